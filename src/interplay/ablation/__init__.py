@@ -1,0 +1,1 @@
+"""Ablations: evaluated in batches, stored, never asked for twice."""

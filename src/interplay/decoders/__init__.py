@@ -1,0 +1,101 @@
+"""Decoders: from ablations to a sparse spectrum, one module per algorithm."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from interplay._types import FloatArray
+from interplay.decoders.base import Decoded, Decoder
+from interplay.decoders.exact import EXACT
+from interplay.decoders.lasso import LASSO
+from interplay.decoders.proxyspex import PROXYSPEX
+from interplay.design import Design, PlainDesign
+from interplay.masks import as_masks
+from interplay.spectrum import Spectrum
+
+DECODERS: dict[str, Decoder] = {d.name: d for d in (PROXYSPEX, LASSO, EXACT)}
+
+
+def get_decoder(name: str) -> Decoder:
+    """The decoder of that name.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if name not in DECODERS:
+        raise ValueError(f"decoder={name!r} is unknown; choose one of {', '.join(DECODERS)}")
+    return DECODERS[name]
+
+
+def run_decoder(
+    decoder: Decoder,
+    design: Design,
+    values: FloatArray,
+    order: int | None,
+    rng: np.random.Generator,
+) -> Decoded:
+    """Check what is to be decoded, and decode it.
+
+    Args:
+        decoder: the algorithm.
+        design: the masks, m of them.
+        values: ``(m,)`` or ``(m, k)``.
+        order: the largest order; ``None``: the decoder's own.
+        rng: for folds and seeds.
+
+    Raises:
+        ValueError: too few masks, an order that the decoder does not do.
+    """
+    order = decoder.order if order is None else order
+    if order < 1 or (decoder.max_order is not None and order > decoder.max_order):
+        allowed = "at least 1" if decoder.max_order is None else f"1 to {decoder.max_order}"
+        raise ValueError(
+            f"order={order} is not {allowed}, the orders that decoder={decoder.name!r} does"
+            + ("" if order < 1 else '; use decoder="proxyspex" for more')
+        )
+    n_masks, n_players = design.masks.shape
+    needed = decoder.min_masks(n_players)
+    if n_masks < needed:
+        raise ValueError(
+            f"{n_masks} masks are below the {needed} that decoder={decoder.name!r} needs for "
+            f"{n_players} players"
+        )
+    decoded = decoder.decode(design, values.reshape(n_masks, -1), min(order, n_players), rng)
+    if values.ndim == 1:
+        return Decoded(decoded.spectrum.output(0), decoded.settings, decoded.diagnosis)
+    return decoded
+
+
+def decode(
+    masks: npt.ArrayLike,
+    values: npt.ArrayLike,
+    decoder: str = "proxyspex",
+    order: int | None = None,
+    random_state: int = 0,
+) -> Spectrum:
+    """Recover a sparse spectrum from ablations made elsewhere.
+
+    Args:
+        masks: ``(m, n) bool``, ``True`` for a player that is kept.
+        values: ``(m,)``, or ``(m, k)`` for k outputs.
+        decoder: ``"proxyspex"``, ``"lasso"`` or ``"exact"``.
+        order: the largest order of interaction; by default 5 for ProxySPEX, 1 for LASSO.
+        random_state: seed of folds and proxies; the same seed gives the same spectrum.
+
+    Raises:
+        ValueError: masks and values do not belong together, are not finite, or are too few.
+    """
+    chosen = get_decoder(decoder)
+    array = as_masks(masks)
+    numbers = np.asarray(values, dtype=np.float64)
+    if numbers.ndim not in (1, 2) or len(numbers) != len(array):
+        raise ValueError(
+            f"values of shape {numbers.shape} do not belong to masks of shape {array.shape}; "
+            f"give ({len(array)},) or ({len(array)}, k)"
+        )
+    if not np.isfinite(numbers).all():
+        row = int(np.argwhere(~np.isfinite(numbers))[0][0])
+        raise ValueError(f"values[{row}] is {numbers[row]}; values must be finite numbers")
+    rng = np.random.default_rng(random_state)
+    return run_decoder(chosen, PlainDesign("given", array), numbers, order, rng).spectrum

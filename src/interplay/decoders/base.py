@@ -1,0 +1,59 @@
+"""What a decoder is: a design that it wants, and a way from values to a spectrum."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+
+from interplay._types import FloatArray, Json
+from interplay.design import Design
+from interplay.spectrum import Spectrum
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """What a decoder found.
+
+    Attributes:
+        spectrum: the sparse spectrum.
+        settings: the settings that ran, as chosen by the user or by cross-validation.
+        diagnosis: what the decoder noticed (scores, sparsity, ...), for people to judge the result.
+    """
+
+    spectrum: Spectrum
+    settings: Json
+    diagnosis: Json = field(default_factory=dict)
+
+
+class Decode(Protocol):
+    """From a design and its values, ``(m, k)``, to what was found."""
+
+    def __call__(
+        self, design: Design, values: FloatArray, order: int, rng: np.random.Generator, /
+    ) -> Decoded:
+        """Decode up to an order; ``rng`` serves folds and seeds."""
+        ...
+
+
+@dataclass(frozen=True)
+class Decoder:
+    """An algorithm from ablations to a spectrum.
+
+    Attributes:
+        name: what users write.
+        order: the largest order of interaction, unless the user says otherwise.
+        max_order: the largest order it can be asked for; ``None``: no limit.
+        min_masks: the fewest masks it can decode, by the number of players.
+        design: ``(n_masks, n_players, rng)`` to the masks it wants, at most ``n_masks``.
+        decode: from their values to a spectrum.
+    """
+
+    name: str
+    order: int
+    max_order: int | None
+    min_masks: Callable[[int], int]
+    design: Callable[[int, int, np.random.Generator], Design]
+    decode: Decode

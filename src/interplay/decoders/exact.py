@@ -1,0 +1,61 @@
+"""The exact Fourier transform of a full table, for as many players as that is affordable."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from interplay._types import FloatArray, IntArray
+from interplay.decoders.base import Decoded, Decoder
+from interplay.design import Design, table_design
+from interplay.masks import every_mask
+from interplay.sets import members, pack
+from interplay.spectrum import Spectrum
+
+
+def walsh_hadamard(values: FloatArray) -> FloatArray:
+    r"""The Walsh-Hadamard transform along the first axis, :math:`\sum_m f(m) (-1)^{<m, S>}`.
+
+    Args:
+        values: ``(2**n, ...)``; the row's number is the mask, player ``i`` its bit ``i``.
+
+    Returns:
+        The same shape; row ``S`` holds the unnormalised coefficient of the set with those bits.
+    """
+    result = np.array(values, dtype=np.float64)
+    length = len(result)
+    half = 1
+    while half < length:
+        pairs = result.reshape(length // (2 * half), 2, half, *result.shape[1:])
+        pairs[:, 0], pairs[:, 1] = pairs[:, 0] + pairs[:, 1], pairs[:, 0] - pairs[:, 1]
+        half *= 2
+    return result
+
+
+def _decode(design: Design, values: FloatArray, order: int, rng: np.random.Generator) -> Decoded:
+    n_players = design.masks.shape[1]
+    numbers: IntArray = design.masks @ (1 << np.arange(n_players, dtype=np.int64))
+    if len(np.unique(numbers)) != 1 << n_players or len(numbers) != 1 << n_players:
+        raise ValueError(
+            f"{len(np.unique(numbers))} distinct masks came for {n_players} players, but "
+            f'decoder="exact" needs all {1 << n_players}; use decoder="proxyspex"'
+        )
+    table = np.empty_like(values)
+    table[numbers] = values
+    coefficients = walsh_hadamard(table) / (1 << n_players)
+    # coefficients at the level of rounding are zeros
+    size = np.abs(coefficients).max(axis=1)
+    keep = size > 1e-13 * np.abs(values).max(initial=0.0)
+    keep[0] = True
+    packed = pack(every_mask(n_players)[keep])
+    spectrum = Spectrum.from_members(n_players, members(packed, n_players), coefficients[keep])
+    return Decoded(spectrum.truncate(order=order), {"order": order})
+
+
+EXACT = Decoder(
+    name="exact",
+    order=64,
+    max_order=None,
+    min_masks=lambda n_players: 1 << n_players,
+    design=table_design,
+    decode=_decode,
+)

@@ -1,0 +1,65 @@
+"""LASSO on the characters of order 1 or 2: the baseline that the papers compare with."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from math import comb
+
+import numpy as np
+from sklearn.linear_model import LassoCV
+
+from interplay._types import FloatArray
+from interplay.characters import characters
+from interplay.decoders.base import Decoded, Decoder
+from interplay.design import Design, uniform_design
+from interplay.sets import pack_sets
+from interplay.spectrum import Spectrum
+
+_FOLDS = 5
+_MAX_CELLS = 100_000_000
+"""The largest regression, masks times terms: about 800 MB."""
+
+
+def _decode(design: Design, values: FloatArray, order: int, rng: np.random.Generator) -> Decoded:
+    n_masks, n_players = design.masks.shape
+    n_terms = sum(comb(n_players, size) for size in range(1, order + 1))
+    if n_masks * n_terms > _MAX_CELLS:
+        raise ValueError(
+            f'decoder="lasso" with order={order} has {n_terms:,} terms for {n_players} players, '
+            f"which with {n_masks:,} masks is beyond its limit of {_MAX_CELLS:,} cells; use "
+            f'{"order=1 or " if order > 1 else ""}decoder="proxyspex"'
+        )
+    sets = [s for size in range(1, order + 1) for s in combinations(range(n_players), size)]
+    design_matrix = characters(design.masks, pack_sets(sets, n_players))
+    fold = rng.permutation(n_masks) % _FOLDS
+    folds = [(np.flatnonzero(fold != i), np.flatnonzero(fold == i)) for i in range(_FOLDS)]
+    coefficients = np.zeros((n_terms + 1, values.shape[1]))
+    penalties: list[float | None] = []
+    for j, column in enumerate(values.T):
+        scale = column.std()
+        if scale <= 1e-12 * np.abs(column).max():
+            coefficients[0, j] = column.mean()
+            penalties.append(None)
+            continue
+        model = LassoCV(cv=folds, alphas=50, eps=1e-3, max_iter=10_000, tol=1e-4)
+        model.fit(design_matrix, column / scale)
+        coefficients[0, j] = model.intercept_ * scale
+        coefficients[1:, j] = model.coef_ * scale
+        penalties.append(float(model.alpha_ * scale))
+    keep = np.any(coefficients != 0.0, axis=1)
+    keep[0] = True
+    kept = [s for s, is_kept in zip([(), *sets], keep.tolist(), strict=True) if is_kept]
+    return Decoded(
+        Spectrum.from_terms(n_players, kept, coefficients[keep]),
+        {"order": order, "penalty": penalties, "folds": _FOLDS},
+    )
+
+
+LASSO = Decoder(
+    name="lasso",
+    order=1,
+    max_order=2,
+    min_masks=lambda n_players: 2 * _FOLDS,
+    design=uniform_design,
+    decode=_decode,
+)

@@ -1,0 +1,35 @@
+"""The errors that are not plainly a ``ValueError`` about an argument."""
+
+from __future__ import annotations
+
+from interplay._types import BoolArray, FloatArray
+
+
+class GameError(RuntimeError):
+    """A game raised, or returned values that are not finite or of the wrong shape.
+
+    Attributes:
+        masks: the masks whose values are known, shape ``(m, n)``.
+        values: their values, shape ``(m,)`` or ``(m, k)``. Nothing evaluated before the error is
+            lost: ``interplay.decode(error.masks, error.values)`` works with what there is.
+    """
+
+    def __init__(
+        self, message: str, masks: BoolArray | None = None, values: FloatArray | None = None
+    ) -> None:
+        super().__init__(message)
+        self.masks = masks
+        self.values = values
+
+
+class StoreError(RuntimeError):
+    """A store of ablations cannot be used: another version, another shape, not a store."""
+
+
+class MissingDependencyError(ImportError):
+    """An optional package is needed; the message holds the line that installs it."""
+
+    def __init__(self, package: str, extra: str, purpose: str) -> None:
+        super().__init__(
+            f'{purpose} needs the package {package}: pip install "interplay[{extra}]"', name=package
+        )

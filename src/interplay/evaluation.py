@@ -1,0 +1,104 @@
+"""How far an explanation can be believed: held-out faithfulness with an interval."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from interplay._types import BoolArray, FloatArray
+from interplay.spectrum import Spectrum
+
+_RESAMPLES = 2000
+
+
+@dataclass(frozen=True)
+class Faithfulness:
+    """R2 of a spectrum's predictions on masks that took no part in the fit.
+
+    Attributes:
+        r2: 1 - SSE / SST; for k outputs the mean over outputs.
+        low: lower end of the bootstrap interval.
+        high: upper end.
+        level: nominal coverage of the interval.
+        n_masks: how many masks it was measured on.
+        exact: the masks are all 2^n masks, so that the R2 is no estimate.
+        by_output: the R2 of each output (one entry for values ``(m,)``).
+    """
+
+    r2: float
+    low: float
+    high: float
+    level: float
+    n_masks: int
+    exact: bool
+    by_output: tuple[float, ...]
+
+    def __str__(self) -> str:
+        if self.exact:
+            return f"R2 = {self.r2:.3f} on all {self.n_masks} masks"
+        return (
+            f"R2 = {self.r2:.3f} ({self.level:.0%} interval {self.low:.3f} to {self.high:.3f}) "
+            f"on {self.n_masks} held-out masks"
+        )
+
+
+def r2(values: FloatArray, predictions: FloatArray) -> FloatArray:
+    """1 - SSE / SST per output, shape ``(k,)`` (``(1,)`` for values ``(m,)``).
+
+    Where the values are constant the score is 1 if they are predicted to rounding, else 0.
+    """
+    weights = np.ones((1, len(values)))
+    return np.asarray(_r2(weights, values, predictions)[0])
+
+
+def _r2(weights: FloatArray, values: FloatArray, predictions: FloatArray) -> FloatArray:
+    """R2 under row weights ``(b, m)``: ``(b, k)``."""
+    actual = values.reshape(len(values), -1)
+    error = (actual - predictions.reshape(actual.shape)) ** 2
+    total = weights.sum(axis=1, keepdims=True)
+    # centring first keeps the one-pass variance below from cancelling
+    centred = actual - actual.mean(axis=0)
+    sse = weights @ error
+    sst = weights @ centred**2 - (weights @ centred) ** 2 / total
+    rounding = total * (1e-10 * np.abs(actual).max(axis=0, initial=1e-300)) ** 2
+    perfect = np.where(sse <= rounding, 1.0, 0.0)
+    return np.where(sst > rounding, 1.0 - sse / np.maximum(sst, rounding), perfect)
+
+
+def faithfulness(
+    spectrum: Spectrum,
+    masks: BoolArray,
+    values: FloatArray,
+    rng: np.random.Generator,
+    *,
+    exact: bool = False,
+    level: float = 0.95,
+) -> Faithfulness:
+    """Score a spectrum on held-out masks, with a percentile bootstrap over masks.
+
+    Args:
+        spectrum: the fitted spectrum.
+        masks: ``(m, n)``, none of which took part in the fit (or all 2^n, with ``exact``).
+        values: the game's values on them, ``(m,)`` or ``(m, k)``.
+        rng: drawn from for the bootstrap.
+        exact: the masks are the whole table: the R2 is known and the interval is a point.
+        level: nominal coverage of the interval.
+    """
+    predictions = spectrum.predict(masks)
+    scores = r2(values, predictions)
+    score = low = high = float(scores.mean())
+    if not exact:
+        n_masks = len(masks)
+        weights = rng.multinomial(n_masks, np.full(n_masks, 1 / n_masks), size=_RESAMPLES)
+        resampled = _r2(weights.astype(np.float64), values, predictions).mean(axis=1)
+        low, high = np.quantile(resampled, [(1 - level) / 2, (1 + level) / 2]).tolist()
+    return Faithfulness(
+        r2=score,
+        low=low,
+        high=high,
+        level=level,
+        n_masks=len(masks),
+        exact=exact,
+        by_output=tuple(scores.tolist()),
+    )

@@ -1,0 +1,146 @@
+"""Interactions: sets of players with the strength of their joint effect, under one index."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from interplay._types import BoolArray, FloatArray, IntArray, Players
+from interplay.errors import MissingDependencyError
+from interplay.sets import Members, as_players, tuples
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True, eq=False)
+class Interactions:
+    """Values of an interaction index on a sparse family of player sets.
+
+    Keys are ascending tuples of player indices; players' names are labels only, so two players
+    with the same name stay two players. A set that is not listed has the value zero.
+
+    Attributes:
+        index: the tag of the index, such as ``"FSII"``.
+        order: the largest order that was asked for.
+        n_players: n.
+        members: the sets, ``(s, d) int32``, ascending, padded with ``n``.
+        values: ``(s,)``, or ``(s, k)`` for k outputs.
+        players: the players' names.
+    """
+
+    index: str
+    order: int
+    n_players: int
+    members: Members
+    values: FloatArray
+    players: tuple[str, ...]
+
+    @cached_property
+    def sets(self) -> list[Players]:
+        """The sets, in the order of ``values``."""
+        return tuples(self.members, self.n_players)
+
+    @property
+    def orders(self) -> IntArray:
+        """The number of players of each set, shape ``(s,)``."""
+        return np.asarray((self.members < self.n_players).sum(axis=1))
+
+    @property
+    def strength(self) -> FloatArray:
+        """Magnitudes, shape ``(s,)``: |value|, or the root of the sum of squares over outputs."""
+        columns = self.values.reshape(len(self), -1)
+        return np.asarray(np.sqrt((columns**2).sum(axis=1)))
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __iter__(self) -> Iterator[tuple[Players, FloatArray]]:
+        """Pairs of a set and its value (a float64, or ``(k,)`` for k outputs)."""
+        return iter(zip(self.sets, self.values, strict=True))
+
+    def __contains__(self, players: object) -> bool:
+        return players in self._rows
+
+    def __getitem__(self, players: Iterable[int]) -> FloatArray:
+        """The value of a set of players, in any order; zero where it is not listed."""
+        row = self._rows.get(as_players(players, self.n_players))
+        value: FloatArray = np.zeros_like(self.values, shape=self.values.shape[1:])[()]
+        return value if row is None else self.values[row]
+
+    @cached_property
+    def _rows(self) -> dict[Players, int]:
+        return {players: row for row, players in enumerate(self.sets)}
+
+    def label(self, players: Iterable[int], joint: str = " × ") -> str:
+        """The names of a set of players, joined."""
+        return joint.join(self.players[player] for player in players) or "(baseline)"
+
+    def filter(self, min_order: int = 1, max_order: int | None = None) -> Interactions:
+        """Those of ``min_order <= order <= max_order``; by default all but the empty set."""
+        orders = self.orders
+        return self._take((orders >= min_order) & (orders <= (max_order or self.n_players)))
+
+    def top(
+        self, count: int = 10, min_order: int = 1, max_order: int | None = None
+    ) -> Interactions:
+        """The ``count`` strongest, strongest first; ties in the order of the sets."""
+        chosen = self.filter(min_order, max_order)
+        return chosen._take(np.argsort(-chosen.strength, kind="stable")[:count])
+
+    def output(self, column: int) -> Interactions:
+        """The interactions of one of the k outputs."""
+        return replace(self, values=self.values.reshape(len(self), -1)[:, column])
+
+    def _take(self, rows: BoolArray | IntArray) -> Interactions:
+        return replace(self, members=self.members[rows], values=self.values[rows])
+
+    def to_frame(self) -> pd.DataFrame:
+        """A pandas DataFrame with columns ``players``, ``label``, ``order`` and ``value``.
+
+        With k outputs the value columns are ``value_0 .. value_{k-1}``.
+        """
+        try:
+            import pandas as pd
+        except ImportError as error:
+            raise MissingDependencyError("pandas", "pandas", "Interactions.to_frame") from error
+        columns = self.values.reshape(len(self), -1)
+        names = (
+            ["value"] if self.values.ndim == 1 else [f"value_{j}" for j in range(columns.shape[1])]
+        )
+        return pd.DataFrame(
+            {
+                "players": self.sets,
+                "label": [self.label(players) for players in self.sets],
+                "order": self.orders,
+                **{name: columns[:, j] for j, name in enumerate(names)},
+            }
+        )
+
+    def __str__(self) -> str:
+        shown = self.top(10)
+        lines = [f"{self.index} up to order {self.order}: {len(self)} sets, strongest first"]
+        lines += [
+            f"  {np.array2string(np.asarray(value), precision=4, sign='+')}  {self.label(players)}"
+            for players, value in shown
+        ]
+        return "\n".join(lines)
+
+
+def names_of(players: Sequence[str] | None, n_players: int) -> tuple[str, ...]:
+    """The players' names; their numbers where none are given.
+
+    Raises:
+        ValueError: not as many names as players.
+    """
+    if players is None:
+        return tuple(map(str, range(n_players)))
+    if len(players) != n_players:
+        raise ValueError(
+            f"{len(players)} names were given for {n_players} players; give one name per player"
+        )
+    return tuple(map(str, players))

@@ -1,0 +1,1 @@
+"""Lenses: each makes games out of one kind of thing."""

@@ -1,0 +1,8 @@
+"""The text lens: which parts of a prompt act together. Torch is imported when it is used."""
+
+from interplay.lenses.text.game import TextGame
+from interplay.lenses.text.models import PACKAGED, load_model
+from interplay.lenses.text.segments import split
+from interplay.lenses.text.targets import LogitDifference, Response, Target
+
+__all__ = ["PACKAGED", "LogitDifference", "Response", "Target", "TextGame", "load_model", "split"]

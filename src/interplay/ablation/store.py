@@ -177,8 +177,8 @@ class Store:
                 known = (int(cursor.lastrowid or 0), n_outputs)
             if known[1] != n_outputs:
                 raise StoreError(
-                    f"the store {self.path} holds {known[1]} outputs per mask under the fingerprint "
-                    f"{fingerprint!r}, but {n_outputs} came (0: a single number)"
+                    f"the store {self.path} holds {known[1]} outputs per mask under the "
+                    f"fingerprint {fingerprint!r}, but {n_outputs} came (0: a single number)"
                 )
             self._db.executemany(
                 "INSERT OR IGNORE INTO ablation (game, mask, value) VALUES (?, ?, ?)",

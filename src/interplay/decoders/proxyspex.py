@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from os import cpu_count
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from interplay._types import BoolArray, FloatArray, IntArray, Json
 from interplay.characters import characters
@@ -57,11 +58,13 @@ class _Fold:
 def _decode(design: Design, values: FloatArray, order: int, rng: np.random.Generator) -> Decoded:
     n_players = design.masks.shape[1]
     spectra, settings, diagnoses = [], [], []
-    for column in values.T:
-        spectrum, chosen, diagnosis = _decode_one(design.masks, column, order, rng)
-        spectra.append(spectrum)
-        settings.append(chosen)
-        diagnoses.append(diagnosis)
+    # the matrices are small: a second BLAS thread gains little, and waits busily for the first
+    with threadpool_limits(1, user_api="blas"):
+        for column in values.T:
+            spectrum, chosen, diagnosis = _decode_one(design.masks, column, order, rng)
+            spectra.append(spectrum)
+            settings.append(chosen)
+            diagnoses.append(diagnosis)
     # the outputs share one support: each output's terms, with zeros where it has none
     width = max(s.members.shape[1] for s in spectra)
     sets = [

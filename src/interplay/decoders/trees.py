@@ -168,7 +168,7 @@ def fourier(trees: Sequence[Tree], n_players: int) -> Spectrum:
         subset[:, :, :length] = np.where(chosen, players[:, None, :], n_players)
         subset.sort(axis=2)
         sign = np.where(chosen, signs[:, None, :], 1).prod(axis=2)
-        sets.append(subset.reshape(-1, width))
+        sets.append(subset.reshape(subset.shape[0] * subset.shape[1], width))
         coefficients.append((value[:, None] * sign).reshape(-1))
     merged, values = collapse(np.concatenate(sets), np.concatenate(coefficients), n_players)
     keep = np.abs(values) > 1e-12 * np.abs(values).max(initial=0.0)

@@ -1,0 +1,48 @@
+"""What several tests need: planted functions, brute force, and the packaged model."""
+
+from __future__ import annotations
+
+import os
+
+# before torch: with two threads and another process on a core it gets many times slower
+os.environ["OMP_NUM_THREADS"] = "1"
+
+from collections.abc import Iterator
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, settings
+
+from interplay import Spectrum
+from interplay._types import Players
+
+settings.register_profile(
+    "interplay", deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
+)
+settings.load_profile("interplay")
+
+
+def subsets(n_players: int, up_to: int | None = None) -> Iterator[Players]:
+    """All subsets of the players, by order and then lexicographically: the slow, plain way."""
+    for size in range((n_players if up_to is None else up_to) + 1):
+        yield from combinations(range(n_players), size)
+
+
+def planted(n_players: int, n_terms: int, rng: np.random.Generator, max_order: int = 4) -> Spectrum:
+    """A sparse function: supports of order 1 to ``max_order``, coefficients of size 1 to 2."""
+    terms: dict[Players, float] = {(): 0.5}
+    while len(terms) <= n_terms:
+        size = int(rng.integers(1, max_order + 1))
+        members = tuple(sorted(rng.choice(n_players, size, replace=False).tolist()))
+        terms[members] = float(rng.choice([-1, 1]) * rng.uniform(1, 2))
+    return Spectrum.from_dict(n_players, terms)
+
+
+@pytest.fixture(scope="session")
+def smollm() -> tuple[Any, Any]:
+    """The packaged language model and its tokenizer, float32, one thread."""
+    import interplay
+
+    return interplay.text.load_model("smollm2", threads=1)

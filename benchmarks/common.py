@@ -41,7 +41,7 @@ def run_peer(peer: str, masks: BoolArray, values: FloatArray, test: BoolArray) -
 def hierarchical(n_players: int, rng: np.random.Generator) -> Spectrum:
     """A function as language models have them: some players matter, and those also interact."""
     singles = rng.choice(n_players, n_players // 3, replace=False)
-    active = singles[: n_players // 8]
+    active = singles[: max(5, n_players // 8)]
     terms = {(): 0.3} | {(int(i),): float(rng.normal()) for i in singles}
     while len(terms) < len(singles) + n_players // 3:
         members = rng.choice(active, int(rng.integers(2, 5)), replace=False)

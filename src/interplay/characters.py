@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from interplay._types import BoolArray, ByteArray, FloatArray
-from interplay.sets import Members, members
+from interplay.sets import Members, as_columns, members
 
 _MASKS_AT_ONCE = 1 << 12
 _SETS_AT_ONCE = 1 << 10
@@ -77,7 +77,7 @@ def synthesise(masks: BoolArray, packed: ByteArray, coefficients: FloatArray) ->
         ``(m,)`` or ``(m, k)``.
     """
     sets = members(packed, masks.shape[1])
-    columns = coefficients.reshape(len(coefficients), -1)
+    columns = as_columns(coefficients)
     # chi = 1 - 2 * parity, hence f = sum F - 2 * (parity bits weighted by F)
     odd = np.zeros((columns.shape[1], len(masks)))
     for first in range(0, len(masks), _MASKS_AT_ONCE):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from interplay._types import BoolArray, FloatArray
+from interplay.sets import as_columns
 from interplay.spectrum import Spectrum
 
 _RESAMPLES = 2000
@@ -54,7 +55,7 @@ def r2(values: FloatArray, predictions: FloatArray) -> FloatArray:
 
 def _r2(weights: FloatArray, values: FloatArray, predictions: FloatArray) -> FloatArray:
     """R2 under row weights ``(b, m)``: ``(b, k)``."""
-    actual = values.reshape(len(values), -1)
+    actual = as_columns(values)
     error = (actual - predictions.reshape(actual.shape)) ** 2
     total = weights.sum(axis=1, keepdims=True)
     # centring first keeps the one-pass variance below from cancelling

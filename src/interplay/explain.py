@@ -17,7 +17,7 @@ import numpy as np
 from interplay._types import BoolArray, Json
 from interplay.ablation.runner import evaluate
 from interplay.ablation.store import Store
-from interplay.decoders import get_decoder, run_decoder
+from interplay.decoders import check_order, get_decoder, run_decoder
 from interplay.decoders.base import Decoder
 from interplay.evaluation import faithfulness
 from interplay.explanation import Ablations, Explanation
@@ -79,6 +79,7 @@ def explain(
     if backend not in BACKENDS:
         raise ValueError(f"backend={backend!r} is unknown; choose one of {', '.join(BACKENDS)}")
     chosen = requested = get_decoder(decoder)
+    largest = check_order(requested, order)
     n_players = game.n_players
     players = names_of(game.players, n_players)
     budget = default_budget(n_players) if budget is None else budget
@@ -88,7 +89,6 @@ def explain(
 
     if n_players < 63 and budget >= 1 << n_players:
         chosen = get_decoder("exact")
-        order = requested.order if order is None else order
         n_held = 0
     else:
         n_held = _n_held_out(holdout, budget)
@@ -114,7 +114,7 @@ def explain(
         )
     evaluated_at = time.perf_counter()
     fit = Ablations(design.masks, evaluated.values[:n_fit])
-    decoded = run_decoder(chosen, design, fit.values, order, fit_rng)
+    decoded = run_decoder(chosen, design, fit.values, largest, fit_rng)
     decoded_at = time.perf_counter()
     exact = n_held == 0
     held_out = fit if exact else Ablations(held, evaluated.values[n_fit:])

@@ -16,6 +16,7 @@ from interplay._types import BoolArray, FloatArray, Json
 from interplay.errors import GameError
 from interplay.interactions import names_of
 from interplay.masks import as_masks, describe
+from interplay.sets import as_columns
 
 
 @runtime_checkable
@@ -143,7 +144,7 @@ def call(game: Game, masks: BoolArray, n_outputs: int | None = None) -> FloatArr
             f"{game!r} returned values of shape {values.shape} for masks of shape {masks.shape} "
             f"(the first: {describe(masks[0])}); it must return {wanted}"
         )
-    finite = np.isfinite(values.reshape(len(masks), -1)).all(axis=1)
+    finite = np.isfinite(as_columns(values)).all(axis=1)
     if not finite.all():
         bad = int(np.argmin(finite))
         raise GameError(

@@ -11,7 +11,7 @@ import numpy as np
 
 from interplay._types import BoolArray, FloatArray, IntArray, Players
 from interplay.errors import MissingDependencyError
-from interplay.sets import Members, as_players, tuples
+from interplay.sets import Members, as_columns, as_players, tuples
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,7 +53,7 @@ class Interactions:
     @property
     def strength(self) -> FloatArray:
         """Magnitudes, shape ``(s,)``: |value|, or the root of the sum of squares over outputs."""
-        columns = self.values.reshape(len(self), -1)
+        columns = as_columns(self.values)
         return np.asarray(np.sqrt((columns**2).sum(axis=1)))
 
     def __len__(self) -> int:
@@ -94,7 +94,7 @@ class Interactions:
 
     def output(self, column: int) -> Interactions:
         """The interactions of one of the k outputs."""
-        return replace(self, values=self.values.reshape(len(self), -1)[:, column])
+        return replace(self, values=as_columns(self.values)[:, column])
 
     def _take(self, rows: BoolArray | IntArray) -> Interactions:
         return replace(self, members=self.members[rows], values=self.values[rows])
@@ -108,7 +108,7 @@ class Interactions:
             import pandas as pd
         except ImportError as error:
             raise MissingDependencyError("pandas", "pandas", "Interactions.to_frame") from error
-        columns = self.values.reshape(len(self), -1)
+        columns = as_columns(self.values)
         names = (
             ["value"] if self.values.ndim == 1 else [f"value_{j}" for j in range(columns.shape[1])]
         )

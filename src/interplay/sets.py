@@ -90,6 +90,11 @@ def members(packed: ByteArray, n_players: int) -> Members:
     return result
 
 
+def as_columns(values: FloatArray) -> FloatArray:
+    """Values ``(s,)`` or ``(s, k)`` as ``(s, k)``, one column per output."""
+    return values[:, None] if values.ndim == 1 else values
+
+
 def tuples(members: Members, n_players: int) -> list[Players]:
     """Members -> ascending tuples, in the same order."""
     order = (members < n_players).sum(axis=1)

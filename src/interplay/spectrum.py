@@ -16,6 +16,7 @@ from interplay.interactions import Interactions, names_of
 from interplay.masks import as_masks
 from interplay.sets import (
     Members,
+    as_columns,
     as_players,
     collapse,
     members,
@@ -130,7 +131,7 @@ class Spectrum:
 
     def output(self, column: int) -> Spectrum:
         """The spectrum of one of the k outputs."""
-        return replace(self, coefficients=self.coefficients.reshape(len(self), -1)[:, column])
+        return replace(self, coefficients=as_columns(self.coefficients)[:, column])
 
     # --- arithmetic -----------------------------------------------------------------------------
 
@@ -176,7 +177,7 @@ class Spectrum:
     @cached_property
     def energies(self) -> FloatArray:
         """F(S)^2 of each term, summed over outputs, shape ``(s,)``."""
-        columns = self.coefficients.reshape(len(self), -1)
+        columns = as_columns(self.coefficients)
         return np.asarray((columns**2).sum(axis=1))
 
     def energy_by_order(self) -> FloatArray:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 
@@ -12,6 +14,7 @@ from interplay.decoders.lasso import LASSO
 from interplay.decoders.proxyspex import PROXYSPEX
 from interplay.design import Design, PlainDesign
 from interplay.masks import as_masks
+from interplay.sets import as_columns
 from interplay.spectrum import Spectrum
 
 DECODERS: dict[str, Decoder] = {d.name: d for d in (PROXYSPEX, LASSO, EXACT)}
@@ -28,32 +31,38 @@ def get_decoder(name: str) -> Decoder:
     return DECODERS[name]
 
 
-def run_decoder(
-    decoder: Decoder,
-    design: Design,
-    values: FloatArray,
-    order: int | None,
-    rng: np.random.Generator,
-) -> Decoded:
-    """Check what is to be decoded, and decode it.
-
-    Args:
-        decoder: the algorithm.
-        design: the masks, m of them.
-        values: ``(m,)`` or ``(m, k)``.
-        order: the largest order; ``None``: the decoder's own.
-        rng: for folds and seeds.
+def check_order(decoder: Decoder, order: int | None) -> int:
+    """The order that a decoder is to use: what was asked for, or its own.
 
     Raises:
-        ValueError: too few masks, an order that the decoder does not do.
+        ValueError: the decoder does not do that order.
     """
-    order = decoder.order if order is None else order
+    if order is None:
+        return decoder.order
     if order < 1 or (decoder.max_order is not None and order > decoder.max_order):
         allowed = "at least 1" if decoder.max_order is None else f"1 to {decoder.max_order}"
         raise ValueError(
             f"order={order} is not {allowed}, the orders that decoder={decoder.name!r} does"
             + ("" if order < 1 else '; use decoder="proxyspex" for more')
         )
+    return order
+
+
+def run_decoder(
+    decoder: Decoder, design: Design, values: FloatArray, order: int, rng: np.random.Generator
+) -> Decoded:
+    """Decode values of one or of k outputs.
+
+    Args:
+        decoder: the algorithm.
+        design: the masks, m of them.
+        values: ``(m,)`` or ``(m, k)``.
+        order: the largest order, from :func:`check_order`.
+        rng: for folds and seeds.
+
+    Raises:
+        ValueError: too few masks.
+    """
     n_masks, n_players = design.masks.shape
     needed = decoder.min_masks(n_players)
     if n_masks < needed:
@@ -61,9 +70,9 @@ def run_decoder(
             f"{n_masks} masks are below the {needed} that decoder={decoder.name!r} needs for "
             f"{n_players} players"
         )
-    decoded = decoder.decode(design, values.reshape(n_masks, -1), min(order, n_players), rng)
+    decoded = decoder.decode(design, as_columns(values), min(order, n_players), rng)
     if values.ndim == 1:
-        return Decoded(decoded.spectrum.output(0), decoded.settings, decoded.diagnosis)
+        return replace(decoded, spectrum=decoded.spectrum.output(0))
     return decoded
 
 
@@ -97,5 +106,6 @@ def decode(
     if not np.isfinite(numbers).all():
         row = int(np.argwhere(~np.isfinite(numbers))[0][0])
         raise ValueError(f"values[{row}] is {numbers[row]}; values must be finite numbers")
+    largest = check_order(chosen, order)
     rng = np.random.default_rng(random_state)
-    return run_decoder(chosen, PlainDesign("given", array), numbers, order, rng).spectrum
+    return run_decoder(chosen, PlainDesign("given", array), numbers, largest, rng).spectrum

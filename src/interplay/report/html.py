@@ -13,6 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from interplay._types import BoolArray, FloatArray, Json
 from interplay.evaluation import Faithfulness
 from interplay.interactions import Interactions
+from interplay.sets import as_columns
 from interplay.spectrum import Spectrum
 
 INDEX = "FSII"
@@ -55,8 +56,8 @@ def render(
     Returns:
         HTML.
     """
-    predictions = spectrum.predict(masks).reshape(len(masks), -1)
-    actual = values.reshape(len(masks), -1)
+    predictions = as_columns(spectrum.predict(masks))
+    actual = as_columns(values)
     description = provenance["game"]["description"]
     sections = []
     for column in range(actual.shape[1]):

@@ -1,0 +1,246 @@
+from __future__ import annotations
+
+import json
+import warnings
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import interplay as ip
+from interplay._types import BoolArray, FloatArray
+from interplay.explain import default_budget
+from interplay.masks import keys
+from tests.conftest import planted
+
+TRUTH = planted(30, 8, np.random.default_rng(0), max_order=2)
+
+
+class Asked:
+    """A planted function that remembers the masks it was asked for."""
+
+    def __init__(self, truth: ip.Spectrum = TRUTH) -> None:
+        self.truth = truth
+        self.keys: list[bytes] = []
+
+    def __call__(self, masks: BoolArray) -> FloatArray:
+        self.keys += keys(masks)
+        return self.truth.predict(masks)
+
+
+@pytest.mark.parametrize("decoder", ["proxyspex", "lasso"])
+def test_explains_within_the_budget(decoder: str) -> None:
+    asked = Asked()
+    game = ip.FunctionGame(asked, 30)
+    explanation = ip.explain(game, decoder=decoder, budget=500, order=2, holdout=0.2)
+    assert len(asked.keys) == len(set(asked.keys)) == 500
+    assert (len(explanation.fit), len(explanation.held_out)) == (400, 100)
+    assert not set(keys(explanation.fit.masks)) & set(keys(explanation.held_out.masks))
+    np.testing.assert_array_equal(
+        TRUTH.predict(explanation.held_out.masks), explanation.held_out.values
+    )
+    score = explanation.faithfulness
+    assert score.r2 > 0.97
+    assert score.low <= score.r2 <= score.high
+    assert score.n_masks == 100
+    top = explanation.interactions("Fourier").top(8)
+    assert set(top.sets) == set(TRUTH.sets) - {()}
+    provenance = explanation.provenance
+    assert provenance["budget"] == {
+        "limit": 500,
+        "spent": 500,
+        "fit": 400,
+        "held_out": 100,
+        "evaluated": 500,
+        "from_store": 0,
+    }
+    assert provenance["decoder"]["ran"] == decoder
+    assert provenance["versions"]["interplay"] == ip.__version__
+
+
+def test_a_second_run_asks_nothing_and_a_larger_budget_only_the_rest(tmp_path: Path) -> None:
+    store = tmp_path / "a.db"
+    first, second, third = Asked(), Asked(), Asked()
+    one, two, three = (
+        ip.explain(ip.FunctionGame(f, 30, fingerprint="f"), budget=budget, store=store)
+        for f, budget in ((first, 200), (second, 200), (third, 300))
+    )
+    assert len(first.keys) == 200
+    assert second.keys == []
+    assert two.provenance["budget"]["from_store"] == 200
+    assert one.spectrum.coefficients.tobytes() == two.spectrum.coefficients.tobytes()
+    assert one.faithfulness == two.faithfulness
+    assert len(third.keys) == 100
+    assert three.provenance["budget"]["evaluated"] == 100
+
+
+def test_the_seed_decides() -> None:
+    same, again, other = (
+        ip.explain(ip.FunctionGame(Asked(), 30), budget=150, random_state=seed)
+        for seed in (0, 0, 1)
+    )
+    masks = [run.provenance["design"]["masks_sha256"] for run in (same, again, other)]
+    assert masks[0] == masks[1] != masks[2]
+
+
+def test_games_without_a_fingerprint_are_never_stored(tmp_path: Path) -> None:
+    store = tmp_path / "a.db"
+    for slope in (1.0, 2.0):
+        game = ip.FunctionGame(lambda masks, slope=slope: slope * masks[:, 0], 30)
+        with pytest.warns(UserWarning, match="has no fingerprint, so its values are kept for this"):
+            explanation = ip.explain(game, budget=100, store=store)
+        assert explanation.spectrum[(0,)] == pytest.approx(-slope / 2, rel=0.01)
+    assert not store.exists()
+
+
+@pytest.mark.parametrize("n_players", [1, 2, 5])
+def test_small_games_are_transformed_exactly(n_players: int) -> None:
+    table = np.random.default_rng(0).normal(size=1 << n_players)
+    game = ip.FunctionGame(lambda masks: table[masks @ (1 << np.arange(n_players))], n_players)
+    explanation = ip.explain(game, order=n_players)
+    assert explanation.provenance["decoder"]["requested"] == "proxyspex"
+    assert explanation.provenance["decoder"]["ran"] == "exact"
+    assert explanation.provenance["budget"]["spent"] == 1 << n_players
+    assert explanation.faithfulness.exact
+    assert explanation.faithfulness.r2 == pytest.approx(1.0)
+    assert "on all" in str(explanation.faithfulness)
+    shapley = explanation.interactions("SV")
+    assert np.sum(shapley.values) == pytest.approx(table[-1] - table[0])
+
+
+def test_exactly_transformed_but_cut_to_an_order() -> None:
+    game = ip.FunctionGame(lambda masks: (masks.sum(axis=1) % 2) + masks[:, 0], 4)
+    explanation = ip.explain(game, order=1)
+    assert explanation.spectrum.orders.max() == 1
+    assert explanation.faithfulness.r2 == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("n_players", [4, 40])
+def test_a_constant_game(n_players: int, tmp_path: Path) -> None:
+    explanation = ip.explain(ip.FunctionGame(lambda masks: np.full(len(masks), 3.0), n_players))
+    assert explanation.spectrum.sets == [()]
+    assert explanation.faithfulness.r2 == 1.0
+    assert len(explanation.interactions("FSII", 2).top(5)) == 0
+    page = explanation.to_html(tmp_path / "a.html").read_text()
+    assert "The score does not vary." in page
+
+
+def test_duplicate_names_stay_two_players() -> None:
+    names = ["the", "cat", "the", "dog"]
+    game = ip.FunctionGame(lambda masks: 1.0 * masks[:, 0] + 5.0 * masks[:, 2], 4, players=names)
+    shapley = ip.explain(game).interactions("SV")
+    assert shapley[(0,)] == pytest.approx(1.0)
+    assert shapley[(2,)] == pytest.approx(5.0)
+    assert shapley.to_frame()["label"].tolist().count("the") == 2
+
+
+def test_several_outputs_from_one_pass(tmp_path: Path) -> None:
+    asked = Asked()
+
+    def f(masks: BoolArray) -> FloatArray:
+        one = asked(masks)
+        return np.stack([one, -one, masks[:, 3]], axis=1)
+
+    explanation = ip.explain(ip.FunctionGame(f, 30), budget=300)
+    assert len(asked.keys) == 300
+    assert explanation.spectrum.n_outputs == 3
+    assert len(explanation.faithfulness.by_output) == 3
+    assert explanation.interactions("SV").output(2)[(3,)] == pytest.approx(1.0, rel=0.01)
+    again = ip.load(explanation.save(tmp_path / "a.interplay"))
+    np.testing.assert_array_equal(again.spectrum.coefficients, explanation.spectrum.coefficients)
+    assert "Output 2" in explanation.to_html(tmp_path / "a.html").read_text()
+
+
+def test_an_error_keeps_what_was_evaluated() -> None:
+    calls = 0
+
+    def f(masks: BoolArray) -> FloatArray:
+        nonlocal calls
+        calls += 1
+        if calls > 3:
+            raise ConnectionError("the model went away")
+        return TRUTH.predict(masks)
+
+    with pytest.raises(ip.GameError, match="192 of 400 masks are evaluated and kept") as caught:
+        ip.explain(ip.FunctionGame(f, 30), budget=400)
+    assert caught.value.masks is not None
+    spectrum = ip.decode(caught.value.masks, caught.value.values, order=2)
+    assert len(spectrum) > 1
+
+
+def test_save_and_load(tmp_path: Path) -> None:
+    explanation = ip.explain(ip.FunctionGame(Asked(), 30), budget=200)
+    path = explanation.save(tmp_path / "deep" / "a.interplay")
+    again = ip.load(path)
+    assert again.players == explanation.players
+    assert again.faithfulness == explanation.faithfulness
+    assert again.provenance == json.loads(json.dumps(explanation.provenance))
+    for name in ("masks", "values"):
+        for part in ("fit", "held_out"):
+            np.testing.assert_array_equal(
+                getattr(getattr(again, part), name), getattr(getattr(explanation, part), name)
+            )
+    assert again.spectrum.sets == explanation.spectrum.sets
+    assert not list(tmp_path.glob("**/*.part"))
+
+
+def test_load_refuses_what_it_cannot_read(tmp_path: Path) -> None:
+    junk = tmp_path / "junk.interplay"
+    junk.write_bytes(b"junk")
+    with pytest.raises(ValueError, match="is not a saved explanation"):
+        ip.load(junk)
+    with pytest.raises(FileNotFoundError):
+        ip.load(tmp_path / "none.interplay")
+    other = tmp_path / "other.interplay"
+    with zipfile.ZipFile(other, "w") as archive:
+        archive.writestr("explanation.json", '{"format": 99}')
+    with pytest.raises(ValueError, match="has format 99, but this version"):
+        ip.load(other)
+
+
+def test_bad_requests(tmp_path: Path) -> None:
+    game = ip.FunctionGame(Asked(), 30)
+    with pytest.raises(ValueError, match="decoder='magic' is unknown; choose one of proxyspex"):
+        ip.explain(game, decoder="magic")
+    with pytest.raises(
+        ValueError,
+        match=r"budget=25 leaves 15 ablations for the fit beside 10 held out, below the 20 that "
+        r"decoder='proxyspex' needs for n=30 players; use a budget of at least 30",
+    ):
+        ip.explain(game, budget=25)
+    with pytest.raises(ValueError, match="budget=0 leaves 0 ablations"):
+        ip.explain(game, budget=0)
+    with pytest.raises(ValueError, match="or 2\\^n = 32 for all masks"):
+        ip.explain(ip.FunctionGame(Asked(), 5), budget=10)
+    with pytest.raises(ValueError, match=r"holdout=1\.5 is not a share"):
+        ip.explain(game, holdout=1.5)
+    with pytest.raises(ValueError, match="holdout=3 is below the 10 masks"):
+        ip.explain(game, holdout=3)
+    with pytest.raises(ValueError, match="backend='moon' is unknown; choose one of local"):
+        ip.explain(game, backend="moon")
+    with pytest.raises(ValueError, match="index='SHAP' is unknown; choose one of"):
+        ip.explain(game, budget=100).interactions("SHAP")
+    (tmp_path / "not.db").write_text("x" * 2000)
+    named = ip.FunctionGame(Asked(), 30, fingerprint="f")
+    with pytest.raises(ip.StoreError, match="file is not a database"):
+        ip.explain(named, store=tmp_path / "not.db")
+
+
+def test_bad_requests_cost_nothing() -> None:
+    """What can be refused is refused before the game is asked."""
+    asked = Asked()
+    game = ip.FunctionGame(asked, 30)
+    for bad in ({"decoder": "lasso", "order": 3}, {"order": 0}, {"budget": 12}):
+        with pytest.raises(ValueError, match="order|budget"):
+            ip.explain(game, **bad)  # type: ignore[arg-type]
+    assert asked.keys == []
+
+
+def test_default_budget() -> None:
+    assert default_budget(64) == 4 * 64 * 6
+    assert default_budget(2) == 100
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        explanation = ip.explain(ip.FunctionGame(Asked(), 30))
+    assert explanation.provenance["budget"]["spent"] == default_budget(30)

@@ -8,9 +8,9 @@ from __future__ import annotations
 import time
 
 import numpy as np
-from common import hierarchical, run_peer
 
 import interplay as ip
+from common import hierarchical, run_peer
 from interplay.evaluation import r2
 from interplay.masks import uniform
 

@@ -7,6 +7,7 @@ INPUT: masks (m, n) bool, values (m,), test (h, n) bool. OUTPUT: predictions (h,
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 import warnings
@@ -33,18 +34,16 @@ def shapiq_proxyspex(masks, values):
         found.update(refine(*arguments))
         return found
 
-    class Done(Exception):
+    class DoneError(Exception):
         pass
 
     def stop(**_):
-        raise Done
+        raise DoneError
 
     approximator._refine = keep
     approximator._process_moebius = stop  # the conversion to an index is not what is timed
-    try:
+    with contextlib.suppress(DoneError):
         approximator.approximate(len(masks), lambda _: values)
-    except Done:
-        pass
     return found
 
 

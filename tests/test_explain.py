@@ -232,7 +232,7 @@ def test_bad_requests_cost_nothing() -> None:
     asked = Asked()
     game = ip.FunctionGame(asked, 30)
     for bad in ({"decoder": "lasso", "order": 3}, {"order": 0}, {"budget": 12}):
-        with pytest.raises(ValueError, match="order|budget"):
+        with pytest.raises(ValueError, match=r"order|budget"):
             ip.explain(game, **bad)  # type: ignore[arg-type]
     assert asked.keys == []
 

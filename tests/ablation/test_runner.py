@@ -135,7 +135,7 @@ explanation.save(sys.argv[3])
 
 
 def test_a_killed_run_resumes_where_it_was(tmp_path: Path) -> None:
-    """SIGKILL in the middle: the next run asks only for what is missing, one batch at most twice."""
+    """SIGKILL in the middle: the next run asks only for what is missing, and one batch again."""
     store, log, saved = tmp_path / "a.db", tmp_path / "log", tmp_path / "a.interplay"
     command = [sys.executable, "-c", _SLOW_RUN, str(store), str(log), str(saved)]
     first = subprocess.Popen(command)

@@ -86,6 +86,11 @@ class TextGame:
         """The prompt around the text, with the chat template applied: ``{text}`` stands once."""
         self._before, self._after = self.template.split(PLACEHOLDER)
         whole = self.prompt(np.ones(len(self.spans), dtype=np.bool_))
+        if not self._encode([self.prompt(np.zeros(len(self.spans), dtype=np.bool_))])[0]:
+            raise ValueError(
+                "with every segment removed the prompt has no tokens; give a prompt with fixed "
+                "words around {text}, or a replacement"
+            )
         if isinstance(target, Response) and target.text is None:
             answer = greedy_answer(model, self._encode([whole])[0], tokenizer)
             target = replace(target, text=answer)
@@ -134,13 +139,7 @@ class TextGame:
 
     def _tokenise(self, prompts: list[str]) -> list[list[int]]:
         fed = list(self._fed)
-        result = [ids + fed for ids in self._encode(prompts)]
-        if not all(result):
-            raise ValueError(
-                "with every segment removed the prompt has no tokens; give a prompt with fixed "
-                "words around {text}, or a replacement"
-            )
-        return result
+        return [ids + fed for ids in self._encode(prompts)]
 
     def cost(self, masks: BoolArray, /) -> FloatArray:
         """About how many tokens each ablation feeds to the model, ``(m,)``."""

@@ -1,0 +1,252 @@
+"""TextGame on tiny random models of several architectures, and on the packaged real model."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, GPT2Config, GPTNeoXConfig, LlamaConfig, Qwen2Config
+
+import interplay as ip
+from interplay.demo import CASES
+from interplay.lenses.text import LogitDifference, Response, TextGame
+from interplay.masks import uniform
+
+pytestmark = pytest.mark.model
+
+TEXT = "The film is not bad. I was never bored, and my sister laughed a lot."
+SMALL = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
+CONFIGS = {
+    "llama": lambda v: LlamaConfig(
+        vocab_size=v, intermediate_size=64, num_key_value_heads=2, **SMALL
+    ),
+    "qwen2": lambda v: Qwen2Config(
+        vocab_size=v, intermediate_size=64, num_key_value_heads=2, **SMALL
+    ),
+    "gpt_neox": lambda v: GPTNeoXConfig(vocab_size=v, intermediate_size=64, **SMALL),
+    "gpt2": lambda v: GPT2Config(vocab_size=v, n_embd=32, n_layer=2, n_head=4),
+}
+
+
+def tiny(kind: str, tokenizer: Any, seed: int = 0) -> Any:
+    torch.manual_seed(seed)
+    # weights of a size at which positions and contexts matter
+    model = AutoModelForCausalLM.from_config(CONFIGS[kind](len(tokenizer))).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(4.0)
+    return model
+
+
+@pytest.mark.parametrize("kind", CONFIGS)
+@pytest.mark.parametrize("target", [Response(" good indeed"), LogitDifference(" good", " bad")])
+def test_a_batch_equals_single_evaluations(kind: str, target: Any, smollm: Any) -> None:
+    _, tokenizer = smollm
+    model = tiny(kind, tokenizer)
+    game = TextGame(model, tokenizer, TEXT, target, by="word", prompt="Review: {text}\nIt is")
+    masks = uniform(40, game.n_players, np.random.default_rng(0))
+    together = game(masks)
+    alone = np.concatenate([game(mask[None]) for mask in masks])
+    np.testing.assert_allclose(together, alone, atol=2e-4 * np.abs(alone).max())
+    assert together.std() > 0.01
+
+
+def plain_logprobs(model: Any, tokenizer: Any, prompt: str, response: str) -> list[float]:
+    """Each response token's log-probability, from one unpadded pass with all logits."""
+    ids = tokenizer(prompt)["input_ids"]
+    answer = tokenizer(response, add_special_tokens=False)["input_ids"]
+    with torch.inference_mode():
+        logits = model(torch.tensor([ids + answer])).logits[0].double().log_softmax(-1)
+    return [float(logits[len(ids) - 1 + at, token]) for at, token in enumerate(answer)]
+
+
+def test_scores_are_what_they_say(smollm: Any) -> None:
+    model, tokenizer = smollm
+    text = "Anna put the key in the old box. Ben left."
+    response = " box in the garden"
+    settings = {"by": "sentence", "prompt": "{text}\n\nTherefore: The key is in the"}
+    mask = np.array([[True, False]])
+    prompt = "Anna put the key in the old box.\n\nTherefore: The key is in the"
+    logprobs = plain_logprobs(model, tokenizer, prompt, response)
+    assert len(logprobs) == 4
+    total = sum(logprobs)
+    wanted = {
+        "logprob": total,
+        "mean_logprob": total / 4,
+        "prob": math.exp(total),
+        "logit": total - math.log1p(-math.exp(total)),
+    }
+    for score, value in wanted.items():
+        game = TextGame(model, tokenizer, text, Response(response, score), **settings)  # type: ignore[arg-type]
+        assert game.prompt(mask[0]) == prompt
+        assert game(mask)[0] == pytest.approx(value, rel=1e-4), score
+    ids = tokenizer(prompt)["input_ids"]
+    with torch.inference_mode():
+        last = model(torch.tensor([ids])).logits[0, -1]
+    box, garden = (tokenizer(word)["input_ids"][0] for word in (" box", " garden"))
+    game = TextGame(model, tokenizer, text, LogitDifference(" box", " garden"), **settings)  # type: ignore[arg-type]
+    assert game(mask)[0] == pytest.approx(float(last[box] - last[garden]), abs=1e-4)
+
+
+def test_the_logit_scale_is_finite_for_a_certain_answer() -> None:
+    class OneToken:
+        def __call__(self, text: str, add_special_tokens: bool) -> dict[str, list[int]]:
+            return {"input_ids": [3]}
+
+    _, score = Response(" x", "logit").prepare(OneToken())  # type: ignore[arg-type]
+    logits = torch.zeros((1, 1, 9))
+    logits[0, 0, 3] = 1e4
+    assert 20 < float(score(logits)[0]) < 30
+
+
+def test_the_models_own_answer(smollm: Any) -> None:
+    model, tokenizer = smollm
+    game = TextGame(
+        model,
+        tokenizer,
+        "The sky is blue. The grass is green.",
+        Response(),
+        prompt="{text} The sky is",
+    )
+    assert isinstance(game.target, Response)
+    assert game.target.text is not None
+    whole = game.prompt(np.ones(2, dtype=bool))
+    # each of its tokens is the likeliest one, so no other first token scores higher
+    first = tokenizer.decode(tokenizer(game.target.text, add_special_tokens=False)["input_ids"][:1])
+    assert whole == "The sky is blue. The grass is green. The sky is"
+    assert all(
+        plain_logprobs(model, tokenizer, whole, first)[0]
+        >= plain_logprobs(model, tokenizer, whole, other)[0]
+        for other in (" blue", " green", " not", " a", " the", " red")
+    )
+
+
+def test_chat_template_is_applied_once_and_visible(smollm: Any) -> None:
+    model, tokenizer = smollm
+    game = TextGame(
+        model,
+        tokenizer,
+        "It rains. {braces} stay.",
+        Response("Yes"),
+        prompt="Context: {text} Is it wet?",
+        chat=True,
+        system="Answer in one word.",
+    )
+    whole = game.prompt(np.ones(game.n_players, dtype=bool))
+    assert (
+        whole.count("<|im_start|>user\nContext: It rains. {braces} stay. Is it wet?<|im_end|>") == 1
+    )
+    assert whole.startswith("<|im_start|>system\nAnswer in one word.<|im_end|>")
+    assert whole.endswith("<|im_start|>assistant\n")
+    assert whole.count("<|im_start|>") == 3
+    assert game.describe()["template"] in whole.replace("It rains. {braces} stay.", "{text}")
+
+
+def test_the_fingerprint_is_of_what_is_computed(smollm: Any) -> None:
+    _, tokenizer = smollm
+    model = tiny("llama", tokenizer)
+    settings: dict[str, Any] = {"by": "word", "prompt": "{text} So"}
+    first = TextGame(model, tokenizer, TEXT, Response(" good"), **settings)
+    same = TextGame(tiny("llama", tokenizer), tokenizer, TEXT, Response(" good"), **settings)
+    assert first.fingerprint == same.fingerprint
+    assert (
+        TextGame(model, tokenizer, TEXT, Response(" good"), batch_size=3, **settings).fingerprint
+        == first.fingerprint
+    )
+    nudged = tiny("llama", tokenizer)
+    with torch.no_grad():
+        nudged.model.layers[1].self_attn.o_proj.weight[5, 7] += 1e-3
+    others = [
+        TextGame(nudged, tokenizer, TEXT, Response(" good"), **settings),
+        TextGame(tiny("llama", tokenizer, seed=1), tokenizer, TEXT, Response(" good"), **settings),
+        TextGame(
+            tiny("llama", tokenizer).bfloat16(), tokenizer, TEXT, Response(" good"), **settings
+        ),
+        TextGame(model, tokenizer, TEXT, Response(" bad"), **settings),
+        TextGame(model, tokenizer, TEXT, Response(" good", "prob"), **settings),
+        TextGame(model, tokenizer, TEXT + " Yes.", Response(" good"), **settings),
+        TextGame(model, tokenizer, TEXT, Response(" good"), **{**settings, "by": "sentence"}),
+        TextGame(model, tokenizer, TEXT, Response(" good"), **settings, replacement="_"),
+        TextGame(model, tokenizer, TEXT, Response(" good"), by="word", prompt="{text} Then"),
+    ]
+    assert len({game.fingerprint for game in [first, *others]}) == 1 + len(others)
+
+    assert TextGame(model, tokenizer, TEXT, _Margin(), **settings).fingerprint is None
+
+
+@dataclass(frozen=True)
+class _Margin:
+    """A target of the user's own: how far the best token is ahead of the second."""
+
+    def prepare(self, tokenizer: Any) -> Any:
+        def score(logits: torch.Tensor) -> torch.Tensor:
+            best = logits[:, -1].double().topk(2).values
+            return best[:, 0] - best[:, 1]
+
+        return (), score
+
+
+def test_a_target_of_the_users_own(smollm: Any) -> None:
+    _, tokenizer = smollm
+    game = TextGame(
+        tiny("llama", tokenizer), tokenizer, TEXT, _Margin(), by="word", prompt="{text} So"
+    )
+    masks = uniform(5, game.n_players, np.random.default_rng(0))
+    assert (game(masks) >= 0).all()
+    explanation = ip.explain(game, budget=100)
+    assert explanation.provenance["game"]["description"]["target"] == {"kind": "_Margin"}
+
+
+def test_bad_input(smollm: Any) -> None:
+    _, tokenizer = smollm
+    model = tiny("gpt2", tokenizer)
+
+    def game(text: str = TEXT, target: Any = Response(" good"), **settings: Any) -> TextGame:  # noqa: B008
+        return TextGame(model, tokenizer, text, target, **{"prompt": "{text} So", **settings})
+
+    with pytest.raises(ValueError, match="the text '' is empty"):
+        game("")
+    with pytest.raises(ValueError, match=r"holds \{text\} 0 times; it must stand once"):
+        game(prompt="no place")
+    with pytest.raises(ValueError, match="the response '' has no tokens"):
+        game(target=Response(""))
+    with pytest.raises(ValueError, match="score='odds' is unknown; choose one of logprob"):
+        game(target=Response(" x", "odds"))  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"the answer ' unbelievably good' is \d tokens"):
+        game(target=LogitDifference(" unbelievably good", " bad"))
+    with pytest.raises(ValueError, match="a system message was given without chat=True"):
+        game(system="Hello")
+    with pytest.raises(ValueError, match="above the model's context of 1024; shorten the text"):
+        game("word " * 1200, by="word")
+    with pytest.raises(ValueError, match="with every segment removed the prompt has no tokens"):
+        game(prompt="{text}")
+    template, tokenizer.chat_template = tokenizer.chat_template, None
+    try:
+        with pytest.raises(ValueError, match="has no chat template; leave chat off"):
+            game(chat=True)
+    finally:
+        tokenizer.chat_template = template
+
+
+def test_one_word_is_a_game_of_one_player(smollm: Any) -> None:
+    _, tokenizer = smollm
+    game = TextGame(
+        tiny("llama", tokenizer), tokenizer, "Good", Response(" x"), by="word", prompt="A: {text}"
+    )
+    explanation = ip.explain(game)
+    whole, nothing = game(np.array([[True], [False]]))
+    assert explanation.interactions("SV")[(0,)] == pytest.approx(whole - nothing)
+
+
+@pytest.mark.parametrize(("name", "budget"), [("review", 600), ("handover", 300)])
+def test_the_demo_finds_the_intended_interactions(name: str, budget: int, smollm: Any) -> None:
+    """The sets that the demo's texts were written to have are among the three strongest."""
+    case = next(case for case in CASES if case.name == name)
+    explanation = ip.explain(case.game(*smollm), budget=budget)
+    top = explanation.interactions("FSII", 3).top(3, min_order=2).sets
+    assert set(case.intended) <= set(top)
+    assert explanation.faithfulness.r2 > 0.75

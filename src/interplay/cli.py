@@ -134,7 +134,7 @@ def text(
     replacement: Annotated[
         str | None, typer.Option(help="Stand-in for a removed segment; by default it is deleted.")
     ] = None,
-    decoder: Annotated[str, typer.Option(help="proxyspex or lasso.")] = "proxyspex",
+    decoder: Annotated[str, typer.Option(help="proxyspex, spex or lasso.")] = "proxyspex",
     order: Annotated[int | None, typer.Option(help="Largest order of interaction.")] = None,
     budget: Annotated[
         int | None, typer.Option(help="Most ablations; by default 4 n log2 n, at least 100.")

@@ -17,7 +17,7 @@ import numpy as np
 from interplay._types import BoolArray, Json
 from interplay.ablation.runner import evaluate
 from interplay.ablation.store import Store
-from interplay.decoders import check_order, get_decoder, run_decoder
+from interplay.decoders import check_request, get_decoder, run_decoder
 from interplay.decoders.base import Decoder
 from interplay.evaluation import faithfulness
 from interplay.explanation import Ablations, Explanation
@@ -47,6 +47,7 @@ def explain(
     backend: str = "local",
     batch_size: int | None = None,
     progress: bool | None = None,
+    **options: object,
 ) -> Explanation:
     """Find the interactions that drive a game.
 
@@ -56,10 +57,10 @@ def explain(
 
     Args:
         game: what to explain.
-        decoder: ``"proxyspex"`` or ``"lasso"``.
+        decoder: ``"proxyspex"``, ``"spex"`` or ``"lasso"``.
         budget: the most distinct evaluations of the game, held-out ones and stored ones included;
             by default 4 n log2 n, at least 100.
-        order: the largest order of interaction; by default 5 for ProxySPEX, 1 for LASSO.
+        order: the largest order of interaction; by default 5, for LASSO 1.
         holdout: the share (below 1) or number of evaluations that take no part in the fit and
             score it; at least 10.
         store: a file of ablations, made where it does not exist; what it holds is not evaluated
@@ -68,6 +69,7 @@ def explain(
         backend: where the game runs; ``"local"`` is this process.
         batch_size: masks per call of the game; by default as the game says.
         progress: show progress on stderr; by default where stderr is a terminal.
+        **options: the decoder's own: for SPEX ``decoding="soft"`` or ``"hard"``.
 
     Raises:
         ValueError: an unknown decoder or back end, or a budget below what the decoder needs.
@@ -79,7 +81,7 @@ def explain(
     if backend not in BACKENDS:
         raise ValueError(f"backend={backend!r} is unknown; choose one of {', '.join(BACKENDS)}")
     chosen = requested = get_decoder(decoder)
-    largest = check_order(requested, order)
+    largest = check_request(requested, order, options)
     n_players = game.n_players
     players = names_of(game.players, n_players)
     budget = default_budget(n_players) if budget is None else budget
@@ -88,7 +90,7 @@ def explain(
     )
 
     if n_players < 63 and budget >= 1 << n_players:
-        chosen = get_decoder("exact")
+        chosen, options = get_decoder("exact"), {}
         n_held = 0
     else:
         n_held = _n_held_out(holdout, budget)
@@ -114,7 +116,7 @@ def explain(
         )
     evaluated_at = time.perf_counter()
     fit = Ablations(design.masks, evaluated.values[:n_fit])
-    decoded = run_decoder(chosen, design, fit.values, largest, fit_rng)
+    decoded = run_decoder(chosen, design, fit.values, largest, fit_rng, options)
     decoded_at = time.perf_counter()
     exact = n_held == 0
     held_out = fit if exact else Ablations(held, evaluated.values[n_fit:])
@@ -174,7 +176,8 @@ def _check_budget(budget: int, n_held: int, n_players: int, decoder: Decoder) ->
             f"budget={budget} leaves {max(budget - n_held, 0)} ablations for the fit beside "
             f"{n_held} held out, below the {needed} that decoder={decoder.name!r} needs for "
             f"n={n_players} players; use a budget of at least {needed + n_held}"
-            + (f", or 2^n = {1 << n_players} for all masks" if n_players < 10 else "")
+            + (f", or 2^n = {1 << n_players} for all masks" if n_players <= 12 else "")
+            + (', or decoder="proxyspex"' if decoder.name == "spex" else "")
         )
 
 

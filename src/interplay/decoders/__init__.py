@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -12,12 +13,13 @@ from interplay.decoders.base import Decoded, Decoder
 from interplay.decoders.exact import EXACT
 from interplay.decoders.lasso import LASSO
 from interplay.decoders.proxyspex import PROXYSPEX
+from interplay.decoders.spex import SPEX, CodedDesign
 from interplay.design import Design, PlainDesign
 from interplay.masks import as_masks
 from interplay.sets import as_columns
 from interplay.spectrum import Spectrum
 
-DECODERS: dict[str, Decoder] = {d.name: d for d in (PROXYSPEX, LASSO, EXACT)}
+DECODERS: dict[str, Decoder] = {d.name: d for d in (PROXYSPEX, SPEX, LASSO, EXACT)}
 
 
 def get_decoder(name: str) -> Decoder:
@@ -31,12 +33,21 @@ def get_decoder(name: str) -> Decoder:
     return DECODERS[name]
 
 
-def check_order(decoder: Decoder, order: int | None) -> int:
-    """The order that a decoder is to use: what was asked for, or its own.
+def check_request(decoder: Decoder, order: int | None, options: Mapping[str, object]) -> int:
+    """Refuse what a decoder cannot do, before anything is evaluated.
+
+    Returns:
+        The largest order to decode: what was asked for, or the decoder's own.
 
     Raises:
-        ValueError: the decoder does not do that order.
+        ValueError: the decoder does not do that order, or does not know an option.
     """
+    unknown = [name for name in options if name not in decoder.options]
+    if unknown:
+        raise ValueError(
+            f"decoder={decoder.name!r} has no option {unknown[0]!r}; "
+            f"it has {', '.join(decoder.options) or 'none'}"
+        )
     if order is None:
         return decoder.order
     if order < 1 or (decoder.max_order is not None and order > decoder.max_order):
@@ -49,7 +60,12 @@ def check_order(decoder: Decoder, order: int | None) -> int:
 
 
 def run_decoder(
-    decoder: Decoder, design: Design, values: FloatArray, order: int, rng: np.random.Generator
+    decoder: Decoder,
+    design: Design,
+    values: FloatArray,
+    order: int,
+    rng: np.random.Generator,
+    options: Mapping[str, object],
 ) -> Decoded:
     """Decode values of one or of k outputs.
 
@@ -57,8 +73,9 @@ def run_decoder(
         decoder: the algorithm.
         design: the masks, m of them.
         values: ``(m,)`` or ``(m, k)``.
-        order: the largest order, from :func:`check_order`.
+        order: the largest order, from :func:`check_request`.
         rng: for folds and seeds.
+        options: the decoder's own.
 
     Raises:
         ValueError: too few masks.
@@ -70,33 +87,37 @@ def run_decoder(
             f"{n_masks} masks are below the {needed} that decoder={decoder.name!r} needs for "
             f"{n_players} players"
         )
-    decoded = decoder.decode(design, as_columns(values), min(order, n_players), rng)
+    decoded = decoder.decode(design, as_columns(values), min(order, n_players), rng, **options)
     if values.ndim == 1:
         return replace(decoded, spectrum=decoded.spectrum.output(0))
     return decoded
 
 
 def decode(
-    masks: npt.ArrayLike,
+    masks: npt.ArrayLike | CodedDesign,
     values: npt.ArrayLike,
     decoder: str = "proxyspex",
     order: int | None = None,
     random_state: int = 0,
+    **options: object,
 ) -> Spectrum:
     """Recover a sparse spectrum from ablations made elsewhere.
 
     Args:
-        masks: ``(m, n) bool``, ``True`` for a player that is kept.
+        masks: ``(m, n) bool``, ``True`` for a player that is kept; or the design of
+            ``interplay.spex.design``, which SPEX needs.
         values: ``(m,)``, or ``(m, k)`` for k outputs.
-        decoder: ``"proxyspex"``, ``"lasso"`` or ``"exact"``.
-        order: the largest order of interaction; by default 5 for ProxySPEX, 1 for LASSO.
+        decoder: ``"proxyspex"``, ``"spex"``, ``"lasso"`` or ``"exact"``.
+        order: the largest order of interaction; by default 5, for LASSO 1.
         random_state: seed of folds and proxies; the same seed gives the same spectrum.
+        **options: the decoder's own: for SPEX ``decoding="soft"`` or ``"hard"``.
 
     Raises:
         ValueError: masks and values do not belong together, are not finite, or are too few.
     """
     chosen = get_decoder(decoder)
-    array = as_masks(masks)
+    design = masks if isinstance(masks, CodedDesign) else PlainDesign("given", as_masks(masks))
+    array = design.masks
     numbers = np.asarray(values, dtype=np.float64)
     if numbers.ndim not in (1, 2) or len(numbers) != len(array):
         raise ValueError(
@@ -106,6 +127,6 @@ def decode(
     if not np.isfinite(numbers).all():
         row = int(np.argwhere(~np.isfinite(numbers))[0][0])
         raise ValueError(f"values[{row}] is {numbers[row]}; values must be finite numbers")
-    largest = check_order(chosen, order)
+    largest = check_request(chosen, order, options)
     rng = np.random.default_rng(random_state)
-    return run_decoder(chosen, PlainDesign("given", array), numbers, largest, rng).spectrum
+    return run_decoder(chosen, design, numbers, largest, rng, options).spectrum

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import numpy as np
 
-from interplay._types import FloatArray, Json
+from interplay._types import Json
 from interplay.design import Design
 from interplay.spectrum import Spectrum
 
@@ -28,16 +27,6 @@ class Decoded:
     diagnosis: Json = field(default_factory=dict)
 
 
-class Decode(Protocol):
-    """From a design and its values, ``(m, k)``, to what was found."""
-
-    def __call__(
-        self, design: Design, values: FloatArray, order: int, rng: np.random.Generator, /
-    ) -> Decoded:
-        """Decode up to an order; ``rng`` serves folds and seeds."""
-        ...
-
-
 @dataclass(frozen=True)
 class Decoder:
     """An algorithm from ablations to a spectrum.
@@ -48,7 +37,9 @@ class Decoder:
         max_order: the largest order it can be asked for; ``None``: no limit.
         min_masks: the fewest masks it can decode, by the number of players.
         design: ``(n_masks, n_players, rng)`` to the masks it wants, at most ``n_masks``.
-        decode: from their values to a spectrum.
+        decode: ``(design, values (m, k), order, rng, **options)`` to what it found; ``rng`` serves
+            folds and seeds.
+        options: further keywords that ``decode`` takes.
     """
 
     name: str
@@ -56,4 +47,5 @@ class Decoder:
     max_order: int | None
     min_masks: Callable[[int], int]
     design: Callable[[int, int, np.random.Generator], Design]
-    decode: Decode
+    decode: Callable[..., Decoded]
+    options: tuple[str, ...] = ()

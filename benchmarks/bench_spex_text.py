@@ -11,13 +11,13 @@ import argparse
 import interplay as ip
 
 REVIEW = """\
-I did not expect to like this film, and for the first twenty minutes I was right. The opening is \
-slow, the music is too loud, and nobody in the family says anything that a real person would say. \
-Then the grandmother arrives, and nothing after that is dull. She is not kind, she is never polite, \
-and yet you cannot stop hoping that she will win. The long dinner scene is hardly perfect, but it \
-made me laugh until it hurt. The ending is not the disappointment that I feared. I would not call \
-it a masterpiece, and I could not call it a failure. My brother, who hates everything, did not hate \
-this."""
+I did not expect to like this film, and for the first twenty minutes I was right. The opening \
+is slow, the music is too loud, and nobody in the family says anything that a real person \
+would say. Then the grandmother arrives, and nothing after that is dull. She is not kind, she \
+is never polite, and yet you cannot stop hoping that she will win. The long dinner scene is \
+hardly perfect, but it made me laugh until it hurt. The ending is not the disappointment that \
+I feared. I would not call it a masterpiece, and I could not call it a failure. My brother, \
+who hates everything, did not hate this."""
 
 
 def main() -> None:

@@ -59,6 +59,54 @@ def test_explains_within_the_budget(decoder: str) -> None:
     assert provenance["versions"]["interplay"] == ip.__version__
 
 
+def test_spex_explains_within_the_budget() -> None:
+    asked = Asked(planted(40, 25, np.random.default_rng(1), max_order=5))
+    explanation = ip.explain(ip.FunctionGame(asked, 40), decoder="spex", budget=4000)
+    assert len(asked.keys) == len(set(asked.keys)) == 4000
+    assert explanation.faithfulness.r2 > 1 - 1e-9
+    found = explanation.interactions("Fourier").top(25)
+    assert set(found.sets) == set(asked.truth.sets) - {()}
+    ran = explanation.provenance["decoder"]
+    assert ran["ran"] == "spex"
+    assert ran["settings"]["decoding"] == "soft"
+    assert ran["settings"]["coded_masks"] + ran["settings"]["uniform_masks"] == 3600
+    assert ran["diagnosis"]["explained"] > 1 - 1e-9
+    assert "terms after" in ran["diagnosis"]["summary"]
+
+
+def test_spex_decodes_hard_where_asked() -> None:
+    game = ip.FunctionGame(TRUTH.predict, 30)
+    explanation = ip.explain(game, decoder="spex", budget=2000, decoding="hard")
+    assert explanation.provenance["decoder"]["settings"]["decoding"] == "hard"
+    assert explanation.faithfulness.r2 > 1 - 1e-9
+
+
+def test_spex_says_when_a_function_is_not_sparse_enough() -> None:
+    dense = planted(40, 400, np.random.default_rng(1), max_order=5)
+    explanation = ip.explain(ip.FunctionGame(dense.predict, 40), decoder="spex", budget=2000)
+    diagnosis = explanation.provenance["decoder"]["diagnosis"]
+    assert diagnosis["explained"] < 0.9
+    assert explanation.faithfulness.r2 < 0.9
+
+
+@pytest.mark.parametrize("n_players", range(2, 11))
+def test_spex_takes_the_table_where_that_is_cheaper(n_players: int) -> None:
+    table = np.random.default_rng(0).normal(size=1 << n_players)
+    game = ip.FunctionGame(lambda masks: table[masks @ (1 << np.arange(n_players))], n_players)
+    explanation = ip.explain(game, decoder="spex", budget=1100, order=5)
+    assert explanation.provenance["decoder"]["requested"] == "spex"
+    assert explanation.provenance["decoder"]["ran"] == "exact"
+    assert len(explanation.fit) == 1 << n_players
+
+
+def test_spex_several_outputs() -> None:
+    truth = planted(30, 20, np.random.default_rng(1))
+    game = ip.FunctionGame(lambda m: np.stack([truth.predict(m), 1e-3 * m[:, 4]], axis=1), 30)
+    explanation = ip.explain(game, decoder="spex", budget=3000)
+    assert min(explanation.faithfulness.by_output) > 1 - 1e-6
+    assert explanation.spectrum.output(1)[(4,)] == pytest.approx(-5e-4)
+
+
 def test_a_second_run_asks_nothing_and_a_larger_budget_only_the_rest(tmp_path: Path) -> None:
     store = tmp_path / "a.db"
     first, second, third = Asked(), Asked(), Asked()
@@ -209,6 +257,18 @@ def test_bad_requests(tmp_path: Path) -> None:
         r"decoder='proxyspex' needs for n=30 players; use a budget of at least 30",
     ):
         ip.explain(game, budget=25)
+    with pytest.raises(
+        ValueError,
+        match=r"budget=300 leaves 270 .* below the 672 that decoder='spex' needs for n=30 players; "
+        r'use a budget of at least 702, or decoder="proxyspex"',
+    ):
+        ip.explain(game, decoder="spex", budget=300)
+    with pytest.raises(ValueError, match=r"order=6 is not 1 to 5, .*decoder='spex'"):
+        ip.explain(game, decoder="spex", budget=3000, order=6)
+    with pytest.raises(ValueError, match="decoder='lasso' has no option 'decoding'; it has none"):
+        ip.explain(game, decoder="lasso", decoding="hard")
+    with pytest.raises(ValueError, match="decoding='firm' is unknown; choose one of soft, hard"):
+        ip.explain(game, decoder="spex", budget=1000, decoding="firm")
     with pytest.raises(ValueError, match="budget=0 leaves 0 ablations"):
         ip.explain(game, budget=0)
     with pytest.raises(ValueError, match="or 2\\^n = 32 for all masks"):
@@ -231,8 +291,13 @@ def test_bad_requests_cost_nothing() -> None:
     """What can be refused is refused before the game is asked."""
     asked = Asked()
     game = ip.FunctionGame(asked, 30)
-    for bad in ({"decoder": "lasso", "order": 3}, {"order": 0}, {"budget": 12}):
-        with pytest.raises(ValueError, match=r"order|budget"):
+    for bad in (
+        {"decoder": "lasso", "order": 3},
+        {"order": 0},
+        {"budget": 12},
+        {"decoder": "spex", "decoding": "firm"},
+    ):
+        with pytest.raises(ValueError, match=r"order|budget|decoding"):
             ip.explain(game, **bad)  # type: ignore[arg-type]
     assert asked.keys == []
 

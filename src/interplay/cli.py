@@ -56,13 +56,20 @@ def _print(explanation: Explanation, index: str, order: int, top: int) -> None:
             table.add_row(" ".join(f"{number:+.4g}" for number in numbers), joint.join(names))
         _console.print(table)
     budget = explanation.provenance["budget"]
+    decoder = explanation.provenance["decoder"]
     seconds = explanation.provenance["seconds"]
     _console.print(f"Held-out faithfulness: [bold]{explanation.faithfulness}[/bold]")
     _console.print(
         f"{budget['spent']} ablations ({budget['evaluated']} evaluated, {budget['from_store']} "
         f"from the store) in {seconds['ablations']:.1f} s, decoded in {seconds['decoding']:.1f} s "
-        f"by {explanation.provenance['decoder']['ran']}"
+        f"by {decoder['ran']}"
     )
+    if decoder["ran"] != decoder["requested"]:
+        _console.print(
+            f"The budget covers all 2^n masks, so that {decoder['requested']} was not needed."
+        )
+    if "summary" in decoder["diagnosis"]:
+        _console.print(decoder["diagnosis"]["summary"])
 
 
 @app.command()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from interplay import Spectrum, decode
+from interplay import Spectrum, decode, spex
 from interplay.decoders import DECODERS
 from interplay.design import PlainDesign
 from interplay.evaluation import r2
@@ -144,6 +144,19 @@ def test_bad_input() -> None:
         decode(masks, np.zeros(100), decoder="lasso", order=3)
     with pytest.raises(ValueError, match="order=0 is not at least 1"):
         decode(masks, np.zeros(100), order=0)
+    with pytest.raises(ValueError, match="decodes coded masks, not given ones; pass the design"):
+        decode(uniform(1000, 10, np.random.default_rng(0)), np.zeros(1000), decoder="spex")
     wide = uniform(200, 1200, np.random.default_rng(0))
     with pytest.raises(ValueError, match=r"720,600 terms for 1200 players.*order=1 or decoder"):
         decode(wide, np.zeros(200), decoder="lasso", order=2)
+
+
+def test_spex_from_a_design() -> None:
+    truth = planted(60, 30, np.random.default_rng(0), max_order=5)
+    design = spex.design(60, 3000, seed=3)
+    found = decode(design, truth.predict(design.masks), decoder="spex")
+    assert set(truth.sets) <= set(found.sets)
+    for players, coefficient in zip(truth.sets, truth.coefficients, strict=True):
+        assert found[players] == pytest.approx(coefficient, abs=1e-6)
+    # the masks serve the other decoders as well
+    assert set(decode(design, truth.predict(design.masks), decoder="lasso").sets)

@@ -42,12 +42,15 @@ def check_request(decoder: Decoder, order: int | None, options: Mapping[str, obj
     Raises:
         ValueError: the decoder does not do that order, or does not know an option.
     """
-    unknown = [name for name in options if name not in decoder.options]
-    if unknown:
-        raise ValueError(
-            f"decoder={decoder.name!r} has no option {unknown[0]!r}; "
-            f"it has {', '.join(decoder.options) or 'none'}"
-        )
+    for name, value in options.items():
+        if name not in decoder.options:
+            raise ValueError(
+                f"decoder={decoder.name!r} has no option {name!r}; "
+                f"it has {', '.join(decoder.options) or 'none'}"
+            )
+        if value not in decoder.options[name]:
+            allowed = ", ".join(decoder.options[name])
+            raise ValueError(f"{name}={value!r} is unknown; choose one of {allowed}")
     if order is None:
         return decoder.order
     if order < 1 or (decoder.max_order is not None and order > decoder.max_order):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -39,7 +39,7 @@ class Decoder:
         design: ``(n_masks, n_players, rng)`` to the masks it wants, at most ``n_masks``.
         decode: ``(design, values (m, k), order, rng, **options)`` to what it found; ``rng`` serves
             folds and seeds.
-        options: further keywords that ``decode`` takes.
+        options: further keywords that ``decode`` takes, and the values that each may have.
     """
 
     name: str
@@ -48,4 +48,4 @@ class Decoder:
     min_masks: Callable[[int], int]
     design: Callable[[int, int, np.random.Generator], Design]
     decode: Callable[..., Decoded]
-    options: tuple[str, ...] = ()
+    options: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

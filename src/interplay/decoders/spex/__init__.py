@@ -70,5 +70,5 @@ SPEX = Decoder(
     min_masks=lambda n_players: minimum_budget(n_players, t=_ERRORS),
     design=_design,
     decode=_decode,
-    options=("decoding",),
+    options={"decoding": ("soft", "hard")},
 )

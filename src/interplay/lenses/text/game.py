@@ -7,6 +7,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -161,7 +162,7 @@ class TextGame:
         settings = asdict(target) if isinstance(target, Response | LogitDifference) else {}
         return {
             "lens": "text",
-            "model": self.model.config.name_or_path,
+            "model": self._model_name(),
             "architecture": type(self.model).__name__,
             "dtype": str(self.model.dtype),
             "template": self.template,
@@ -171,6 +172,11 @@ class TextGame:
             "replacement": self._masked.replacement,
             "target": {"kind": type(self.target).__name__, **settings},
         }
+
+    def _model_name(self) -> str:
+        """The model's name on the hub, or the name of its folder: reports hold no local paths."""
+        name: str = self.model.config.name_or_path
+        return Path(name).name if Path(name).is_absolute() else name
 
     @cached_property
     def fingerprint(self) -> str | None:

@@ -1,0 +1,27 @@
+"""The README's Python runs as it stands."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+BLOCKS = re.findall(r"```python\n(.*?)```", Path("README.md").read_text(encoding="utf-8"), re.S)
+
+
+def test_functions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    exec(BLOCKS[0], names)
+    assert (tmp_path / "a.html").exists()
+    top = names["explanation"].interactions("FSII", order=2).top(1, min_order=2)  # type: ignore[attr-defined]
+    assert top.sets == [(1, 2)]
+
+
+@pytest.mark.model
+def test_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    exec("import interplay as ip\n" + BLOCKS[1], names)
+    assert names["explanation"].faithfulness.exact  # type: ignore[attr-defined]

@@ -36,8 +36,11 @@ from interplay.design import Design, uniform_design
 from interplay.spectrum import Spectrum
 
 _FOLDS = 5
+_SCREENED = 2
 _DEPTHS = (3, 5)
-_RATE = 0.1
+_RATE = 0.2
+"""Half the trees of 0.1 at the same R2: the mean over folds and the refit make up for the rest."""
+_PATIENCE = 25
 _MAX_TREES = 1000
 _SIZES = (10, 15, 22, 33, 50, 75, 112, 168, 250, 400)
 """How many terms a refitted spectrum may have; larger explanations are read by nobody."""
@@ -98,25 +101,26 @@ def _decode_one(
             n_trees=_MAX_TREES,
             seed=seed,
             valid=(masks[held], target[held]),
+            patience=_PATIENCE,
         )
         return _Fold(depth, n_trees, fourier(read_trees(booster, n_trees), n_players), fit, held)
 
-    depths = sorted({min(depth, order) for depth in _DEPTHS})
-    jobs = [(depth, i) for depth in depths for i in range(_FOLDS)]
-    # LightGBM works outside the interpreter lock, each fold on a thread of its own
-    with ThreadPoolExecutor(min(len(jobs), cpu_count() or 1)) as pool:
-        folds = list(pool.map(lambda job: fold(*job), jobs))
+    def run(depth: int, which: range) -> list[_Fold]:
+        # LightGBM works outside the interpreter lock, each fold on a thread of its own
+        with ThreadPoolExecutor(min(len(which), cpu_count() or 1)) as pool:
+            return list(pool.map(lambda i: fold(depth, i), which))
 
-    by_depth = {depth: [f for f in folds if f.depth == depth] for depth in depths}
-    trees_error = {
-        depth: _mean([_squares(target[f.held], f.spectrum.predict(masks[f.held])) for f in some])
-        for depth, some in by_depth.items()
+    # the depth is chosen on the first folds; only the better one goes through the others
+    screened = {
+        depth: run(depth, range(_SCREENED)) for depth in sorted({min(d, order) for d in _DEPTHS})
     }
-    depth = min(trees_error, key=lambda d: trees_error[d])
-    errors = _refit_errors(masks, target, by_depth[depth])
-    errors[None, np.inf] = trees_error[depth]
+    depth = min(screened, key=lambda d: _trees_error(masks, target, screened[d]))
+    folds = screened[depth] + run(depth, range(_SCREENED, _FOLDS))
+    trees_error = _trees_error(masks, target, folds)
+    errors = _refit_errors(masks, target, folds)
+    errors[None, np.inf] = trees_error
     size, penalty = min(errors, key=lambda candidate: errors[candidate])
-    spectrum = _mean_spectrum([f.spectrum for f in by_depth[depth]])
+    spectrum = _mean_spectrum([f.spectrum for f in folds])
     if size is not None:
         spectrum = spectrum.truncate(n_terms=size)
     if np.isfinite(penalty):
@@ -124,7 +128,7 @@ def _decode_one(
     spectrum = spectrum * scale + Spectrum.from_dict(n_players, {(): mean})
     settings: Json = {
         "depth": depth,
-        "n_trees": [f.n_trees for f in by_depth[depth]],
+        "n_trees": [f.n_trees for f in folds],
         "learning_rate": _RATE,
         "folds": _FOLDS,
         "terms_kept": size,
@@ -132,10 +136,15 @@ def _decode_one(
     }
     diagnosis: Json = {
         "cv_r2": 1.0 - errors[size, penalty],
-        "cv_r2_trees": 1.0 - trees_error[depth],
+        "cv_r2_trees": 1.0 - trees_error,
         "cv_r2_refitted": 1.0 - min(e for (_, lam), e in errors.items() if np.isfinite(lam)),
     }
     return spectrum, settings, diagnosis
+
+
+def _trees_error(masks: BoolArray, target: FloatArray, folds: Sequence[_Fold]) -> float:
+    """Cross-validated mean squared error of the trees as they are."""
+    return _mean([_squares(target[f.held], f.spectrum.predict(masks[f.held])) for f in folds])
 
 
 def _mean_spectrum(spectra: Sequence[Spectrum]) -> Spectrum:

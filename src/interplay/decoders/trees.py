@@ -58,7 +58,7 @@ def fit_boosted(
     n_trees: int,
     seed: int,
     valid: tuple[BoolArray, FloatArray] | None = None,
-    patience: int = 50,
+    patience: int = 25,
 ) -> tuple[lgb.Booster, int]:
     """Gradient boosted trees for squared error.
 

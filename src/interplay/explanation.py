@@ -86,9 +86,10 @@ class Explanation:
             self.held_out.values,
         )
         path.parent.mkdir(parents=True, exist_ok=True)
+        text = json.dumps(document, indent=1, allow_nan=False)
         part = path.with_name(path.name + ".part")
         with zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED) as archive:
-            archive.writestr("explanation.json", json.dumps(document, indent=1, allow_nan=False))
+            archive.writestr("explanation.json", text)
             for name, array in zip(_ARRAYS, arrays, strict=True):
                 buffer = io.BytesIO()
                 np.save(buffer, array, allow_pickle=False)

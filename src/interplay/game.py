@@ -100,12 +100,11 @@ class FunctionGame:
     ) -> None:
         if n_players < 1:
             raise ValueError(f"n_players={n_players} is below 1; a game needs a player")
-        if fingerprint == "":
-            raise ValueError("fingerprint='' identifies nothing; give a string, or None")
-        self.n_players = n_players
+        self.n_players = int(n_players)
         self.players = names_of(players, n_players)
         self.fingerprint = fingerprint
         self._f = f
+        fingerprint_of(self)
 
     def __call__(self, masks: BoolArray, /) -> FloatArray:
         """The function's values."""
@@ -114,6 +113,20 @@ class FunctionGame:
     def __repr__(self) -> str:
         name = getattr(self._f, "__qualname__", type(self._f).__qualname__)
         return f"FunctionGame({name}, n_players={self.n_players})"
+
+
+def fingerprint_of(game: Game) -> str | None:
+    """A game's fingerprint, checked.
+
+    Raises:
+        ValueError: it is neither ``None`` nor a string with something in it.
+    """
+    fingerprint = game.fingerprint
+    if fingerprint is not None and not (isinstance(fingerprint, str) and fingerprint):
+        raise ValueError(
+            f"fingerprint={fingerprint!r} of {game!r} identifies nothing; give a string, or None"
+        )
+    return fingerprint
 
 
 def call(game: Game, masks: BoolArray, n_outputs: int | None = None) -> FloatArray:
@@ -131,7 +144,8 @@ def call(game: Game, masks: BoolArray, n_outputs: int | None = None) -> FloatArr
             rows of the batch come along as ``error.masks`` and ``error.values``.
     """
     try:
-        values = np.asarray(game(masks), dtype=np.float64)
+        # a copy: a game that works on its masks in place must not change ours
+        values = np.asarray(game(masks.copy()), dtype=np.float64)
     except Exception as error:
         where = describe(masks[0]) if len(masks) == 1 else f"a batch of {len(masks)} masks"
         raise GameError(f"{game!r} raised {type(error).__name__} on {where}: {error}") from error

@@ -63,8 +63,8 @@ class Interactions:
         """Pairs of a set and its value (a float64, or ``(k,)`` for k outputs)."""
         return iter(zip(self.sets, self.values, strict=True))
 
-    def __contains__(self, players: object) -> bool:
-        return players in self._rows
+    def __contains__(self, players: Iterable[int]) -> bool:
+        return as_players(players, self.n_players) in self._rows
 
     def __getitem__(self, players: Iterable[int]) -> FloatArray:
         """The value of a set of players, in any order; zero where it is not listed."""
@@ -83,12 +83,15 @@ class Interactions:
     def filter(self, min_order: int = 1, max_order: int | None = None) -> Interactions:
         """Those of ``min_order <= order <= max_order``; by default all but the empty set."""
         orders = self.orders
-        return self._take((orders >= min_order) & (orders <= (max_order or self.n_players)))
+        largest = self.n_players if max_order is None else max_order
+        return self._take((orders >= min_order) & (orders <= largest))
 
     def top(
         self, count: int = 10, min_order: int = 1, max_order: int | None = None
     ) -> Interactions:
         """The ``count`` strongest, strongest first; ties in the order of the sets."""
+        if count < 0:
+            raise ValueError(f"count={count} is negative; ask for 0 or more")
         chosen = self.filter(min_order, max_order)
         return chosen._take(np.argsort(-chosen.strength, kind="stable")[:count])
 

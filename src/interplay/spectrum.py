@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -113,6 +113,13 @@ class Spectrum:
         zero: FloatArray = np.zeros_like(self.coefficients, shape=self.coefficients.shape[1:])[()]
         return zero if row is None else self.coefficients[row]
 
+    def __contains__(self, players: Iterable[int]) -> bool:
+        return as_players(players, self.n_players) in self._rows
+
+    def __iter__(self) -> Iterator[tuple[Players, FloatArray]]:
+        """Pairs of a set and its coefficient (a float64, or ``(k,)`` for k outputs)."""
+        return iter(zip(self.sets, self.coefficients, strict=True))
+
     def predict(self, masks: npt.ArrayLike) -> FloatArray:
         """f(m) for each mask.
 
@@ -158,7 +165,11 @@ class Spectrum:
             np.concatenate([self.coefficients, other.coefficients]),
         )
 
+    __array_ufunc__ = None  # a NumPy number times a spectrum is a spectrum
+
     def __mul__(self, factor: float) -> Spectrum:
+        if not isinstance(factor, int | float | np.number):
+            return NotImplemented
         return replace(self, coefficients=self.coefficients * factor)
 
     __rmul__ = __mul__

@@ -5,13 +5,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from interplay import FunctionGame, GameError
+from interplay import FunctionGame, Game, GameError
 from interplay._types import BoolArray, FloatArray, Json
-from interplay.ablation.runner import evaluate
+from interplay.ablation.runner import Evaluated, evaluate
 from interplay.ablation.store import Store
 from interplay.masks import keys, uniform
 
@@ -44,15 +45,48 @@ class Counting:
         return [key for batch in self.batches for key in keys(batch)]
 
 
+def run(game: Game, masks: BoolArray, store: Store, **settings: Any) -> Evaluated:
+    settings = {"progress": False, **settings}
+    return evaluate(game, masks, store, fingerprint=game.fingerprint, **settings)
+
+
+def test_a_game_may_work_on_its_masks_in_place() -> None:
+    def f(masks: BoolArray) -> FloatArray:
+        masks ^= True
+        return masks @ np.arange(20.0)
+
+    with Store() as store:
+        done = run(FunctionGame(f, 20, fingerprint="in place"), MASKS, store)
+        np.testing.assert_array_equal(done.values, ~MASKS @ np.arange(20.0))
+
+
+def test_an_interruption_keeps_what_was_evaluated() -> None:
+    class Interrupted(Counting):
+        def __call__(self, masks: BoolArray, /) -> FloatArray:
+            if len(self.batches) == 3:
+                raise KeyboardInterrupt
+            return super().__call__(masks)
+
+    with Store() as store:
+        with pytest.raises(KeyboardInterrupt) as caught:
+            run(Interrupted(), MASKS, store)
+        assert len(caught.value.masks) == 21  # type: ignore[attr-defined]
+        assert "21 of 100 masks are evaluated" in caught.value.__notes__[0]
+        np.testing.assert_array_equal(
+            caught.value.values,  # type: ignore[attr-defined]
+            caught.value.masks @ np.arange(20.0),  # type: ignore[attr-defined]
+        )
+
+
 def test_each_mask_is_asked_once_and_values_go_where_they_belong() -> None:
     game = Counting()
     repeated = np.concatenate([MASKS, MASKS[::3]])
     with Store() as store:
-        done = evaluate(game, repeated, store, progress=False)
+        done = run(game, repeated, store)
         np.testing.assert_array_equal(done.values, repeated @ np.arange(20.0))
         assert (done.n_new, done.n_stored) == (100, 0)
         assert sorted(game.asked) == sorted(keys(MASKS))
-        again = evaluate(game, MASKS, store, progress=False)
+        again = run(game, MASKS, store)
         assert (again.n_new, again.n_stored) == (0, 100)
         assert len(game.asked) == 100
 
@@ -61,7 +95,7 @@ def test_batches_are_cut_by_cost_and_not_by_the_progress_bar() -> None:
     quiet, shown = Counting(), Counting()
     for game, progress in ((quiet, False), (shown, True)):
         with Store() as store:
-            evaluate(game, MASKS, store, progress=progress)
+            run(game, MASKS, store, progress=progress)
     assert [len(batch) for batch in quiet.batches] == [7] * 14 + [2]
     sizes = [int(mask.sum()) for batch in quiet.batches for mask in batch]
     assert sizes == sorted(sizes, reverse=True)
@@ -72,10 +106,10 @@ def test_batches_are_cut_by_cost_and_not_by_the_progress_bar() -> None:
 def test_batch_size_can_be_set() -> None:
     game = Counting()
     with Store() as store:
-        evaluate(game, MASKS, store, batch_size=40, progress=False)
+        run(game, MASKS, store, batch_size=40)
         assert [len(batch) for batch in game.batches] == [40, 40, 20]
         with pytest.raises(ValueError, match="batch_size=0 is below 1"):
-            evaluate(game, MASKS, store, batch_size=0, progress=False)
+            run(game, MASKS, store, batch_size=0)
 
 
 @pytest.mark.parametrize("failure", ["raise", "nan"])
@@ -91,7 +125,7 @@ def test_a_failure_names_the_mask_and_loses_nothing(failure: str) -> None:
     game = FunctionGame(f, 20, fingerprint="failing")
     with Store() as store:
         with pytest.raises(GameError) as caught:
-            evaluate(game, MASKS, store, batch_size=10, progress=False)
+            run(game, MASKS, store, batch_size=10)
         removed = ", ".join(map(str, np.flatnonzero(~culprit)))
         kept = ", ".join(map(str, np.flatnonzero(culprit)))
         assert f"removed: {removed}" in str(caught.value) or f"kept: {kept}" in str(caught.value)
@@ -111,7 +145,7 @@ def test_a_batch_that_fails_as_a_whole_is_tried_mask_by_mask() -> None:
         return masks.sum(axis=1)
 
     with Store() as store:
-        done = evaluate(FunctionGame(f, 20), MASKS, store, progress=False)
+        done = run(FunctionGame(f, 20), MASKS, store)
         np.testing.assert_array_equal(done.values, MASKS.sum(axis=1))
 
 

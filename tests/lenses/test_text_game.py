@@ -160,8 +160,14 @@ def test_the_fingerprint_is_of_what_is_computed(smollm: Any) -> None:
     nudged = tiny("llama", tokenizer)
     with torch.no_grad():
         nudged.model.layers[1].self_attn.o_proj.weight[5, 7] += 1e-3
+    swapped = tiny("llama", tokenizer)
+    with torch.no_grad():
+        swapped.model.embed_tokens.weight[[900, 901]] = swapped.model.embed_tokens.weight[
+            [901, 900]
+        ]
     others = [
         TextGame(nudged, tokenizer, TEXT, Response(" good"), **settings),
+        TextGame(swapped, tokenizer, TEXT, Response(" good"), **settings),
         TextGame(tiny("llama", tokenizer, seed=1), tokenizer, TEXT, Response(" good"), **settings),
         TextGame(
             tiny("llama", tokenizer).bfloat16(), tokenizer, TEXT, Response(" good"), **settings
@@ -176,6 +182,14 @@ def test_the_fingerprint_is_of_what_is_computed(smollm: Any) -> None:
     assert len({game.fingerprint for game in [first, *others]}) == 1 + len(others)
 
     assert TextGame(model, tokenizer, TEXT, _Margin(), **settings).fingerprint is None
+    before = first.fingerprint
+    with torch.no_grad():
+        model.lm_head.weight.mul_(2.0)
+    assert first.fingerprint != before
+    hook = model.register_forward_hook(lambda *_: None)
+    assert first.fingerprint is None
+    hook.remove()
+    assert first.fingerprint is not None
 
 
 @dataclass(frozen=True)
@@ -224,6 +238,15 @@ def test_bad_input(smollm: Any) -> None:
         game("word " * 1200, by="word")
     with pytest.raises(ValueError, match="with every segment removed the prompt has no tokens"):
         game(prompt="{text}")
+    with pytest.raises(ValueError, match=r"target=' good' is no target; give Response\(' good'\)"):
+        game(target=" good")
+    with pytest.raises(ValueError, match=r"call model\.eval"):
+        TextGame(
+            tiny("gpt2", tokenizer).train(), tokenizer, TEXT, Response(" x"), prompt="A {text}"
+        )
+    long = game(TEXT * 5, by="word", replacement="[A LONG REPLACEMENT OF SEVERAL TOKENS] " * 3)
+    with pytest.raises(ValueError, match="above the model's context of 1024"):
+        long(np.zeros((1, long.n_players), dtype=bool))
     template, tokenizer.chat_template = tokenizer.chat_template, None
     try:
         with pytest.raises(ValueError, match="has no chat template; leave chat off"):

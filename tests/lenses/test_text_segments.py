@@ -22,6 +22,8 @@ def pieces(text: str, by: str, language: str = "en") -> list[str]:
         (' "Good," he said -- twice!', ['"Good,"', "he", "said", "--", "twice!"]),
         ("It's a well-made film (2.5 hours)", ["It's", "a", "well-made", "film", "(2.5", "hours)"]),
         ("Müller's café: naïve", ["Müller's", "café:", "naïve"]),
+        ("苹果，他", ["苹", "果，", "他"]),
+        ("and/or e.g. this_one", ["and/or", "e.g.", "this_one"]),
         ("one\n\ntwo\tthree", ["one", "two", "three"]),
     ],
 )
@@ -104,5 +106,7 @@ def test_bad_texts() -> None:
     for spans in ([(0, 2), (1, 3)], [(0, 0)], [(2, 9)], [(2, 3), (0, 1)]):
         with pytest.raises(ValueError, match="empty, out of order, overlapping, or outside"):
             split("abcd", spans)
+    with pytest.raises(ValueError, match=r"the span \(1, 3\) holds only white space"):
+        split("a  b", [(0, 1), (1, 3)])
     with pytest.raises(ValueError, match="no spans were given"):
         split("abcd", [])

@@ -160,3 +160,24 @@ def test_spex_from_a_design() -> None:
         assert found[players] == pytest.approx(coefficient, abs=1e-6)
     # the masks serve the other decoders as well
     assert set(decode(design, truth.predict(design.masks), decoder="lasso").sets)
+
+
+@pytest.mark.parametrize("decoder", ["proxyspex", "lasso"])
+def test_repeated_masks_count_once(decoder: str) -> None:
+    """Five copies of each ablation tell nothing new, and do not leak between folds."""
+    rng = np.random.default_rng(0)
+    masks = uniform(60, 20, rng)
+    values = planted(20, 8, rng).predict(masks) + rng.normal(size=60)
+    once = decode(masks, values, decoder=decoder)
+    again = decode(np.tile(masks, (5, 1)), np.tile(values, 5), decoder=decoder)
+    assert again.sets == once.sets
+    np.testing.assert_allclose(again.coefficients, once.coefficients, rtol=1e-6)
+
+
+def test_designs_of_other_codes_are_decoded() -> None:
+    truth = planted(30, 6, np.random.default_rng(0), max_order=2)
+    design = spex.design(30, 500, t=2, seed=0)
+    found = decode(design, truth.predict(design.masks), decoder="spex", order=2)
+    assert set(truth.sets) <= set(found.truncate(n_terms=6).sets) | {()}
+    with pytest.raises(ValueError, match="min_bits=0 leaves one bin a group"):
+        spex.design(100, 150, min_bits=0)

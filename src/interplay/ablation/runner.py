@@ -45,7 +45,13 @@ class Evaluated:
 
 
 def evaluate(
-    game: Game, masks: BoolArray, store: Store, *, batch_size: int | None = None, progress: bool
+    game: Game,
+    masks: BoolArray,
+    store: Store,
+    *,
+    fingerprint: str | None,
+    batch_size: int | None = None,
+    progress: bool,
 ) -> Evaluated:
     """The values of masks, from the store where it has them and from the game where not.
 
@@ -54,15 +60,17 @@ def evaluate(
     and ``batch_size`` decides how batches are cut.
 
     Args:
-        game: the game. Without a fingerprint its values go to ``store`` under a name of this call
-            only; give such a game a store in memory.
+        game: the game.
         masks: ``(m, n)``; equal rows are evaluated once.
         store: where values are looked up and kept.
+        fingerprint: the game's. Without one its values go to ``store`` under a name of this call
+            only; give such a game a store in memory.
         batch_size: masks per call; ``None``: as the game says, or :data:`DEFAULT_BATCH`.
         progress: show a progress bar with rate and time left on stderr.
 
     Raises:
         GameError: the game failed; ``error.masks`` and ``error.values`` hold what is known.
+        KeyboardInterrupt: likewise.
         StoreError: the store cannot be read or written.
         ValueError: ``batch_size`` is below 1.
     """
@@ -72,7 +80,7 @@ def evaluate(
     )
     if size < 1:
         raise ValueError(f"batch_size={size} is below 1")
-    fingerprint = game.fingerprint or f"unnamed:{uuid.uuid4()}"
+    fingerprint = fingerprint or f"unnamed:{uuid.uuid4()}"
     unique, inverse = distinct(masks)
     found, values = store.get(fingerprint, unique)
     pending = np.flatnonzero(~found)
@@ -92,6 +100,14 @@ def evaluate(
                 bar.update(
                     task, advance=len(rows), **_pace(cost, done, bar.tasks[task].elapsed or 0.0)
                 )
+    except KeyboardInterrupt as stop:
+        found, values = store.get(fingerprint, unique)
+        stop.add_note(
+            f"{int(found.sum())} of {len(unique)} masks are evaluated: with a store they are kept, "
+            "and they are this exception's attributes masks and values"
+        )
+        stop.masks, stop.values = unique[found], values  # type: ignore[attr-defined]
+        raise
     except GameError as error:
         found, values = store.get(fingerprint, unique)
         raise GameError(

@@ -61,8 +61,6 @@ class Store:
                 raise
 
     def _open(self) -> None:
-        self._db.execute("PRAGMA journal_mode = WAL")
-        self._db.execute("PRAGMA synchronous = NORMAL")
         with self._transaction():
             (application,) = self._db.execute("PRAGMA application_id").fetchone()
             (version,) = self._db.execute("PRAGMA user_version").fetchone()
@@ -82,6 +80,8 @@ class Store:
                     f"interplay reads and writes {SCHEMA_VERSION}; use the version that made it, "
                     "or give another path"
                 )
+        self._db.execute("PRAGMA journal_mode = WAL")
+        self._db.execute("PRAGMA synchronous = NORMAL")
 
     @contextmanager
     def _explained(self) -> Iterator[None]:

@@ -15,7 +15,7 @@ from interplay.decoders.lasso import LASSO
 from interplay.decoders.proxyspex import PROXYSPEX
 from interplay.decoders.spex import SPEX, CodedDesign
 from interplay.design import Design, PlainDesign
-from interplay.masks import as_masks
+from interplay.masks import as_masks, distinct
 from interplay.sets import as_columns
 from interplay.spectrum import Spectrum
 
@@ -53,6 +53,9 @@ def check_request(decoder: Decoder, order: int | None, options: Mapping[str, obj
             raise ValueError(f"{name}={value!r} is unknown; choose one of {allowed}")
     if order is None:
         return decoder.order
+    if not isinstance(order, int | np.integer):
+        raise ValueError(f"order={order!r} is not a whole number")
+    order = int(order)
     if order < 1 or (decoder.max_order is not None and order > decoder.max_order):
         allowed = "at least 1" if decoder.max_order is None else f"1 to {decoder.max_order}"
         raise ValueError(
@@ -85,12 +88,14 @@ def run_decoder(
     """
     n_masks, n_players = design.masks.shape
     needed = decoder.min_masks(n_players)
-    if n_masks < needed:
+    if n_masks < needed and not isinstance(design, CodedDesign):
         raise ValueError(
             f"{n_masks} masks are below the {needed} that decoder={decoder.name!r} needs for "
             f"{n_players} players"
         )
-    decoded = decoder.decode(design, as_columns(values), min(order, n_players), rng, **options)
+    order = min(order, n_players)
+    decoder.check(n_masks, n_players, order)
+    decoded = decoder.decode(design, as_columns(values), order, rng, **options)
     if values.ndim == 1:
         return replace(decoded, spectrum=decoded.spectrum.output(0))
     return decoded
@@ -108,7 +113,7 @@ def decode(
 
     Args:
         masks: ``(m, n) bool``, ``True`` for a player that is kept; or the design of
-            ``interplay.spex.design``, which SPEX needs.
+            ``interplay.spex.design``, which SPEX needs. The values of equal masks are averaged.
         values: ``(m,)``, or ``(m, k)`` for k outputs.
         decoder: ``"proxyspex"``, ``"spex"``, ``"lasso"`` or ``"exact"``.
         order: the largest order of interaction; by default 5, for LASSO 1.
@@ -131,5 +136,13 @@ def decode(
         row = int(np.argwhere(~np.isfinite(numbers))[0][0])
         raise ValueError(f"values[{row}] is {numbers[row]}; values must be finite numbers")
     largest = check_request(chosen, order, options)
+    if isinstance(design, PlainDesign):
+        # repeats of a mask are one ablation, measured more than once
+        unique, inverse = distinct(array)
+        total = np.zeros((len(unique), *numbers.shape[1:]))
+        np.add.at(total, inverse, numbers)
+        counts = np.bincount(inverse, minlength=len(unique))
+        numbers = (total.T / counts).T
+        design = PlainDesign(design.kind, unique)
     rng = np.random.default_rng(random_state)
     return run_decoder(chosen, design, numbers, largest, rng, options).spectrum

@@ -39,6 +39,7 @@ class Decoder:
         design: ``(n_masks, n_players, rng)`` to the masks it wants, at most ``n_masks``.
         decode: ``(design, values (m, k), order, rng, **options)`` to what it found; ``rng`` serves
             folds and seeds.
+        check: ``(n_masks, n_players, order)``; raises a ValueError for what it cannot decode.
         options: further keywords that ``decode`` takes, and the values that each may have.
     """
 
@@ -48,4 +49,5 @@ class Decoder:
     min_masks: Callable[[int], int]
     design: Callable[[int, int, np.random.Generator], Design]
     decode: Callable[..., Decoded]
+    check: Callable[[int, int, int], None] = lambda n_masks, n_players, order: None
     options: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

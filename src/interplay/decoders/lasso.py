@@ -20,15 +20,23 @@ _MAX_CELLS = 100_000_000
 """The largest regression, masks times terms: about 800 MB."""
 
 
-def _decode(design: Design, values: FloatArray, order: int, rng: np.random.Generator) -> Decoded:
-    n_masks, n_players = design.masks.shape
-    n_terms = sum(comb(n_players, size) for size in range(1, order + 1))
+def _n_terms(n_players: int, order: int) -> int:
+    return sum(comb(n_players, size) for size in range(1, order + 1))
+
+
+def _check(n_masks: int, n_players: int, order: int) -> None:
+    n_terms = _n_terms(n_players, order)
     if n_masks * n_terms > _MAX_CELLS:
         raise ValueError(
             f'decoder="lasso" with order={order} has {n_terms:,} terms for {n_players} players, '
             f"which with {n_masks:,} masks is beyond its limit of {_MAX_CELLS:,} cells; use "
             f'{"order=1 or " if order > 1 else ""}decoder="proxyspex"'
         )
+
+
+def _decode(design: Design, values: FloatArray, order: int, rng: np.random.Generator) -> Decoded:
+    n_masks, n_players = design.masks.shape
+    n_terms = _n_terms(n_players, order)
     sets = [s for size in range(1, order + 1) for s in combinations(range(n_players), size)]
     design_matrix = characters(design.masks, pack_sets(sets, n_players))
     fold = rng.permutation(n_masks) % _FOLDS
@@ -62,4 +70,5 @@ LASSO = Decoder(
     min_masks=lambda n_players: 2 * _FOLDS,
     design=uniform_design,
     decode=_decode,
+    check=_check,
 )

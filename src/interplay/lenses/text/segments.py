@@ -14,6 +14,8 @@ Span: TypeAlias = tuple[int, int]
 """Start (included) and end (excluded), in characters."""
 
 UNITS = ("word", "sentence")
+_CONNECTORS = "-\N{HYPHEN}\N{NON-BREAKING HYPHEN}/'\N{RIGHT SINGLE QUOTATION MARK}_&@+."
+"""Between letters, these make one word of two: well-made, and/or."""
 
 
 def split(text: str, by: str | Sequence[Span], language: str = "en") -> tuple[Span, ...]:
@@ -46,8 +48,10 @@ def split(text: str, by: str | Sequence[Span], language: str = "en") -> tuple[Sp
                 f"the span ({start}, {stop}) is empty, out of order, overlapping, or outside the "
                 f"text of {len(text)} characters; give ascending spans with start < end"
             )
+        if not text[start:stop].strip():
+            raise ValueError(f"the span ({start}, {stop}) holds only white space; leave it out")
         end = stop
-    if not by:
+    if len(by) == 0:
         raise ValueError("no spans were given; give at least one")
     return tuple((int(start), int(stop)) for start, stop in by)
 
@@ -93,4 +97,4 @@ def _words(text: str) -> tuple[Span, ...]:
 
 def _glued(text: str, at: int, start: int) -> bool:
     """Whether a word is tied to the one before it by a hyphen, slash or the like."""
-    return at > start and not text[at - 1].isalnum()
+    return at > start and text[at - 1] in _CONNECTORS

@@ -6,7 +6,6 @@ from itertools import combinations
 from math import comb
 
 import numpy as np
-from sklearn.linear_model import LassoCV
 
 from interplay._types import FloatArray
 from interplay.characters import characters
@@ -35,6 +34,8 @@ def _check(n_masks: int, n_players: int, order: int) -> None:
 
 
 def _decode(design: Design, values: FloatArray, order: int, rng: np.random.Generator) -> Decoded:
+    from sklearn.linear_model import LassoCV  # half a second that only this decoder needs
+
     n_masks, n_players = design.masks.shape
     n_terms = _n_terms(n_players, order)
     sets = [s for size in range(1, order + 1) for s in combinations(range(n_players), size)]

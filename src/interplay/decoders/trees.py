@@ -17,15 +17,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
-import lightgbm as lgb
 import numpy as np
 import numpy.typing as npt
 
 from interplay._types import BoolArray, FloatArray
 from interplay.sets import Members, collapse
 from interplay.spectrum import Spectrum
+
+if TYPE_CHECKING:
+    import lightgbm as lgb
 
 Path: TypeAlias = tuple[tuple[int, int], ...]
 """The (player, sign) pairs on the way to a leaf; sign -1 where kept, +1 where removed."""
@@ -67,6 +69,8 @@ def fit_boosted(
     Returns:
         The booster and the number of trees to use of it.
     """
+    import lightgbm as lgb  # a second that only this decoder needs
+
     # One thread: at these sizes a second one gains little, and LightGBM's threads wait for each
     # other so busily that with another process on the machine two are 50 times slower than one.
     params = {

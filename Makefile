@@ -22,7 +22,7 @@ format: .venv/ready
 
 bench: .venv/ready .venv-peer/ready
 	$(BIN)/python benchmarks/bench_core.py
-	$(BIN)/python benchmarks/bench_proxyspex.py
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/bench_proxyspex.py
 
 # the first compares with spectralexplain, the second runs a real model for half an hour
 bench-spex: .venv/ready .venv-peer/ready

@@ -1,10 +1,14 @@
 """ProxySPEX against shapiq's, on the same ablations in the same run: time and held-out R2.
 
+Both are held to one core: LightGBM's threads, of which the peer uses all, wait for each other so
+busily that with any other process on the machine the peer would look many times slower than it is.
+
 Needs shapiq 1.8 in an environment of its own (Python 3.12): see `make bench`.
 """
 
 from __future__ import annotations
 
+import os
 import time
 
 import numpy as np
@@ -37,6 +41,8 @@ def one(n_players: int, n_masks: int, noise: float, seed: int) -> tuple[float, .
 
 
 def main() -> None:
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})  # the peer's process inherits it
     print(f"medians of {SEEDS} functions; the ratio is the median of the ratios")
     print("    n     m  noise |  seconds: ours  shapiq   ratio |       R2: ours  shapiq")
     for case in CASES:

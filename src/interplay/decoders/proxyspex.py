@@ -39,9 +39,8 @@ _FOLDS = 5
 _SCREENED = 2
 _SHALLOW = 3
 """Trees of this depth compete with trees as deep as the order (the published depths: 3 and 5)."""
-_RATE = 0.2
-"""Half the trees of 0.1 at the same R2: the mean over folds and the refit make up for the rest."""
-_PATIENCE = 25
+_RATE = 0.1
+_PATIENCE = 30
 _MAX_TREES = 1000
 _SIZES = (10, 15, 22, 33, 50, 75, 112, 168, 250, 400)
 """How many terms a refitted spectrum may have; larger explanations are read by nobody."""

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 import interplay as ip
-from interplay._types import BoolArray, FloatArray
-from interplay.explain import default_budget
+from interplay._types import BoolArray, FloatArray, IntArray
 from interplay.masks import keys
+from interplay.study import default_budget
 from tests.conftest import planted
 
 TRUTH = planted(30, 8, np.random.default_rng(0), max_order=2)
@@ -49,6 +49,9 @@ def test_explains_within_the_budget(decoder: str) -> None:
     provenance = explanation.provenance
     assert provenance["budget"] == {
         "limit": 500,
+        "planned": 500,
+        "skipped": 0,
+        "interrupted": False,
         "spent": 500,
         "fit": 400,
         "held_out": 100,
@@ -364,6 +367,9 @@ class _Undescribed(ip.FunctionGame):
 
     def __init__(self) -> None:
         super().__init__(TRUTH.predict, 30)
+
+    def arrange(self, masks: BoolArray, /) -> IntArray:
+        return np.arange(len(masks))
 
     def cost(self, masks: BoolArray, /) -> FloatArray:
         return np.ones(len(masks))

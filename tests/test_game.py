@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from interplay import FunctionGame, Game, GameError
-from interplay._types import BoolArray, FloatArray
-from interplay.game import call
+from interplay._types import BoolArray, FloatArray, IntArray
+from interplay.game import call, seeds_of
 
 
 def test_function_game_is_a_game() -> None:
@@ -28,40 +28,25 @@ def test_bad_games() -> None:
 MASKS = np.array([[True, True, True], [True, False, True], [False, False, False]])
 
 
-def test_values_that_are_not_finite_name_the_mask_and_the_game() -> None:
-    def f(masks: BoolArray) -> FloatArray:
-        return np.where(masks[:, 1], 1.0, np.nan)
-
-    with pytest.raises(GameError) as caught:
-        call(FunctionGame(f, 3), MASKS)
-    message = str(caught.value)
-    assert "f, n_players=3) returned nan" in message
-    assert "mask keeping 2 of 3 players (removed: 1)" in message
-    assert caught.value.masks is not None
-    assert caught.value.masks.tolist() == [[True, True, True]]
-    assert caught.value.values is not None
-    assert caught.value.values.tolist() == [1.0]
-
-
 @pytest.mark.parametrize("shape", [(2,), (3, 0), (3, 2, 1), ()])
 def test_values_of_a_wrong_shape(shape: tuple[int, ...]) -> None:
     with pytest.raises(GameError, match=r"must return \(3,\) or \(3, k\)"):
         call(FunctionGame(lambda masks: np.zeros(shape), 3), MASKS)
 
 
-def test_the_number_of_outputs_may_not_change() -> None:
-    game = FunctionGame(lambda masks: np.zeros((len(masks), 2)), 3)
-    assert call(game, MASKS, n_outputs=2).shape == (3, 2)
-    with pytest.raises(GameError, match="as before"):
-        call(game, MASKS, n_outputs=0)
-    with pytest.raises(GameError, match="as before"):
-        call(game, MASKS, n_outputs=3)
+def test_seeds_belong_to_masks_and_repeats() -> None:
+    seeds = seeds_of(MASKS, 4)
+    assert len(set(seeds.tolist())) == 12
+    assert (seeds >= 0).all()
+    np.testing.assert_array_equal(seeds_of(MASKS[[2, 0]], 4), seeds[[8, 9, 10, 11, 0, 1, 2, 3]])
+    np.testing.assert_array_equal(seeds_of(MASKS[:1], 2), seeds[:2])
 
 
-def test_an_error_of_the_users_own_is_kept_as_the_cause() -> None:
-    def f(masks: BoolArray) -> FloatArray:
-        raise KeyError("no such model")
+def test_repeats_come_side_by_side() -> None:
+    def f(masks: BoolArray, seeds: IntArray) -> FloatArray:
+        return np.stack([masks[:, 0] + 0.0, seeds], axis=1)
 
-    with pytest.raises(GameError, match=r"raised KeyError on mask keeping 3 of 3") as caught:
-        call(FunctionGame(f, 3), MASKS[:1])
-    assert isinstance(caught.value.__cause__, KeyError)
+    values = call(FunctionGame(f, 3, n_repeats=2), MASKS, 2)
+    seeds = seeds_of(MASKS, 2).reshape(3, 2)
+    np.testing.assert_array_equal(values[:, [1, 3]], seeds)
+    np.testing.assert_array_equal(values[:, 0], MASKS[:, 0])

@@ -2,6 +2,7 @@
 
 from importlib.metadata import version
 
+from interplay.ablation.backends import RayBackend
 from interplay.decoders import decode, spex
 from interplay.errors import GameError, MissingDependencyError, StoreError
 from interplay.evaluation import Faithfulness
@@ -11,6 +12,7 @@ from interplay.game import FunctionGame, Game
 from interplay.indices import INDICES
 from interplay.interactions import Interactions
 from interplay.lenses import text
+from interplay.plan import Plan, plan
 from interplay.spectrum import Spectrum
 
 __version__ = version("interplay")
@@ -24,11 +26,14 @@ __all__ = [
     "GameError",
     "Interactions",
     "MissingDependencyError",
+    "Plan",
+    "RayBackend",
     "Spectrum",
     "StoreError",
     "decode",
     "explain",
     "load",
+    "plan",
     "spex",
     "text",
 ]

@@ -5,11 +5,11 @@ from __future__ import annotations
 from interplay._types import BoolArray, FloatArray
 
 
-class GameError(RuntimeError):
-    """A game raised, or returned values that are not finite or of the wrong shape.
+class AblationError(RuntimeError):
+    """An error that carries what was evaluated before it.
 
     Attributes:
-        masks: the masks whose values are known, shape ``(m, n)``.
+        masks: the masks whose values are known, shape ``(m, n)``, or ``None``.
         values: their values, shape ``(m,)`` or ``(m, k)``. Nothing evaluated before the error is
             lost: ``interplay.decode(error.masks, error.values)`` works with what there is.
     """
@@ -22,8 +22,12 @@ class GameError(RuntimeError):
         self.values = values
 
 
-class StoreError(RuntimeError):
-    """A store of ablations cannot be used: another version, another shape, not a store."""
+class GameError(AblationError):
+    """A game raised, or returned values that are not finite or of the wrong shape."""
+
+
+class StoreError(AblationError):
+    """A store of ablations cannot be used: another version, not a store, no room on the disk."""
 
 
 class MissingDependencyError(ImportError):

@@ -27,6 +27,9 @@ class Faithfulness:
         varies: whether the values vary over the masks. Where those of an output do not, its R2 says
             nothing: it is 1 if the constant is predicted, else 0.
         by_output: the R2 of each output (one entry for values ``(m,)``).
+        noise: for a random game the share of the values' variance that is noise, the mean over
+            outputs: no explanation can be expected to reach an R2 above 1 - noise. ``None`` for a
+            game that is not random.
     """
 
     r2: float
@@ -37,8 +40,17 @@ class Faithfulness:
     exact: bool
     varies: bool
     by_output: tuple[float, ...]
+    noise: float | None = None
 
     def __str__(self) -> str:
+        if self.noise is None or not self.varies:
+            return self._score()
+        return (
+            f"{self._score()}; {self.noise:.0%} of the variance is noise, so that R2 = "
+            f"{1 - self.noise:.3f} is the most to be expected"
+        )
+
+    def _score(self) -> str:
         if not self.varies:
             return (
                 f"not known: the score is the same on all {self.n_masks} masks that it is judged on"
@@ -87,6 +99,7 @@ def faithfulness(
     *,
     exact: bool = False,
     level: float = 0.95,
+    noise: FloatArray | None = None,
 ) -> Faithfulness:
     """Score a spectrum on held-out masks, with a percentile bootstrap over masks.
 
@@ -97,6 +110,7 @@ def faithfulness(
         rng: drawn from for the bootstrap.
         exact: the masks are the whole table: the R2 is known and the interval is a point.
         level: nominal coverage of the interval.
+        noise: the variance of each value around the game's mean, in the shape of ``values``.
     """
     predictions = spectrum.predict(masks)
     (scores,), (vary,) = _r2(np.ones((1, len(masks))), values, predictions)
@@ -117,4 +131,12 @@ def faithfulness(
         exact=exact,
         varies=bool(vary.any()),
         by_output=tuple(scores.tolist()),
+        noise=None if noise is None else _noise_share(values, noise),
     )
+
+
+def _noise_share(values: FloatArray, noise: FloatArray) -> float:
+    """E[variance of a value around its mean] / variance of the values, mean over outputs."""
+    variance = as_columns(values).var(axis=0)
+    share = as_columns(noise).mean(axis=0)[variance > 0] / variance[variance > 0]
+    return float(np.clip(share, 0.0, 1.0).mean()) if len(share) else 0.0

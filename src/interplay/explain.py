@@ -3,39 +3,39 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import platform
 import sys
 import time
 import warnings
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
-from math import ceil, log2
-from operator import index
 from pathlib import Path
 
 import numpy as np
 
-from interplay._types import BoolArray, Json
-from interplay.ablation.runner import evaluate
+from interplay._types import BoolArray, FloatArray, Json
+from interplay.ablation.backends import Backend, get_backend
+from interplay.ablation.runner import Evaluated, evaluate
 from interplay.ablation.store import Store
-from interplay.decoders import check_request, get_decoder, run_decoder
-from interplay.decoders.base import Decoder
+from interplay.decoders import get_decoder, run_decoder
+from interplay.decoders.base import Decoded, Decoder
+from interplay.design import Design, PlainDesign
 from interplay.evaluation import faithfulness
 from interplay.explanation import Ablations, Explanation
-from interplay.game import Game, PlannedGame, fingerprint_of
-from interplay.interactions import names_of
-from interplay.masks import uniform
-from interplay.sets import pack
+from interplay.game import Game, repeats_of
+from interplay.sets import finite_rows, pack
+from interplay.study import Study, prepare
 
-BACKENDS = ("local",)
-_MIN_HELD_OUT = 10
-_REPORTED_PACKAGES = ("numpy", "scikit-learn", "lightgbm", "torch", "transformers")
-
-
-def default_budget(n_players: int) -> int:
-    """4 n log2 n, the middle of the budgets of ProxySPEX (arXiv 2505.17495), at least 100."""
-    return max(100, ceil(4 * n_players * log2(max(n_players, 2))))
+_REPORTED_PACKAGES = (
+    "numpy",
+    "scikit-learn",
+    "lightgbm",
+    "torch",
+    "transformers",
+    "openai",
+    "ray",
+)
 
 
 def explain(
@@ -46,8 +46,9 @@ def explain(
     holdout: float = 0.1,
     store: str | Path | None = None,
     random_state: int = 0,
-    backend: str = "local",
+    backend: str | Backend = "local",
     batch_size: int | None = None,
+    on_error: str = "raise",
     progress: bool | None = None,
     **options: object,
 ) -> Explanation:
@@ -57,6 +58,9 @@ def explain(
     the decoder; the provenance says so. With the same seed, a larger budget makes the uniform
     ablations of a smaller one first, so that with a store only the difference is paid for; SPEX
     makes other ones for each budget.
+
+    Ctrl-C once ends the run after the ablations in flight and explains what there is; the
+    provenance and the report say so. Twice stops at once; a store keeps what was evaluated.
 
     Args:
         game: what to explain.
@@ -68,10 +72,15 @@ def explain(
         holdout: the share (below 1) or number (from 10) of evaluations that take no part in the
             fit and score it; at least 10 are made.
         store: a file of ablations, made where it does not exist; what it holds is not evaluated
-            again. Games without a fingerprint are never written to it.
+            again. Processes that run at the same time with one store share the work. Games without
+            a fingerprint are never written to it.
         random_state: seed of the masks, the fit and the bootstrap.
-        backend: where the game runs; ``"local"`` is this process.
-        batch_size: masks per call of the game; by default as the game says.
+        backend: where the game runs: ``"local"``, this process; ``"ray"``, a Ray cluster; or
+            ``interplay.RayBackend(...)`` with its settings.
+        batch_size: masks per call of the game, which is also what a kill may lose; by default as
+            the game says.
+        on_error: for a mask on which the game raises or gives a value that is not finite:
+            ``"raise"``, or ``"skip"``, which goes on without at most 1 % of the masks.
         progress: show progress on stderr; by default where stderr is a terminal.
         **options: the decoder's own: for SPEX ``decoding="soft"`` or ``"hard"``.
 
@@ -79,144 +88,149 @@ def explain(
         ValueError: an unknown decoder or back end, or a budget below what the decoder needs.
         GameError: the game failed; what was evaluated is in ``error.masks``, ``error.values``
             and in the store.
-        StoreError: the store cannot be used.
+        StoreError: the store cannot be used; likewise.
+        KeyboardInterrupt: interrupted twice, or before there was enough to decode; likewise.
     """
     started = time.perf_counter()
-    if backend not in BACKENDS:
-        raise ValueError(f"backend={backend!r} is unknown; choose one of {', '.join(BACKENDS)}")
-    chosen = requested = get_decoder(decoder)
-    largest = check_request(requested, order, options)
-    n_players, random_state = int(game.n_players), index(random_state)
-    fingerprint, description = fingerprint_of(game), _described(game)
-    players = names_of(game.players, n_players)
-    needed = _needed(requested, n_players, holdout)
-    budget = max(default_budget(n_players), needed) if budget is None else _whole(budget)
-    design_rng, held_rng, fit_rng, score_rng = (
-        np.random.default_rng(seed) for seed in np.random.SeedSequence(random_state).spawn(4)
-    )
-
-    if n_players < 63 and budget >= 1 << n_players:
-        chosen, options = get_decoder("exact"), {}
-        largest = n_players if order is None else largest
-        n_held = 0
-    else:
-        n_held = _n_held_out(holdout, budget)
-        _check_budget(budget, n_held, n_players, requested, needed)
-        requested.check(budget - n_held, n_players, min(largest, n_players))
-    design = chosen.design(budget - n_held, n_players, design_rng)
-    n_fit = len(design.masks)
-    held = uniform(n_held, n_players, held_rng, exclude=design.masks)
-
-    if store is not None and fingerprint is None:
-        warnings.warn(
-            f"{game!r} has no fingerprint, so its values are kept for this run only and not "
-            f"written to {store}; give the game a fingerprint to store them",
-            stacklevel=2,
-        )
-    show = sys.stderr.isatty() if progress is None else progress
-    with Store(store if fingerprint is not None else None) as ablations:
+    runs_on = get_backend(backend)
+    study = prepare(game, decoder, budget, order, holdout, random_state, options)
+    with open_store(store, study) as ablations:
         evaluated = evaluate(
             game,
-            np.concatenate([design.masks, held]),
+            study.masks,
             ablations,
-            fingerprint=fingerprint,
+            fingerprint=study.fingerprint,
+            backend=runs_on,
             batch_size=batch_size,
-            progress=show,
+            on_error=on_error,
+            progress=sys.stderr.isatty() if progress is None else progress,
+            description=study.description,
         )
     evaluated_at = time.perf_counter()
-    fit = Ablations(design.masks, evaluated.values[:n_fit])
-    decoded = run_decoder(chosen, design, fit.values, largest, fit_rng, options)
+    made = _made(study, evaluated)
+    decoded = run_decoder(
+        made.chosen, made.design, made.fit_values, made.order, study.fit_rng, made.options
+    )
     decoded_at = time.perf_counter()
-    exact = n_held == 0
-    held_out = fit if exact else Ablations(held, evaluated.values[n_fit:])
-    score = faithfulness(decoded.spectrum, held_out.masks, held_out.values, score_rng, exact=exact)
-    provenance: Json = {
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "versions": _versions(),
-        "platform": platform.platform(),
-        "game": {
-            "fingerprint": fingerprint,
-            "n_players": n_players,
-            "n_outputs": decoded.spectrum.n_outputs,
-            "description": description,
-        },
-        "design": {"kind": design.kind, "masks_sha256": _sha256(design.masks)},
-        "decoder": {
-            "requested": requested.name,
-            "ran": chosen.name,
-            "settings": decoded.settings,
-            "diagnosis": decoded.diagnosis,
-        },
-        "budget": {
-            "limit": budget,
-            "spent": n_fit + n_held,
-            "fit": n_fit,
-            "held_out": n_held,
-            "evaluated": evaluated.n_new,
-            "from_store": evaluated.n_stored,
-        },
-        "random_state": random_state,
-        "backend": backend,
+    score = faithfulness(
+        decoded.spectrum,
+        made.held_out.masks,
+        made.held_out.values,
+        study.score_rng,
+        exact=made.exact,
+        noise=made.held_noise,
+    )
+    provenance = _provenance(study, made, evaluated, decoded, runs_on.name) | {
         "seconds": {
             "ablations": evaluated_at - started,
             "decoding": decoded_at - evaluated_at,
             "total": time.perf_counter() - started,
-        },
+        }
     }
-    return Explanation(decoded.spectrum, players, score, provenance, fit, held_out)
+    return Explanation(decoded.spectrum, study.players, score, provenance, made.fit, made.held_out)
 
 
-def _whole(budget: float) -> int:
-    if int(budget) != budget:
-        raise ValueError(f"budget={budget} is not a whole number of evaluations")
-    return int(budget)
-
-
-def _described(game: Game) -> Json:
-    """What the game says of itself, checked to be JSON before anything is paid for."""
-    description = {"lens": None} | (game.describe() if isinstance(game, PlannedGame) else {})
-    try:
-        json.dumps(description, allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"describe() of {game!r} is not JSON: {error}") from error
-    return description
-
-
-def _n_held_out(holdout: float, budget: int) -> int:
-    """How many masks are held out: a share below 1, or a whole number."""
-    if 0.0 < holdout < 1.0:
-        return max(_MIN_HELD_OUT, round(float(holdout) * budget))
-    if holdout != int(holdout) or holdout < _MIN_HELD_OUT:
-        raise ValueError(
-            f"holdout={holdout} is neither a share between 0 and 1 nor a whole number from "
-            f"{_MIN_HELD_OUT} on, the fewest masks that a held-out score needs"
+def open_store(path: str | Path | None, study: Study) -> Store:
+    """The store of a study; in memory, with a warning, for a game without a fingerprint."""
+    if path is not None and study.fingerprint is None:
+        warnings.warn(
+            f"{study.game!r} has no fingerprint, so its values are kept for this run only and not "
+            f"written to {path}; give the game a fingerprint to store them",
+            stacklevel=3,
         )
-    return int(holdout)
+        path = None
+    return Store(path)
 
 
-def _needed(decoder: Decoder, n_players: int, holdout: float) -> int:
-    """The smallest budget that leaves the decoder enough beside what is held out."""
-    fewest = decoder.min_masks(n_players)
-    budget = fewest + _n_held_out(holdout, 0)
-    while budget - _n_held_out(holdout, budget) < fewest:
-        budget += 1
-    return min(budget, 1 << n_players)
+@dataclass(frozen=True)
+class _Made:
+    """What a study came to: as planned, or what is left where some ablations have no value."""
+
+    chosen: Decoder
+    options: dict[str, object]
+    order: int
+    design: Design
+    fit_values: FloatArray
+    fit: Ablations
+    held_out: Ablations
+    held_noise: FloatArray | None
+    exact: bool
 
 
-def _check_budget(budget: int, n_held: int, n_players: int, decoder: Decoder, needed: int) -> None:
-    if budget < needed:
-        raise ValueError(
-            f"budget={budget} leaves {max(budget - n_held, 0)} ablations for the fit beside "
-            f"{n_held} held out, below the {decoder.min_masks(n_players)} that "
-            f"decoder={decoder.name!r} needs for n={n_players} players; use a budget of at least "
-            f"{needed}"
-            + (
-                f", or 2^n = {1 << n_players} for all masks"
-                if needed < 1 << n_players < 5000
-                else ""
-            )
-            + (', or decoder="proxyspex"' if decoder.name == "spex" else "")
+def _made(study: Study, evaluated: Evaluated) -> _Made:
+    """Sort the values into those of the fit and those held out, and mind the missing ones.
+
+    A few missing values of a design that hangs together are left to its decoder; with more, and
+    for all masks, what there is goes to ProxySPEX, which takes any masks.
+    """
+    n_fit = len(study.design.masks)
+    values, masks = evaluated.values, study.masks
+    known = finite_rows(values)
+    missing = 1.0 - float(known[:n_fit].mean())
+    chosen, options, order = study.chosen, dict(study.options), study.order
+    design, fit_values = study.design, values[:n_fit]
+    fit_rows, held_rows = np.flatnonzero(known[:n_fit]), n_fit + np.flatnonzero(known[n_fit:])
+    exact = len(study.held) == 0 and not missing
+    if missing and (chosen.most_missing is None or missing > chosen.most_missing):
+        if len(study.held) == 0:  # of all masks, hold some of those that there are out
+            n_held = min(max(10, len(fit_rows) // 10), len(fit_rows) // 2)
+            fit_rows, held_rows = np.split(study.fit_rng.permutation(fit_rows), [-n_held])
+        if chosen.most_missing is not None:
+            chosen, options = get_decoder("proxyspex"), {}
+        design = PlainDesign(f"part of {design.kind}", masks[fit_rows])
+        fit_values = values[fit_rows]
+    n_players = masks.shape[1]
+    if missing and (len(design.masks) < chosen.min_masks(n_players) or len(held_rows) < 2):
+        interrupt = KeyboardInterrupt(
+            f"interrupted after {int(known.sum())} of {len(masks)} masks, too few to decode; with "
+            "a store they are kept, and they are this exception's attributes masks and values"
         )
+        interrupt.masks, interrupt.values = masks[known], values[known]  # type: ignore[attr-defined]
+        raise interrupt
+    fit = Ablations(masks[fit_rows], values[fit_rows])
+    held_out = fit if exact else Ablations(masks[held_rows], values[held_rows])
+    noise = evaluated.noise
+    if noise is not None:
+        noise = noise[fit_rows if exact else held_rows]
+    return _Made(chosen, options, order, design, fit_values, fit, held_out, noise, exact)
+
+
+def _provenance(
+    study: Study, made: _Made, evaluated: Evaluated, decoded: Decoded, backend: str
+) -> Json:
+    n_held = 0 if made.exact else len(made.held_out)
+    return {
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": _versions(),
+        "platform": platform.platform(),
+        "game": {
+            "fingerprint": study.fingerprint,
+            "n_players": len(study.players),
+            "n_outputs": decoded.spectrum.n_outputs,
+            "n_repeats": repeats_of(study.game),
+            "description": study.description,
+        },
+        "design": {"kind": made.design.kind, "masks_sha256": _sha256(made.design.masks)},
+        "decoder": {
+            "requested": study.requested.name,
+            "ran": made.chosen.name,
+            "settings": decoded.settings,
+            "diagnosis": decoded.diagnosis,
+        },
+        "budget": {
+            "limit": study.budget,
+            "planned": len(study.masks),
+            "spent": len(made.fit) + n_held,
+            "fit": len(made.fit),
+            "held_out": n_held,
+            "evaluated": evaluated.n_new,
+            "from_store": evaluated.n_stored,
+            "skipped": evaluated.n_skipped,
+            "interrupted": evaluated.interrupted,
+        },
+        "random_state": study.random_state,
+        "backend": backend,
+    }
 
 
 def _versions() -> dict[str, str]:

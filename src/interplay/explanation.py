@@ -20,6 +20,8 @@ from interplay.sets import pack, unpack
 from interplay.spectrum import Spectrum
 
 FORMAT_VERSION = 1
+FILE = "explanation.interplay"
+"""The name of a saved explanation in a folder of its own."""
 _ARRAYS = ("supports", "coefficients", "fit_masks", "fit_values", "held_masks", "held_values")
 
 
@@ -62,6 +64,16 @@ class Explanation:
     def interactions(self, index: str = "FSII", order: int | None = None) -> Interactions:
         """The interactions under an index, with the players' names (see ``Spectrum.to``)."""
         return self.spectrum.to(index, order, self.players)
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The names of several outputs; their numbers where the game gives none; else empty."""
+        count = self.spectrum.n_outputs
+        if count is None:
+            return ()
+        return tuple(
+            self.provenance["game"]["description"].get("outputs") or map(str, range(count))
+        )
 
     def save(self, path: str | Path) -> Path:
         """Write to one file: a zip archive of JSON and plain arrays.

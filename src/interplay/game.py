@@ -6,17 +6,17 @@ this Protocol.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
-from interplay._types import BoolArray, FloatArray, Json
+from interplay._types import BoolArray, FloatArray, IntArray, Json
 from interplay.errors import GameError
 from interplay.interactions import names_of
-from interplay.masks import as_masks, describe
-from interplay.sets import as_columns
+from interplay.masks import as_masks, describe, keys
 
 
 @runtime_checkable
@@ -65,15 +65,23 @@ class PlannedGame(Game, Protocol):
         """See above."""
         ...
 
-    def cost(self, masks: BoolArray, /) -> FloatArray:
-        """What each ablation costs, ``(m,)``, in any unit (tokens, say).
+    def arrange(self, masks: BoolArray, /) -> IntArray:
+        """The order, ``(m,)``, in which to cut masks into calls.
 
-        Masks of similar cost are evaluated together, the dearest first.
+        Neighbours come into one call, so that they can share what they have in common.
         """
         ...
 
+    def cost(self, masks: BoolArray, /) -> FloatArray:
+        """What each ablation costs, ``(m,)``: tokens, for a language model."""
+        ...
+
     def describe(self) -> Json:
-        """What the game is, for provenance and for the report: JSON, with the key ``lens``."""
+        """What the game is, for provenance and for the report: JSON.
+
+        With the key ``lens``; ``outputs``, the names of several outputs; and ``paid``, where
+        evaluations cost money.
+        """
         ...
 
 
@@ -86,29 +94,35 @@ class FunctionGame:
         players: the players' names; their numbers by default.
         fingerprint: a string that identifies ``f`` and everything it depends on. Without one the
             values are kept for the run only and never written to a store.
+        n_repeats: above 1 for a function that is random: every ablation is evaluated so often and
+            averaged. ``f`` then takes masks and seeds, ``(m,) int64``, one for each row, and gives
+            the same value for the same mask and seed.
 
     Raises:
-        ValueError: ``n_players`` is below 1, or not one name per player.
+        ValueError: ``n_players`` or ``n_repeats`` is below 1, or not one name per player.
     """
 
     def __init__(
         self,
-        f: Callable[[BoolArray], npt.ArrayLike],
+        f: Callable[..., npt.ArrayLike],
         n_players: int,
         players: Sequence[str] | None = None,
         fingerprint: str | None = None,
+        n_repeats: int = 1,
     ) -> None:
         if n_players < 1:
             raise ValueError(f"n_players={n_players} is below 1; a game needs a player")
         self.n_players = int(n_players)
         self.players = names_of(players, n_players)
         self.fingerprint = fingerprint
+        self.n_repeats = n_repeats
         self._f = f
         fingerprint_of(self)
+        repeats_of(self)
 
-    def __call__(self, masks: BoolArray, /) -> FloatArray:
+    def __call__(self, masks: BoolArray, /, *seeds: IntArray) -> FloatArray:
         """The function's values."""
-        return np.asarray(self._f(as_masks(masks, self.n_players)), dtype=np.float64)
+        return np.asarray(self._f(as_masks(masks, self.n_players), *seeds), dtype=np.float64)
 
     def __repr__(self) -> str:
         name = getattr(self._f, "__qualname__", type(self._f).__qualname__)
@@ -129,42 +143,62 @@ def fingerprint_of(game: Game) -> str | None:
     return fingerprint
 
 
-def call(game: Game, masks: BoolArray, n_outputs: int | None = None) -> FloatArray:
-    """Call a game and check what it returns.
+def repeats_of(game: Game) -> int:
+    """How often each ablation of a game is to be evaluated: its ``n_repeats``, 1 without one.
+
+    Raises:
+        ValueError: it is no whole number from 1 on.
+    """
+    n_repeats = getattr(game, "n_repeats", 1)
+    if not isinstance(n_repeats, int | np.integer) or n_repeats < 1:
+        raise ValueError(
+            f"n_repeats={n_repeats!r} of {game!r} is not a whole number from 1 on; "
+            "1 is for a game that is not random"
+        )
+    return int(n_repeats)
+
+
+def seeds_of(masks: BoolArray, n_repeats: int) -> IntArray:
+    """A seed for each repeat of each mask, ``(m * n_repeats,)``, that depends on nothing else.
+
+    So a random game gives the same values however its masks are cut into calls, wherever it runs.
+    """
+    digests = [
+        hashlib.blake2b(key + repeat.to_bytes(8, "little"), digest_size=8).digest()
+        for key in keys(masks)
+        for repeat in range(n_repeats)
+    ]
+    return np.frombuffer(b"".join(digests), dtype="<u8").astype(np.int64) & (2**62 - 1)
+
+
+def call(game: Game, masks: BoolArray, n_repeats: int = 1) -> FloatArray:
+    """Call a game and check the shape of what it returns.
 
     Args:
         game: the game.
         masks: ``(m, n)``.
-        n_outputs: where earlier calls fixed it, the number of outputs: 0 for values ``(m,)``, k
-            for ``(m, k)``.
+        n_repeats: how often each mask is evaluated.
+
+    Returns:
+        ``(m,)`` or ``(m, k)``; with repeats ``(m, r)`` or ``(m, r * k)``, each repeat's outputs
+        side by side. Numbers need not be finite.
 
     Raises:
-        GameError: the game raised (for a batch, on which mask is not known), or returned a wrong
-            shape, or values that are not finite; the message names the game and the mask. Finite
-            rows of the batch come along as ``error.masks`` and ``error.values``.
+        GameError: a wrong shape; the message names the game and the first mask.
+        Exception: whatever the game raises.
     """
-    try:
-        # a copy: a game that works on its masks in place must not change ours
+    # copies: a game that works on its masks in place must not change ours
+    if n_repeats == 1:
         values = np.asarray(game(masks.copy()), dtype=np.float64)
-    except Exception as error:
-        where = describe(masks[0]) if len(masks) == 1 else f"a batch of {len(masks)} masks"
-        raise GameError(f"{game!r} raised {type(error).__name__} on {where}: {error}") from error
-    shape = (len(masks),) if n_outputs in (None, 0) else (len(masks), n_outputs)
-    if values.shape != shape and not (
-        n_outputs is None and values.ndim == 2 and len(values) == len(masks) and values.shape[1]
-    ):
-        wanted = f"{shape} as before" if n_outputs is not None else f"{shape} or ({len(masks)}, k)"
+    else:
+        rows = np.repeat(masks, n_repeats, axis=0)
+        repeated = game(rows, seeds_of(masks, n_repeats))  # type: ignore[call-arg]
+        values = np.asarray(repeated, dtype=np.float64)
+    asked = len(masks) * n_repeats
+    if values.ndim not in (1, 2) or len(values) != asked or 0 in values.shape:
         raise GameError(
-            f"{game!r} returned values of shape {values.shape} for masks of shape {masks.shape} "
-            f"(the first: {describe(masks[0])}); it must return {wanted}"
+            f"{game!r} returned values of shape {values.shape} for masks of shape "
+            f"({asked}, {masks.shape[1]}) (the first: {describe(masks[0])}); "
+            f"it must return ({asked},) or ({asked}, k)"
         )
-    finite = np.isfinite(as_columns(values)).all(axis=1)
-    if not finite.all():
-        bad = int(np.argmin(finite))
-        raise GameError(
-            f"{game!r} returned {values[bad]} for the {describe(masks[bad])}; "
-            "values must be finite numbers",
-            masks[finite],
-            values[finite],
-        )
-    return values
+    return values if n_repeats == 1 else values.reshape(len(masks), -1)

@@ -63,6 +63,11 @@ def distinct(masks: BoolArray) -> tuple[BoolArray, IntArray]:
     return masks[first], inverse
 
 
+def sorted_by_prefix(masks: BoolArray) -> IntArray:
+    """The order ``(m,)`` in which masks that agree on their first players are neighbours."""
+    return np.lexsort(masks.T[::-1])
+
+
 def every_mask(n_players: int) -> BoolArray:
     """All 2^n masks, shape ``(2**n, n)``; player ``i`` is bit ``i`` of the row's number."""
     return _from_numbers(np.arange(1 << n_players, dtype=np.int64), n_players)

@@ -95,6 +95,11 @@ def as_columns(values: FloatArray) -> FloatArray:
     return values[:, None] if values.ndim == 1 else values
 
 
+def finite_rows(values: FloatArray) -> BoolArray:
+    """Which rows of values ``(s,)`` or ``(s, k)`` are finite throughout, ``(s,)``."""
+    return np.asarray(np.isfinite(as_columns(values)).all(axis=1))
+
+
 def tuples(members: Members, n_players: int) -> list[Players]:
     """Members -> ascending tuples, in the same order."""
     order = (members < n_players).sum(axis=1)

@@ -1,26 +1,33 @@
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from interplay import FunctionGame, Game, GameError
-from interplay._types import BoolArray, FloatArray, Json
-from interplay.ablation.runner import Evaluated, evaluate
+import interplay as ip
+from interplay import FunctionGame, Game, GameError, StoreError
+from interplay._types import BoolArray, FloatArray, IntArray, Json
+from interplay.ablation.ask import Request, ask
+from interplay.ablation.backends import LocalBackend
+from interplay.ablation.runner import Evaluated, cut, evaluate
 from interplay.ablation.store import Store
-from interplay.masks import keys, uniform
+from interplay.masks import keys, sorted_by_prefix, uniform
 
 MASKS = uniform(100, 20, np.random.default_rng(0))
 
 
 class Counting:
-    """A game that remembers what it was asked, and wants batches of seven by falling cost."""
+    """A game that remembers what it was asked, and wants calls of seven neighbours."""
 
     n_players = 20
     players = tuple(map(str, range(20)))
@@ -34,6 +41,9 @@ class Counting:
         self.batches.append(masks)
         return masks @ np.arange(20.0)
 
+    def arrange(self, masks: BoolArray, /) -> IntArray:
+        return sorted_by_prefix(masks)
+
     def cost(self, masks: BoolArray, /) -> FloatArray:
         return masks.sum(axis=1).astype(float)
 
@@ -46,7 +56,7 @@ class Counting:
 
 
 def run(game: Game, masks: BoolArray, store: Store, **settings: Any) -> Evaluated:
-    settings = {"progress": False, **settings}
+    settings = {"backend": LocalBackend(), **settings}
     return evaluate(game, masks, store, fingerprint=game.fingerprint, **settings)
 
 
@@ -60,7 +70,210 @@ def test_a_game_may_work_on_its_masks_in_place() -> None:
         np.testing.assert_array_equal(done.values, ~MASKS @ np.arange(20.0))
 
 
-def test_an_interruption_keeps_what_was_evaluated() -> None:
+def test_each_mask_is_asked_once_and_values_go_where_they_belong() -> None:
+    game = Counting()
+    repeated = np.concatenate([MASKS, MASKS[::3]])
+    with Store() as store:
+        done = run(game, repeated, store)
+        np.testing.assert_array_equal(done.values, repeated @ np.arange(20.0))
+        assert (done.n_new, done.n_stored) == (100, 0)
+        assert sorted(game.asked) == sorted(keys(MASKS))
+        again = run(game, MASKS, store)
+        assert (again.n_new, again.n_stored) == (0, 100)
+        assert len(game.asked) == 100
+
+
+def test_neighbours_come_into_one_call_whether_or_not_progress_is_shown() -> None:
+    quiet, shown = Counting(), Counting()
+    for game, progress in ((quiet, False), (shown, True)):
+        with Store() as store:
+            run(game, MASKS, store, progress=progress)
+    assert sorted(len(batch) for batch in quiet.batches) == [2] + [7] * 14
+    by_prefix = keys(MASKS[sorted_by_prefix(MASKS)])
+    places = [[by_prefix.index(key) for key in keys(batch)] for batch in quiet.batches]
+    assert all(place == list(range(place[0], place[0] + len(place))) for place in places)
+    # but the calls themselves come in an order that has nothing to do with the masks
+    firsts = [place[0] for place in places]
+    assert firsts != sorted(firsts)
+    assert quiet.asked == shown.asked
+    assert [len(b) for b in quiet.batches] == [len(b) for b in shown.batches]
+
+
+def test_batch_size_can_be_set() -> None:
+    game = Counting()
+    with Store() as store:
+        run(game, MASKS, store, batch_size=40)
+        assert sorted(len(batch) for batch in game.batches) == [20, 40, 40]
+        with pytest.raises(ValueError, match="batch_size=0 is below 1"):
+            run(game, MASKS, store, batch_size=0)
+    assert np.array_equal(np.sort(np.concatenate(cut(game, MASKS))), np.arange(100))
+
+
+@pytest.mark.parametrize("failure", ["raise", "nan"])
+def test_a_failure_names_the_mask_and_loses_nothing(failure: str) -> None:
+    culprit = MASKS[42]
+    asked: list[BoolArray] = []
+
+    def f(masks: BoolArray) -> FloatArray:
+        bad = (masks == culprit).all(axis=1)
+        if failure == "raise" and bad.any():
+            raise RuntimeError("out of luck")
+        asked.append(masks)
+        return np.where(bad, np.nan, masks.sum(axis=1))
+
+    game = FunctionGame(f, 20, fingerprint="failing")
+    with Store() as store:
+        with pytest.raises(GameError) as caught:
+            run(game, MASKS, store, batch_size=10)
+        removed = ", ".join(map(str, np.flatnonzero(~culprit)))
+        kept = ", ".join(map(str, np.flatnonzero(culprit)))
+        assert f"removed: {removed}" in str(caught.value) or f"kept: {kept}" in str(caught.value)
+        assert ("out of luck" in str(caught.value)) == (failure == "raise")
+        assert isinstance(caught.value.__cause__, RuntimeError) == (failure == "raise")
+        assert caught.value.masks is not None
+        assert caught.value.values is not None
+        # everything that the game returned, the culprit's neighbours in its call included
+        returned = {key for batch in asked for key in keys(batch)} - {keys(culprit[None])[0]}
+        assert len(returned) >= 2
+        assert set(keys(caught.value.masks)) == returned
+        np.testing.assert_array_equal(caught.value.values, caught.value.masks.sum(axis=1))
+        assert store.count("failing") == len(caught.value.masks)
+
+
+def test_a_wrong_number_of_outputs_is_refused() -> None:
+    calls: list[int] = []
+
+    def f(masks: BoolArray) -> FloatArray:
+        calls.append(len(masks))
+        return np.ones((len(masks), len(calls)))
+
+    with Store() as store, pytest.raises(GameError, match="must return as many outputs each time"):
+        run(FunctionGame(f, 20), MASKS, store, batch_size=50)
+
+
+def test_a_call_that_is_too_large_is_halved_and_the_size_remembered() -> None:
+    sizes: list[int] = []
+
+    def f(masks: BoolArray) -> FloatArray:
+        sizes.append(len(masks))
+        if len(masks) > 10:
+            raise MemoryError("too many at once")
+        return masks.sum(axis=1)
+
+    with Store() as store:
+        done = run(FunctionGame(f, 20), MASKS, store, batch_size=32)
+        np.testing.assert_array_equal(done.values, MASKS.sum(axis=1))
+    assert sum(size > 10 for size in sizes) <= 3  # 32 and 16, in the first block only
+    assert max(sizes[7:]) <= 8
+
+
+@given(st.sets(st.integers(0, 99)), st.integers(1, 100))
+def test_a_block_gives_what_can_be_had(bad: set[int], at_most: int) -> None:
+    failing = {MASKS[row].tobytes() for row in bad}
+
+    def f(masks: BoolArray) -> FloatArray:
+        if any(mask.tobytes() in failing for mask in masks):
+            raise RuntimeError
+        return masks.sum(axis=1)
+
+    answer = ask(FunctionGame(f, 20), MASKS, Request(1, persist=True), at_most)
+    assert {row for row, _ in answer.failures} == bad
+    if len(bad) == len(MASKS):
+        assert answer.values is None
+    else:
+        assert answer.values is not None
+        good = np.array([row not in bad for row in range(100)])
+        np.testing.assert_array_equal(answer.known, good)
+        np.testing.assert_array_equal(answer.values[good], MASKS[good].sum(axis=1))
+    assert answer.at_most == at_most
+
+
+def test_failures_can_be_skipped_up_to_one_percent() -> None:
+    masks = uniform(1000, 20, np.random.default_rng(1))
+    asked: list[bytes] = []
+
+    def f(values: BoolArray, limit: int) -> FloatArray:
+        asked.extend(keys(values))
+        bad = np.isin([hash(mask.tobytes()) for mask in values], hashes[:limit])
+        return np.where(bad, np.inf, values.sum(axis=1))
+
+    hashes = [hash(mask.tobytes()) for mask in masks]
+    with Store() as store:
+        game = FunctionGame(lambda m: f(m, 10), 20, fingerprint="ten")
+        done = run(game, masks, store, on_error="skip")
+        assert (done.n_skipped, done.n_new) == (10, 990)
+        np.testing.assert_array_equal(np.isnan(done.values), np.arange(1000) < 10)
+        np.testing.assert_array_equal(done.values[10:], masks[10:].sum(axis=1))
+        game = FunctionGame(lambda m: f(m, 11), 20, fingerprint="eleven")
+        with pytest.raises(GameError, match="11 masks failed, above the 1% of 1000 that may be"):
+            run(game, masks, store, on_error="skip")
+        with pytest.raises(ValueError, match="on_error='ignore' is unknown; choose one of raise"):
+            run(game, masks, store, on_error="ignore")
+
+
+def test_explaining_with_failures_skipped() -> None:
+    """What failed is left out of fit and score; coded masks are decoded around it."""
+    for decoder, budget, n in (("proxyspex", 600, 20), ("spex", 3000, 30)):
+        rng = np.random.default_rng(0)
+        unlucky = rng.integers(0, 2, size=n).astype(bool)
+
+        def f(masks: BoolArray, unlucky: BoolArray = unlucky) -> FloatArray:
+            distance = (masks[:, :8] != unlucky[:8]).sum(axis=1)
+            values = masks[:, 0] * 2.0 - masks[:, 1] * masks[:, 2]
+            return np.where(distance == 0, np.nan, values)
+
+        explanation = ip.explain(
+            FunctionGame(f, n), decoder=decoder, budget=budget, on_error="skip"
+        )
+        spent = explanation.provenance["budget"]
+        assert 0 < spent["skipped"] <= 0.01 * budget, (decoder, spent)
+        assert spent["spent"] == spent["planned"] - spent["skipped"]
+        assert explanation.provenance["decoder"]["ran"] == decoder
+        assert explanation.faithfulness.r2 > 0.99
+        assert np.isfinite(explanation.fit.values).all()
+
+
+def test_values_so_far_come_with_a_full_disk() -> None:
+    class Full(Store):
+        def put(self, fingerprint: str, masks: BoolArray, values: FloatArray) -> None:
+            if self.count(fingerprint) >= 21:
+                raise StoreError("no room")
+            super().put(fingerprint, masks, values)
+
+    with Full() as store, pytest.raises(StoreError, match=r"no room \(28 of 100 masks") as caught:
+        run(Counting(), MASKS, store)
+    assert caught.value.masks is not None
+    # the call that could not be written is there too
+    np.testing.assert_array_equal(caught.value.values, caught.value.masks @ np.arange(20.0))
+
+
+def test_a_random_game_is_averaged_and_its_noise_known() -> None:
+    def f(masks: BoolArray, seeds: IntArray) -> FloatArray:
+        noise = [np.random.default_rng(seed).normal(scale=2.0) for seed in seeds]
+        return masks[:, 0] * 4.0 + noise
+
+    game = FunctionGame(f, 20, fingerprint="random", n_repeats=5)
+    with Store() as store:
+        done = run(game, MASKS, store)
+        again = run(game, MASKS[::-1], store, batch_size=3)
+        assert (again.n_new, again.n_stored) == (0, 100)
+        np.testing.assert_array_equal(again.values, done.values[::-1])
+    with Store() as store:  # seeds belong to masks, not to calls
+        anew = run(game, MASKS[::-1], store, batch_size=3)
+        np.testing.assert_array_equal(anew.values, done.values[::-1])
+    assert done.noise is not None
+    assert done.noise.mean() == pytest.approx(4.0 / 5, rel=0.2)
+    many = ip.explain(game, budget=800, holdout=400)
+    assert many.provenance["game"]["n_repeats"] == 5
+    # 0.8 of noise beside 4.0 of signal
+    assert many.faithfulness.noise == pytest.approx(0.8 / 4.8, abs=0.03)
+    assert many.faithfulness.r2 == pytest.approx(1 - 0.8 / 4.8, abs=0.06)
+    assert "of the variance is noise" in str(many.faithfulness)
+    with pytest.raises(ValueError, match="n_repeats=0"):
+        FunctionGame(f, 20, n_repeats=0)
+
+
+def test_an_interruption_in_the_game_keeps_what_was_evaluated() -> None:
     class Interrupted(Counting):
         def __call__(self, masks: BoolArray, /) -> FloatArray:
             if len(self.batches) == 3:
@@ -78,75 +291,76 @@ def test_an_interruption_keeps_what_was_evaluated() -> None:
         )
 
 
-def test_each_mask_is_asked_once_and_values_go_where_they_belong() -> None:
-    game = Counting()
-    repeated = np.concatenate([MASKS, MASKS[::3]])
-    with Store() as store:
-        done = run(game, repeated, store)
-        np.testing.assert_array_equal(done.values, repeated @ np.arange(20.0))
-        assert (done.n_new, done.n_stored) == (100, 0)
-        assert sorted(game.asked) == sorted(keys(MASKS))
-        again = run(game, MASKS, store)
-        assert (again.n_new, again.n_stored) == (0, 100)
-        assert len(game.asked) == 100
-
-
-def test_batches_are_cut_by_cost_and_not_by_the_progress_bar() -> None:
-    quiet, shown = Counting(), Counting()
-    for game, progress in ((quiet, False), (shown, True)):
-        with Store() as store:
-            run(game, MASKS, store, progress=progress)
-    assert [len(batch) for batch in quiet.batches] == [7] * 14 + [2]
-    sizes = [int(mask.sum()) for batch in quiet.batches for mask in batch]
-    assert sizes == sorted(sizes, reverse=True)
-    assert quiet.asked == shown.asked
-    assert [len(b) for b in quiet.batches] == [len(b) for b in shown.batches]
-
-
-def test_batch_size_can_be_set() -> None:
-    game = Counting()
-    with Store() as store:
-        run(game, MASKS, store, batch_size=40)
-        assert [len(batch) for batch in game.batches] == [40, 40, 20]
-        with pytest.raises(ValueError, match="batch_size=0 is below 1"):
-            run(game, MASKS, store, batch_size=0)
-
-
-@pytest.mark.parametrize("failure", ["raise", "nan"])
-def test_a_failure_names_the_mask_and_loses_nothing(failure: str) -> None:
-    culprit = MASKS[42]
+def interrupting(calls: list[int], at: tuple[int, ...], n: int) -> FunctionGame:
+    """A game at whose calls Ctrl-C is pressed."""
 
     def f(masks: BoolArray) -> FloatArray:
-        bad = (masks == culprit).all(axis=1)
-        if failure == "raise" and bad.any():
-            raise RuntimeError("out of luck")
-        return np.where(bad, np.nan, masks.sum(axis=1))
+        calls.append(len(masks))
+        if len(calls) in at:
+            os.kill(os.getpid(), signal.SIGINT)
+        return masks[:, 0] * 2.0 - masks[:, 1] * masks[:, 2]
 
-    game = FunctionGame(f, 20, fingerprint="failing")
-    with Store() as store:
-        with pytest.raises(GameError) as caught:
-            run(game, MASKS, store, batch_size=10)
-        removed = ", ".join(map(str, np.flatnonzero(~culprit)))
-        kept = ", ".join(map(str, np.flatnonzero(culprit)))
-        assert f"removed: {removed}" in str(caught.value) or f"kept: {kept}" in str(caught.value)
-        assert isinstance(caught.value.__cause__, RuntimeError) == (failure == "raise")
-        assert caught.value.masks is not None
-        assert caught.value.values is not None
-        # all batches before the culprit's, and the good masks of its own
-        assert len(caught.value.masks) == (42 if failure == "raise" else 49)
-        np.testing.assert_array_equal(caught.value.values, caught.value.masks.sum(axis=1))
-        assert store.count("failing") == len(caught.value.masks)
+    return FunctionGame(f, n)
 
 
-def test_a_batch_that_fails_as_a_whole_is_tried_mask_by_mask() -> None:
+@pytest.mark.parametrize(
+    ("decoder", "budget", "n"), [("proxyspex", 600, 20), ("spex", 3000, 30), ("lasso", 1024, 10)]
+)
+def test_control_c_once_decodes_what_there_is(
+    decoder: str, budget: int, n: int, capfd: Any
+) -> None:
+    """A uniform design, a coded one, and all masks."""
+    calls: list[int] = []
+    explanation = ip.explain(
+        interrupting(calls, (6,), n), decoder=decoder, budget=budget, progress=False
+    )
+    assert len(calls) == 6  # the call in flight was ended, and none begun
+    spent = explanation.provenance["budget"]
+    assert spent["interrupted"]
+    assert spent["spent"] == spent["evaluated"] == sum(calls)
+    assert spent["planned"] > 600 - 1
+    assert explanation.provenance["decoder"]["ran"] == "proxyspex"
+    assert explanation.provenance["design"]["kind"].startswith("part of ")
+    assert explanation.faithfulness.n_masks >= 10
+    assert not explanation.faithfulness.exact
+    assert explanation.faithfulness.r2 > 0.9
+    assert "Interrupted: ending after the ablations in flight" in capfd.readouterr().err
+    # and Ctrl-C works as ever afterwards
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_control_c_before_there_is_enough(tmp_path: Path) -> None:
+    calls: list[int] = []
+    with pytest.raises(KeyboardInterrupt, match="too few to decode") as caught:
+        ip.explain(interrupting(calls, (1,), 20), budget=600, batch_size=8, progress=False)
+    assert len(caught.value.masks) == 8  # type: ignore[attr-defined]
+
+
+def test_control_c_twice_stops_at_once() -> None:
     def f(masks: BoolArray) -> FloatArray:
-        if len(masks) > 1:
-            raise MemoryError("too many at once")
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(5)
         return masks.sum(axis=1)
 
-    with Store() as store:
-        done = run(FunctionGame(f, 20), MASKS, store)
-        np.testing.assert_array_equal(done.values, MASKS.sum(axis=1))
+    started = time.monotonic()
+    with Store() as store, pytest.raises(KeyboardInterrupt):
+        run(FunctionGame(f, 20), MASKS, store)
+    assert time.monotonic() - started < 3
+
+
+def test_outside_the_main_thread() -> None:
+    found: list[Evaluated] = []
+
+    def work() -> None:
+        with Store() as store:
+            found.append(run(Counting(), MASKS, store))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert found[0].n_new == 100
 
 
 _SLOW_RUN = """
@@ -168,35 +382,66 @@ explanation.save(sys.argv[3])
 """
 
 
-def test_a_killed_run_resumes_where_it_was(tmp_path: Path) -> None:
-    """SIGKILL in the middle: the next run asks only for what is missing, and one batch again."""
-    store, log, saved = tmp_path / "a.db", tmp_path / "log", tmp_path / "a.interplay"
-    command = [sys.executable, "-c", _SLOW_RUN, str(store), str(log), str(saved)]
-    first = subprocess.Popen(command)
+def slow_run(folder: Path, name: str, store: str = "a.db") -> tuple[list[str], Path, Path]:
+    log, saved = folder / f"{name}.log", folder / f"{name}.interplay"
+    return [sys.executable, "-c", _SLOW_RUN, str(folder / store), str(log), str(saved)], log, saved
+
+
+def wait_for_lines(log: Path, count: int, process: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + 60
-    while not log.exists() or len(log.read_text().splitlines()) < 100:
-        assert first.poll() is None
+    while not log.exists() or len(log.read_text().splitlines()) < count:
+        assert process.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.005)
+
+
+def test_a_killed_run_resumes_where_it_was(tmp_path: Path) -> None:
+    """SIGKILL in the middle: the next run asks only for what is missing, and one call again."""
+    command, log, saved = slow_run(tmp_path, "a")
+    first = subprocess.Popen(command)
+    wait_for_lines(log, 100, first)
     first.send_signal(signal.SIGKILL)
     assert first.wait() == -signal.SIGKILL
     assert not saved.exists()
-    before = log.read_text().splitlines()
-    assert 100 <= len(before) < 300
+    assert 100 <= len(log.read_text().splitlines()) < 300
     subprocess.run(command, check=True, timeout=120)
     asked = log.read_text().splitlines()
     assert len(set(asked)) == 300
     assert len(asked) <= 304
     # and the result is that of a run that was never killed
-    from interplay import load
-
-    whole = tmp_path / "whole.interplay"
-    subprocess.run(
-        [sys.executable, "-c", _SLOW_RUN, str(tmp_path / "b.db"), str(tmp_path / "l"), str(whole)],
-        check=True,
-        timeout=120,
-    )
+    command, _, whole = slow_run(tmp_path, "b", "b.db")
+    subprocess.run(command, check=True, timeout=120)
     np.testing.assert_array_equal(
-        load(saved).spectrum.coefficients, load(whole).spectrum.coefficients
+        ip.load(saved).spectrum.coefficients, ip.load(whole).spectrum.coefficients
     )
-    assert load(saved).provenance["budget"]["from_store"] >= 96
+    assert ip.load(saved).provenance["budget"]["from_store"] >= 96
+
+
+def test_two_processes_share_the_work(tmp_path: Path) -> None:
+    """Run at the same time with one store, they ask for no mask twice and find the same."""
+    runs = [slow_run(tmp_path, name) for name in ("one", "two")]
+    processes = [subprocess.Popen(command) for command, _, _ in runs]
+    assert [process.wait(timeout=120) for process in processes] == [0, 0]
+    asked = [log.read_text().splitlines() if log.exists() else [] for _, log, _ in runs]
+    assert len(asked[0]) + len(asked[1]) == len({*asked[0], *asked[1]}) == 300
+    assert min(map(len, asked)) > 20  # both had a share
+    one, two = (ip.load(saved) for _, _, saved in runs)
+    np.testing.assert_array_equal(one.spectrum.coefficients, two.spectrum.coefficients)
+
+
+def test_the_work_of_a_killed_process_is_taken_over(tmp_path: Path) -> None:
+    """One of two processes is killed while it holds claims: the other ends the run."""
+    command, log, saved = slow_run(tmp_path, "one")
+    other, other_log, _ = slow_run(tmp_path, "two")
+    first = subprocess.Popen(command)
+    second = subprocess.Popen(other)
+    wait_for_lines(other_log, 20, second)
+    second.send_signal(signal.SIGSTOP)  # so that it surely holds a claim
+    time.sleep(0.2)
+    second.send_signal(signal.SIGKILL)
+    second.wait()
+    assert first.wait(timeout=120) == 0
+    asked = log.read_text().splitlines() + other_log.read_text().splitlines()
+    assert len(set(asked)) == 300
+    assert len(asked) <= 304
+    assert ip.load(saved).provenance["budget"]["spent"] == 300

@@ -1,32 +1,34 @@
-"""Asks a game for values, never twice for the same mask."""
+"""Gets the values of masks: from the store, from other processes, from the game; never twice."""
 
 from __future__ import annotations
 
+import signal
+import threading
+import time
 import uuid
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from types import FrameType
 from typing import Any
 
 import numpy as np
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TextColumn,
-    TimeElapsedColumn,
-)
-from rich.text import Text
 
-from interplay._types import BoolArray, FloatArray
+from interplay._types import BoolArray, FloatArray, IntArray, Json
+from interplay.ablation.ask import Answer, Request, check_outputs
+from interplay.ablation.backends.base import Backend, Blocks
+from interplay.ablation.progress import progress_bar, say
 from interplay.ablation.store import Store
-from interplay.errors import GameError
-from interplay.game import Game, PlannedGame, call
+from interplay.errors import GameError, StoreError
+from interplay.game import Game, PlannedGame, repeats_of
 from interplay.masks import distinct
 
 DEFAULT_BATCH = 64
 """Masks per call for games that do not say how many they want."""
+MOST_SKIPPED = 0.01
+"""The share of masks that ``on_error="skip"`` lets fail."""
+ON_ERROR = ("raise", "skip")
+_POLL_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
@@ -34,14 +36,83 @@ class Evaluated:
     """The values of masks, and where they came from.
 
     Attributes:
-        values: ``(m,)`` or ``(m, k)``.
-        n_new: distinct masks that the game was asked for.
-        n_stored: distinct masks that the store had.
+        values: ``(m,)`` or ``(m, k)``; NaN in rows that have none, because they failed and were
+            skipped, or because the run was interrupted.
+        noise: for a game with repeats the variance of each value, the mean of its repeats, in the
+            shape of ``values``; else ``None``.
+        n_new: distinct masks that the game was asked for here and answered.
+        n_stored: distinct masks that came from the store.
+        n_skipped: distinct masks that failed.
+        interrupted: the user asked to stop.
     """
 
     values: FloatArray
+    noise: FloatArray | None
     n_new: int
     n_stored: int
+    n_skipped: int
+    interrupted: bool
+
+
+@dataclass
+class _Table:
+    """The values known so far of distinct masks; kept in memory beside the store."""
+
+    masks: BoolArray
+    known: BoolArray
+    values: FloatArray | None = None
+    failures: dict[int, str] = field(default_factory=dict)
+    n_new: int = 0
+
+    def add(self, game: Game, rows: IntArray, values: FloatArray) -> None:
+        """Fill rows in."""
+        if self.values is None:
+            self.values = np.full((len(self.masks), *values.shape[1:]), np.nan)
+        check_outputs(game, self.values, values)
+        self.values[rows] = values
+        self.known[rows] = True
+
+    def so_far(self, n_repeats: int) -> tuple[BoolArray, FloatArray]:
+        """The masks that are known, and their values."""
+        if self.values is None:
+            return self.masks[:0], np.zeros(0)
+        return self.masks[self.known], _averaged(self.values[self.known], n_repeats)[0]
+
+
+def cut(game: Game, masks: BoolArray, batch_size: int | None = None) -> list[IntArray]:
+    """Cut masks into the blocks in which a game is asked for them.
+
+    Neighbours in the game's own order come into one block. The blocks are taken in an order that
+    has nothing to do with the masks, so that a run that is stopped has made a fair sample of them.
+
+    Args:
+        game: the game.
+        masks: ``(m, n)``.
+        batch_size: masks per block; ``None``: as the game says, or :data:`DEFAULT_BATCH`.
+
+    Returns:
+        Row numbers, which depend on nothing but the arguments.
+
+    Raises:
+        ValueError: ``batch_size`` is below 1.
+    """
+    planned = game if isinstance(game, PlannedGame) else None
+    size = (
+        batch_size if batch_size is not None else planned.batch_size if planned else DEFAULT_BATCH
+    )
+    if size < 1:
+        raise ValueError(f"batch_size={size} is below 1; give a whole number from 1 on, or None")
+    rng = np.random.default_rng(0)
+    order = planned.arrange(masks) if planned else rng.permutation(len(masks))
+    blocks = [order[start : start + size] for start in range(0, len(order), size)]
+    return [blocks[at] for at in rng.permutation(len(blocks))]
+
+
+def store_key(game: Game, fingerprint: str | None) -> str:
+    """The name under which a game's values are stored: repeats are stored one by one."""
+    n_repeats = repeats_of(game)
+    key = fingerprint or f"unnamed:{uuid.uuid4()}"
+    return key if n_repeats == 1 else f"{key}:repeats={n_repeats}"
 
 
 def evaluate(
@@ -50,14 +121,19 @@ def evaluate(
     store: Store,
     *,
     fingerprint: str | None,
+    backend: Backend,
     batch_size: int | None = None,
-    progress: bool,
+    on_error: str = "raise",
+    progress: bool = False,
+    description: Json | None = None,
 ) -> Evaluated:
     """The values of masks, from the store where it has them and from the game where not.
 
-    The masks that are left are sorted by their cost, the dearest first, cut into batches, and each
-    batch is committed to the store before the next is begun. Nothing but the masks, the game
-    and ``batch_size`` decides how batches are cut.
+    Every block is claimed before it is evaluated and committed when it was, so that several
+    processes with one store share the work, and a killed one loses the block it was at.
+
+    Interrupted once (Ctrl-C), it ends after the blocks in flight and returns what there is;
+    interrupted twice, it stops at once.
 
     Args:
         game: the game.
@@ -65,110 +141,173 @@ def evaluate(
         store: where values are looked up and kept.
         fingerprint: the game's. Without one its values go to ``store`` under a name of this call
             only; give such a game a store in memory.
-        batch_size: masks per call; ``None``: as the game says, or :data:`DEFAULT_BATCH`.
-        progress: show a progress bar with rate and time left on stderr.
+        backend: where the game runs.
+        batch_size: masks per block (see :func:`cut`).
+        on_error: for a mask on which the game raises or gives a value that is not finite:
+            ``"raise"``, or ``"skip"``, which leaves out at most 1 % of the masks.
+        progress: show progress on stderr.
+        description: what the game is, for people who look into the store.
 
     Raises:
         GameError: the game failed; ``error.masks`` and ``error.values`` hold what is known.
-        KeyboardInterrupt: likewise.
-        StoreError: the store cannot be read or written.
-        ValueError: ``batch_size`` is below 1.
+        StoreError: the store cannot be read or written; likewise.
+        KeyboardInterrupt: interrupted twice; likewise.
+        ValueError: ``batch_size`` is below 1, or ``on_error`` is unknown.
     """
-    planned = game if isinstance(game, PlannedGame) else None
-    size = (
-        batch_size if batch_size is not None else planned.batch_size if planned else DEFAULT_BATCH
-    )
-    if size < 1:
-        raise ValueError(f"batch_size={size} is below 1")
-    fingerprint = fingerprint or f"unnamed:{uuid.uuid4()}"
+    if on_error not in ON_ERROR:
+        raise ValueError(f"on_error={on_error!r} is unknown; choose one of {', '.join(ON_ERROR)}")
+    n_repeats = repeats_of(game)
+    key = store_key(game, fingerprint)
     unique, inverse = distinct(masks)
-    found, values = store.get(fingerprint, unique)
-    pending = np.flatnonzero(~found)
-    cost = planned.cost(unique[pending]) if planned else np.ones(len(pending))
-    dearest = np.argsort(-cost, kind="stable")
-    pending, cost = pending[dearest], cost[dearest]
-    n_outputs = _outputs(values) if found.any() else None
+    table = _Table(unique, np.zeros(len(unique), dtype=np.bool_))
     try:
-        with _progress_bar(progress and len(pending) > 0) as bar:
-            task = bar.add_task(
-                "ablating", total=len(unique), completed=int(found.sum()), **_pace(cost, 0, 0.0)
+        store.register(key, unique.shape[1], description)
+        found, values = store.get(key, unique)
+        if found.any():
+            table.add(game, np.flatnonzero(found), values)
+        pending = np.flatnonzero(~found)
+        blocks = [pending[rows] for rows in cut(game, unique[pending], batch_size)]
+        cost = game.cost(unique) if isinstance(game, PlannedGame) else np.ones(len(unique))
+        request = Request(n_repeats, persist=on_error == "skip")
+        with (
+            _interruptible() as stop,
+            progress_bar(progress and len(pending) > 0, cost, table.known) as bar,
+        ):
+            answers = backend.run(
+                game,
+                fingerprint,
+                _claimed(game, table, blocks, store, key, stop, bar.waiting),
+                request,
+                max(map(len, blocks), default=1),
             )
-            for start in range(0, len(pending), size):
-                rows = pending[start : start + size]
-                n_outputs = _evaluate_batch(game, unique[rows], store, fingerprint, n_outputs)
-                done = start + len(rows)
-                bar.update(
-                    task, advance=len(rows), **_pace(cost, done, bar.tasks[task].elapsed or 0.0)
-                )
-    except KeyboardInterrupt as stop:
-        found, values = store.get(fingerprint, unique)
-        stop.add_note(
-            f"{int(found.sum())} of {len(unique)} masks are evaluated: with a store they are kept, "
+            for rows, answer in answers:
+                _take(game, table, rows, answer, store, key, on_error)
+                bar.update(table.known, len(table.failures))
+        store.release()
+    except (GameError, StoreError) as error:
+        so_far, values = table.so_far(n_repeats)
+        message = f"{error} ({len(so_far)} of {len(unique)} masks are evaluated and kept)"
+        raise type(error)(message, so_far, values) from error.__cause__
+    except KeyboardInterrupt as interrupt:
+        so_far, values = table.so_far(n_repeats)
+        interrupt.add_note(
+            f"{len(so_far)} of {len(unique)} masks are evaluated: with a store they are kept, "
             "and they are this exception's attributes masks and values"
         )
-        stop.masks, stop.values = unique[found], values  # type: ignore[attr-defined]
+        interrupt.masks, interrupt.values = so_far, values  # type: ignore[attr-defined]
         raise
-    except GameError as error:
-        found, values = store.get(fingerprint, unique)
-        raise GameError(
-            f"{error} ({int(found.sum())} of {len(unique)} masks are evaluated and kept)",
-            unique[found],
-            values,
-        ) from error.__cause__
-    found, values = store.get(fingerprint, unique)
-    return Evaluated(values[inverse], len(pending), len(unique) - len(pending))
-
-
-def _evaluate_batch(
-    game: Game, masks: BoolArray, store: Store, fingerprint: str, n_outputs: int | None
-) -> int:
-    """Evaluate and commit one batch; where the game raises, mask by mask, to name the culprit.
-
-    Returns:
-        The number of outputs, 0 for values ``(m,)``: later batches must agree with it.
-    """
-    try:
-        values = call(game, masks, n_outputs)
-    except GameError as error:
-        if error.masks is not None and error.values is not None and len(error.masks):
-            store.put(fingerprint, error.masks, error.values)
-        if error.__cause__ is None or len(masks) == 1:
-            raise
-        for row in range(len(masks)):
-            n_outputs = _evaluate_batch(game, masks[[row]], store, fingerprint, n_outputs)
-        return n_outputs or 0
-    store.put(fingerprint, masks, values)
-    return _outputs(values)
-
-
-def _outputs(values: FloatArray) -> int:
-    return 0 if values.ndim == 1 else values.shape[1]
-
-
-def _pace(cost: FloatArray, done: int, seconds: float) -> dict[str, Any]:
-    """The rate in ablations per second, and the time left by cost rather than by count."""
-    if not done or seconds <= 0.0:
-        return {"rate": 0.0, "left": 0.0}
-    spent = float(cost[:done].sum())
-    return {"rate": done / seconds, "left": float(cost[done:].sum()) / max(spent, 1e-9) * seconds}
-
-
-class _Pace(ProgressColumn):
-    def render(self, task: Task) -> Text:
-        rate, left = task.fields["rate"], task.fields["left"]
-        if not rate:
-            return Text("")
-        minutes, seconds = divmod(round(left), 60)
-        return Text(f"{rate:,.1f}/s, {minutes}:{seconds:02d} left", style="progress.remaining")
-
-
-def _progress_bar(enabled: bool) -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        _Pace(),
-        console=Console(stderr=True),
-        disable=not enabled,
+    if table.values is None:
+        table.values = np.full(len(unique), np.nan)
+    averaged, noise = _averaged(table.values, n_repeats)
+    return Evaluated(
+        averaged[inverse],
+        None if noise is None else noise[inverse],
+        table.n_new,
+        int(table.known.sum()) - table.n_new,
+        len(table.failures),
+        stop.asked,
     )
+
+
+def _claimed(
+    game: Game,
+    table: _Table,
+    blocks: list[IntArray],
+    store: Store,
+    key: str,
+    stop: _Stop,
+    waiting: Any,
+) -> Blocks:
+    """Blocks that nobody else evaluates; then what others have claimed and not delivered."""
+    elsewhere: list[IntArray] = []
+    for rows in blocks:
+        if stop.asked:
+            return
+        ours = store.claim(key, table.masks[rows])
+        if not ours.all():
+            elsewhere.append(rows[~ours])
+        if ours.any():
+            yield rows[ours], table.masks[rows[ours]]
+    while elsewhere and not stop.asked:
+        later = []
+        for rows in elsewhere:
+            found, values = store.get(key, table.masks[rows])
+            if found.any():
+                table.add(game, rows[found], values)
+            rows = rows[~found]
+            if not len(rows):
+                continue
+            ours = store.claim(key, table.masks[rows])
+            if ours.any():
+                yield rows[ours], table.masks[rows[ours]]
+            if not ours.all():
+                later.append(rows[~ours])
+        elsewhere = later
+        if elsewhere:
+            waiting(sum(map(len, elsewhere)))
+            time.sleep(_POLL_SECONDS)
+            yield None
+
+
+def _take(
+    game: Game,
+    table: _Table,
+    rows: IntArray,
+    answer: Answer,
+    store: Store,
+    key: str,
+    on_error: str,
+) -> None:
+    """Keep an answer, in memory and on disk, and see to its failures."""
+    if answer.values is not None:
+        known = answer.known
+        table.add(game, rows[known], answer.values[known])
+        table.n_new += int(known.sum())
+        store.put(key, table.masks[rows[known]], answer.values[known])
+    table.failures |= {int(rows[row]): reason for row, reason in answer.failures}
+    if not table.failures:
+        return
+    reason = next(reversed(table.failures.values()))
+    if on_error == "raise":
+        raise GameError(
+            f'{reason}; on_error="skip" goes on without up to 1 % of the masks'
+        ) from answer.cause
+    if len(table.failures) > MOST_SKIPPED * len(table.masks):
+        raise GameError(
+            f"{len(table.failures)} masks failed, above the {MOST_SKIPPED:.0%} of "
+            f"{len(table.masks)} that may be skipped; the last: {reason}"
+        )
+
+
+def _averaged(values: FloatArray, n_repeats: int) -> tuple[FloatArray, FloatArray | None]:
+    """The mean of repeats, and the variance of that mean."""
+    if n_repeats == 1:
+        return values, None
+    single = values.shape[1] == n_repeats
+    repeats = values.reshape(len(values), n_repeats, -1)
+    mean, noise = repeats.mean(axis=1), repeats.var(axis=1, ddof=1) / n_repeats
+    return (mean[:, 0], noise[:, 0]) if single else (mean, noise)
+
+
+class _Stop:
+    asked = False
+
+
+@contextmanager
+def _interruptible() -> Iterator[_Stop]:
+    """Turn the first Ctrl-C into a request to stop; the second one interrupts as ever."""
+    stop = _Stop()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop  # signals reach the main thread only
+        return
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        stop.asked = True
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        say("Interrupted: ending after the ablations in flight. Ctrl-C again stops at once.")
+
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield stop
+    finally:
+        signal.signal(signal.SIGINT, before)

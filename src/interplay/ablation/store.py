@@ -1,106 +1,305 @@
 """A store of ablations: SQLite, keyed by (the game's fingerprint, the mask).
 
 Values are committed as they arrive, so that a killed run loses at most the batch in flight and a
-second run of the same explanation asks the model nothing.
+second run of the same explanation asks the model nothing. Several processes may fill one store at
+once: each claims the masks that it is about to evaluate, and nobody else is given them while their
+owner lives.
 """
 
 from __future__ import annotations
 
+import json
+import os
+import socket
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import Any
+from weakref import WeakValueDictionary
 
 import numpy as np
+import psutil
 
-from interplay._types import BoolArray, FloatArray
+from interplay._types import BoolArray, FloatArray, Json
 from interplay.errors import StoreError
 from interplay.masks import keys
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+LEASE_SECONDS = 15 * 60.0
+"""For so long a claim from another host is respected: whether its owner lives cannot be seen."""
+_WAIT_SECONDS = 60.0
 _APPLICATION_ID = 0x1A7E9_1A
 _KEYS_AT_ONCE = 500
+_CLOCK_SECONDS = 2.0
+"""Creation times closer than this are one process: the system reckons them from the wall clock."""
 
-_SCHEMA = """
-CREATE TABLE game (
+_GAME = """
     id INTEGER PRIMARY KEY,
     fingerprint TEXT NOT NULL UNIQUE,
     n_players INTEGER NOT NULL,
-    n_outputs INTEGER NOT NULL  -- 0: one number per mask; k: a row of k numbers
-);
-CREATE TABLE ablation (
+    n_outputs INTEGER,     -- NULL: no values yet; 0: one number per mask; k: a row of k numbers
+    description TEXT NOT NULL DEFAULT '{}',  -- JSON, for people
+    created REAL NOT NULL, -- seconds since 1970, as all times here
+    updated REAL NOT NULL
+"""
+_ABLATION = """CREATE TABLE ablation (
     game INTEGER NOT NULL REFERENCES game (id),
     mask BLOB NOT NULL,    -- packed bits, little-endian
     value BLOB NOT NULL,   -- little-endian float64
     PRIMARY KEY (game, mask)
-) WITHOUT ROWID;
-"""
+) WITHOUT ROWID"""
+_CLAIM = """CREATE TABLE claim (
+    game INTEGER NOT NULL REFERENCES game (id),
+    mask BLOB NOT NULL,
+    owner TEXT NOT NULL,   -- one Store object
+    host TEXT NOT NULL,
+    pid INTEGER NOT NULL,
+    started REAL NOT NULL, -- when that process was created, since process ids come back
+    claimed REAL NOT NULL,
+    PRIMARY KEY (game, mask)
+) WITHOUT ROWID"""
+_CREATE = (f"CREATE TABLE game ({_GAME})", _ABLATION, _CLAIM)
+_FROM_1 = (
+    f"CREATE TABLE game_2 ({_GAME})",
+    "INSERT INTO game_2 (id, fingerprint, n_players, n_outputs, created, updated) SELECT "
+    "id, fingerprint, n_players, n_outputs, strftime('%s', 'now'), strftime('%s', 'now') FROM game",
+    "DROP TABLE game",
+    "ALTER TABLE game_2 RENAME TO game",
+    _CLAIM,
+)
+
+_ADVICE = {
+    sqlite3.SQLITE_FULL: "what was stored before is kept; free space and run again, or give "
+    "another path",
+    sqlite3.SQLITE_IOERR: "the disk failed or is full; what was stored before is kept; free space "
+    "and run again, or give another path",
+    sqlite3.SQLITE_READONLY: "the file and its folder must both be writable; change their "
+    "permissions, or give another path",
+    sqlite3.SQLITE_CANTOPEN: "the file and its folder must exist, be writable and have space left; "
+    "change that, or give another path",
+    sqlite3.SQLITE_PERM: "change the permissions of the file and its folder, or give another path",
+    sqlite3.SQLITE_BUSY: f"another process has kept it for {_WAIT_SECONDS:.0f} s; wait for that "
+    "process or end it, and run again",
+    sqlite3.SQLITE_NOTADB: "the file is no store; give another path",
+    sqlite3.SQLITE_CORRUPT: "the file is damaged (interplay store verify lists how); put back a "
+    "copy, or give another path",
+}
+
+
+@contextmanager
+def explained(path: Path | None) -> Iterator[None]:
+    """Turn errors of SQLite into a :class:`StoreError` with the path and what to do."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        advice = _ADVICE.get(error_code(error))
+        raise StoreError(
+            f"the store {path or 'in memory'}: {error}{'; ' + advice if advice else ''}"
+        ) from error
+
+
+def error_code(error: BaseException | None) -> int:
+    """SQLite's primary result code of an error; 0 where it has none."""
+    return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
+
+
+@contextmanager
+def transaction(db: sqlite3.Connection, kind: str = "IMMEDIATE") -> Iterator[None]:
+    """All or nothing. ``DEFERRED`` with nothing but reads sees one state of the file throughout."""
+    db.execute(f"BEGIN {kind}")
+    try:
+        yield
+        db.execute("COMMIT")
+    except BaseException:
+        # on a full disk SQLite has rolled back by itself, and would refuse to do so again
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        raise
+
+
+def connect(path: Path | None, *, create: bool) -> sqlite3.Connection:
+    """Open a store's file, in autocommit, after checking that it is one of this version.
+
+    A file of schema version 1 is brought to this version, in one transaction. Any number of
+    processes may do this to the same file at the same time.
+
+    Args:
+        path: the file; ``None``: in memory.
+        create: make what is missing: the folder, the file, the tables.
+
+    Raises:
+        StoreError: the file cannot be opened, is no store, or is of another version.
+    """
+    location = ":memory:"
+    if path is not None:
+        try:
+            if create:
+                path.parent.mkdir(parents=True, exist_ok=True)
+            elif not path.exists():
+                raise StoreError(f"there is no store {path}; give the path of one that exists")
+        except OSError as error:
+            raise StoreError(
+                f"the store {path}: {error}; change the permissions of its folder, or give "
+                "another path"
+            ) from error
+        location = f"{path.absolute().as_uri()}?mode={'rwc' if create else 'rw'}"
+    with explained(path):
+        db = sqlite3.connect(location, timeout=_WAIT_SECONDS, isolation_level=None, uri=True)
+        try:
+            _prepare(db, path, create)
+        except BaseException:
+            db.close()
+            raise
+    return db
+
+
+def _prepare(db: sqlite3.Connection, path: Path | None, create: bool) -> None:
+    with transaction(db, "DEFERRED"):
+        version = _version(db, path)
+    if version == 0 and not create:
+        raise StoreError(f"{path} is an empty file and not a store; give another path")
+    if version != SCHEMA_VERSION:
+        with transaction(db):
+            version = _version(db, path)  # again: another process may have been quicker
+            if version != SCHEMA_VERSION:
+                for statement in _FROM_1 if version else _CREATE:
+                    db.execute(statement)
+                db.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+                db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    journal = _write_ahead(db)
+    # with a write-ahead log NORMAL cannot damage the file, whatever dies; without one it can
+    db.execute(f"PRAGMA synchronous = {'NORMAL' if journal == 'wal' else 'FULL'}")
+
+
+def _version(db: sqlite3.Connection, path: Path | None) -> int:
+    """The schema version, 0 for a file without tables; refuses what is not to be touched."""
+    (application,) = db.execute("PRAGMA application_id").fetchone()
+    (version,) = db.execute("PRAGMA user_version").fetchone()
+    (tables,) = db.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    if tables == 0:
+        return 0
+    if application != _APPLICATION_ID:
+        raise StoreError(f"{path} is an SQLite file but not a store; give another path")
+    if version not in (1, SCHEMA_VERSION):
+        raise StoreError(
+            f"the store {path} has schema version {version}, but this version of interplay reads "
+            f"and writes {SCHEMA_VERSION} (and brings 1 up to it); use the version that made it, "
+            "or give another path"
+        )
+    return int(version)
+
+
+def _write_ahead(db: sqlite3.Connection) -> str:
+    """Switch to a write-ahead log where the file system can have one; returns the journal mode."""
+    deadline = time.monotonic() + _WAIT_SECONDS
+    while True:
+        try:
+            return str(db.execute("PRAGMA journal_mode = WAL").fetchone()[0])
+        except sqlite3.OperationalError as error:
+            # two connections that switch at once refuse each other without SQLite's usual wait
+            if error_code(error) != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+
+
+@dataclass(frozen=True)
+class Owner:
+    """Who claims masks: one :class:`Store` object in one process.
+
+    Attributes:
+        id: of the object.
+        host: the machine and, on Linux, its namespace of process ids.
+        pid: of the process.
+        started: when that process was created.
+    """
+
+    id: str
+    host: str
+    pid: int
+    started: float
+
+    @classmethod
+    def new(cls) -> Owner:
+        """An owner in this process."""
+        return cls(uuid.uuid4().hex, _host(), os.getpid(), psutil.Process().create_time())
+
+    def lives(self, claimed: float) -> bool:
+        """Whether a claim of this owner, made at ``claimed``, is to be respected."""
+        if self.host != _host():
+            return time.time() - claimed <= LEASE_SECONDS
+        try:
+            process = psutil.Process(self.pid)
+            if abs(process.create_time() - self.started) > _CLOCK_SECONDS:
+                return False
+            if self.pid == os.getpid():
+                return self.id in _open
+            return bool(process.status() != psutil.STATUS_ZOMBIE)
+        except psutil.NoSuchProcess:
+            return False
+        except psutil.AccessDenied:
+            return True
+
+
+def _host() -> str:
+    # containers may share the host's name, but not its process ids
+    try:
+        return f"{socket.gethostname()} {Path('/proc/self/ns/pid').readlink()}"
+    except OSError:
+        return socket.gethostname()
 
 
 class Store:
     """Ablations already made. Use as a context manager, or call :meth:`close`.
 
+    What a method has written survives the death of the process; a power cut may take the last
+    moments, never what came before. A store belongs to the thread and to the process that opened
+    it: after a fork, it must not be open in the parent where the child opens the same file.
+
     Args:
         path: a file, made where it does not exist; ``None`` keeps the values in memory.
 
     Raises:
-        StoreError: the file is no store, or was made by another version of the schema.
+        StoreError: the file is no store, cannot be opened or made, or was made by another version
+            of the schema. Files of version 1 are brought up to this one.
     """
 
     def __init__(self, path: str | Path | None = None) -> None:
         self.path = None if path is None else Path(path)
-        if self.path is not None:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self._explained():
-            self._db = sqlite3.connect(self.path or ":memory:", timeout=60, isolation_level=None)
-            try:
-                self._open()
-            except BaseException:
-                self._db.close()
-                raise
+        self._owner = Owner.new()
+        for other in list(_open.values()):
+            if other._owner.pid != self._owner.pid and other._shares(self.path):
+                # SQLite would take the parent's locks for this process's own
+                raise StoreError(
+                    f"the store {self.path} was open when process {other._owner.pid} forked this "
+                    f"one ({self._owner.pid}); close it before the fork, or start processes by "
+                    "spawn"
+                )
+        self._db = connect(self.path, create=True)
+        self._has_claims = False
+        _open[self._owner.id] = self
 
-    def _open(self) -> None:
-        with self._transaction():
-            (application,) = self._db.execute("PRAGMA application_id").fetchone()
-            (version,) = self._db.execute("PRAGMA user_version").fetchone()
-            (tables,) = self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()
-            if tables == 0:
-                for statement in _SCHEMA.split(";\n"):
-                    self._db.execute(statement)
-                self._db.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
-                self._db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-            elif application != _APPLICATION_ID:
-                raise StoreError(
-                    f"{self.path} is an SQLite file but not a store; give another path"
-                )
-            elif version != SCHEMA_VERSION:
-                raise StoreError(
-                    f"the store {self.path} has schema version {version}, but this version of "
-                    f"interplay reads and writes {SCHEMA_VERSION}; use the version that made it, "
-                    "or give another path"
-                )
-        self._db.execute("PRAGMA journal_mode = WAL")
-        self._db.execute("PRAGMA synchronous = NORMAL")
+    def _shares(self, path: Path | None) -> bool:
+        if path is None or self.path is None:
+            return False
+        return path.resolve() == self.path.resolve()
 
     @contextmanager
-    def _explained(self) -> Iterator[None]:
-        try:
+    def _transaction(self, kind: str = "IMMEDIATE") -> Iterator[None]:
+        if os.getpid() != self._owner.pid:
+            raise StoreError(
+                f"the store {self.path or 'in memory'} was opened by process {self._owner.pid} and "
+                f"cannot be used in its fork {os.getpid()}; open it there anew"
+            )
+        with explained(self.path), transaction(self._db, kind):
             yield
-        except sqlite3.Error as error:
-            raise StoreError(f"the store {self.path or 'in memory'}: {error}") from error
 
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        except BaseException:
-            self._db.execute("ROLLBACK")
-            raise
-        self._db.execute("COMMIT")
-
-    def _game(self, fingerprint: str, n_players: int) -> tuple[int, int] | None:
+    def _game(self, fingerprint: str, n_players: int) -> tuple[int, int | None] | None:
+        """A game's id and number of outputs."""
         row = self._db.execute(
             "SELECT id, n_outputs, n_players FROM game WHERE fingerprint = ?", (fingerprint,)
         ).fetchone()
@@ -113,6 +312,56 @@ class Store:
                 "everything that is computed"
             )
         return row[0], row[1]
+
+    def _known(self, fingerprint: str, n_players: int) -> tuple[int, int | None]:
+        """As :meth:`_game`, making the game known where it is not."""
+        known = self._game(fingerprint, n_players)
+        if known is None:
+            now = time.time()
+            cursor = self._db.execute(
+                "INSERT INTO game (fingerprint, n_players, created, updated) VALUES (?, ?, ?, ?)",
+                (fingerprint, n_players, now, now),
+            )
+            known = (int(cursor.lastrowid or 0), None)
+        return known
+
+    def _among(
+        self, table: str, columns: str, game: int, wanted: Sequence[bytes]
+    ) -> Iterator[tuple[Any, ...]]:
+        """Rows of a table whose mask is wanted, in any order."""
+        for start in range(0, len(wanted), _KEYS_AT_ONCE):
+            some = wanted[start : start + _KEYS_AT_ONCE]
+            yield from self._db.execute(
+                f"SELECT {columns} FROM {table} WHERE game = ? AND mask IN "
+                f"({','.join('?' * len(some))})",
+                (game, *some),
+            )
+
+    def register(self, fingerprint: str, n_players: int, description: Json | None = None) -> None:
+        """Make a game known, before it has values. Doing so again changes nothing.
+
+        Args:
+            fingerprint: the game's.
+            n_players: of the game.
+            description: what people are shown of the game; the first that is not empty is kept.
+
+        Raises:
+            StoreError: the fingerprint belongs to a game with another number of players, or the
+                file cannot be written.
+            ValueError: the description cannot be written as JSON.
+        """
+        try:
+            text = json.dumps(description or {})
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"the description of the game {fingerprint!r} is not JSON ({error}); give a dict "
+                "of strings, numbers, lists and dicts"
+            ) from error
+        with self._transaction():
+            game, _ = self._known(fingerprint, n_players)
+            self._db.execute(
+                "UPDATE game SET description = ? WHERE id = ? AND description = '{}'", (text, game)
+            )
 
     def get(self, fingerprint: str, masks: BoolArray) -> tuple[BoolArray, FloatArray]:
         """Look up masks.
@@ -129,22 +378,14 @@ class Store:
             StoreError: the fingerprint belongs to a game with another number of players.
         """
         found = np.zeros(len(masks), dtype=np.bool_)
-        with self._explained():
+        wanted = keys(masks)
+        # one transaction: the number of outputs must belong to the values
+        with self._transaction("DEFERRED"):
             known = self._game(fingerprint, masks.shape[1])
             if known is None:
                 return found, np.zeros(0)
             game, n_outputs = known
-            wanted = keys(masks)
-            values: dict[bytes, bytes] = {}
-            for start in range(0, len(wanted), _KEYS_AT_ONCE):
-                some = wanted[start : start + _KEYS_AT_ONCE]
-                values.update(
-                    self._db.execute(
-                        "SELECT mask, value FROM ablation WHERE game = ? AND mask IN "
-                        f"({','.join('?' * len(some))})",
-                        (game, *some),
-                    )
-                )
+            values = dict(self._among("ablation", "mask, value", game, wanted))
         rows = []
         for row, key in enumerate(wanted):
             if key in values:
@@ -153,11 +394,55 @@ class Store:
         numbers = np.frombuffer(b"".join(rows), dtype="<f8").astype(np.float64)
         return found, numbers.reshape(len(rows), n_outputs) if n_outputs else numbers
 
-    def put(self, fingerprint: str, masks: BoolArray, values: FloatArray) -> None:
-        """Keep values; they are on disk, atomically, when this returns.
+    def claim(self, fingerprint: str, masks: BoolArray) -> BoolArray:
+        """Take masks for evaluation, so that no other store object is given them meanwhile.
+
+        A claim ends when its values are put, when its owner releases it or closes, and when its
+        owner is dead: its process is gone or, on another host, claimed longer ago than
+        :data:`LEASE_SECONDS`. Claiming again renews.
 
         Args:
-            fingerprint: the game's.
+            fingerprint: the game's; made known where it is not.
+            masks: ``(m, n)``.
+
+        Returns:
+            ``(m,) bool``: ``True`` for the masks that are now this object's, ``False`` for those
+            that are stored already or are another's.
+
+        Raises:
+            StoreError: the fingerprint belongs to a game with another number of players, or the
+                file cannot be written.
+        """
+        wanted = keys(masks)
+        with self._transaction():
+            game, _ = self._known(fingerprint, masks.shape[1])
+            taken = {key for (key,) in self._among("ablation", "mask", game, wanted)}
+            claims: dict[Owner, dict[bytes, float]] = {}
+            for key, claimed, *fields in self._among(
+                "claim", "mask, claimed, owner, host, pid, started", game, wanted
+            ):
+                claims.setdefault(Owner(*fields), {})[key] = claimed
+            ours = self._owner
+            for owner, theirs in claims.items():
+                if owner.id != ours.id and owner.lives(max(theirs.values())):
+                    taken.update(theirs)
+            now = time.time()
+            self._db.executemany(
+                "INSERT OR REPLACE INTO claim VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (
+                    (game, key, ours.id, ours.host, ours.pid, ours.started, now)
+                    for key in wanted
+                    if key not in taken
+                ),
+            )
+        self._has_claims = True
+        return np.array([key not in taken for key in wanted], dtype=np.bool_)
+
+    def put(self, fingerprint: str, masks: BoolArray, values: FloatArray) -> None:
+        """Keep values, all or none of them, and end all claims on their masks.
+
+        Args:
+            fingerprint: the game's; made known where it is not.
             masks: ``(m, n)``.
             values: ``(m,)`` or ``(m, k)``. A mask that is already there keeps its value.
 
@@ -165,32 +450,40 @@ class Store:
             StoreError: the game is known with another number of players or outputs, or the file
                 cannot be written.
         """
+        if not len(masks):
+            return
         n_outputs = 0 if values.ndim == 1 else values.shape[1]
         rows = np.ascontiguousarray(values, dtype="<f8")
-        with self._explained(), self._transaction():
-            known = self._game(fingerprint, masks.shape[1])
-            if known is None:
-                cursor = self._db.execute(
-                    "INSERT INTO game (fingerprint, n_players, n_outputs) VALUES (?, ?, ?)",
-                    (fingerprint, masks.shape[1], n_outputs),
-                )
-                known = (int(cursor.lastrowid or 0), n_outputs)
-            if known[1] != n_outputs:
+        wanted = keys(masks)
+        with self._transaction():
+            game, fixed = self._known(fingerprint, masks.shape[1])
+            if fixed not in (None, n_outputs):
                 raise StoreError(
-                    f"the store {self.path} holds {known[1]} outputs per mask under the "
+                    f"the store {self.path} holds {fixed} outputs per mask under the "
                     f"fingerprint {fingerprint!r}, but {n_outputs} came (0: a single number)"
                 )
+            self._db.execute(
+                "UPDATE game SET n_outputs = ?, updated = ? WHERE id = ?",
+                (n_outputs, time.time(), game),
+            )
             self._db.executemany(
                 "INSERT OR IGNORE INTO ablation (game, mask, value) VALUES (?, ?, ?)",
-                [
-                    (known[0], key, row.tobytes())
-                    for key, row in zip(keys(masks), rows, strict=True)
-                ],
+                [(game, key, row.tobytes()) for key, row in zip(wanted, rows, strict=True)],
             )
+            self._db.executemany(
+                "DELETE FROM claim WHERE game = ? AND mask = ?", ((game, key) for key in wanted)
+            )
+
+    def release(self) -> None:
+        """Give back all masks that this object has claimed and not put."""
+        if self._has_claims:
+            with self._transaction():
+                self._db.execute("DELETE FROM claim WHERE owner = ?", (self._owner.id,))
+            self._has_claims = False
 
     def count(self, fingerprint: str) -> int:
         """How many masks are kept for a game."""
-        with self._explained():
+        with self._transaction("DEFERRED"):
             (count,) = self._db.execute(
                 "SELECT count(*) FROM ablation JOIN game ON game = id WHERE fingerprint = ?",
                 (fingerprint,),
@@ -198,7 +491,11 @@ class Store:
         return int(count)
 
     def close(self) -> None:
-        """Close the file; what was put is on disk already."""
+        """Release all claims and close the file; what was put is there already."""
+        # claims that cannot be removed now are void in any case, once their owner is not open
+        with suppress(StoreError):
+            self.release()
+        _open.pop(self._owner.id, None)
         self._db.close()
 
     def __enter__(self) -> Store:
@@ -211,3 +508,7 @@ class Store:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+_open: WeakValueDictionary[str, Store] = WeakValueDictionary()
+"""The stores open in this process, by owner: a claim of this process by any other is void."""

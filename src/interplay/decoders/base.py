@@ -41,6 +41,8 @@ class Decoder:
             folds and seeds.
         check: ``(n_masks, n_players, order)``; raises a ValueError for what it cannot decode.
         options: further keywords that ``decode`` takes, and the values that each may have.
+        most_missing: for a design whose masks belong together, the share of them that may lack a
+            value (NaN) when it is decoded; ``None``: any masks will do.
     """
 
     name: str
@@ -51,3 +53,4 @@ class Decoder:
     decode: Callable[..., Decoded]
     check: Callable[[int, int, int], None] = lambda n_masks, n_players, order: None
     options: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    most_missing: float | None = None

@@ -58,4 +58,5 @@ EXACT = Decoder(
     min_masks=lambda n_players: 1 << n_players,
     design=table_design,
     decode=_decode,
+    most_missing=0.0,
 )

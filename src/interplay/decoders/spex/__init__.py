@@ -20,6 +20,7 @@ from interplay.decoders.spex.design import CodedDesign, Plan, design, minimum_bu
 from interplay.decoders.spex.peel import decode_coded
 from interplay.decoders.spex.refit import refit, with_singletons
 from interplay.design import Design
+from interplay.sets import finite_rows
 from interplay.spectrum import Spectrum
 
 __all__ = ["SPEX", "CodedDesign", "Plan", "design", "minimum_budget", "plan"]
@@ -37,11 +38,16 @@ def _decode(
             "interplay.spex.design(n_players, budget) in place of its masks, or use "
             'decoder="proxyspex"'
         )
+    known = finite_rows(values)
+    # to the code a missing value is noise; the refit leaves it out
+    filled = values if known.all() else np.where(known[:, None], values, values[known].mean(axis=0))
     if design.plan.kind == "exact":
-        return EXACT.decode(design, values, order, rng)
-    found, diagnosis = decode_coded(design, values, decoding=decoding, order=order)
+        return EXACT.decode(design, filled, order, rng)
+    found, diagnosis = decode_coded(design, filled, decoding=decoding, order=order)
     supports, is_found = with_singletons(found, design.plan.n)
-    fit = refit(design.masks, values, supports, found=is_found, folds=design.folds)
+    fit = refit(
+        design.masks[known], values[known], supports, found=is_found, folds=design.folds[known]
+    )
     settings: Json = {
         "order": order,
         "decoding": decoding,
@@ -71,4 +77,5 @@ SPEX = Decoder(
     design=_design,
     decode=_decode,
     options={"decoding": ("soft", "hard")},
+    most_missing=0.01,
 )

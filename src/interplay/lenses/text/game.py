@@ -8,36 +8,40 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 
-from interplay._types import BoolArray, FloatArray, Json
-from interplay.lenses.text.masking import mask_text
+from interplay._types import BoolArray, FloatArray, IntArray, Json
+from interplay.lenses.text.inference import Reader
 from interplay.lenses.text.models import (
     greedy_answer,
-    last_logits,
     model_digest,
     require_llm,
     tokenizer_digest,
 )
-from interplay.lenses.text.segments import Span, split
-from interplay.lenses.text.targets import LogitDifference, Response, Target
-from interplay.masks import as_masks
+from interplay.lenses.text.prompts import PLACEHOLDER, check_template, mask_prompt
+from interplay.lenses.text.segments import Span
+from interplay.lenses.text.targets import AnswerTarget, Response, Target
+from interplay.masks import as_masks, sorted_by_prefix
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-PLACEHOLDER = "{text}"
-_CODE_VERSION = 1
+_CODE_VERSION = 2
 """Part of the fingerprint; raised when the same settings come to give other values."""
+_CPU_TOKENS, _GPU_TOKENS = 6_000, 200_000
+"""About how many tokens a call should hold: enough for its prompts to share prefixes, few enough
+that little is lost with it."""
+_FEWEST, _MOST = 16, 512
 
 
 class TextGame:
     """How a causal language model's score depends on the segments of a text.
 
     Segmentation (``text``, ``by``), masking (``replacement``) and scoring (``target``) are apart;
-    everything of the prompt outside the text is fixed.
+    everything of the prompt outside the text is fixed. What the prompts of one call have in common
+    at their beginning is computed once.
 
     Args:
         model: a Hugging Face causal model, in evaluation mode, on the device where it is to run.
@@ -51,7 +55,6 @@ class TextGame:
             assistant is about to answer.
         system: the system message, with ``chat``.
         language: for sentences, a two-letter code.
-        batch_size: prompts per forward pass.
 
     Raises:
         ValueError: an empty text, a prompt without ``{text}``, improper spans, no chat template,
@@ -72,7 +75,6 @@ class TextGame:
         chat: bool = False,
         system: str | None = None,
         language: str = "en",
-        batch_size: int = 8,
     ) -> None:
         require_llm("TextGame")
         if not hasattr(target, "prepare"):
@@ -81,19 +83,16 @@ class TextGame:
             )
         if model.training:
             raise ValueError("the model is in training mode; call model.eval() first")
-        self.spans = split(text, by, language)
-        self.text = text
         self.model = model
         self.tokenizer = tokenizer
-        self.batch_size = batch_size
-        self.by = by if isinstance(by, str) else "span"
-        self._masked = mask_text(text, self.spans, replacement)
+        self.masked = mask_prompt(
+            text, _template(tokenizer, prompt, chat, system), by, replacement, language
+        )
+        """What the model reads, with the chat template applied."""
         self._chat = chat
-        self.template = _template(tokenizer, prompt, chat, system)
-        """The prompt around the text, with the chat template applied: ``{text}`` stands once."""
-        self._before, self._after = self.template.split(PLACEHOLDER)
-        whole = self.prompt(np.ones(len(self.spans), dtype=np.bool_))
-        if not self._encode([self.prompt(np.zeros(len(self.spans), dtype=np.bool_))])[0]:
+        self._reader = Reader(model)
+        whole = self.prompt(np.ones(self.n_players, dtype=np.bool_))
+        if not self._encode([self.prompt(np.zeros(self.n_players, dtype=np.bool_))])[0]:
             raise ValueError(
                 "with every segment removed the prompt has no tokens; give a prompt with fixed "
                 "words around {text}, or a replacement"
@@ -102,34 +101,27 @@ class TextGame:
             answer = greedy_answer(model, self._encode([whole])[0], tokenizer)
             target = replace(target, text=answer)
         self.target = target
-        self._fed, self._score = target.prepare(tokenizer)
+        self._readout = target.prepare(tokenizer)
         self._tokenise([whole])
 
     @property
     def n_players(self) -> int:
         """The number of segments."""
-        return len(self.spans)
+        return self.masked.n_players
 
     @property
     def players(self) -> tuple[str, ...]:
         """The segments' texts."""
-        return tuple(self.text[start:stop].strip() for start, stop in self.spans)
+        return self.masked.players
 
     def prompt(self, mask: BoolArray) -> str:
         """What the model reads under one mask ``(n,)``."""
-        return self._before + self._masked.render(mask) + self._after
+        return self.masked.render(mask)
 
     def __call__(self, masks: BoolArray, /) -> FloatArray:
-        """Scores ``(m,)`` of masks ``(m, n)``; sorted by length and evaluated in batches."""
+        """Scores ``(m,)``, or ``(m, k)`` for a target of k outputs, of masks ``(m, n)``."""
         prompts = self._tokenise([self.prompt(mask) for mask in as_masks(masks, self.n_players)])
-        lengths = np.array([len(ids) for ids in prompts])
-        values = np.empty(len(prompts))
-        order = np.argsort(-lengths, kind="stable")
-        for start in range(0, len(order), self.batch_size):
-            rows = order[start : start + self.batch_size]
-            logits = last_logits(self.model, [prompts[row] for row in rows], len(self._fed) + 1)
-            values[rows] = self._score(logits).cpu().numpy()
-        return values
+        return self._reader.values(prompts, self._readout)
 
     def _encode(self, prompts: list[str]) -> list[list[int]]:
         # a chat template has written its special tokens already
@@ -139,9 +131,8 @@ class TextGame:
         return ids
 
     def _tokenise(self, prompts: list[str]) -> list[list[int]]:
-        fed = list(self._fed)
-        result = [ids + fed for ids in self._encode(prompts)]
-        length = max(map(len, result))
+        result = self._encode(prompts)
+        length = max(map(len, result)) + max(map(len, self._readout.feeds))
         limit = getattr(self.model.config, "max_position_embeddings", None)
         if limit is not None and length > limit:
             raise ValueError(
@@ -150,35 +141,42 @@ class TextGame:
             )
         return result
 
+    @property
+    def batch_size(self) -> int:
+        """How many masks a call should have: fewer of a long text."""
+        wanted = _CPU_TOKENS if self.model.device.type == "cpu" else _GPU_TOKENS
+        fixed, per_segment = self._lengths
+        return int(np.clip(wanted / (fixed + per_segment.sum() / 2), _FEWEST, _MOST))
+
+    def arrange(self, masks: BoolArray, /) -> IntArray:
+        """An order of masks in which neighbours share long prefixes, ``(m,)``."""
+        return sorted_by_prefix(masks)
+
     def cost(self, masks: BoolArray, /) -> FloatArray:
-        """About how many tokens each ablation feeds to the model, ``(m,)``."""
+        """About how many tokens each ablation has, prompt and responses, ``(m,)``."""
         fixed, per_segment = self._lengths
         return np.asarray(fixed + masks @ per_segment)
 
     @cached_property
     def _lengths(self) -> tuple[float, FloatArray]:
-        segments = [self.text[start:stop] for start, stop in self.spans]
+        segments = [self.masked.text[start:stop] for start, stop in self.masked.spans]
         ids = self.tokenizer(segments, add_special_tokens=False)["input_ids"]
         nothing = self.prompt(np.zeros(self.n_players, dtype=np.bool_))
-        return float(len(self._tokenise([nothing])[0])), np.array(
+        fed = sum(map(len, self._readout.feeds))
+        return float(len(self._encode([nothing])[0]) + fed), np.array(
             [len(i) for i in ids], dtype=float
         )
 
     def describe(self) -> Json:
         """The model, the prompt, the spans, the masking and the target, as JSON."""
         target = self.target
-        settings = asdict(target) if isinstance(target, Response | LogitDifference) else {}
-        return {
-            "lens": "text",
+        settings = asdict(target) if isinstance(target, get_args(AnswerTarget)) else {}
+        return self.masked.describe() | {
             "model": self._model_name(),
             "architecture": type(self.model).__name__,
             "dtype": str(self.model.dtype),
-            "template": self.template,
-            "text": self.text,
-            "spans": [list(span) for span in self.spans],
-            "by": self.by,
-            "replacement": self._masked.replacement,
-            "target": {"kind": type(self.target).__name__, **settings},
+            "target": {"kind": type(target).__name__, **settings},
+            "outputs": list(self._readout.outputs),
         }
 
     def _model_name(self) -> str:
@@ -195,7 +193,7 @@ class TextGame:
         Made anew each time, since weights can be changed in place.
         """
         weights = model_digest(self.model)
-        if weights is None or not isinstance(self.target, Response | LogitDifference):
+        if weights is None or not isinstance(self.target, get_args(AnswerTarget)):
             return None
         what = {key: value for key, value in self.describe().items() if key != "model"}
         what |= {
@@ -203,23 +201,19 @@ class TextGame:
             "weights": weights,
             "tokenizer": tokenizer_digest(self.tokenizer),
             "special_tokens": not self._chat,
-            "fed": self._fed,
+            "fed": self._readout.feeds,
         }
         return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
 
     def __repr__(self) -> str:
-        return f"TextGame({self.n_players} players by {self.by}, target={self.target})"
+        return f"TextGame({self.n_players} players by {self.masked.by}, target={self.target})"
 
 
 def _template(
     tokenizer: PreTrainedTokenizerBase, prompt: str, chat: bool, system: str | None
 ) -> str:
     """The prompt with the chat template applied once, ``{text}`` still in its place."""
-    if prompt.count(PLACEHOLDER) != 1:
-        raise ValueError(
-            f"the prompt {prompt!r} holds {PLACEHOLDER} {prompt.count(PLACEHOLDER)} times; "
-            "it must stand once, where the text goes"
-        )
+    check_template(prompt)
     if not chat:
         if system is not None:
             raise ValueError("a system message was given without chat=True")

@@ -1,9 +1,8 @@
-"""Hugging Face causal models: loading, identity, and logits of a batch of prompts."""
+"""Hugging Face causal models: loading, identity, and their own answers."""
 
 from __future__ import annotations
 
 import hashlib
-import inspect
 import json
 import shutil
 import tempfile
@@ -15,7 +14,6 @@ from typing import TYPE_CHECKING
 from interplay.errors import MissingDependencyError
 
 if TYPE_CHECKING:
-    import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 PACKAGED = "smollm2"
@@ -132,42 +130,6 @@ def tokenizer_digest(tokenizer: PreTrainedTokenizerBase) -> str:
     rules = backend.to_str() if backend is not None else repr(sorted(tokenizer.get_vocab().items()))
     special = repr(sorted(tokenizer.special_tokens_map.items(), key=str))
     return hashlib.sha256((rules + special).encode()).hexdigest()
-
-
-def last_logits(
-    model: PreTrainedModel, prompts: Sequence[Sequence[int]], n_positions: int
-) -> torch.Tensor:
-    """The logits at the last positions of each prompt, from one forward pass.
-
-    Prompts are padded on the left; the padding is masked out and positions count from each
-    prompt's own first token, so that a batch gives what each prompt gives alone.
-
-    Args:
-        model: a causal model.
-        prompts: b lists of token ids, none empty.
-        n_positions: how many last positions.
-
-    Returns:
-        ``(b, n_positions, vocabulary)`` on the model's device.
-    """
-    import torch
-
-    longest = max(map(len, prompts))
-    ids = torch.zeros((len(prompts), longest), dtype=torch.long)
-    attention = torch.zeros_like(ids)
-    for row, prompt in enumerate(prompts):
-        ids[row, longest - len(prompt) :] = torch.tensor(prompt)
-        attention[row, longest - len(prompt) :] = 1
-    inputs = {"input_ids": ids, "attention_mask": attention}
-    accepted = inspect.signature(model.forward).parameters
-    if "position_ids" in accepted:
-        inputs["position_ids"] = (attention.cumsum(dim=1) - 1).clamp(min=0)
-    inputs = {name: tensor.to(model.device) for name, tensor in inputs.items()}
-    options = {"logits_to_keep": n_positions} if "logits_to_keep" in accepted else {}
-    with torch.inference_mode():
-        logits = model(**inputs, use_cache=False, **options).logits
-    kept: torch.Tensor = logits[:, -n_positions:]
-    return kept
 
 
 def greedy_answer(

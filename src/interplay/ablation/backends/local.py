@@ -1,0 +1,29 @@
+"""The back end that runs a game in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from interplay._types import IntArray
+from interplay.ablation.ask import Answer, Request, ask
+from interplay.ablation.backends.base import Blocks
+from interplay.game import Game
+
+
+@dataclass(frozen=True)
+class LocalBackend:
+    """This process, one block after the other."""
+
+    name: str = "local"
+
+    def run(
+        self, game: Game, fingerprint: str | None, blocks: Blocks, request: Request, at_most: int
+    ) -> Iterator[tuple[IntArray, Answer]]:
+        """See :meth:`interplay.ablation.backends.base.Backend.run`."""
+        for block in blocks:
+            if block is not None:
+                rows, masks = block
+                answer = ask(game, masks, request, at_most)
+                at_most = answer.at_most
+                yield rows, answer

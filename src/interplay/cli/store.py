@@ -1,0 +1,125 @@
+"""The command line of the stores of ablations: ``interplay store ls | verify | export | prune``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from interplay.ablation.maintenance import StoredGame, export, games, prunable, prune, verify
+
+store_app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Look after stores of ablations: list, verify, export, prune.",
+)
+_console = Console()
+_SHORTEST = 12
+_LINE = 80
+
+_Path = Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="A store of ablations.")]
+_Fingerprint = Annotated[
+    str | None, typer.Option("--fingerprint", help="The start of one game's fingerprint.")
+]
+
+
+@store_app.command("ls")
+def list_games(path: _Path) -> None:
+    """List the games of a store, and how many ablations each has."""
+    _console.print(_table(f"{path}", games(path)))
+
+
+def _table(title: str, listed: Sequence[StoredGame]) -> Table:
+    table = Table(title=escape(title), title_justify="left")
+    table.add_column("game", no_wrap=True)
+    for column in ("players", "outputs", "ablations"):
+        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("updated", no_wrap=True)
+    table.add_column("description", overflow="fold")
+    length = _telling(listed)
+    for game in listed:
+        table.add_row(
+            escape(game.fingerprint[:length]),
+            str(game.n_players),
+            "-" if game.n_outputs is None else str(game.n_outputs or 1),
+            f"{game.n_ablations:,}",
+            datetime.fromtimestamp(game.updated).strftime("%Y-%m-%d %H:%M"),
+            escape(_summary(game)),
+        )
+    return table
+
+
+def _telling(listed: Sequence[StoredGame]) -> int:
+    """How many characters of the fingerprints tell the games apart."""
+    length = _SHORTEST
+    while len({game.fingerprint[:length] for game in listed}) < len(listed):
+        length += 1
+    return length
+
+
+def _summary(game: StoredGame) -> str:
+    parts = []
+    for key, value in game.description.items():
+        # a string from a description may hold anything: as JSON it stays on its line
+        text = json.dumps(value, ensure_ascii=False)
+        parts.append(f"{key}: {text if len(text) <= _LINE else text[:_LINE] + '…'}")
+    return ", ".join(parts)
+
+
+@store_app.command("verify")
+def verify_store(path: _Path) -> None:
+    """Look for damage; the exit code is 1, and the problems are listed, where there is any."""
+    problems = verify(path)
+    for problem in problems:
+        _console.print(f"[bold red]problem:[/bold red] {escape(problem)}")
+    if problems:
+        plural = "" if len(problems) == 1 else "s"
+        _console.print(f"{len(problems)} problem{plural} in {escape(str(path))}")
+        raise typer.Exit(1)
+    _console.print(f"sound: {_amount(games(path))} in {escape(str(path))}")
+
+
+def _amount(listed: Sequence[StoredGame]) -> str:
+    ablations = sum(game.n_ablations for game in listed)
+    return f"{ablations:,} ablations of {len(listed)} game{'' if len(listed) == 1 else 's'}"
+
+
+@store_app.command("export")
+def export_game(
+    path: _Path,
+    out: Annotated[Path, typer.Option(help="The file to write, in .npz or .csv.")],
+    fingerprint: _Fingerprint = None,
+) -> None:
+    """Write the masks and values of one game to a file; with one game no fingerprint is needed."""
+    game = export(path, fingerprint, out)
+    _console.print(f"{game.n_ablations:,} ablations written to {escape(str(out))}")
+
+
+@store_app.command("prune")
+def prune_store(
+    path: _Path,
+    fingerprint: _Fingerprint = None,
+    older_than: Annotated[
+        float | None,
+        typer.Option("--older-than", help="Only games without new values for so many days."),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Remove games with all their ablations, after asking, and shrink the file."""
+    doomed = prunable(path, fingerprint, older_than)
+    if not doomed:
+        _console.print("nothing to prune")
+        return
+    _console.print(_table(f"to be removed from {path}", doomed))
+    if not yes:
+        typer.confirm(f"Remove {_amount(doomed)} for good?", abort=True)
+    removed = prune(path, fingerprint, older_than)
+    _console.print(f"{removed:,} ablations removed")

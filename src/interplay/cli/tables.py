@@ -1,0 +1,65 @@
+"""What the command line prints of an explanation."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from interplay.explanation import Explanation
+
+console = Console()
+_LINE = 100
+
+
+def _name(player: int, name: str) -> str:
+    """A player's number, as the keys of interactions have it, and its name."""
+    number = str(player)
+    return number if name == number else f"[dim]{number}[/dim] {escape(name)}"
+
+
+def print_explanation(explanation: Explanation, index: str, order: int, top: int) -> None:
+    """The strongest players and interactions, the faithfulness, and what it took."""
+    found = explanation.interactions(index, order)
+    outputs = explanation.outputs or ("value",)
+    for title, chosen in (
+        ("Strongest single players", found.top(top, max_order=1)),
+        ("Strongest interactions", found.top(top, min_order=2)),
+    ):
+        table = Table(
+            title=f"{title} ({index}, order {found.order})", title_justify="left", min_width=60
+        )
+        for output in outputs:
+            table.add_column(escape(output), justify="right")
+        table.add_column("players")
+        for players, value in chosen:
+            numbers = value.reshape(-1).tolist()
+            names = [_name(player, explanation.players[player]) for player in players]
+            joint = " × " if sum(map(len, names)) < _LINE else "\n"
+            table.add_row(*(f"{number:+.4g}" for number in numbers), joint.join(names))
+        console.print(table)
+    budget = explanation.provenance["budget"]
+    decoder = explanation.provenance["decoder"]
+    seconds = explanation.provenance["seconds"]
+    kind = "Faithfulness" if explanation.faithfulness.exact else "Held-out faithfulness"
+    console.print(f"{kind}: [bold]{explanation.faithfulness}[/bold]")
+    console.print(
+        f"{budget['spent']} ablations ({budget['evaluated']} evaluated, {budget['from_store']} "
+        f"from the store) in {seconds['ablations']:.1f} s, decoded in {seconds['decoding']:.1f} s "
+        f"by {decoder['ran']}"
+    )
+    if budget["interrupted"]:
+        console.print(
+            f"[yellow]Interrupted: this is what {budget['spent']} of {budget['planned']} ablations "
+            "say.[/yellow]"
+        )
+    if budget["skipped"]:
+        console.print(f"[yellow]{budget['skipped']} ablations failed and were left out.[/yellow]")
+    if decoder["ran"] == "exact":
+        console.print(
+            f"The budget covers all 2^n masks, so that {decoder['requested']} was not needed."
+        )
+    elif decoder["ran"] != decoder["requested"]:
+        console.print(f"{decoder['requested']} could not decode what is left of its masks.")
+    if "summary" in decoder["diagnosis"]:
+        console.print(decoder["diagnosis"]["summary"])

@@ -1,0 +1,316 @@
+"""``interplay text`` and ``interplay plan``: the text lens on the command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, TypeAlias
+
+import numpy as np
+import typer
+from rich.markup import escape
+
+from interplay.cli.tables import console, print_explanation
+from interplay.explain import explain
+from interplay.explanation import FILE, Explanation, load
+from interplay.game import fingerprint_of
+from interplay.lenses import text as text_lens
+from interplay.plan import plan
+
+STORE = "ablations.db"
+PAGE = "explanation.html"
+_DEFAULT_OUT = Path("out/text")
+
+_Game: TypeAlias = text_lens.TextGame | text_lens.ApiGame
+
+Model = Annotated[
+    str,
+    typer.Option(
+        help='Folder or hub name of a causal model, or "smollm2" (packaged); with --base-url the '
+        "name that the server knows the model by."
+    ),
+]
+File = Annotated[Path, typer.Option(exists=True, dir_okay=False, help="The text to ablate.")]
+By = Annotated[str, typer.Option(help="Players: word or sentence.")]
+Question = Annotated[
+    str | None, typer.Option(help="Fixed words after the text, on a line of their own.")
+]
+Prompt = Annotated[
+    str | None,
+    typer.Option(help="The whole prompt with {text} where the text goes; or use --question."),
+]
+Answer = Annotated[
+    str | None,
+    typer.Option(help="The response to score; by default the model's own greedy answer."),
+]
+Target = Annotated[
+    str,
+    typer.Option(
+        help="What to score: logprob, mean_logprob, prob, logit or token_logprobs of the response; "
+        "logit-difference between --response and --against (one token each); or options, the "
+        "probability of each --option."
+    ),
+]
+Against = Annotated[str | None, typer.Option(help="The other answer, for logit-difference.")]
+Option = Annotated[
+    list[str] | None, typer.Option(help="An answer, for --target options; give it several times.")
+]
+Chat = Annotated[bool, typer.Option(help="Use the model's chat template.")]
+System = Annotated[str | None, typer.Option(help="System message, with --chat.")]
+Replacement = Annotated[
+    str | None, typer.Option(help="Stand-in for a removed segment; by default it is deleted.")
+]
+Decoder = Annotated[str, typer.Option(help="proxyspex, spex or lasso.")]
+Decoding = Annotated[str | None, typer.Option(help="For spex: soft or hard.")]
+Order = Annotated[int | None, typer.Option(help="Largest order of interaction.")]
+Budget = Annotated[
+    int | None, typer.Option(help="Most ablations; by default 4 n log2 n, at least 100.")
+]
+Holdout = Annotated[float, typer.Option(help="Share (or number, from 10) of ablations held out.")]
+Seed = Annotated[int, typer.Option("--seed", help="Seed of masks and fits.")]
+Dtype = Annotated[
+    str,
+    typer.Option(help="float32, bfloat16, float16, or auto: bfloat16 where this machine gains."),
+]
+Device = Annotated[str, typer.Option(help="cpu, cuda, ...")]
+Threads = Annotated[
+    int | None, typer.Option(help="Torch threads; 1 where other processes run beside.")
+]
+BatchSize = Annotated[
+    int | None, typer.Option(help="Ablations per call, which is what a kill may lose.")
+]
+BaseUrl = Annotated[
+    str | None,
+    typer.Option(
+        help="An OpenAI-compatible endpoint, such as http://localhost:8000/v1, instead of a local "
+        "model. The key is read from the environment variable named by --key-variable."
+    ),
+]
+KeyVariable = Annotated[str, typer.Option(help="The environment variable that holds the key.")]
+MaxRequests = Annotated[
+    int | None, typer.Option(help="Most requests to the endpoint, retries included.")
+]
+MaxTokens = Annotated[int | None, typer.Option(help="Most tokens at the endpoint.")]
+Concurrency = Annotated[int, typer.Option(help="Requests to the endpoint at a time.")]
+Out = Annotated[Path, typer.Option(help="Folder for the page, explanation and store.")]
+
+
+def text_command(
+    model: Model,
+    file: File,
+    by: By = "sentence",
+    question: Question = None,
+    prompt: Prompt = None,
+    response: Answer = None,
+    target: Target = "logprob",
+    against: Against = None,
+    option: Option = None,
+    chat: Chat = False,
+    system: System = None,
+    replacement: Replacement = None,
+    decoder: Decoder = "proxyspex",
+    decoding: Decoding = None,
+    order: Order = None,
+    budget: Budget = None,
+    holdout: Holdout = 0.1,
+    random_state: Seed = 0,
+    dtype: Dtype = "float32",
+    device: Device = "cpu",
+    threads: Threads = None,
+    base_url: BaseUrl = None,
+    key_variable: KeyVariable = "OPENAI_API_KEY",
+    max_requests: MaxRequests = None,
+    max_tokens: MaxTokens = None,
+    concurrency: Concurrency = 8,
+    batch_size: BatchSize = None,
+    backend: Annotated[str, typer.Option(help="Where it runs: local or ray.")] = "local",
+    on_error: Annotated[
+        str, typer.Option(help="When an ablation fails: raise, or skip (at most 1 %).")
+    ] = "raise",
+    out: Out = _DEFAULT_OUT,
+) -> None:
+    """Explain an answer of a language model by the words or sentences of its prompt.
+
+    Example: interplay text --model smollm2 --file context.txt --question "Therefore: The key is in
+    the" --response " garden" --target prob --budget 400 --out out/key
+    """
+    game = _game(**_of(locals(), _GAME))
+    _refuse_another(game, out)
+    print_prompt(game)
+    explanation = explain(
+        game,
+        store=out / STORE,
+        backend=backend,
+        on_error=on_error,
+        **_of(locals(), _RUN),
+        **_options(decoding),
+    )
+    page = write(explanation, out)
+    print_explanation(explanation, "FSII", 3, 10)
+    console.print(f"page: {page}")
+
+
+def plan_command(
+    model: Model,
+    file: File,
+    by: By = "sentence",
+    question: Question = None,
+    prompt: Prompt = None,
+    response: Answer = None,
+    target: Target = "logprob",
+    against: Against = None,
+    option: Option = None,
+    chat: Chat = False,
+    system: System = None,
+    replacement: Replacement = None,
+    decoder: Decoder = "proxyspex",
+    decoding: Decoding = None,
+    order: Order = None,
+    budget: Budget = None,
+    holdout: Holdout = 0.1,
+    random_state: Seed = 0,
+    dtype: Dtype = "float32",
+    device: Device = "cpu",
+    threads: Threads = None,
+    base_url: BaseUrl = None,
+    key_variable: KeyVariable = "OPENAI_API_KEY",
+    max_requests: MaxRequests = None,
+    max_tokens: MaxTokens = None,
+    concurrency: Concurrency = 8,
+    batch_size: BatchSize = None,
+    price: Annotated[float | None, typer.Option(help="Of a million tokens.")] = None,
+    warm_up: Annotated[
+        bool | None,
+        typer.Option(
+            help="Measure time and memory on a call or two; not by default at an endpoint."
+        ),
+    ] = None,
+    out: Out = _DEFAULT_OUT,
+) -> None:
+    """Say what `interplay text` with the same options will make and cost.
+
+    What the measurement makes is kept in the store of --out, where the run finds it.
+    """
+    game = _game(**_of(locals(), _GAME))
+    planned = plan(
+        game,
+        store=out / STORE,
+        price=price,
+        warm_up=warm_up,
+        **_of(locals(), _RUN),
+        **_options(decoding),
+    )
+    console.print(str(planned), markup=False, highlight=False)
+
+
+_GAME = (
+    *("model", "file", "by", "question", "prompt", "response", "target", "against", "option"),
+    *("chat", "system", "replacement", "dtype", "device", "threads", "base_url", "key_variable"),
+    *("max_requests", "max_tokens", "concurrency"),
+)
+_RUN = ("decoder", "order", "budget", "holdout", "random_state", "batch_size")
+
+
+def _of(arguments: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    return {name: arguments[name] for name in names}
+
+
+def _options(decoding: str | None) -> dict[str, Any]:
+    return {} if decoding is None else {"decoding": decoding}
+
+
+def _game(
+    *,
+    model: str,
+    file: Path,
+    by: str,
+    question: str | None,
+    prompt: str | None,
+    response: str | None,
+    target: str,
+    against: str | None,
+    option: list[str] | None,
+    chat: bool,
+    system: str | None,
+    replacement: str | None,
+    dtype: str,
+    device: str,
+    threads: int | None,
+    base_url: str | None,
+    key_variable: str,
+    max_requests: int | None,
+    max_tokens: int | None,
+    concurrency: int,
+) -> _Game:
+    if prompt is not None and question is not None:
+        raise ValueError("--prompt and --question were both given; write the question in --prompt")
+    content = file.read_text(encoding="utf-8").strip()
+    scored = _target(target, response, against, option)
+    settings: dict[str, Any] = {
+        "by": by,
+        "prompt": prompt or (f"{{text}}\n\n{question}" if question else "{text}"),
+        "replacement": replacement,
+        "chat": chat,
+        "system": system,
+    }
+    if base_url is not None:
+        return text_lens.ApiGame(
+            model,
+            content,
+            scored,
+            base_url=base_url,
+            key_variable=key_variable,
+            max_requests=max_requests,
+            max_tokens=max_tokens,
+            concurrency=concurrency,
+            **settings,
+        )
+    loaded, tokenizer = text_lens.load_model(model, dtype=dtype, device=device, threads=threads)
+    return text_lens.TextGame(loaded, tokenizer, content, scored, **settings)
+
+
+def _target(
+    target: str, response: str | None, against: str | None, option: list[str] | None
+) -> Any:
+    if target == "logit-difference":
+        if response is None or against is None:
+            raise ValueError(
+                "--target logit-difference needs two answers: --response and --against"
+            )
+        return text_lens.LogitDifference(response, against)
+    if target == "options":
+        if not option:
+            raise ValueError("--target options needs --option, once for each answer")
+        return text_lens.Options(tuple(option))
+    return text_lens.Response(response, target)  # type: ignore[arg-type]
+
+
+def print_prompt(game: _Game) -> None:
+    """The whole prompt, and what is measured."""
+    console.print(game.prompt(np.ones(game.n_players, dtype=np.bool_)), markup=False, style="dim")
+    by = game.describe()["by"]
+    console.print(f"{game.n_players} players by {by}; target: {escape(str(game.target))}")
+
+
+def write(explanation: Explanation, folder: Path) -> Path:
+    """Save an explanation and its page into a folder; returns the page."""
+    explanation.save(folder / FILE)
+    return explanation.to_html(folder / PAGE)
+
+
+def _refuse_another(game: _Game, folder: Path) -> None:
+    """Refuse to replace what is known of another game, before anything is paid for."""
+    if not (folder / FILE).exists():
+        return
+    provenance = load(folder / FILE).provenance["game"]
+    there, here = provenance["fingerprint"], fingerprint_of(game)
+    if there == here:
+        return
+    old, new = provenance["description"], game.describe()
+    differ = ", ".join(
+        sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
+    )
+    raise ValueError(
+        f"{folder} holds the explanation of another game, with the fingerprint {there}; this one "
+        f"has {here}. They differ in: {differ or 'the weights or the tokenizer'}. Give another "
+        "folder by --out, or remove that one"
+    )

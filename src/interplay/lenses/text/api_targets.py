@@ -1,0 +1,93 @@
+"""What a served model can be scored by, and by which method."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from interplay.lenses.text.targets import LogitDifference, Options, Response
+
+
+@dataclass(frozen=True)
+class Similarity:
+    """How similar the model's answer to an ablated prompt is to its answer to the whole prompt.
+
+    Needs no log-probabilities. Answers are generated at temperature 0; the whole prompt is asked
+    once per game.
+
+    Attributes:
+        scorer: from an answer and the original answer to a number.
+        name: identifies what the scorer computes, for the fingerprint; without one the values are
+            kept for the run only and never written to a store.
+        max_tokens: the longest answer.
+    """
+
+    scorer: Callable[[str, str], float]
+    name: str | None = None
+    max_tokens: int = 64
+
+
+ApiTarget: TypeAlias = Response | Options | LogitDifference | Similarity
+"""What a served model can be scored by."""
+
+
+def choose_method(target: ApiTarget, chat: bool, method: str | None) -> str:
+    """The method for a target, checked against the target and the endpoint.
+
+    Args:
+        target: what is scored.
+        chat: whether the endpoint is chat completions.
+        method: the one wished for; ``None``: the first that goes.
+
+    Raises:
+        ValueError: the endpoint cannot score the target, or not by this method.
+    """
+    if isinstance(target, Similarity):
+        if target.max_tokens < 1:
+            raise ValueError(f"max_tokens={target.max_tokens} of Similarity is below 1")
+        possible = ["generate"]
+    elif isinstance(target, Response):
+        if chat:
+            raise ValueError(
+                "chat endpoints do not tell how likely a given response is; use chat=False with "
+                "the model's chat template written into the prompt, or Options or Similarity"
+            )
+        if not target.answers[0]:
+            raise ValueError(
+                "the response has no text; give the one to score (a server's own answer is not "
+                "asked for here), or use Similarity"
+            )
+        possible = ["echo", "prompt_logprobs"]
+    elif isinstance(target, Options | LogitDifference):
+        possible = _options_methods(target, chat)
+    else:
+        raise ValueError(
+            f"target={target!r} is nothing that a server can score; give Response(...), "
+            "Options(...), LogitDifference(...) or Similarity(...)"
+        )
+    if method is None:
+        return possible[0]
+    if method not in possible:
+        raise ValueError(
+            f"method={method!r} does not go with {type(target).__name__} and chat={chat}; choose "
+            f"one of {', '.join(possible)}, or leave it out"
+        )
+    return method
+
+
+def _options_methods(target: Options | LogitDifference, chat: bool) -> list[str]:
+    answers = target.answers
+    if not all(answers):
+        raise ValueError(f"one of the answers {answers!r} is empty; give texts")
+    long = [answer for answer in answers if len(answer.split()) > 1]
+    if long and (chat or isinstance(target, LogitDifference)):
+        raise ValueError(
+            f"the answer {long[0]!r} is of several words, but "
+            + ("chat endpoints tell" if chat else "a logit difference is of")
+            + " the next token only; use answers of one token, or Options with chat=False"
+        )
+    if chat:
+        return ["top_logprobs"]
+    whole = ["echo", "prompt_logprobs"]
+    return whole if long else ["top_logprobs", *whole]

@@ -1,0 +1,213 @@
+"""Shared prefixes: the tree of them, and logits equal to those of whole prompts, for any prompts."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from transformers import (
+    AutoModelForCausalLM,
+    BloomConfig,
+    FalconConfig,
+    Gemma2Config,
+    GPT2Config,
+    GPTNeoXConfig,
+    LlamaConfig,
+    MambaConfig,
+    MistralConfig,
+    OPTConfig,
+    PhiConfig,
+    Qwen2Config,
+    Qwen3Config,
+)
+
+from interplay.lenses.text import Readout
+from interplay.lenses.text.inference import Reader
+from interplay.lenses.text.trie import build
+
+VOCABULARY = 50
+SMALL: dict[str, Any] = {
+    "vocab_size": VOCABULARY,
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "pad_token_id": 0,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+}
+GATED: dict[str, Any] = {**SMALL, "intermediate_size": 64, "num_key_value_heads": 2}
+CONFIGS = {
+    "llama": LlamaConfig(**GATED),
+    "mistral": MistralConfig(**GATED, sliding_window=512),
+    "qwen2": Qwen2Config(**GATED),
+    "qwen3": Qwen3Config(**GATED, head_dim=8),
+    "gemma2": Gemma2Config(**GATED, head_dim=8, sliding_window=512),
+    "phi": PhiConfig(**SMALL, intermediate_size=64),
+    "falcon": FalconConfig(**SMALL),
+    "bloom": BloomConfig(**SMALL),
+    "opt": OPTConfig(**SMALL, ffn_dim=64, word_embed_proj_dim=32),
+    "gpt_neox": GPTNeoXConfig(**SMALL, intermediate_size=64),
+    "gpt2": GPT2Config(vocab_size=VOCABULARY, n_embd=32, n_layer=2, n_head=4),
+}
+
+
+def tiny(config: Any, scale: float = 4.0) -> Any:
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_config(config).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(scale)  # so that positions and contexts matter
+    return model
+
+
+def whole_logits(model: Any, ids: Sequence[int]) -> Any:
+    with torch.inference_mode():
+        return model(torch.tensor([list(ids)])).logits[0].double().numpy()
+
+
+def all_logits(feeds: tuple[tuple[int, ...], ...]) -> Readout:
+    """Everything that is read: (prompts, feeds, positions x vocabulary), flattened."""
+    return Readout(
+        feeds,
+        lambda _, logits: logits.double().flatten(start_dim=1),
+        lambda kept: np.concatenate(list(kept), axis=1),
+        ("all",),
+    )
+
+
+PROMPTS = st.lists(
+    # few different tokens, so that prefixes are shared, and prompts that begin others
+    st.lists(st.integers(3, 5), min_size=1, max_size=30).map(tuple),
+    min_size=1,
+    max_size=12,
+)
+
+
+@given(PROMPTS, st.data())
+@settings(max_examples=200)
+def test_a_tree_holds_every_sequence(prompts: list[tuple[int, ...]], data: Any) -> None:
+    sequences = list(dict.fromkeys(prompts))
+    own = [data.draw(st.integers(1, len(s))) for s in sequences]
+    trie = build(sequences, own, worth=data.draw(st.integers(1, 20)))
+
+    def spelled(node: Any) -> tuple[int, ...]:
+        before = spelled(trie.shared[node.parent]) if node.parent >= 0 else ()
+        assert len(before) == node.start < node.stop
+        assert node.depth == (trie.shared[node.parent].depth + 1 if node.parent >= 0 else 0)
+        return before + sequences[node.sequence][node.start : node.stop]
+
+    for row, leaf in enumerate(trie.leaves):
+        assert leaf.sequence == row
+        assert leaf.stop - leaf.start >= own[row]
+        assert spelled(leaf) == sequences[row]
+    for number, node in enumerate(trie.shared):
+        assert node.parent < number
+        users = [n for n in (*trie.shared, *trie.leaves) if n.parent == number]
+        assert len(users) >= 2  # a prefix that one sequence has is not shared
+
+
+def test_a_prefix_that_saves_too_little_is_not_evaluated_by_itself() -> None:
+    sequences = [(1, 2, 3, 4, 5, 6, 7), (1, 2, 3, 4, 5, 8, 9), (1, 2, 3, 9, 9, 9, 9)]
+    assert [(n.start, n.stop) for n in build(sequences, [1, 1, 1], worth=2).shared] == [
+        (0, 3),
+        (3, 5),
+    ]
+    assert [(n.start, n.stop) for n in build(sequences, [1, 1, 1], worth=6).shared] == [(0, 3)]
+    assert build(sequences, [1, 1, 1], worth=7).shared == ()
+    # tokens whose logits are read stay a sequence's own
+    kept = build(sequences, [5, 1, 1], worth=1)
+    assert [(n.start, n.stop) for n in kept.shared] == [(0, 2), (2, 3)]
+    assert [leaf.start for leaf in kept.leaves] == [2, 3, 3]
+
+
+@pytest.mark.parametrize("kind", CONFIGS)
+def test_logits_are_those_of_whole_prompts(kind: str) -> None:
+    model = tiny(CONFIGS[kind])
+    reader = Reader(model)
+
+    @given(PROMPTS, st.integers(1, 40), st.booleans())
+    @settings(max_examples=12)
+    def check(prompts: list[tuple[int, ...]], tokens_per_pass: int, several: bool) -> None:
+        feeds: tuple[tuple[int, ...], ...] = ((7, 8), (), (7, 9, 3)) if several else ((),)
+        reader.tokens_per_pass = tokens_per_pass
+        found = reader.values(prompts, all_logits(feeds))
+        for prompt, row in zip(prompts, found, strict=True):
+            wanted = np.concatenate(
+                [whole_logits(model, prompt + fed)[-len(fed) - 1 :].reshape(-1) for fed in feeds]
+            )
+            np.testing.assert_allclose(row, wanted, atol=3e-4 * np.abs(wanted).max())
+
+    # a first call long enough to find out that this architecture shares
+    reader.values([tuple(range(3, 43)), tuple(range(3, 30))], all_logits(((),)))
+    assert reader.shares is True, kind
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("interplay.lenses.text.trie.WORTH", 1)
+        patch.setattr(build, "__defaults__", (1,))
+        check()
+
+
+def test_fewer_tokens_are_computed() -> None:
+    model = tiny(CONFIGS["llama"])
+    seen: list[int] = []
+    model.register_forward_pre_hook(
+        lambda module, args, kwargs: seen.append(kwargs["input_ids"].numel()), with_kwargs=True
+    )
+    reader = Reader(model)
+    stem = tuple(range(3, 45)) * 3
+    prompts = [(*stem, token, token) for token in range(3, 35)]
+    reader.values(prompts[:2], all_logits(((),)))
+    seen.clear()
+    reader.values(prompts, all_logits(((),)))
+    assert sum(seen) == len(stem) + 2 * len(prompts)
+    assert len(prompts) * len(prompts[0]) > 20 * sum(seen)
+
+
+def test_a_model_without_keys_and_values_is_evaluated_whole() -> None:
+    config = MambaConfig(vocab_size=VOCABULARY, hidden_size=32, num_hidden_layers=2, state_size=4)
+    model = tiny(config, scale=1.0)
+    reader = Reader(model)
+    prompts = [(*range(3, 35), token) for token in range(3, 9)]
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        found = reader.values(prompts, all_logits(((),)))
+    assert any("its prompts are evaluated whole" in str(w.message) for w in caught)
+    assert reader.shares is False
+    wanted = np.stack([whole_logits(model, prompt)[-1] for prompt in prompts])
+    np.testing.assert_allclose(found, wanted, atol=1e-4)
+
+
+def test_a_window_of_attention_shorter_than_the_prompts() -> None:
+    model = tiny(MistralConfig(**GATED, sliding_window=16))
+    reader = Reader(model)
+    prompts = [(*range(3, 3 + size), 4, 9) for size in (40, 38, 30, 22, 21)]
+    found = reader.values(prompts, all_logits(((),)))
+    wanted = np.stack([whole_logits(model, prompt)[-1] for prompt in prompts])
+    np.testing.assert_allclose(found, wanted, atol=3e-4 * np.abs(wanted).max())
+
+
+def test_a_pass_that_does_not_fit_is_halved_and_the_size_remembered() -> None:
+    model = tiny(CONFIGS["llama"])
+    sizes: list[int] = []
+
+    def limited(module: Any, args: Any, kwargs: Any) -> None:
+        sizes.append(kwargs["input_ids"].numel())
+        if sizes[-1] > 100:
+            raise torch.OutOfMemoryError("out of memory")
+
+    reader = Reader(model)
+    prompts = [(token, *range(3, 20)) for token in range(3, 33)]
+    wanted = reader.values(prompts, all_logits(((),)))
+    model.register_forward_pre_hook(limited, with_kwargs=True)
+    np.testing.assert_allclose(reader.values(prompts, all_logits(((),))), wanted, atol=1e-3)
+    assert reader.tokens_per_pass <= 100
+    sizes.clear()
+    reader.values(prompts, all_logits(((),)))
+    assert max(sizes) <= 100
+    with pytest.raises(torch.OutOfMemoryError):
+        reader.values([tuple([5] * 101)], all_logits(((),)))

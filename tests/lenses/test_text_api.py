@@ -27,10 +27,10 @@ import pytest
 
 import interplay as ip
 from interplay.errors import GameError, MissingDependencyError
-from interplay.lenses.text import api_client
 from interplay.lenses.text.api import ApiGame, Similarity, Spent
-from interplay.lenses.text.api_account import RequestFailed
-from interplay.lenses.text.api_methods import read_echo
+from interplay.lenses.text.api import client as api_client
+from interplay.lenses.text.api.account import RequestFailed
+from interplay.lenses.text.api.methods import read_echo
 from interplay.lenses.text.targets import LogitDifference, Options, Response
 from interplay.masks import every_mask, uniform
 from tests.lenses.servers import (

@@ -1,4 +1,4 @@
-"""Shared prefixes: the tree of them, and logits equal to those of whole prompts, for any prompts."""
+"""Shared prefixes: the tree of them, and logits that equal those of whole prompts."""
 
 from __future__ import annotations
 

@@ -88,7 +88,13 @@ def ask(game: Game, masks: BoolArray, request: Request, at_most: int) -> Answer:
             if done.any():
                 some = np.stack([came[masks[row].tobytes()] for row in rows[done]])
                 values = _fill(game, values, len(masks), rows[done], some)
-            failures += [(int(row), str(error)) for row in rows[~done]]
+            rest = rows[~done]
+            if request.persist and len(rows) > 1 and len(rest):
+                # which of them failed, and which were not tried any more, shows in smaller calls
+                half = max(len(rest) // 2, 1)
+                todo += [part for part in (rest[half:], rest[:half]) if len(part)]
+            elif len(rest):
+                failures.append((int(rest[0]), str(error)))
             continue
         except Exception as error:
             if len(rows) > 1:

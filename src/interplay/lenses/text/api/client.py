@@ -25,7 +25,7 @@ from urllib.parse import parse_qsl, quote, unquote, urlsplit, urlunsplit
 
 from interplay._types import Json
 from interplay.errors import MissingDependencyError
-from interplay.lenses.text.api_account import Account, Endpoint, RequestFailed
+from interplay.lenses.text.api.account import Account, Endpoint, RequestFailed
 
 LONGEST_WAIT = 300.0
 """Seconds: a server that asks for a longer pause than this ends the call."""

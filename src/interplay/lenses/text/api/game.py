@@ -13,16 +13,14 @@ import numpy as np
 
 from interplay._types import BoolArray, FloatArray, IntArray, Json
 from interplay.errors import GameError
-from interplay.lenses.text.api_account import OPENAI_URL, Account, Endpoint, RequestFailed, Spent
-from interplay.lenses.text.api_asking import CHARACTERS_PER_TOKEN, Asker, Heard, Question
-from interplay.lenses.text.api_client import Connection, connect, require_openai, run_apart
-from interplay.lenses.text.api_targets import ApiTarget, Similarity, choose_method
+from interplay.lenses.text.api.account import OPENAI_URL, Account, Endpoint, RequestFailed, Spent
+from interplay.lenses.text.api.asking import CHARACTERS_PER_TOKEN, Asker, Heard, Question
+from interplay.lenses.text.api.client import Connection, connect, require_openai, run_apart
+from interplay.lenses.text.api.targets import ApiTarget, Similarity, choose_method
 from interplay.lenses.text.prompts import PLACEHOLDER, check_template, mask_prompt
 from interplay.lenses.text.segments import Span
 from interplay.lenses.text.targets import LogitDifference, Response
 from interplay.masks import as_masks, sorted_by_prefix
-
-__all__ = ["ApiGame", "ApiTarget", "Similarity", "Spent"]
 
 _CODE_VERSION = 1
 """Part of the fingerprint; raised when the same settings come to give other values."""

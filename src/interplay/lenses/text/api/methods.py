@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from interplay._types import FloatArray, Json
-from interplay.lenses.text.api_account import RequestFailed
+from interplay.lenses.text.api.account import RequestFailed
 
 METHODS = ("echo", "prompt_logprobs", "top_logprobs", "generate")
 _UNLIKELY = -9999.0

@@ -8,10 +8,10 @@ from math import ceil
 from typing import TypeVar
 
 from interplay._types import Json
-from interplay.lenses.text import api_methods
-from interplay.lenses.text.api_account import RequestFailed
-from interplay.lenses.text.api_client import Connection
-from interplay.lenses.text.api_methods import Reading
+from interplay.lenses.text.api import methods
+from interplay.lenses.text.api.account import RequestFailed
+from interplay.lenses.text.api.client import Connection
+from interplay.lenses.text.api.methods import Reading
 
 CHARACTERS_PER_TOKEN = 4
 """About, in English; what servers report corrects the caps' reckoning, not the plan's cost."""
@@ -24,7 +24,7 @@ class Question:
 
     Attributes:
         model: the name by which the server knows the model.
-        method: one of :data:`interplay.lenses.text.api_methods.METHODS`.
+        method: one of :data:`interplay.lenses.text.api.methods.METHODS`.
         answers: whose log-probabilities are needed.
         chat: whether the endpoint is chat completions.
         system: the system message.
@@ -94,19 +94,19 @@ class Asker:
         """
         question = self.question
         if question.method == "generate":
-            body = api_methods.generate_body(
+            body = methods.generate_body(
                 question.model, prompt, question.length, question.chat, question.system
             )
             choice = await self._send(connection, body)
-            text = self._read(lambda: api_methods.read_generated(choice, question.chat))
+            text = self._read(lambda: methods.read_generated(choice, question.chat))
             heard = Heard(text=text)
         elif question.method == "top_logprobs":
-            body = api_methods.next_token_body(
+            body = methods.next_token_body(
                 question.model, prompt, question.top_logprobs, question.chat, question.system
             )
             choice = await self._send(connection, body)
             readings = self._read(
-                lambda: api_methods.read_next_token(choice, question.answers, question.chat)
+                lambda: methods.read_next_token(choice, question.answers, question.chat)
             )
             connection.account.note_unlisted(sum(reading.unlisted for reading in readings))
             heard = Heard(readings=tuple(readings))
@@ -118,8 +118,8 @@ class Asker:
 
     async def _ask_answer(self, connection: Connection, prompt: str, answer: str) -> Reading:
         echo = self.question.method == "echo"
-        make = api_methods.echo_body if echo else api_methods.prompt_logprobs_body
-        read = api_methods.read_echo if echo else api_methods.read_prompt_logprobs
+        make = methods.echo_body if echo else methods.prompt_logprobs_body
+        read = methods.read_echo if echo else methods.read_prompt_logprobs
         choice = await self._send(connection, make(self.question.model, prompt, answer))
         reading = self._read(lambda: read(choice, prompt, answer))
         if self.question.single and len(reading.tokens) != 1:

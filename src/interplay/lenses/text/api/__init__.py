@@ -1,0 +1,7 @@
+"""The text lens for models behind an OpenAI-compatible server. openai is imported when used."""
+
+from interplay.lenses.text.api.account import Spent
+from interplay.lenses.text.api.game import ApiGame
+from interplay.lenses.text.api.targets import ApiTarget, Similarity
+
+__all__ = ["ApiGame", "ApiTarget", "Similarity", "Spent"]

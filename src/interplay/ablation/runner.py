@@ -88,7 +88,7 @@ def cut(game: Game, masks: BoolArray, batch_size: int | None = None) -> list[Int
     Args:
         game: the game.
         masks: ``(m, n)``.
-        batch_size: masks per block; ``None``: as the game says, or :data:`DEFAULT_BATCH`.
+        batch_size: the most masks per block; ``None``: as the game says, or :data:`DEFAULT_BATCH`.
 
     Returns:
         Row numbers, which depend on nothing but the arguments.
@@ -104,7 +104,7 @@ def cut(game: Game, masks: BoolArray, batch_size: int | None = None) -> list[Int
         raise ValueError(f"batch_size={size} is below 1; give a whole number from 1 on, or None")
     rng = np.random.default_rng(0)
     order = planned.arrange(masks) if planned else rng.permutation(len(masks))
-    blocks = [order[start : start + size] for start in range(0, len(order), size)]
+    blocks = np.array_split(order, -(-len(order) // size)) if len(order) else []
     return [blocks[at] for at in rng.permutation(len(blocks))]
 
 

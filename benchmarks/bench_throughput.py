@@ -1,8 +1,9 @@
 """Ablations per second of the text lens against the plain loop that a user writes.
 
-The plain loop: prompts in the order of the masks, one padded batch after another, full logits. Same
-model, same masks, same dtype, same process; the two take turns. Rates are measured on a sample: some
-of the calls that the engine makes for all masks, and batches of the plain loop drawn from all masks.
+The plain loop: prompts in the order of the masks, one padded batch after another, full logits.
+Same model, same masks, same dtype, same process; the two take turns. Rates are measured on a
+sample: some of the calls that the engine makes for all masks, and batches of the plain loop drawn
+from all masks.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ WARD = next(case.text for case in CASES if case.name == "handover")
 REVIEW = next(case for case in CASES if case.name == "review")
 LONG = " ".join(
     [WARD, WARD.replace("Mrs Hill", "Mr Young").replace("penicillin", "latex")]
-    + [f"Bed {bed} was made at {hour} and is free." for bed, hour in zip(range(3, 19), "6789" * 4)]
+    + [f"Bed {bed} was made at {hour} and is free." for bed, hour in enumerate("6789" * 4, 3)]
 )
 
 
@@ -42,7 +43,7 @@ def texts() -> Iterator[tuple[str, str, str, str, str]]:
         REVIEW.text,
         "word",
         "before",
-        "Say whether this movie review is positive or negative in its sentiment.\nReview: {text}\n=",
+        "Say whether this movie review is positive or negative.\nReview: {text}\nSentiment:",
     )
     for name, text in (("22 sentences", WARD), ("60 sentences", LONG)):
         yield name, text, "sentence", "after", "{text}\n\n" + QUESTION
@@ -82,9 +83,9 @@ def compare(model: Any, tokenizer: Any, quick: bool, batch: int) -> None:
         game = ip.text.TextGame(model, tokenizer, text, target, by=by, prompt=prompt)
         rng = np.random.default_rng(0)
         game(uniform(2, game.n_players, rng))
-        for n_masks in (400, 2000, 8000):
+        for n_masks in (400, 2000):
             masks = uniform(n_masks, game.n_players, np.random.default_rng(1))
-            calls = cut(game, masks)[: 1 if quick else 3]
+            calls = cut(game, masks)[: 1 if quick else 2]
             per_call = len(calls[0])
             n_plain = max(batch, min(64, per_call) // batch * batch)
             ours, theirs, asked, worst = 0.0, 0.0, 0, 0.0
@@ -119,7 +120,7 @@ def sixteen_bits(model: Any, tokenizer: Any, masks: BoolArray) -> None:
     exact, rough = values[torch.float32], values[torch.bfloat16]
     print(
         f"bfloat16: {seconds[torch.float32] / seconds[torch.bfloat16]:.2f}x the ablations per second "
-        f"of float32; its values differ by sd {np.std(rough - exact):.3f} where the values have sd "
+        f"of float32; its values differ by sd {np.std(rough - exact):.3f}, the values have sd "
         f"{np.std(exact):.3f} ({np.var(rough - exact) / np.var(exact):.2%} of the variance)"
     )
 
@@ -137,7 +138,7 @@ def main() -> None:
     sixteen_bits(
         model,
         tokenizer,
-        uniform(256, REVIEW.game(model, tokenizer).n_players, np.random.default_rng(2)),
+        uniform(256, 17, np.random.default_rng(2)),
     )
 
 

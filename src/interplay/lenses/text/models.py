@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from interplay.errors import MissingDependencyError
 
 if TYPE_CHECKING:
+    import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 PACKAGED = "smollm2"

@@ -119,8 +119,8 @@ def sixteen_bits(model: Any, tokenizer: Any, masks: BoolArray) -> None:
         seconds[dtype] = time.perf_counter() - started
     exact, rough = values[torch.float32], values[torch.bfloat16]
     print(
-        f"bfloat16: {seconds[torch.float32] / seconds[torch.bfloat16]:.2f}x the ablations per second "
-        f"of float32; its values differ by sd {np.std(rough - exact):.3f}, the values have sd "
+        f"bfloat16: {seconds[torch.float32] / seconds[torch.bfloat16]:.2f}x the ablations per "
+        f"second of float32; its values differ by sd {np.std(rough - exact):.3f}, and have sd "
         f"{np.std(exact):.3f} ({np.var(rough - exact) / np.var(exact):.2%} of the variance)"
     )
 

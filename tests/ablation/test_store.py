@@ -18,9 +18,10 @@ import numpy as np
 import pytest
 
 from interplay import StoreError
-from interplay.ablation import store as store_module
+from interplay.ablation import database
+from interplay.ablation.database import SCHEMA_VERSION
 from interplay.ablation.maintenance import verify
-from interplay.ablation.store import LEASE_SECONDS, SCHEMA_VERSION, Store
+from interplay.ablation.store import LEASE_SECONDS, Store
 from interplay.masks import keys, uniform
 
 MASKS = uniform(1200, 70, np.random.default_rng(0))
@@ -380,7 +381,7 @@ def test_a_store_does_not_cross_a_fork(tmp_path: Path) -> None:
 
 
 def test_a_locked_store_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store_module, "_WAIT_SECONDS", 0.05)
+    monkeypatch.setattr(database, "_WAIT_SECONDS", 0.05)
     path = tmp_path / "a.db"
     with Store(path) as store, closing(sqlite3.connect(path)) as other:
         other.execute("BEGIN IMMEDIATE")

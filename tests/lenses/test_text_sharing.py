@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,7 +29,7 @@ from transformers import (
 
 from interplay.lenses.text import Readout
 from interplay.lenses.text.inference import Reader
-from interplay.lenses.text.trie import build
+from interplay.lenses.text.trie import PASS_TOKENS, build, passes
 
 VOCABULARY = 50
 SMALL: dict[str, Any] = {
@@ -126,6 +126,31 @@ def test_a_prefix_that_saves_too_little_is_not_evaluated_by_itself() -> None:
     assert [leaf.start for leaf in kept.leaves] == [2, 3, 3]
 
 
+@given(st.lists(st.integers(1, 30), min_size=1, max_size=9), st.integers(1, 120))
+@settings(max_examples=100)
+def test_passes_cost_the_least(sizes: list[int], limit: int) -> None:
+    sizes = sorted(sizes, reverse=True)
+
+    def cost(counts: Sequence[int]) -> float:
+        total, at = 0.0, 0
+        for count in counts:
+            tokens = count * sizes[at]
+            if tokens > limit and count > 1:
+                return float("inf")
+            total, at = total + tokens + PASS_TOKENS, at + count
+        return total
+
+    def every(rows: int) -> Iterator[list[int]]:
+        if rows == 0:
+            yield []
+        for first in range(1, rows + 1):
+            yield from ([first, *others] for others in every(rows - first))
+
+    found = passes(sizes, limit)
+    assert sum(found) == len(sizes)
+    assert cost(found) == min(map(cost, every(len(sizes))))
+
+
 @pytest.mark.parametrize("kind", CONFIGS)
 def test_logits_are_those_of_whole_prompts(kind: str) -> None:
     model = tiny(CONFIGS[kind])
@@ -147,7 +172,6 @@ def test_logits_are_those_of_whole_prompts(kind: str) -> None:
     reader.values([tuple(range(3, 43)), tuple(range(3, 30))], all_logits(((),)))
     assert reader.shares is True, kind
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("interplay.lenses.text.trie.WORTH", 1)
         patch.setattr(build, "__defaults__", (1,))
         check()
 

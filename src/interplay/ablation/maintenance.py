@@ -20,7 +20,8 @@ from typing import IO
 import numpy as np
 
 from interplay._types import BoolArray, FloatArray, Json
-from interplay.ablation.store import Owner, connect, error_code, explained, transaction
+from interplay.ablation.database import connect, error_code, explained, transaction
+from interplay.ablation.store import Owner
 from interplay.errors import StoreError
 from interplay.masks import from_keys
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from interplay._types import FloatArray
 from interplay.lenses.text.targets import Readout
-from interplay.lenses.text.trie import Node, Trie, build
+from interplay.lenses.text.trie import Node, Trie, build, passes
 
 if TYPE_CHECKING:
     import torch
@@ -27,10 +27,6 @@ if TYPE_CHECKING:
 _CPU_TOKENS = 512
 _GPU_TOKENS = 32768
 """Tokens per forward pass to begin with: on a CPU more gains nothing."""
-_RAGGED = 0.6
-"""A pass is closed before a row that is shorter than this share of its longest, once it is full
-enough to be efficient."""
-_FULL_ENOUGH = 128
 _SHORT = 8
 """Prompts of fewer tokens have nothing to share."""
 _TOLERANCE, _ROUNDINGS = 1e-3, 8.0
@@ -160,20 +156,20 @@ class Reader:
     ) -> Iterator[tuple[list[int], torch.Tensor]]:
         """Forward passes over nodes, the longest first, cut to the tokens that a pass may have."""
         todo = sorted(numbers, key=lambda n: (nodes[n].start - nodes[n].stop, nodes[n].start, n))
-        while todo:
-            rows = todo[
-                : _how_many([nodes[n].stop - nodes[n].start for n in todo], self.tokens_per_pass)
-            ]
+        sizes = [nodes[n].stop - nodes[n].start for n in todo]
+        counts = passes(sizes, self.tokens_per_pass)
+        while counts:
+            rows = todo[: counts[0]]
             try:
                 logits = self._forward([nodes[n] for n in rows], sequences, cache, n_positions)
             except Exception as error:
                 if not _out_of_memory(error) or len(rows) == 1:
                     raise
-                longest = nodes[rows[0]].stop - nodes[rows[0]].start
-                self.tokens_per_pass = max(longest, len(rows) * longest // 2)
+                self.tokens_per_pass = max(sizes[0], len(rows) * sizes[0] // 2)
+                counts = passes(sizes, self.tokens_per_pass)
                 continue
             yield rows, logits
-            todo = todo[len(rows) :]
+            todo, sizes, counts = todo[len(rows) :], sizes[len(rows) :], counts[1:]
 
     def _forward(
         self, rows: list[Node], sequences: list[tuple[int, ...]], cache: _Cache, n_positions: int
@@ -206,18 +202,6 @@ class Reader:
             logits = self.model(**inputs, use_cache=bool(cache.size)).logits
         kept: torch.Tensor = logits[:, -n_positions:]
         return kept
-
-
-def _how_many(sizes: Sequence[int], limit: int) -> int:
-    """How many rows, longest first, make one pass: at least one."""
-    longest = sizes[0]
-    for rows, size in enumerate(sizes):
-        if rows and (
-            (rows + 1) * longest > limit
-            or (size < _RAGGED * longest and rows * longest >= _FULL_ENOUGH)
-        ):
-            return rows
-    return len(sizes)
 
 
 def _window(model: PreTrainedModel) -> float:

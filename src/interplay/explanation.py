@@ -120,6 +120,7 @@ class Explanation:
         page = render(
             spectrum=self.spectrum,
             players=self.players,
+            outputs=self.outputs,
             faithfulness=self.faithfulness,
             provenance=self.provenance,
             masks=self.held_out.masks,

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 
 import interplay as ip
 from tests.conftest import planted
+from tests.lenses.servers import Reply, serving, truthful
 
 
 def run(*arguments: object, code: int = 0) -> str:
@@ -24,7 +26,9 @@ def run(*arguments: object, code: int = 0) -> str:
     return done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("command", [(), ("demo",), ("text",), ("show",)])
+@pytest.mark.parametrize(
+    "command", [(), ("demo",), ("text",), ("plan",), ("show",), ("store", "ls")]
+)
 def test_help(command: tuple[str, ...]) -> None:
     out = run(*command, "--help")
     assert "Usage" in out
@@ -56,22 +60,54 @@ def test_errors_are_one_line(saved: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.model
-def test_text(tmp_path: Path) -> None:
+def test_text_after_a_plan(tmp_path: Path) -> None:
     text = tmp_path / "text.txt"
     text.write_text("Anna has the red key. It rains. The key opens the garden door. Ben sleeps.\n")
     arguments = (
         "text", "--model", "smollm2", "--file", text, "--by", "sentence", "--question",
         "Therefore: The red key opens the", "--response", " garden", "--target", "prob",
-        "--budget", 16, "--threads", 1, "--out", tmp_path / "out",
+        "--budget", 16, "--threads", 1, "--batch-size", 8, "--out", tmp_path / "out",
     )  # fmt: skip
+    plan = run("plan", *arguments[1:], "--price", 2)
+    assert "exact, table masks of 4 players" in plan
+    assert "to evaluate   0, in calls of 8" in plan  # so few that the measurement made them all
+    assert "price         about 0.00" in plan
     first = run(*arguments)
     assert "4 players by sentence" in first
-    assert "16 evaluated, 0 from the store" in first
+    assert "0 evaluated, 16 from the store" in first
     assert "The budget covers all 2^n masks, so that proxyspex was not needed." in first
     assert "0 evaluated, 16 from the store" in run(*arguments)
     assert (tmp_path / "out" / "explanation.html").stat().st_size > 4000
     shown = run("show", tmp_path / "out", "--index", "SV", "--order", 1)
     assert "The key opens the garden door." in shown
+    assert "text" in run("store", "ls", tmp_path / "out" / "ablations.db")
+    # what is known of one game is not replaced by another's
+    refused = run(*arguments, "--replacement", "_", code=2)
+    assert "holds the explanation of another game, with the fingerprint" in refused
+    assert "They differ in: replacement. Give another" in " ".join(refused.split())
+    options = ("--target", "options", "--option", " garden", "--option", " house")
+    several = run(*arguments, *options, "--out", tmp_path / "several")
+    assert re.search(r"┃ +garden +┃ +house +┃ players", several)
+    assert "16 evaluated" in several
+
+
+def test_a_model_behind_a_server(tmp_path: Path) -> None:
+    text = tmp_path / "text.txt"
+    text.write_text("The film is long. The cast is fine. I liked the end. My sister slept.")
+    with serving(lambda body, _: Reply(truthful(body))) as server:
+        arguments = (
+            "--model", "m", "--file", text, "--base-url", server.url, "--target",
+            "logit-difference", "--response", " good", "--against", " bad", "--budget", 16,
+            "--question", "It is", "--out", tmp_path / "out",
+        )  # fmt: skip
+        plan = run("plan", *arguments, "--price", 3)
+        assert len(server) == 0  # what costs money is not measured unasked
+        assert "time          not measured" in plan
+        assert "error:" in run("text", *arguments, "--max-requests", 5, code=2)
+        assert len(server) == 5
+        out = run("text", *arguments)
+        assert "11 evaluated, 5 from the store" in out
+        assert len(server) == 16
 
 
 @pytest.mark.model

@@ -38,6 +38,7 @@ def render(
     *,
     spectrum: Spectrum,
     players: tuple[str, ...],
+    outputs: tuple[str, ...],
     faithfulness: Faithfulness,
     provenance: Json,
     masks: BoolArray,
@@ -48,6 +49,7 @@ def render(
     Args:
         spectrum: the spectrum, of one or k outputs; each output has a section.
         players: the players' names.
+        outputs: the names of several outputs; else empty.
         faithfulness: the held-out score.
         provenance: as in ``Explanation.provenance``.
         masks: held-out masks, ``(m, n)``.
@@ -66,6 +68,7 @@ def render(
         energy = one.energy_by_order()[1:]
         sections.append(
             {
+                "name": outputs[column] if outputs else "",
                 "r2": faithfulness.by_output[column],
                 "singles": _rows(found.top(_ROWS, max_order=1)),
                 "interactions": _rows(found.top(_ROWS, min_order=2)),

@@ -6,7 +6,6 @@ import hashlib
 import platform
 import sys
 import time
-import warnings
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -17,7 +16,6 @@ import numpy as np
 from interplay._types import BoolArray, FloatArray, Json
 from interplay.ablation.backends import Backend, get_backend
 from interplay.ablation.runner import Evaluated, evaluate
-from interplay.ablation.store import Store
 from interplay.decoders import get_decoder, run_decoder
 from interplay.decoders.base import Decoded, Decoder
 from interplay.design import Design, PlainDesign
@@ -94,7 +92,7 @@ def explain(
     started = time.perf_counter()
     runs_on = get_backend(backend)
     study = prepare(game, decoder, budget, order, holdout, random_state, options)
-    with open_store(store, study) as ablations:
+    with study.open_store(store) as ablations:
         evaluated = evaluate(
             game,
             study.masks,
@@ -128,18 +126,6 @@ def explain(
         }
     }
     return Explanation(decoded.spectrum, study.players, score, provenance, made.fit, made.held_out)
-
-
-def open_store(path: str | Path | None, study: Study) -> Store:
-    """The store of a study; in memory, with a warning, for a game without a fingerprint."""
-    if path is not None and study.fingerprint is None:
-        warnings.warn(
-            f"{study.game!r} has no fingerprint, so its values are kept for this run only and not "
-            f"written to {path}; give the game a fingerprint to store them",
-            stacklevel=3,
-        )
-        path = None
-    return Store(path)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,6 @@ import psutil
 from interplay.ablation.backends import LocalBackend
 from interplay.ablation.runner import cut, evaluate, store_key
 from interplay.ablation.store import Store
-from interplay.explain import open_store
 from interplay.game import Game, PlannedGame, repeats_of
 from interplay.study import Study, prepare
 
@@ -129,7 +128,7 @@ def plan(
     n_repeats = repeats_of(game)
     masks = study.masks
     cost = game.cost(masks) if isinstance(game, PlannedGame) else np.ones(len(masks))
-    with open_store(store, study) as ablations:
+    with study.open_store(store) as ablations:
         missing = ~ablations.get(key, masks)[0]
         blocks = [np.flatnonzero(missing)[rows] for rows in cut(game, masks[missing], batch_size)]
         size = max(map(len, blocks), default=0)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import ceil, log2
 from operator import index
+from pathlib import Path
 
 import numpy as np
 
 from interplay._types import BoolArray, Json
+from interplay.ablation.store import Store
 from interplay.decoders import check_request, get_decoder
 from interplay.decoders.base import Decoder
 from interplay.design import Design
@@ -61,6 +64,17 @@ class Study:
     def masks(self) -> BoolArray:
         """All masks, those of the fit first."""
         return np.concatenate([self.design.masks, self.held])
+
+    def open_store(self, path: str | Path | None) -> Store:
+        """A store at ``path``; in memory, with a warning, for a game without a fingerprint."""
+        if path is not None and self.fingerprint is None:
+            warnings.warn(
+                f"{self.game!r} has no fingerprint, so its values are kept for this run only and "
+                f"not written to {path}; give the game a fingerprint to store them",
+                stacklevel=3,
+            )
+            path = None
+        return Store(path)
 
 
 def prepare(

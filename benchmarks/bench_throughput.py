@@ -69,7 +69,7 @@ def timed(f: Callable[[], Any]) -> float:
     return time.perf_counter() - started
 
 
-def compare(model: Any, tokenizer: Any, quick: bool, batch: int) -> None:
+def compare(model: Any, tokenizer: Any, numbers: list[int], quick: bool, batch: int) -> None:
     answers = (" penicillin", " aspirin")
     single = [a for a in answers if len(tokenizer(a)["input_ids"]) == 1]
     pair = tuple(single) if len(single) == 2 else (" positive", " negative")
@@ -83,7 +83,7 @@ def compare(model: Any, tokenizer: Any, quick: bool, batch: int) -> None:
         game = ip.text.TextGame(model, tokenizer, text, target, by=by, prompt=prompt)
         rng = np.random.default_rng(0)
         game(uniform(2, game.n_players, rng))
-        for n_masks in (400, 2000):
+        for n_masks in numbers:
             masks = uniform(n_masks, game.n_players, np.random.default_rng(1))
             calls = cut(game, masks)[: 1 if quick else 2]
             per_call = len(calls[0])
@@ -128,13 +128,14 @@ def sixteen_bits(model: Any, tokenizer: Any, masks: BoolArray) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one call for each line")
+    parser.add_argument("--masks", type=int, nargs="+", default=[400, 2000, 20000])
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--batch", type=int, default=16, help="prompts per batch of the plain loop")
     options = parser.parse_args()
     model, tokenizer = ip.text.load_model("smollm2", threads=options.threads)
     tokenizer.padding_side, tokenizer.pad_token = "left", tokenizer.eos_token
     print(f"SmolLM2-135M, float32, {options.threads} thread(s), plain batches of {options.batch}")
-    compare(model, tokenizer, options.quick, options.batch)
+    compare(model, tokenizer, options.masks, options.quick, options.batch)
     sixteen_bits(
         model,
         tokenizer,

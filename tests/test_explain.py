@@ -262,7 +262,7 @@ def test_an_error_keeps_what_was_evaluated() -> None:
             raise ConnectionError("the model went away")
         return TRUTH.predict(masks)
 
-    with pytest.raises(ip.GameError, match="17. of 400 masks are evaluated and kept") as caught:
+    with pytest.raises(ip.GameError, match=r"17. of 400 masks are evaluated and kept") as caught:
         ip.explain(ip.FunctionGame(f, 30), budget=400)
     assert caught.value.masks is not None
     spectrum = ip.decode(caught.value.masks, caught.value.values, order=2)

@@ -26,6 +26,10 @@ class GameError(AblationError):
     """A game raised, or returned values that are not finite or of the wrong shape."""
 
 
+class OutputShapeError(GameError):
+    """A game returned values of a wrong shape, or not as many outputs as before."""
+
+
 class StoreError(AblationError):
     """A store of ablations cannot be used: another version, not a store, no room on the disk."""
 
@@ -37,3 +41,12 @@ class MissingDependencyError(ImportError):
         super().__init__(
             f'{purpose} needs the package {package}: pip install "interplay[{extra}]"', name=package
         )
+
+
+def out_of_memory(error: Exception) -> bool:
+    """Whether an error says that memory did not suffice, torch's included."""
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or (isinstance(error, RuntimeError) and "not enough memory" in str(error))
+    )

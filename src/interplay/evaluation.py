@@ -79,16 +79,16 @@ def _r2(
     actual = as_columns(values)
     # centring keeps the one-pass variance below from cancelling, scaling from overflowing
     centred = actual - actual.mean(axis=0)
-    scale = np.maximum(np.abs(actual).max(axis=0, initial=0.0), 1e-300)
+    size, spread = (np.abs(a).max(axis=0, initial=0.0) for a in (actual, centred))
+    scale = np.maximum(np.where(spread > 1e-10 * size, spread, size), 1e-300)
     centred = centred / scale
     error = ((actual - predictions.reshape(actual.shape)) / scale) ** 2
     total = weights.sum(axis=1, keepdims=True)
     sse = weights @ error
     sst = weights @ centred**2 - (weights @ centred) ** 2 / total
-    rounding = total * 1e-20
-    varies = sst > rounding
-    perfect = np.where(sse <= rounding, 1.0, 0.0)
-    return np.where(varies, 1.0 - sse / np.maximum(sst, rounding), perfect), varies
+    varies = sst > total * 1e-12
+    perfect = np.where(sse <= total * 1e-20, 1.0, 0.0)
+    return np.where(varies, 1.0 - sse / np.maximum(sst, total * 1e-12), perfect), varies
 
 
 def faithfulness(
@@ -119,8 +119,13 @@ def faithfulness(
         n_masks = len(masks)
         weights = rng.multinomial(n_masks, np.full(n_masks, 1 / n_masks), size=_RESAMPLES)
         resampled, judged = _r2(weights.astype(np.float64), values, predictions)
-        # a resample in which an output does not vary says nothing
-        kept = resampled[judged[:, vary].all(axis=1)].mean(axis=1)
+        # a resample in which an output does not vary says nothing of that output
+        judged &= vary
+        some = judged.any(axis=1)
+        kept = np.where(judged, resampled, 0.0)[some].sum(axis=1) / judged[some].sum(axis=1)
+        if vary.sum() < len(vary):  # as in the score, outputs that never vary count as they are
+            share = vary.mean()
+            kept = share * kept + (1 - share) * float(scores[~vary].mean())
         low, high = np.quantile(kept, [(1 - level) / 2, (1 + level) / 2]).tolist()
     return Faithfulness(
         r2=score,

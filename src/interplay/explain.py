@@ -19,11 +19,12 @@ from interplay.ablation.runner import Evaluated, evaluate
 from interplay.decoders import get_decoder, run_decoder
 from interplay.decoders.base import Decoded, Decoder
 from interplay.design import Design, PlainDesign
+from interplay.errors import GameError
 from interplay.evaluation import faithfulness
 from interplay.explanation import Ablations, Explanation
 from interplay.game import Game, repeats_of
 from interplay.sets import finite_rows, pack
-from interplay.study import Study, prepare
+from interplay.study import MIN_HELD_OUT, Study, prepare
 
 _REPORTED_PACKAGES = (
     "numpy",
@@ -157,28 +158,42 @@ def _made(study: Study, evaluated: Evaluated) -> _Made:
     design, fit_values = study.design, values[:n_fit]
     fit_rows, held_rows = np.flatnonzero(known[:n_fit]), n_fit + np.flatnonzero(known[n_fit:])
     exact = len(study.held) == 0 and not missing
-    if missing and (chosen.most_missing is None or missing > chosen.most_missing):
-        if len(study.held) == 0:  # of all masks, hold some of those that there are out
-            n_held = min(max(10, len(fit_rows) // 10), len(fit_rows) // 2)
-            fit_rows, held_rows = np.split(study.fit_rng.permutation(fit_rows), [-n_held])
+    too_few_held = not exact and len(held_rows) < min(MIN_HELD_OUT, max(len(study.held), 1))
+    too_many_missing = chosen.most_missing is not None and missing > chosen.most_missing
+    if too_few_held or too_many_missing or (missing and chosen.most_missing is None):
+        if too_few_held:  # hold out some of all that there is
+            rows = study.fit_rng.permutation(np.flatnonzero(known))
+            fit_rows, held_rows = np.split(rows, [-max(MIN_HELD_OUT, len(rows) // 10)])
+            fit_rows = np.sort(fit_rows)
         if chosen.most_missing is not None:
-            chosen, options = get_decoder("proxyspex"), {}
+            any_masks = study.requested.most_missing is None
+            chosen = study.requested if any_masks else get_decoder("proxyspex")
+            options, order = {}, min(order, chosen.order)
         design = PlainDesign(f"part of {design.kind}", masks[fit_rows])
         fit_values = values[fit_rows]
     n_players = masks.shape[1]
-    if missing and (len(design.masks) < chosen.min_masks(n_players) or len(held_rows) < 2):
-        interrupt = KeyboardInterrupt(
-            f"interrupted after {int(known.sum())} of {len(masks)} masks, too few to decode; with "
-            "a store they are kept, and they are this exception's attributes masks and values"
-        )
-        interrupt.masks, interrupt.values = masks[known], values[known]  # type: ignore[attr-defined]
-        raise interrupt
+    if not exact and (len(design.masks) < chosen.min_masks(n_players) or not len(held_rows)):
+        raise _too_few(study, evaluated, known)
     fit = Ablations(masks[fit_rows], values[fit_rows])
     held_out = fit if exact else Ablations(masks[held_rows], values[held_rows])
     noise = evaluated.noise
     if noise is not None:
         noise = noise[fit_rows if exact else held_rows]
     return _Made(chosen, options, order, design, fit_values, fit, held_out, noise, exact)
+
+
+def _too_few(study: Study, evaluated: Evaluated, known: BoolArray) -> BaseException:
+    """What to raise where what there is cannot be decoded and scored."""
+    masks, values = study.masks[known], evaluated.values[known]
+    what = f"only {len(masks)} of {len(known)} masks have a value, too few to decode and score"
+    if not evaluated.interrupted:
+        return GameError(what, masks, values)
+    interrupt = KeyboardInterrupt(
+        f"interrupted: {what}; with a store they are kept, and they are this exception's "
+        "attributes masks and values"
+    )
+    interrupt.masks, interrupt.values = masks, values  # type: ignore[attr-defined]
+    return interrupt
 
 
 def _provenance(

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from interplay._types import BoolArray, FloatArray, IntArray, Json
-from interplay.errors import GameError
+from interplay.errors import OutputShapeError
 from interplay.interactions import names_of
 from interplay.masks import as_masks, describe, keys
 
@@ -184,7 +184,7 @@ def call(game: Game, masks: BoolArray, n_repeats: int = 1) -> FloatArray:
         side by side. Numbers need not be finite.
 
     Raises:
-        GameError: a wrong shape; the message names the game and the first mask.
+        OutputShapeError: a wrong shape; the message names the game and the first mask.
         Exception: whatever the game raises.
     """
     # copies: a game that works on its masks in place must not change ours
@@ -196,7 +196,7 @@ def call(game: Game, masks: BoolArray, n_repeats: int = 1) -> FloatArray:
         values = np.asarray(repeated, dtype=np.float64)
     asked = len(masks) * n_repeats
     if values.ndim not in (1, 2) or len(values) != asked or 0 in values.shape:
-        raise GameError(
+        raise OutputShapeError(
             f"{game!r} returned values of shape {values.shape} for masks of shape "
             f"({asked}, {masks.shape[1]}) (the first: {describe(masks[0])}); "
             f"it must return ({asked},) or ({asked}, k)"

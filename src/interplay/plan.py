@@ -12,14 +12,16 @@ from pathlib import Path
 import numpy as np
 import psutil
 
+from interplay._types import IntArray
 from interplay.ablation.backends import LocalBackend
-from interplay.ablation.runner import cut, evaluate, store_key
+from interplay.ablation.runner import Evaluated, cut, evaluate, store_key
 from interplay.ablation.store import Store
 from interplay.game import Game, PlannedGame, repeats_of
 from interplay.study import Study, prepare
 
 _WARM_SECONDS = 3.0
 _POLL_SECONDS = 0.02
+_FIRST = 2
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,8 @@ class Plan:
             game without costs.
         price: what the new ablations cost at the price given; ``None`` without one.
         warmed_up: ablations made for the measurement, which are in the store if there is one.
-        seconds: estimated time of the new ablations, from the measurement; ``None`` without one.
+        seconds: estimated time of the new ablations in one process, from the measurement; ``None``
+            without one.
         memory: the most bytes that a call took beyond what was taken before, on the GPU where the
             game runs on one; ``None`` without a measurement.
     """
@@ -95,6 +98,7 @@ def plan(
     store: str | Path | None = None,
     random_state: int = 0,
     batch_size: int | None = None,
+    on_error: str = "raise",
     price: float | None = None,
     warm_up: bool | None = None,
     **options: object,
@@ -110,6 +114,7 @@ def plan(
         store: see there. What is in it counts as free, and what the measurement makes goes into it.
         random_state: see there.
         batch_size: see there.
+        on_error: see there; for the measurement.
         price: of a million tokens, in any currency; for a game whose costs are tokens.
         warm_up: measure the time and memory on one of the run's own calls, or two where that is
             quick; by default unless the game says that its evaluations cost money.
@@ -132,16 +137,19 @@ def plan(
         missing = ~ablations.get(key, masks)[0]
         blocks = [np.flatnonzero(missing)[rows] for rows in cut(game, masks[missing], batch_size)]
         size = max(map(len, blocks), default=0)
-        warm, spent, memory, pace = 0, 0.0, 0, 0.0
+        warm, spent, warmed, memory = 0, 0.0, 0.0, 0
+        if measure and blocks and len(blocks[0]) > 2 * _FIRST:
+            # what is done once, like reading the weights, is not what a call takes
+            first, blocks[0] = np.split(blocks[0], [_FIRST])
+            warm += _evaluate(study, first, ablations, on_error).n_new
         for block in blocks[: 2 if measure else 0]:
             started = time.perf_counter()
             with _peak() as peak:
-                _evaluate(study, block, ablations)
+                made = _evaluate(study, block, ablations, on_error)
             seconds = time.perf_counter() - started
-            # the first call pays for what is made once, so that a second one counts alone
-            pace = seconds / float(cost[block].sum())
-            warm, spent, memory = warm + len(block), spent + seconds, max(memory, peak.bytes)
-            if spent > _WARM_SECONDS:
+            warm, spent, memory = warm + made.n_new, spent + seconds, max(memory, peak.bytes)
+            warmed += float(cost[block].sum()) * made.n_new / len(block)
+            if made.interrupted or spent > _WARM_SECONDS:
                 break
         if study.fingerprint is not None and store is not None:
             missing = ~ablations.get(key, masks)[0]
@@ -160,20 +168,22 @@ def plan(
         tokens=tokens,
         price=None if price is None or tokens is None else tokens * price / 1e6,
         warmed_up=warm,
-        seconds=new * pace if warm else None if missing.any() else 0.0,
+        seconds=new * spent / warmed if warmed else None if missing.any() else 0.0,
         memory=memory if warm else None,
     )
 
 
-def _evaluate(study: Study, rows: np.ndarray, store: Store) -> None:
-    evaluate(
+def _evaluate(study: Study, rows: IntArray, store: Store, on_error: str) -> Evaluated:
+    return evaluate(
         study.game,
         study.masks[rows],
         store,
         fingerprint=study.fingerprint,
         backend=LocalBackend(),
         batch_size=len(rows),
+        on_error=on_error,
         description=study.description,
+        wait=False,
     )
 
 

@@ -21,7 +21,8 @@ from interplay.game import Game, PlannedGame, fingerprint_of
 from interplay.interactions import names_of
 from interplay.masks import uniform
 
-_MIN_HELD_OUT = 10
+MIN_HELD_OUT = 10
+"""The fewest held-out masks that a score is worth anything on."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,11 +151,11 @@ def _described(game: Game) -> Json:
 def _n_held_out(holdout: float, budget: int) -> int:
     """How many masks are held out: a share below 1, or a whole number."""
     if 0.0 < holdout < 1.0:
-        return max(_MIN_HELD_OUT, round(float(holdout) * budget))
-    if holdout != int(holdout) or holdout < _MIN_HELD_OUT:
+        return max(MIN_HELD_OUT, round(float(holdout) * budget))
+    if holdout != int(holdout) or holdout < MIN_HELD_OUT:
         raise ValueError(
             f"holdout={holdout} is neither a share between 0 and 1 nor a whole number from "
-            f"{_MIN_HELD_OUT} on, the fewest masks that a held-out score needs"
+            f"{MIN_HELD_OUT} on, the fewest masks that a held-out score needs"
         )
     return int(holdout)
 
@@ -162,7 +163,8 @@ def _n_held_out(holdout: float, budget: int) -> int:
 def _needed(decoder: Decoder, n_players: int, holdout: float) -> int:
     """The smallest budget that leaves the decoder enough beside what is held out."""
     fewest = decoder.min_masks(n_players)
-    budget = fewest + _n_held_out(holdout, 0)
+    share = holdout if holdout < 1 else 0.0
+    budget = max(fewest + _n_held_out(holdout, 0), int(fewest / (1 - share)) - 2)
     while budget - _n_held_out(holdout, budget) < fewest:
         budget += 1
     return min(budget, 1 << n_players)

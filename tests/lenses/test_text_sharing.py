@@ -13,10 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import (
     AutoModelForCausalLM,
+    BartConfig,
     BloomConfig,
     FalconConfig,
     Gemma2Config,
     GPT2Config,
+    GPTNeoConfig,
     GPTNeoXConfig,
     LlamaConfig,
     MambaConfig,
@@ -25,6 +27,7 @@ from transformers import (
     PhiConfig,
     Qwen2Config,
     Qwen3Config,
+    RobertaConfig,
 )
 
 from interplay.lenses.text import Readout
@@ -170,7 +173,7 @@ def test_logits_are_those_of_whole_prompts(kind: str) -> None:
 
     # a first call long enough to find out that this architecture shares
     reader.values([tuple(range(3, 43)), tuple(range(3, 30))], all_logits(((),)))
-    assert reader.shares is True, kind
+    assert reader.way == "shared", kind
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(build, "__defaults__", (1,))
         check()
@@ -201,9 +204,36 @@ def test_a_model_without_keys_and_values_is_evaluated_whole() -> None:
         warnings.simplefilter("always")
         found = reader.values(prompts, all_logits(((),)))
     assert any("its prompts are evaluated whole" in str(w.message) for w in caught)
-    assert reader.shares is False
+    assert reader.way in ("padded", "equal")
     wanted = np.stack([whole_logits(model, prompt)[-1] for prompt in prompts])
     np.testing.assert_allclose(found, wanted, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        RobertaConfig(**SMALL, intermediate_size=64, is_decoder=True, max_position_embeddings=90),
+        BartConfig(
+            vocab_size=VOCABULARY, d_model=32, decoder_layers=2, decoder_attention_heads=4,
+            decoder_ffn_dim=64, pad_token_id=0, bos_token_id=1, eos_token_id=2,
+        ),
+        GPTNeoConfig(
+            vocab_size=VOCABULARY, hidden_size=32, num_layers=2, num_heads=4, window_size=8,
+            attention_types=[[["global", "local"], 1]],
+        ),
+    ],
+    ids=["roberta", "bart", "gpt_neo"],
+)  # fmt: skip
+def test_models_that_mind_padding_get_what_they_give_alone(config: Any) -> None:
+    """Positions counted in a way of their own, or none that can be given, or local attention."""
+    model = tiny(config, scale=2.0)
+    reader = Reader(model)
+    prompts = [(*range(3, 3 + size), 4, 9) for size in (40, 38, 38, 30, 22, 21)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = reader.values(prompts, all_logits(((),)))
+    wanted = np.stack([whole_logits(model, prompt)[-1] for prompt in prompts])
+    np.testing.assert_allclose(found, wanted, atol=1e-3 * np.abs(wanted).max())
 
 
 def test_a_window_of_attention_shorter_than_the_prompts() -> None:

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from interplay._types import BoolArray, FloatArray
-from interplay.errors import GameError
+from interplay._types import BoolArray, FloatArray, IntArray
+from interplay.errors import GameError, OutputShapeError, out_of_memory
 from interplay.game import Game, call
-from interplay.masks import describe
+from interplay.masks import describe, keys
 from interplay.sets import finite_rows
 
 
@@ -36,12 +36,14 @@ class Answer:
             were not asked for any more.
         at_most: the number of masks that a call was found to manage, where a larger one failed.
         cause: what the game raised last, where it stayed in this process.
+        fatal: why no more of the game can be used, where that is so.
     """
 
     values: FloatArray | None
     failures: tuple[tuple[int, str], ...]
     at_most: int
     cause: Exception | None = None
+    fatal: str | None = None
 
     @property
     def known(self) -> BoolArray:
@@ -53,17 +55,15 @@ class Answer:
 def ask(game: Game, masks: BoolArray, request: Request, at_most: int) -> Answer:
     """The values of a block, in calls of ``at_most`` masks.
 
-    A call that raises is cut in two: so what is too large for the game gets smaller until it
-    fits, and a mask on which the game raises is found in few calls.
+    A call that raises is cut in two: so a mask on which the game raises is found in few calls, and
+    what is too large for the memory gets smaller until it fits, which is remembered. Where a game
+    raises a GameError with masks and values, those count.
 
     Args:
         game: the game.
         masks: ``(m, n)``.
         request: see there.
         at_most: masks per call, as found before.
-
-    Raises:
-        GameError: the game returned a wrong shape, or not as many outputs as before.
     """
     values: FloatArray | None = None
     failures: list[tuple[int, str]] = []
@@ -72,42 +72,36 @@ def ask(game: Game, masks: BoolArray, request: Request, at_most: int) -> Answer:
         np.arange(start, min(start + at_most, len(masks)))
         for start in range(0, len(masks), at_most)
     ][::-1]
-    cut: set[int] = set()  # sizes that were cut in two
+    too_large = 2 * at_most
     while todo and (request.persist or not failures):
         rows = todo.pop()
+        came, some = rows[:0], None
         try:
             found = call(game, masks[rows], request.n_repeats)
-        except GameError as error:
-            if error.masks is None or error.values is None:
-                raise
-            # the game has itself kept what came and given up on the others
-            came = {
-                mask.tobytes(): value for mask, value in zip(error.masks, error.values, strict=True)
-            }
-            done = np.array([masks[row].tobytes() in came for row in rows])
-            if done.any():
-                some = np.stack([came[masks[row].tobytes()] for row in rows[done]])
-                values = _fill(game, values, len(masks), rows[done], some)
-            rest = rows[~done]
-            if request.persist and len(rows) > 1 and len(rest):
-                # which of them failed, and which were not tried any more, shows in smaller calls
+        except OutputShapeError as error:
+            return Answer(values, tuple(failures), at_most, error, fatal=str(error))
+        except Exception as error:
+            if isinstance(error, GameError) and request.n_repeats == 1:
+                came, some = _handed_over(error, masks, rows)
+            if some is not None:
+                values = _fill(game, values, len(masks), came, some)
+            rest = rows[~np.isin(rows, came)]
+            if not len(rest):
+                continue
+            known_cause = isinstance(error, GameError) and not request.persist
+            if len(rows) > 1 and not known_cause:
+                if out_of_memory(error):
+                    too_large = min(too_large, len(rows))
                 half = max(len(rest) // 2, 1)
                 todo += [part for part in (rest[half:], rest[:half]) if len(part)]
-            elif len(rest):
-                failures.append((int(rest[0]), str(error)))
-            continue
-        except Exception as error:
-            if len(rows) > 1:
-                cut.add(len(rows))
-                todo += [rows[len(rows) // 2 :], rows[: len(rows) // 2]]
             else:
                 cause = error
-                reason = f"{type(error).__name__}: {error}".rstrip(": ")
-                failures.append(
-                    (int(rows[0]), f"{game!r} raised on the {describe(masks[rows[0]])}: {reason}")
-                )
+                failures.append((int(rest[0]), _reason(game, masks[rest[0]], error)))
             continue
-        values = _fill(game, values, len(masks), rows, found)
+        try:
+            values = _fill(game, values, len(masks), rows, found)
+        except OutputShapeError as error:
+            return Answer(values, tuple(failures), at_most, error, fatal=str(error))
         for row, fine in zip(rows, finite_rows(found), strict=True):
             if not fine:
                 failures.append(
@@ -117,13 +111,32 @@ def ask(game: Game, masks: BoolArray, request: Request, at_most: int) -> Answer:
                         "values must be finite numbers",
                     )
                 )
-    if cut and not failures:
-        at_most = min(at_most, max(min(cut) // 2, 1))  # nothing was wrong but the size
+    at_most = min(at_most, max(too_large // 2, 1))
     return Answer(values, tuple(failures), at_most, cause)
 
 
+def _handed_over(
+    error: GameError, masks: BoolArray, rows: IntArray
+) -> tuple[IntArray, FloatArray | None]:
+    """The rows of a call whose values came with its error, and the values."""
+    if error.masks is None or error.values is None or not len(error.masks):
+        return rows[:0], None
+    came = dict(zip(keys(error.masks), error.values, strict=True))
+    done = np.array([key in came for key in keys(masks[rows])])
+    if not done.any():
+        return rows[:0], None
+    return rows[done], np.stack([came[key] for key in keys(masks[rows[done]])])
+
+
+def _reason(game: Game, mask: BoolArray, error: Exception) -> str:
+    if isinstance(error, GameError):
+        return str(error)
+    what = f"{type(error).__name__}: {error}".rstrip(": ")
+    return f"{game!r} raised on the {describe(mask)}: {what}"
+
+
 def _fill(
-    game: Game, values: FloatArray | None, n_rows: int, rows: np.ndarray, found: FloatArray
+    game: Game, values: FloatArray | None, n_rows: int, rows: IntArray, found: FloatArray
 ) -> FloatArray:
     if values is None:
         values = np.full((n_rows, *found.shape[1:]), np.nan)
@@ -136,10 +149,10 @@ def check_outputs(game: Game, before: FloatArray, now: FloatArray) -> None:
     """Refuse values of another number of outputs than before.
 
     Raises:
-        GameError: the shapes differ beyond the first axis.
+        OutputShapeError: the shapes differ beyond the first axis.
     """
     if before.shape[1:] != now.shape[1:]:
-        raise GameError(
+        raise OutputShapeError(
             f"{game!r} returned values of shape {now.shape}, after some of shape "
             f"(m{''.join(f', {k}' for k in before.shape[1:])}{',' if before.ndim == 1 else ''}); "
             "it must return as many outputs each time"

@@ -21,7 +21,7 @@ from interplay.ablation.progress import progress_bar, say
 from interplay.ablation.store import Store
 from interplay.errors import GameError, StoreError
 from interplay.game import Game, PlannedGame, repeats_of
-from interplay.masks import distinct
+from interplay.masks import distinct, keys
 
 DEFAULT_BATCH = 64
 """Masks per call for games that do not say how many they want."""
@@ -43,7 +43,8 @@ class Evaluated:
         n_new: distinct masks that the game was asked for here and answered.
         n_stored: distinct masks that came from the store.
         n_skipped: distinct masks that failed.
-        interrupted: the user asked to stop.
+        interrupted: the user asked to stop before all was evaluated; or, without ``wait``, other
+            processes are still at it.
     """
 
     values: FloatArray
@@ -95,6 +96,7 @@ def cut(game: Game, masks: BoolArray, batch_size: int | None = None) -> list[Int
 
     Raises:
         ValueError: ``batch_size`` is below 1.
+        GameError: the game's order is none.
     """
     planned = game if isinstance(game, PlannedGame) else None
     size = (
@@ -104,6 +106,8 @@ def cut(game: Game, masks: BoolArray, batch_size: int | None = None) -> list[Int
         raise ValueError(f"batch_size={size} is below 1; give a whole number from 1 on, or None")
     rng = np.random.default_rng(0)
     order = planned.arrange(masks) if planned else rng.permutation(len(masks))
+    if not np.array_equal(np.sort(order), np.arange(len(masks))):
+        raise GameError(f"arrange() of {game!r} gave no order of the {len(masks)} masks")
     blocks = np.array_split(order, -(-len(order) // size)) if len(order) else []
     return [blocks[at] for at in rng.permutation(len(blocks))]
 
@@ -126,6 +130,7 @@ def evaluate(
     on_error: str = "raise",
     progress: bool = False,
     description: Json | None = None,
+    wait: bool = True,
 ) -> Evaluated:
     """The values of masks, from the store where it has them and from the game where not.
 
@@ -147,6 +152,7 @@ def evaluate(
             ``"raise"``, or ``"skip"``, which leaves out at most 1 % of the masks.
         progress: show progress on stderr.
         description: what the game is, for people who look into the store.
+        wait: wait for masks that other processes have claimed.
 
     Raises:
         GameError: the game failed; ``error.masks`` and ``error.values`` hold what is known.
@@ -176,9 +182,10 @@ def evaluate(
             answers = backend.run(
                 game,
                 fingerprint,
-                _claimed(game, table, blocks, store, key, stop, bar.waiting),
+                _claimed(game, table, blocks, store, key, stop, bar.waiting, wait),
                 request,
                 max(map(len, blocks), default=1),
+                lambda: stop.asked,
             )
             for rows, answer in answers:
                 _take(game, table, rows, answer, store, key, on_error)
@@ -189,6 +196,7 @@ def evaluate(
         message = f"{error} ({len(so_far)} of {len(unique)} masks are evaluated and kept)"
         raise type(error)(message, so_far, values) from error.__cause__
     except KeyboardInterrupt as interrupt:
+        _rescue(game, table, interrupt, store, key)
         so_far, values = table.so_far(n_repeats)
         interrupt.add_note(
             f"{len(so_far)} of {len(unique)} masks are evaluated: with a store they are kept, "
@@ -197,7 +205,7 @@ def evaluate(
         interrupt.masks, interrupt.values = so_far, values  # type: ignore[attr-defined]
         raise
     if table.values is None:
-        table.values = np.full(len(unique), np.nan)
+        table.values = np.full((len(unique), n_repeats) if n_repeats > 1 else len(unique), np.nan)
     averaged, noise = _averaged(table.values, n_repeats)
     return Evaluated(
         averaged[inverse],
@@ -205,7 +213,7 @@ def evaluate(
         table.n_new,
         int(table.known.sum()) - table.n_new,
         len(table.failures),
-        stop.asked,
+        int(table.known.sum()) + len(table.failures) < len(unique),
     )
 
 
@@ -217,6 +225,7 @@ def _claimed(
     key: str,
     stop: _Stop,
     waiting: Any,
+    wait: bool,
 ) -> Blocks:
     """Blocks that nobody else evaluates; then what others have claimed and not delivered."""
     elsewhere: list[IntArray] = []
@@ -228,7 +237,7 @@ def _claimed(
             elsewhere.append(rows[~ours])
         if ours.any():
             yield rows[ours], table.masks[rows[ours]]
-    while elsewhere and not stop.asked:
+    while elsewhere and wait and not stop.asked:
         later = []
         for rows in elsewhere:
             found, values = store.get(key, table.masks[rows])
@@ -261,9 +270,22 @@ def _take(
     """Keep an answer, in memory and on disk, and see to its failures."""
     if answer.values is not None:
         known = answer.known
+        if table.values is not None and not table.n_new:
+            before, now = table.values.shape[1:], answer.values.shape[1:]
+            if before != now:
+                raise StoreError(
+                    f"the store holds {before or 'single'} outputs under the fingerprint {key!r}, "
+                    f"but the game returns {now or 'single'} ones; a fingerprint must identify "
+                    "everything that is computed"
+                )
         table.add(game, rows[known], answer.values[known])
         table.n_new += int(known.sum())
         store.put(key, table.masks[rows[known]], answer.values[known])
+    if answer.fatal is not None:
+        raise GameError(answer.fatal) from answer.cause
+    if answer.failures:
+        # another process that waits for these finds out for itself
+        store.give_back(key, table.masks[rows[[row for row, _ in answer.failures]]])
     table.failures |= {int(rows[row]): reason for row, reason in answer.failures}
     if not table.failures:
         return
@@ -277,6 +299,21 @@ def _take(
             f"{len(table.failures)} masks failed, above the {MOST_SKIPPED:.0%} of "
             f"{len(table.masks)} that may be skipped; the last: {reason}"
         )
+
+
+def _rescue(
+    game: Game, table: _Table, interrupt: KeyboardInterrupt, store: Store, key: str
+) -> None:
+    """Keep what a game hands over with its interruption."""
+    masks, values = (getattr(interrupt, name, None) for name in ("masks", "values"))
+    if masks is None or values is None or repeats_of(game) > 1:
+        return
+    places = {mask: row for row, mask in enumerate(keys(table.masks))}
+    fresh = [at for at, mask in enumerate(keys(masks)) if not table.known[places[mask]]]
+    if fresh:
+        table.add(game, np.array([places[mask] for mask in keys(masks[fresh])]), values[fresh])
+        table.n_new += len(fresh)
+        store.put(key, masks[fresh], values[fresh])
 
 
 def _averaged(values: FloatArray, n_repeats: int) -> tuple[FloatArray, FloatArray | None]:

@@ -303,6 +303,15 @@ class Store:
                 "DELETE FROM claim WHERE game = ? AND mask = ?", ((game, key) for key in wanted)
             )
 
+    def give_back(self, fingerprint: str, masks: BoolArray) -> None:
+        """Give back some of the masks that this object has claimed: others may try them."""
+        with self._transaction():
+            game, _ = self._known(fingerprint, masks.shape[1])
+            self._db.executemany(
+                "DELETE FROM claim WHERE game = ? AND mask = ? AND owner = ?",
+                ((game, key, self._owner.id) for key in keys(masks)),
+            )
+
     def release(self) -> None:
         """Give back all masks that this object has claimed and not put."""
         if self._has_claims:

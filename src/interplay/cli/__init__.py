@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from interplay.cli.store import store_app
-from interplay.cli.tables import console, print_explanation
+from interplay.cli.tables import console, interruptible, print_explanation
 from interplay.cli.text import STORE, plan_command, print_prompt, text_command, write
 from interplay.errors import GameError, MissingDependencyError, StoreError
 from interplay.explain import explain
@@ -52,9 +52,10 @@ def demo(
         game = case.game(model, tokenizer)
         console.rule(f"[bold]{case.title}")
         print_prompt(game)
-        explanation = explain(
-            game, budget=case.budget, store=out / STORE, random_state=random_state
-        )
+        with interruptible():
+            explanation = explain(
+                game, budget=case.budget, store=out / STORE, random_state=random_state
+            )
         pages.append(write(explanation, out / case.name))
         print_explanation(explanation, "FSII", 3, 6)
     for page in pages:

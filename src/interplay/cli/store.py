@@ -23,7 +23,8 @@ store_app = typer.Typer(
 )
 _console = Console()
 _SHORTEST = 12
-_LINE = 80
+_LINE = 40
+_FIRST = ("lens", "model", "target", "by", "dtype", "text")
 
 _Path = Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="A store of ablations.")]
 _Fingerprint = Annotated[
@@ -66,9 +67,12 @@ def _telling(listed: Sequence[StoredGame]) -> int:
 
 
 def _summary(game: StoredGame) -> str:
+    """What tells games apart."""
     parts = []
-    for key, value in game.description.items():
+    known = game.description
+    for key in [key for key in _FIRST if key in known] if "lens" in known else known:
         # a string from a description may hold anything: as JSON it stays on its line
+        value = known[key]
         text = json.dumps(value, ensure_ascii=False)
         parts.append(f"{key}: {text if len(text) <= _LINE else text[:_LINE] + '…'}")
     return ", ".join(parts)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -9,6 +13,20 @@ from rich.table import Table
 from interplay.explanation import Explanation
 
 console = Console()
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Say what is known of an interrupted run, instead of a bare Ctrl-C."""
+    try:
+        yield
+    except KeyboardInterrupt as interrupt:
+        for line in (str(interrupt), *getattr(interrupt, "__notes__", ())):
+            if line:
+                Console(stderr=True).print(line, style="yellow", markup=False, highlight=False)
+        raise typer.Exit(130) from interrupt
+
+
 _LINE = 100
 
 
@@ -60,6 +78,8 @@ def print_explanation(explanation: Explanation, index: str, order: int, top: int
             f"The budget covers all 2^n masks, so that {decoder['requested']} was not needed."
         )
     elif decoder["ran"] != decoder["requested"]:
-        console.print(f"{decoder['requested']} could not decode what is left of its masks.")
+        console.print(
+            f"{decoder['requested']} needs all its masks; {decoder['ran']} decoded what there is."
+        )
     if "summary" in decoder["diagnosis"]:
         console.print(decoder["diagnosis"]["summary"])

@@ -9,7 +9,7 @@ import numpy as np
 import typer
 from rich.markup import escape
 
-from interplay.cli.tables import console, print_explanation
+from interplay.cli.tables import console, interruptible, print_explanation
 from interplay.explain import explain
 from interplay.explanation import FILE, Explanation, load
 from interplay.game import fingerprint_of
@@ -136,14 +136,16 @@ def text_command(
     game = _game(**_of(locals(), _GAME))
     _refuse_another(game, out)
     print_prompt(game)
-    explanation = explain(
-        game,
-        store=out / STORE,
-        backend=backend,
-        on_error=on_error,
-        **_of(locals(), _RUN),
-        **_options(decoding),
-    )
+    run = _of(locals(), _RUN)
+    with interruptible():
+        explanation = explain(
+            game,
+            store=out / STORE,
+            backend=backend,
+            on_error=on_error,
+            **run,
+            **_options(decoding),
+        )
     page = write(explanation, out)
     print_explanation(explanation, "FSII", 3, 10)
     console.print(f"page: {page}")
@@ -186,19 +188,16 @@ def plan_command(
     ] = None,
     out: Out = _DEFAULT_OUT,
 ) -> None:
-    """Say what `interplay text` with the same options will make and cost.
+    """Say what `interplay text` with the same options will make and cost, in one process.
 
     What the measurement makes is kept in the store of --out, where the run finds it.
     """
     game = _game(**_of(locals(), _GAME))
-    planned = plan(
-        game,
-        store=out / STORE,
-        price=price,
-        warm_up=warm_up,
-        **_of(locals(), _RUN),
-        **_options(decoding),
-    )
+    run = _of(locals(), _RUN)
+    with interruptible():
+        planned = plan(
+            game, store=out / STORE, price=price, warm_up=warm_up, **run, **_options(decoding)
+        )
     console.print(str(planned), markup=False, highlight=False)
 
 
@@ -271,6 +270,13 @@ def _game(
 def _target(
     target: str, response: str | None, against: str | None, option: list[str] | None
 ) -> Any:
+    unused = {
+        "--against": against is not None and target != "logit-difference",
+        "--option": bool(option) and target != "options",
+        "--response": response is not None and target == "options",
+    }
+    for name in (name for name, given in unused.items() if given):
+        raise ValueError(f"{name} was given, but --target {target} has no use for it; leave it out")
     if target == "logit-difference":
         if response is None or against is None:
             raise ValueError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Protocol, TypeAlias
 
 from interplay._types import BoolArray, IntArray
@@ -23,7 +23,13 @@ class Backend(Protocol):
         ...
 
     def run(
-        self, game: Game, fingerprint: str | None, blocks: Blocks, request: Request, at_most: int
+        self,
+        game: Game,
+        fingerprint: str | None,
+        blocks: Blocks,
+        request: Request,
+        at_most: int,
+        stopped: Callable[[], bool],
     ) -> Iterator[tuple[IntArray, Answer]]:
         """Answers to blocks, in any order, as they come.
 
@@ -33,6 +39,7 @@ class Backend(Protocol):
             blocks: taken when there is room.
             request: how to ask.
             at_most: masks per call.
+            stopped: whether the user wants to stop: what is in flight is ended, nothing begun.
 
         Raises:
             GameError: the game returned a wrong shape, or its copy elsewhere is another game.

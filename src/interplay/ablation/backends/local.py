@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from interplay._types import IntArray
@@ -18,7 +18,13 @@ class LocalBackend:
     name: str = "local"
 
     def run(
-        self, game: Game, fingerprint: str | None, blocks: Blocks, request: Request, at_most: int
+        self,
+        game: Game,
+        fingerprint: str | None,
+        blocks: Blocks,
+        request: Request,
+        at_most: int,
+        stopped: Callable[[], bool],
     ) -> Iterator[tuple[IntArray, Answer]]:
         """See :meth:`interplay.ablation.backends.base.Backend.run`."""
         for block in blocks:

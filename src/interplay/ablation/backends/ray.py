@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from typing import Any
@@ -46,7 +46,13 @@ class RayBackend:
     name: str = "ray"
 
     def run(
-        self, game: Game, fingerprint: str | None, blocks: Blocks, request: Request, at_most: int
+        self,
+        game: Game,
+        fingerprint: str | None,
+        blocks: Blocks,
+        request: Request,
+        at_most: int,
+        stopped: Callable[[], bool],
     ) -> Iterator[tuple[IntArray, Answer]]:
         """See :meth:`interplay.ablation.backends.base.Backend.run`."""
         if find_spec("ray") is None:
@@ -59,8 +65,8 @@ class RayBackend:
         again: deque[_Work] = deque()
         more = True
         try:
-            while more or again or troupe.flying:
-                while (actor := troupe.idle()) is not None and (more or again):
+            while troupe.flying or (not stopped() and (more or again)):
+                while (actor := troupe.idle()) is not None and (more or again) and not stopped():
                     if not again:
                         try:
                             block = next(blocks)
@@ -89,6 +95,10 @@ class RayBackend:
     def _troupe(self, game: Game, fingerprint: str | None) -> _Troupe:
         import ray
 
+        if self.n_actors is not None and self.n_actors < 1:
+            raise ValueError(
+                f"n_actors={self.n_actors} is below 1; give a number from 1 on, or None"
+            )
         num_gpus = _gpus(game) if self.num_gpus is None else self.num_gpus
         has: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
         count = self.n_actors or _room(has, self.num_cpus, num_gpus)
@@ -160,7 +170,7 @@ class _Troupe:
                 answer: Answer = ray.get(came)
             except ray.exceptions.RayTaskError as error:
                 raise _unpacked(error) from error
-            except ray.exceptions.RayActorError:
+            except ray.exceptions.RayError:  # it died, or its node, or for want of memory
                 if self.ready.pop(actor, None) is not None:  # the first that is heard of it
                     ray.kill(actor)
                     self.start()
@@ -183,7 +193,7 @@ class _Troupe:
             ray.get(came)
         except ray.exceptions.RayTaskError as error:
             raise _unpacked(error) from error
-        except ray.exceptions.RayActorError as error:
+        except ray.exceptions.RayError as error:
             if self.spare == 0:
                 raise GameError(
                     "Ray's actors die while they load the game; they may need more memory "

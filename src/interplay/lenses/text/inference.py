@@ -12,11 +12,13 @@ from __future__ import annotations
 import inspect
 import warnings
 from collections.abc import Iterator, Sequence
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from interplay._types import FloatArray
+from interplay.errors import out_of_memory
 from interplay.lenses.text.targets import Readout
 from interplay.lenses.text.trie import Node, Trie, build, passes
 
@@ -27,6 +29,14 @@ if TYPE_CHECKING:
 _CPU_TOKENS = 512
 _GPU_TOKENS = 32768
 """Tokens per forward pass to begin with: on a CPU more gains nothing."""
+_WINDOWS = (
+    "sliding_window",
+    "attention_chunk_size",
+    "window_size",
+    "attention_window_size",
+    "local_attention",
+)
+"""Names under which configurations have the reach of their attention."""
 _SHORT = 8
 """Prompts of fewer tokens have nothing to share."""
 _TOLERANCE, _ROUNDINGS = 1e-3, 8.0
@@ -43,15 +53,16 @@ class Reader:
     Attributes:
         tokens_per_pass: the most tokens that one forward pass is given; halved when memory does not
             suffice, and remembered.
-        shares: whether prefixes are shared. Found out in the first call, by a few prompts evaluated
-            both ways: a model that does not keep keys and values per token, or whose attention
-            reaches back a limited way, is evaluated without.
+        way: how prompts are evaluated: ``"shared"``, prefixes once; ``"padded"``, whole, in padded
+            batches; ``"equal"``, whole, in batches of one length without padding, for a model that
+            minds it. The first of them that gives the logits of a few single prompts; found out
+            in the first call, ``None`` before.
     """
 
     def __init__(self, model: PreTrainedModel) -> None:
         self.model = model
         self.tokens_per_pass = _CPU_TOKENS if model.device.type == "cpu" else _GPU_TOKENS
-        self.shares: bool | None = None
+        self.way: str | None = None
 
     def values(self, prompts: Sequence[Sequence[int]], readout: Readout) -> FloatArray:
         """The target's values.
@@ -96,14 +107,15 @@ class Reader:
         """Numbers of sequences, and the logits at their last positions, pass by pass."""
         longest = max(sequences, key=len)
         # padding between a prefix and what follows it would count for a window of attention
-        worth = len(longest) >= _SHORT and 2 * len(longest) <= _window(self.model)
-        if worth and self.shares is None:
-            self.shares = self._can_share(longest)
-        trie = build(sequences, own) if worth and self.shares else _unshared(sequences)
+        fits = len(longest) >= _SHORT and 2 * len(longest) <= _window(self.model)
+        if self.way is None and len(longest) >= _SHORT:
+            self.way = self._find_out(longest, fits)
+        share = fits and self.way == "shared"
+        trie = build(sequences, own) if share else _unshared(sequences)
         yield from self._evaluate(trie, sequences, own)
 
-    def _can_share(self, longest: tuple[int, ...]) -> bool:
-        """Whether cached prefixes, of different lengths in one pass, give the same logits."""
+    def _find_out(self, longest: tuple[int, ...], may_share: bool) -> str:
+        """The fastest way in which a few prompts get the logits that each gets by itself."""
         import torch
 
         half, quarter = len(longest) // 2, len(longest) // 4
@@ -112,28 +124,46 @@ class Reader:
             longest[:half] + longest[half + quarter :],
             longest[:quarter] + longest[half:],
         ]
+        with torch.inference_mode():
+            alone = torch.stack(
+                [
+                    self.model(input_ids=torch.tensor([ids], device=self.model.device))
+                    .logits[0, -1]
+                    .float()
+                    for ids in some
+                ]
+            )
+        allowed = max(_TOLERANCE, _ROUNDINGS * torch.finfo(self.model.dtype).eps)
+        reasons = []
         own = [1] * len(some)
-        found: list[dict[int, torch.Tensor]] = [{}, {}]
-        try:
-            for which, tree in enumerate((_unshared(some), build(some, own, worth=1))):
-                for numbers, logits in self._evaluate(tree, some, own):
-                    found[which].update(zip(numbers, logits[:, -1].float(), strict=True))
-        except (TypeError, ValueError, AttributeError, IndexError, KeyError, RuntimeError) as error:
-            if len(found[0]) < len(some):
-                raise  # whole prompts fail too
-            reason = f"{type(error).__name__}: {error}"
+        ways = {"shared": build(some, own, worth=1), "padded": _unshared(some)}
+        if not may_share:
+            del ways["shared"]
+        for way, trie in ways.items():
+            found: dict[int, torch.Tensor] = {}
+            try:
+                for numbers, logits in self._evaluate(trie, some, own):
+                    found.update(zip(numbers, logits[:, -1].float(), strict=True))
+            except (TypeError, ValueError, AttributeError, LookupError, RuntimeError) as error:
+                if out_of_memory(error):
+                    raise
+                reasons.append(f"{way}: {type(error).__name__}: {error}")
+                continue
+            logits = torch.stack([found[row] for row in range(len(some))])
+            difference = float((alone - logits).abs().max() / alone.abs().max())
+            if difference <= allowed:
+                break
+            reasons.append(f"{way}: logits differ by {difference:.1%} of the largest")
         else:
-            alone, shared = (torch.stack([f[row] for row in range(len(some))]) for f in found)
-            difference = float((alone - shared).abs().max() / alone.abs().max())
-            if difference <= max(_TOLERANCE, _ROUNDINGS * torch.finfo(self.model.dtype).eps):
-                return True
-            reason = f"logits differ by {difference:.1%} of the largest"
-        warnings.warn(
-            f"{type(self.model).__name__} gives other logits after a cached prefix ({reason}); its "
-            "prompts are evaluated whole, which takes longer",
-            stacklevel=2,
-        )
-        return False
+            way = "equal"
+        if reasons:
+            warnings.warn(
+                f"{type(self.model).__name__} gives other logits after a cached prefix or padding "
+                f"({'; '.join(reasons)}); its prompts are evaluated whole"
+                f"{', with others of their length' if way == 'equal' else ''}, which takes longer",
+                stacklevel=2,
+            )
+        return way
 
     def _evaluate(
         self, trie: Trie, sequences: list[tuple[int, ...]], own: list[int]
@@ -157,19 +187,29 @@ class Reader:
         """Forward passes over nodes, the longest first, cut to the tokens that a pass may have."""
         todo = sorted(numbers, key=lambda n: (nodes[n].start - nodes[n].stop, nodes[n].start, n))
         sizes = [nodes[n].stop - nodes[n].start for n in todo]
-        counts = passes(sizes, self.tokens_per_pass)
+        counts = self._counts(sizes)
         while counts:
             rows = todo[: counts[0]]
             try:
                 logits = self._forward([nodes[n] for n in rows], sequences, cache, n_positions)
             except Exception as error:
-                if not _out_of_memory(error) or len(rows) == 1:
+                if not out_of_memory(error) or len(rows) == 1:
                     raise
                 self.tokens_per_pass = max(sizes[0], len(rows) * sizes[0] // 2)
-                counts = passes(sizes, self.tokens_per_pass)
+                counts = self._counts(sizes)
                 continue
             yield rows, logits
             todo, sizes, counts = todo[len(rows) :], sizes[len(rows) :], counts[1:]
+
+    def _counts(self, sizes: list[int]) -> list[int]:
+        """How many rows each pass has."""
+        if self.way != "equal":
+            return passes(sizes, self.tokens_per_pass)
+        return [
+            count
+            for _, same in groupby(sizes)
+            for count in passes(list(same), self.tokens_per_pass)
+        ]
 
     def _forward(
         self, rows: list[Node], sequences: list[tuple[int, ...]], cache: _Cache, n_positions: int
@@ -189,10 +229,12 @@ class Reader:
             positions[row, width - size :] = torch.arange(node.start, node.stop)
             attention[row, past - node.start : past] = 1
             attention[row, past + width - size :] = 1
-        inputs: dict[str, Any] = {"input_ids": ids, "attention_mask": attention}
+        inputs: dict[str, Any] = {"input_ids": ids}
         accepted = inspect.signature(self.model.forward).parameters
-        if "position_ids" in accepted:
-            inputs["position_ids"] = positions
+        if self.way != "equal":
+            inputs["attention_mask"] = attention
+            if "position_ids" in accepted:
+                inputs["position_ids"] = positions
         inputs = {name: tensor.to(self.model.device) for name, tensor in inputs.items()}
         if "logits_to_keep" in accepted:
             inputs["logits_to_keep"] = n_positions
@@ -207,20 +249,12 @@ class Reader:
 def _window(model: PreTrainedModel) -> float:
     """How many tokens back the model's attention reaches, where that is limited."""
     config = model.config.get_text_config(decoder=True)
-    limits = [getattr(config, name, None) for name in ("sliding_window", "attention_chunk_size")]
+    limits = [getattr(config, name, None) for name in _WINDOWS]
     return min((limit for limit in limits if limit), default=float("inf"))
 
 
 def _unshared(sequences: list[tuple[int, ...]]) -> Trie:
     return Trie((), tuple(Node(-1, n, 0, len(s), 0) for n, s in enumerate(sequences)))
-
-
-def _out_of_memory(error: Exception) -> bool:
-    import torch
-
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    return isinstance(error, RuntimeError) and "not enough memory" in str(error)
 
 
 class _Cache:

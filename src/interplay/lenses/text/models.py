@@ -59,6 +59,10 @@ def load_model(
 
     if dtype not in _DTYPES:
         raise ValueError(f"dtype={dtype!r} is unknown; choose one of {', '.join(_DTYPES)}")
+    try:
+        torch.empty(0, device=device)
+    except (AssertionError, RuntimeError) as error:
+        raise ValueError(f"device={device!r} cannot be used: {error}") from error
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from transformers.utils import logging
 

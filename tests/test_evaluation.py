@@ -51,3 +51,13 @@ def test_exact_faithfulness_is_a_point() -> None:
     )
     assert (score.r2, score.low, score.high, score.n_masks) == (1.0, 1.0, 1.0, 4)
     assert str(score) == "R2 = 1.000 on all 4 masks"
+
+
+def test_the_interval_of_values_that_hardly_vary() -> None:
+    """Resamples without the one value that differs say nothing, instead of minus infinity."""
+    values = np.zeros(10)
+    values[3] = 1.0
+    masks = np.random.default_rng(0).integers(0, 2, size=(10, 5)).astype(bool)
+    score = faithfulness(Spectrum.from_dict(5, {(): 0.1}), masks, values, np.random.default_rng(0))
+    assert score.r2 == pytest.approx(0.0, abs=0.2)
+    assert -10 < score.low <= score.high <= 0.2

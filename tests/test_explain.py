@@ -378,6 +378,28 @@ class _Undescribed(ip.FunctionGame):
         return {"array": np.ones(3)}
 
 
+def test_a_table_too_large_for_the_budget_is_refused_at_once() -> None:
+    with pytest.raises(ValueError, match="budget=1000 leaves"):
+        ip.explain(ip.FunctionGame(Asked(), 40), decoder="exact", budget=1000)
+
+
+def test_held_out_masks_that_all_failed_are_replaced() -> None:
+    game = ip.FunctionGame(Asked(), 30)
+    held = ip.explain(game, budget=1500, holdout=10).held_out.masks
+
+    def f(masks: BoolArray) -> FloatArray:
+        bad = (masks[:, None] == held[None]).all(axis=2).any(axis=1)
+        return np.where(bad, np.nan, TRUTH.predict(masks))
+
+    explanation = ip.explain(
+        ip.FunctionGame(f, 30), budget=1500, holdout=10, on_error="skip", progress=False
+    )
+    assert explanation.provenance["budget"]["skipped"] == 10
+    assert explanation.faithfulness.n_masks >= 10
+    assert explanation.faithfulness.r2 > 0.9
+    assert len(explanation.fit) + len(explanation.held_out) == 1490
+
+
 def test_default_budget() -> None:
     assert default_budget(64) == 4 * 64 * 6
     assert default_budget(2) == 100

@@ -450,3 +450,106 @@ def test_the_work_of_a_killed_process_is_taken_over(tmp_path: Path) -> None:
     assert len(set(asked)) == 300
     assert len(asked) <= 304
     assert ip.load(saved).provenance["budget"]["spent"] == 300
+
+
+def test_two_processes_that_skip_different_masks_both_end(tmp_path: Path) -> None:
+    """A mask that failed is not kept from others, who would wait for it for ever."""
+    masks = uniform(1000, 20, np.random.default_rng(1))
+    failing = {mask.tobytes() for mask in masks[:6]}
+    found: list[Evaluated] = []
+
+    def f(values: BoolArray) -> FloatArray:
+        time.sleep(0.001)
+        bad = np.array([mask.tobytes() in failing for mask in values])
+        return np.where(bad, np.nan, values.sum(axis=1))
+
+    def work() -> None:
+        game = FunctionGame(f, 20, fingerprint="shared")
+        with Store(tmp_path / "a.db") as store:
+            found.append(run(game, masks, store, on_error="skip", batch_size=10))
+
+    threads = [threading.Thread(target=work, daemon=True) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=60)
+    assert len(found) == 2
+    for done in found:
+        assert done.n_skipped == 6
+        assert not done.interrupted
+        np.testing.assert_array_equal(np.isnan(done.values), np.arange(1000) < 6)
+    assert sum(done.n_new for done in found) == 994
+
+
+def test_what_a_failing_game_hands_over_is_kept() -> None:
+    """A game that raises with some values, as one behind a server does."""
+    masks = uniform(400, 20, np.random.default_rng(1))
+    bad = {mask.tobytes() for mask in masks[:3]}
+    paid: list[bytes] = []
+
+    def f(values: BoolArray) -> FloatArray:
+        fine = np.array([mask.tobytes() not in bad for mask in values])
+        fine[np.argmin(fine) :] &= fine.all()  # what comes after a failure is not tried
+        paid.extend(keys(values[fine]))
+        if fine.all():
+            return values.sum(axis=1)
+        done = values[fine]
+        raise GameError("refused", *((done, done.sum(axis=1)) if len(done) else ()))
+
+    with Store() as store:
+        game = FunctionGame(f, 20, fingerprint="server")
+        done = run(game, masks, store, on_error="skip", batch_size=50)
+        assert (done.n_new, done.n_skipped) == (397, 3)
+        assert sorted(paid) == sorted(keys(masks[3:]))  # each once
+    paid.clear()
+    with Store() as store, pytest.raises(GameError, match="refused") as caught:
+        run(game, masks, store, batch_size=50)
+    assert caught.value.masks is not None
+    assert sorted(keys(caught.value.masks)) == sorted(paid)
+
+
+def test_a_passing_error_does_not_make_calls_small() -> None:
+    sizes: list[int] = []
+
+    def f(masks: BoolArray) -> FloatArray:
+        sizes.append(len(masks))
+        if len(sizes) % 7 == 0:
+            raise ConnectionError("for a moment")
+        return masks.sum(axis=1)
+
+    with Store() as store:
+        run(FunctionGame(f, 20), uniform(1000, 20, np.random.default_rng(1)), store, batch_size=20)
+    assert sizes.count(20) > 40
+
+
+def test_an_order_that_loses_masks_is_refused() -> None:
+    class Losing(Counting):
+        def arrange(self, masks: BoolArray, /) -> IntArray:
+            return np.arange(len(masks) - 5)
+
+    with Store() as store, pytest.raises(GameError, match="gave no order of the 100 masks"):
+        run(Losing(), MASKS, store)
+
+
+def test_a_store_of_another_number_of_outputs_is_refused() -> None:
+    with Store() as store:
+        run(FunctionGame(lambda m: m.sum(axis=1), 20, fingerprint="f"), MASKS[:50], store)
+        two = FunctionGame(lambda m: np.ones((len(m), 2)), 20, fingerprint="f")
+        with pytest.raises(StoreError, match="holds single outputs under the fingerprint 'f'"):
+            run(two, MASKS, store)
+
+
+def test_interrupted_while_others_hold_the_masks(tmp_path: Path) -> None:
+    def f(masks: BoolArray, seeds: IntArray) -> FloatArray:
+        return masks.sum(axis=1) + 0.0
+
+    game = FunctionGame(f, 20, fingerprint="held", n_repeats=3)
+    with Store(tmp_path / "a.db") as other, Store(tmp_path / "a.db") as store:
+        other.claim("held:repeats=3", MASKS)
+        timer = threading.Timer(0.5, lambda: os.kill(os.getpid(), signal.SIGINT))
+        timer.start()
+        done = run(game, MASKS, store)
+        assert done.interrupted
+        assert np.isnan(done.values).all()
+        plan = ip.plan(game, budget=100, store=tmp_path / "a.db")  # does not wait for others
+        assert plan.n_repeats == 3

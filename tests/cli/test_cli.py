@@ -86,7 +86,9 @@ def test_text_after_a_plan(tmp_path: Path) -> None:
     assert "holds the explanation of another game, with the fingerprint" in refused
     assert "They differ in: replacement. Give another" in " ".join(refused.split())
     options = ("--target", "options", "--option", " garden", "--option", " house")
-    several = run(*arguments, *options, "--out", tmp_path / "several")
+    at = arguments.index("--response")
+    several = run(*arguments[:at], *arguments[at + 2 :], *options, "--out", tmp_path / "several")
+    assert "--response was given, but --target options" in run(*arguments, *options, code=2)
     assert re.search(r"┃ +garden +┃ +house +┃ players", several)
     assert "16 evaluated" in several
 

@@ -43,6 +43,14 @@ class MissingDependencyError(ImportError):
         )
 
 
+def hand_over(
+    interrupt: KeyboardInterrupt, masks: BoolArray, values: FloatArray
+) -> KeyboardInterrupt:
+    """Let an interruption carry what was evaluated, as an :class:`AblationError` does."""
+    interrupt.masks, interrupt.values = masks, values  # type: ignore[attr-defined]
+    return interrupt
+
+
 def out_of_memory(error: Exception) -> bool:
     """Whether an error says that memory did not suffice, torch's included."""
     return (

@@ -19,7 +19,7 @@ from interplay.ablation.runner import Evaluated, evaluate
 from interplay.decoders import get_decoder, run_decoder
 from interplay.decoders.base import Decoded, Decoder
 from interplay.design import Design, PlainDesign
-from interplay.errors import GameError
+from interplay.errors import GameError, hand_over
 from interplay.evaluation import faithfulness
 from interplay.explanation import Ablations, Explanation
 from interplay.game import Game, repeats_of
@@ -192,8 +192,7 @@ def _too_few(study: Study, evaluated: Evaluated, known: BoolArray) -> BaseExcept
         f"interrupted: {what}; with a store they are kept, and they are this exception's "
         "attributes masks and values"
     )
-    interrupt.masks, interrupt.values = masks, values  # type: ignore[attr-defined]
-    return interrupt
+    return hand_over(interrupt, masks, values)
 
 
 def _provenance(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -219,8 +220,6 @@ def _peak() -> Iterator[_Peak]:
 
 def _reset_gpu() -> int | None:
     """Start to watch the GPU's memory, where torch uses one; returns the bytes taken now."""
-    import sys
-
     torch = sys.modules.get("torch")
     if torch is None or not torch.cuda.is_available() or not torch.cuda.memory_allocated():
         return None

@@ -78,6 +78,7 @@ def ask(game: Game, masks: BoolArray, request: Request, at_most: int) -> Answer:
         came, some = rows[:0], None
         try:
             found = call(game, masks[rows], request.n_repeats)
+            values = _fill(game, values, len(masks), rows, found)
         except OutputShapeError as error:
             return Answer(values, tuple(failures), at_most, error, fatal=str(error))
         except Exception as error:
@@ -98,10 +99,6 @@ def ask(game: Game, masks: BoolArray, request: Request, at_most: int) -> Answer:
                 cause = error
                 failures.append((int(rest[0]), _reason(game, masks[rest[0]], error)))
             continue
-        try:
-            values = _fill(game, values, len(masks), rows, found)
-        except OutputShapeError as error:
-            return Answer(values, tuple(failures), at_most, error, fatal=str(error))
         for row, fine in zip(rows, finite_rows(found), strict=True):
             if not fine:
                 failures.append(

@@ -19,7 +19,7 @@ from interplay.ablation.ask import Answer, Request, check_outputs
 from interplay.ablation.backends.base import Backend, Blocks
 from interplay.ablation.progress import progress_bar, say
 from interplay.ablation.store import Store
-from interplay.errors import GameError, StoreError
+from interplay.errors import GameError, StoreError, hand_over
 from interplay.game import Game, PlannedGame, repeats_of
 from interplay.masks import distinct, keys
 
@@ -202,7 +202,7 @@ def evaluate(
             f"{len(so_far)} of {len(unique)} masks are evaluated: with a store they are kept, "
             "and they are this exception's attributes masks and values"
         )
-        interrupt.masks, interrupt.values = so_far, values  # type: ignore[attr-defined]
+        hand_over(interrupt, so_far, values)
         raise
     if table.values is None:
         table.values = np.full((len(unique), n_repeats) if n_repeats > 1 else len(unique), np.nan)

@@ -12,7 +12,7 @@ from dataclasses import asdict
 import numpy as np
 
 from interplay._types import BoolArray, FloatArray, IntArray, Json
-from interplay.errors import GameError
+from interplay.errors import GameError, hand_over
 from interplay.lenses.text.api.account import OPENAI_URL, Account, Endpoint, RequestFailed, Spent
 from interplay.lenses.text.api.asking import CHARACTERS_PER_TOKEN, Asker, Heard, Question
 from interplay.lenses.text.api.client import Connection, connect, require_openai, run_apart
@@ -190,7 +190,7 @@ class ApiGame:
             run_apart(lambda: self._ask_all(prompts, heard, failures))
         except KeyboardInterrupt as stop:
             done, values = self._values(prompts, heard, failures)
-            stop.masks, stop.values = masks[done], values  # type: ignore[attr-defined]
+            hand_over(stop, masks[done], values)
             raise
         done, values = self._values(prompts, heard, failures)
         if failures:

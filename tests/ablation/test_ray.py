@@ -40,12 +40,27 @@ def cluster() -> Iterator[Any]:
 
 
 class Logged:
-    """A function that writes down each mask that it evaluates, and where."""
+    """A function that writes down each mask that it evaluates, and where.
 
-    def __init__(self, log: Path, seconds: float = 0.0) -> None:
-        self.log, self.seconds = log, seconds
+    It gives no value before `together` processes have been asked for one: a cluster may need
+    longer to start an actor than the others need for the whole run.
+    """
+
+    def __init__(self, log: Path, seconds: float = 0.0, together: int = 1) -> None:
+        self.log, self.seconds, self.together = log, seconds, together
+        self.present = log.with_name("present")
+
+    def wait(self) -> None:
+        """Return once enough processes are present."""
+        deadline = time.monotonic() + 120
+        while len(list(self.present.glob("*"))) < self.together:
+            assert time.monotonic() < deadline, "the actors did not all come"
+            time.sleep(0.01)
 
     def __call__(self, masks: BoolArray) -> FloatArray:
+        self.present.mkdir(exist_ok=True)
+        (self.present / str(os.getpid())).touch()
+        self.wait()
         time.sleep(self.seconds)
         with self.log.open("a") as file:
             for mask in masks:
@@ -64,7 +79,7 @@ def game(f: Logged) -> ip.FunctionGame:
 
 
 def test_the_same_numbers_as_in_this_process(cluster: Any, tmp_path: Path) -> None:
-    f = Logged(tmp_path / "log", seconds=0.2)
+    f = Logged(tmp_path / "log", together=2)
     there = ip.explain(game(f), budget=300, backend="ray", batch_size=8)
     asked = f.asked()
     here = ip.explain(game(Logged(tmp_path / "other")), budget=300, batch_size=8)
@@ -109,15 +124,14 @@ def test_a_worker_killed_in_the_middle(cluster: Any, tmp_path: Path) -> None:
 
 
 def test_a_node_that_is_lost(cluster: Any, tmp_path: Path) -> None:
-    f = Logged(tmp_path / "log", seconds=0.05)
+    f = Logged(tmp_path / "log", seconds=0.05, together=3)
     lost = cluster.add_node(num_cpus=1)
     cluster.wait_for_nodes()
 
     import threading
 
     def lose() -> None:
-        while len(f.asked()) < 60:
-            time.sleep(0.01)
+        f.wait()  # all three actors, each on its node, are at a block
         cluster.remove_node(lost)
 
     thread = threading.Thread(target=lose)
@@ -125,7 +139,7 @@ def test_a_node_that_is_lost(cluster: Any, tmp_path: Path) -> None:
     found = ip.explain(game(f), budget=300, backend=RayBackend(n_actors=3), batch_size=8)
     thread.join()
     assert found.provenance["budget"]["evaluated"] == 300
-    assert len({pid for pid, _ in f.asked()}) >= 3
+    assert len(list(f.present.glob("*"))) >= 3
     assert len({mask for _, mask in f.asked()}) == 300
 
 

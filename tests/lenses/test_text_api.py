@@ -27,10 +27,11 @@ import pytest
 
 import interplay as ip
 from interplay.errors import GameError, MissingDependencyError
-from interplay.lenses.text.api import ApiGame, Similarity, Spent
+from interplay.lenses.text.api import ApiGame, Spent
 from interplay.lenses.text.api import client as api_client
 from interplay.lenses.text.api.account import RequestFailed
 from interplay.lenses.text.api.methods import read_echo
+from interplay.lenses.text.generation import Generated
 from interplay.lenses.text.targets import LogitDifference, Options, Response
 from interplay.masks import every_mask, uniform
 from tests.lenses.servers import (
@@ -128,13 +129,13 @@ def test_each_method_reads_the_servers_numbers() -> None:
 
 
 @pytest.mark.parametrize("chat", [False, True])
-def test_similarity_asks_for_the_original_answer_once(chat: bool) -> None:
+def test_generated_asks_for_the_original_answer_once(chat: bool) -> None:
     def shared(answer: str, original: str) -> float:
         return len(set(answer.split()) & set(original.split())) / len(set(original.split()))
 
     masks = every_mask(4)
     with serving(lambda body, _: Reply(truthful(body))) as server:
-        similar = game(server, Similarity(shared, "shared words", max_tokens=9), chat=chat)
+        similar = game(server, Generated(shared, "shared words", max_tokens=9), chat=chat)
         whole = answer_to(similar.prompt(masks[-1]))
         expected = [shared(answer_to(similar.prompt(mask)), whole) for mask in masks]
         np.testing.assert_allclose(similar(masks[:3]), expected[:3])
@@ -144,20 +145,20 @@ def test_similarity_asks_for_the_original_answer_once(chat: bool) -> None:
         assert len(server) == 4 + 13
         assert server.requests[0].path.endswith("chat/completions" if chat else "/v1/completions")
         assert similar.fingerprint is not None
-        assert game(server, Similarity(shared)).fingerprint is None
+        assert game(server, Generated(shared)).fingerprint is None
 
         def broken(answer: str, original: str) -> float:
             return 1.0 if answer == original else 1 / 0
 
         with pytest.raises(GameError, match="scorer raised ZeroDivisionError") as caught:
-            game(server, Similarity(broken), chat=chat)(masks)
+            game(server, Generated(broken), chat=chat)(masks)
         assert caught.value.masks is not None
         assert caught.value.masks.tolist() == [[True] * 4]
     with (
         serving(lambda body, _: Reply({"choices": [{"text": " ", "message": {}}]})) as server,
         pytest.raises(GameError, match="the model answers nothing to the whole prompt") as caught,
     ):
-        game(server, Similarity(shared), chat=chat)(masks)
+        game(server, Generated(shared), chat=chat)(masks)
     assert caught.value.masks is None
 
 
@@ -283,7 +284,7 @@ def test_openais_newer_name_for_the_length() -> None:
         return Reply(truthful(body))
 
     with serving(respond) as server:
-        similar = game(server, Similarity(lambda a, b: float(a == b)), chat=True)
+        similar = game(server, Generated(lambda a, b: float(a == b)), chat=True)
         assert similar(every_mask(4))[-1] == 1.0
         assert len(server) == 17
         assert all(body["max_completion_tokens"] == 64 for body in server.bodies[1:])
@@ -556,7 +557,7 @@ def _without(*path: str | int, value: Any = None) -> Callable[[Json, int], Reply
             {},
             _without("logprobs"),
             "without log-probabilities, which Response needs of the prompt's own tokens.*use "
-            "Options or LogitDifference.*or Similarity",
+            "Options or LogitDifference.*or Generated",
         ),
         (Response(" good"), {}, _without("text", value=" good"), "ignores echo=True"),
         (
@@ -573,11 +574,11 @@ def _without(*path: str | int, value: Any = None) -> Callable[[Json, int], Reply
             None,
             "without prompt_logprobs, which is vLLM's own; try method='echo'",
         ),
-        (DIFFERENCE, {}, _without("logprobs"), "without the next token's.*use Similarity"),
+        (DIFFERENCE, {}, _without("logprobs"), "without the next token's.*use Generated"),
         (DIFFERENCE, {"chat": True}, _without("logprobs"), "without the next token's"),
         (DIFFERENCE, {}, _without("logprobs", "top_logprobs", value=[None]), "without the next"),
         (DIFFERENCE, {}, _without("logprobs", value="many"), "cannot be read"),
-        (Similarity(lambda a, b: 0.0), {"chat": True}, _without("message"), "cannot be read"),
+        (Generated(lambda a, b: 0.0), {"chat": True}, _without("message"), "cannot be read"),
         (
             LogitDifference(" good-ish", " bad"),
             {"method": "echo"},
@@ -635,7 +636,7 @@ def test_tokens_that_change_with_the_prompt_have_no_outputs_of_their_own() -> No
         (Options((" a", "")), {}, "is empty; give texts"),
         (DIFFERENCE, {"method": "generate"}, "choose one of top_logprobs, echo, prompt_logprobs"),
         (DIFFERENCE, {"method": "echo", "chat": True}, "choose one of top_logprobs, or leave"),
-        (Similarity(lambda a, b: 0.0, max_tokens=0), {}, "max_tokens=0 of Similarity is below 1"),
+        (Generated(lambda a, b: 0.0, max_tokens=0), {}, "max_tokens=0 of Generated is below 1"),
         (DIFFERENCE, {"prompt": "none"}, r"holds \{text\} 0 times"),
         (DIFFERENCE, {"prompt": "{text}"}, "with every segment removed the prompt is empty"),
         (DIFFERENCE, {"system": "Hello"}, "a system message was given without chat=True"),
@@ -701,8 +702,8 @@ def test_the_fingerprint_is_of_what_is_asked() -> None:
         game(url, LogitDifference(" good", " fine")),
         game(url, Options((" good", " bad"))),
         game(url, Options((" good", " bad"), "share")),
-        game(url, Similarity(lambda a, b: 0.0, "zero")),
-        game(url, Similarity(lambda a, b: 0.0, "zero", max_tokens=3)),
+        game(url, Generated(lambda a, b: 0.0, "zero")),
+        game(url, Generated(lambda a, b: 0.0, "zero", max_tokens=3)),
         game(url, by="word"),
         game(url, replacement="_"),
         game(url, prompt="{text} So"),
@@ -714,9 +715,9 @@ def test_the_fingerprint_is_of_what_is_asked() -> None:
 
 def test_the_client_is_imported_when_it_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
     code = (
-        "import sys, interplay.lenses.text.api as a; "
-        "a.ApiGame('m', 'A b.', a.Similarity(len), by='word', prompt='x{text}'); "
-        "assert 'openai' not in sys.modules"
+        "import sys; from interplay.lenses.text import ApiGame, Generated; "
+        "ApiGame('m', 'A b.', Generated(len), by='word', prompt='x{text}'); "
+        "assert not {'openai', 'torch'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
     monkeypatch.setattr(api_client, "find_spec", lambda name: None)

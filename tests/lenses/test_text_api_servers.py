@@ -13,7 +13,8 @@ import torch
 
 import interplay as ip
 from interplay.errors import GameError
-from interplay.lenses.text.api import ApiGame, Similarity, Spent
+from interplay.lenses.text.api import ApiGame, Spent
+from interplay.lenses.text.generation import Generated
 from interplay.lenses.text.targets import LogitDifference, Options, Response
 from interplay.masks import every_mask, uniform
 from tests.lenses.servers import Recorder, llama_server, model_behind, packaged_gguf, serving
@@ -176,7 +177,7 @@ def test_similarity_by_llama_cpp(chat: bool, llama: str) -> None:
     game = ApiGame(
         "smollm2",
         "The key is in the old box. Ben has a red car.",
-        Similarity(ratio, "difflib", max_tokens=12),
+        Generated(ratio, "difflib", max_tokens=12),
         base_url=llama,
         prompt="{text} What colour is the car?"
         if chat

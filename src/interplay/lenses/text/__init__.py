@@ -1,7 +1,10 @@
 """The text lens: which parts of a prompt act together. Torch is imported when it is used."""
 
-from interplay.lenses.text.api import ApiGame, Similarity
+from interplay.lenses.text.api import ApiGame
+from interplay.lenses.text.embeddings import EmbeddingSimilarity, answer_similarity
 from interplay.lenses.text.game import TextGame
+from interplay.lenses.text.generation import Generated
+from interplay.lenses.text.labels import Label, Labels
 from interplay.lenses.text.models import PACKAGED, load_model
 from interplay.lenses.text.segments import split
 from interplay.lenses.text.targets import LogitDifference, Options, Readout, Response, Target
@@ -9,13 +12,17 @@ from interplay.lenses.text.targets import LogitDifference, Options, Readout, Res
 __all__ = [
     "PACKAGED",
     "ApiGame",
+    "EmbeddingSimilarity",
+    "Generated",
+    "Label",
+    "Labels",
     "LogitDifference",
     "Options",
     "Readout",
     "Response",
-    "Similarity",
     "Target",
     "TextGame",
+    "answer_similarity",
     "load_model",
     "split",
 ]

@@ -13,13 +13,9 @@ from typing import TYPE_CHECKING, get_args
 import numpy as np
 
 from interplay._types import BoolArray, FloatArray, IntArray, Json
+from interplay.lenses.text.generation import greedy_answer
 from interplay.lenses.text.inference import Reader
-from interplay.lenses.text.models import (
-    greedy_answer,
-    model_digest,
-    require_llm,
-    tokenizer_digest,
-)
+from interplay.lenses.text.models import model_digest, require_llm, tokenizer_digest
 from interplay.lenses.text.prompts import PLACEHOLDER, check_template, mask_prompt
 from interplay.lenses.text.segments import Span
 from interplay.lenses.text.targets import AnswerTarget, Response, Target

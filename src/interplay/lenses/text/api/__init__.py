@@ -2,6 +2,6 @@
 
 from interplay.lenses.text.api.account import Spent
 from interplay.lenses.text.api.game import ApiGame
-from interplay.lenses.text.api.targets import ApiTarget, Similarity
+from interplay.lenses.text.api.targets import ApiTarget
 
-__all__ = ["ApiGame", "ApiTarget", "Similarity", "Spent"]
+__all__ = ["ApiGame", "ApiTarget", "Spent"]

@@ -16,7 +16,8 @@ from interplay.errors import GameError, hand_over
 from interplay.lenses.text.api.account import OPENAI_URL, Account, Endpoint, RequestFailed, Spent
 from interplay.lenses.text.api.asking import CHARACTERS_PER_TOKEN, Asker, Heard, Question
 from interplay.lenses.text.api.client import Connection, connect, require_openai, run_apart
-from interplay.lenses.text.api.targets import ApiTarget, Similarity, choose_method
+from interplay.lenses.text.api.targets import ApiTarget, choose_method
+from interplay.lenses.text.generation import Generated
 from interplay.lenses.text.prompts import PLACEHOLDER, check_template, mask_prompt
 from interplay.lenses.text.segments import Span
 from interplay.lenses.text.targets import LogitDifference, Response
@@ -42,7 +43,8 @@ class ApiGame:
     Args:
         model: the name by which the server knows the model.
         text: the part of the prompt whose segments are the players.
-        target: ``Response``, ``Options``, ``LogitDifference`` or :class:`Similarity`.
+        target: ``Response``, ``Options``, ``LogitDifference`` or
+            :class:`interplay.lenses.text.Generated`.
         base_url: where the server is, up to and with ``/v1``; ``None``: OpenAI's own.
         key_variable: the environment variable that holds the key. It may be unset for a server on
             this machine.
@@ -55,7 +57,7 @@ class ApiGame:
         revision: what the server serves, as far as you know; part of the fingerprint.
         method: how log-probabilities are had. By default ``"echo"`` for a ``Response`` and for
             options of several words, ``"top_logprobs"`` for other options and differences,
-            ``"generate"`` for a similarity; ``"prompt_logprobs"`` is vLLM's form of echo.
+            ``"generate"`` for ``Generated``; ``"prompt_logprobs"`` is vLLM's form of echo.
         top_logprobs: how many likeliest tokens to ask for; servers allow from 5 to 20 or more.
         concurrency: the most requests in flight.
         timeout: seconds for one attempt.
@@ -112,11 +114,11 @@ class ApiGame:
             Question(
                 model=model,
                 method=self.method,
-                answers=() if isinstance(target, Similarity) else target.answers,
+                answers=() if isinstance(target, Generated) else target.answers,
                 chat=chat,
                 system=system,
                 top_logprobs=top_logprobs,
-                length=target.max_tokens if isinstance(target, Similarity) else 0,
+                length=target.max_tokens if isinstance(target, Generated) else 0,
                 single=isinstance(target, LogitDifference),
                 alike=isinstance(target, Response) and target.score == "token_logprobs",
             )
@@ -240,8 +242,8 @@ class ApiGame:
     def _keep_original(self, answer: str) -> None:
         if not answer.strip():
             raise RequestFailed(
-                "the model answers nothing to the whole prompt, so there is nothing to be similar "
-                "to; ask for an answer in the prompt, or raise the max_tokens of Similarity"
+                "the model answers nothing to the whole prompt, so there is nothing to compare "
+                "with; ask for an answer in the prompt, or raise the max_tokens of Generated"
             )
         self._original = answer
 
@@ -263,8 +265,9 @@ class ApiGame:
 
     def _score(self, heard: Heard) -> FloatArray:
         """The value, ``(1,)`` or ``(1, k)``."""
-        if isinstance(self.target, Similarity):
-            return np.array([float(self.target.scorer(heard.text, self._original or ""))])
+        if isinstance(self.target, Generated):
+            value = self.target.score(heard.text, self._original or "")
+            return value[None, :] if self.target.outputs else value
         return self.target.combine([reading.logprobs[None, :] for reading in heard.readings])
 
     def _warn_of_unlisted(self) -> None:
@@ -288,9 +291,8 @@ class ApiGame:
         known after its first answer.
         """
         target, question = self.target, self._asker.question
-        if isinstance(target, Similarity):
-            outputs: tuple[str, ...] = ()
-            settings: Json = {"name": target.name, "max_tokens": target.max_tokens}
+        if isinstance(target, Generated):
+            outputs, settings = target.outputs, target.settings()
         else:
             outputs, settings = target.outputs([self._asker.tokens]), asdict(target)
         listed = {"top_logprobs": question.top_logprobs} if self.method == "top_logprobs" else {}
@@ -311,9 +313,9 @@ class ApiGame:
     def fingerprint(self) -> str | None:
         """A hash of what is asked of which server: all of :meth:`describe` but what is for show.
 
-        ``None`` for a similarity without a name.
+        ``None`` for ``Generated`` without a name.
         """
-        if isinstance(self.target, Similarity) and self.target.name is None:
+        if isinstance(self.target, Generated) and self.target.name is None:
             return None
         what = {k: v for k, v in self.describe().items() if k not in ("outputs", "paid")}
         what["code"] = _CODE_VERSION

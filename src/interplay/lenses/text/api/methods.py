@@ -25,7 +25,7 @@ _UNLIKELY = -9999.0
 """What OpenAI's and vLLM's servers write for a token too unlikely to tell."""
 _OTHERWISE = (
     "use Options or LogitDifference with answers of one token (method='top_logprobs'), which need "
-    "the next token's log-probabilities only, or Similarity, which needs none"
+    "the next token's log-probabilities only, or Generated, which needs none"
 )
 
 
@@ -186,7 +186,7 @@ def read_next_token(choice: Json, answers: Sequence[str], chat: bool) -> list[Re
     if not listed:
         raise RequestFailed(
             "the server answers without the next token's log-probabilities (top_logprobs); use "
-            "Similarity, which needs none, or a server that gives them"
+            "Generated, which needs none, or a server that gives them"
         )
     least = min(logprob for _, logprob in listed)
     readings = []

@@ -2,33 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TypeAlias
 
+from interplay.lenses.text.generation import Generated
 from interplay.lenses.text.targets import LogitDifference, Options, Response
 
-
-@dataclass(frozen=True)
-class Similarity:
-    """How similar the model's answer to an ablated prompt is to its answer to the whole prompt.
-
-    Needs no log-probabilities. Answers are generated at temperature 0; the whole prompt is asked
-    once per game.
-
-    Attributes:
-        scorer: from an answer and the original answer to a number.
-        name: identifies what the scorer computes, for the fingerprint; without one the values are
-            kept for the run only and never written to a store.
-        max_tokens: the longest answer.
-    """
-
-    scorer: Callable[[str, str], float]
-    name: str | None = None
-    max_tokens: int = 64
-
-
-ApiTarget: TypeAlias = Response | Options | LogitDifference | Similarity
+ApiTarget: TypeAlias = Response | Options | LogitDifference | Generated
 """What a served model can be scored by."""
 
 
@@ -43,20 +22,19 @@ def choose_method(target: ApiTarget, chat: bool, method: str | None) -> str:
     Raises:
         ValueError: the endpoint cannot score the target, or not by this method.
     """
-    if isinstance(target, Similarity):
-        if target.max_tokens < 1:
-            raise ValueError(f"max_tokens={target.max_tokens} of Similarity is below 1")
+    if isinstance(target, Generated):
+        target.check()
         possible = ["generate"]
     elif isinstance(target, Response):
         if chat:
             raise ValueError(
                 "chat endpoints do not tell how likely a given response is; use chat=False with "
-                "the model's chat template written into the prompt, or Options or Similarity"
+                "the model's chat template written into the prompt, or Options or Generated"
             )
         if not target.answers[0]:
             raise ValueError(
                 "the response has no text; give the one to score (a server's own answer is not "
-                "asked for here), or use Similarity"
+                "asked for here), or use Generated"
             )
         possible = ["echo", "prompt_logprobs"]
     elif isinstance(target, Options | LogitDifference):
@@ -64,7 +42,7 @@ def choose_method(target: ApiTarget, chat: bool, method: str | None) -> str:
     else:
         raise ValueError(
             f"target={target!r} is nothing that a server can score; give Response(...), "
-            "Options(...), LogitDifference(...) or Similarity(...)"
+            "Options(...), LogitDifference(...) or Generated(...)"
         )
     if method is None:
         return possible[0]

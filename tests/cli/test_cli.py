@@ -84,7 +84,7 @@ def test_text_after_a_plan(tmp_path: Path) -> None:
     # what is known of one game is not replaced by another's
     refused = run(*arguments, "--replacement", "_", code=2)
     assert "holds the explanation of another game, with the fingerprint" in refused
-    assert "They differ in: replacement. Give another" in " ".join(refused.split())
+    assert "They differ in: masking. Give another" in " ".join(refused.split())
     options = ("--target", "options", "--option", " garden", "--option", " house")
     at = arguments.index("--response")
     several = run(*arguments[:at], *arguments[at + 2 :], *options, "--out", tmp_path / "several")

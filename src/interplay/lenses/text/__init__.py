@@ -2,16 +2,26 @@
 
 from interplay.lenses.text.api import ApiGame, Similarity
 from interplay.lenses.text.game import TextGame
+from interplay.lenses.text.masking import Replace
 from interplay.lenses.text.models import PACKAGED, load_model
 from interplay.lenses.text.segments import split
-from interplay.lenses.text.targets import LogitDifference, Options, Readout, Response, Target
+from interplay.lenses.text.targets import (
+    LogitDifference,
+    LogitFunction,
+    Options,
+    Readout,
+    Response,
+    Target,
+)
 
 __all__ = [
     "PACKAGED",
     "ApiGame",
     "LogitDifference",
+    "LogitFunction",
     "Options",
     "Readout",
+    "Replace",
     "Response",
     "Similarity",
     "Target",

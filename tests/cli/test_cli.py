@@ -70,11 +70,14 @@ def test_text_after_a_plan(tmp_path: Path) -> None:
     )  # fmt: skip
     plan = run("plan", *arguments[1:], "--price", 2)
     assert "exact, table masks of 4 players" in plan
-    assert "to evaluate   0, in calls of 8" in plan  # so few that the measurement made them all
+    # the measurement makes a call or two, as many as the machine's speed allows
+    left = re.search(r"to evaluate   (\d+), in calls of 8", plan)
+    assert left is not None
+    assert int(left[1]) in (0, 8)
     assert "price         about 0.00" in plan
     first = run(*arguments)
     assert "4 players by sentence" in first
-    assert "0 evaluated, 16 from the store" in first
+    assert f"{left[1]} evaluated, {16 - int(left[1])} from the store" in first
     assert "The budget covers all 2^n masks, so that proxyspex was not needed." in first
     assert "0 evaluated, 16 from the store" in run(*arguments)
     assert (tmp_path / "out" / "explanation.html").stat().st_size > 4000

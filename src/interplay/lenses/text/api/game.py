@@ -7,7 +7,8 @@ import hashlib
 import json
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from copy import copy
 
 import numpy as np
 
@@ -213,6 +214,17 @@ class ApiGame:
             )
         self._warn_of_unlisted()
         return values
+
+    def refined(
+        self, chosen: Iterable[int], by: Unit, language: str = "en"
+    ) -> tuple[ApiGame, tuple[tuple[int, ...], ...]]:
+        """The same game with some players cut into finer ones; its account is the same one.
+
+        See :meth:`interplay.lenses.text.TextGame.refined`.
+        """
+        game = copy(self)
+        game.masked, children = self.masked.refined(chosen, by, language)
+        return game, children
 
     async def _ask_all(
         self, prompts: Sequence[str], heard: dict[str, Heard], failures: list[str]

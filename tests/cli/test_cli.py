@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -128,3 +129,27 @@ def test_text_refuses_bad_input(tmp_path: Path) -> None:
     assert "is empty; give a text" in run(
         "text", "--model", "smollm2", "--file", empty, "--response", " x", code=2
     )
+
+
+@pytest.mark.model
+def test_a_chat_with_documents(tmp_path: Path) -> None:
+    chat, docs = tmp_path / "chat.json", tmp_path / "docs.jsonl"
+    asked = [
+        {"role": "system", "content": "Answer in one word."},
+        {"role": "user", "content": "Which colour has the door?"},
+    ]
+    chat.write_text(json.dumps({"messages": asked}))
+    docs.write_text('{"id": "a7", "text": "The door is green."}\n{"text": "It rains."}\n')
+    settings = ("--response", "Green", "--threads", 1, "--target", "prob")
+    base = ("text", "--model", "smollm2", *settings)
+    out = run(*base, "--chat", chat, "--docs", docs, "--by", "document", "--out", tmp_path / "a")
+    assert "2 players by document; target: prob of 'Green'" in out
+    assert "<|im_start|>user\nThe door is green.\n\nIt rains.\n\nWhich colour" in out
+    assert "[a7] The door is green." in out
+    alone = run(*base, "--chat", chat, "--by", "message", "--out", tmp_path / "b")
+    assert "2 players by message" in alone
+    masked = run(
+        *base, "--chat", chat, "--by", "regex:[Cc]olour|door", "--masking", "attention",
+        "--reduction", "token", "--out", tmp_path / "c",
+    )  # fmt: skip
+    assert "2 players by regex:[Cc]olour|door" in masked

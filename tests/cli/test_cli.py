@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -70,11 +71,14 @@ def test_text_after_a_plan(tmp_path: Path) -> None:
     )  # fmt: skip
     plan = run("plan", *arguments[1:], "--price", 2)
     assert "exact, table masks of 4 players" in plan
-    assert "to evaluate   0, in calls of 8" in plan  # so few that the measurement made them all
+    # the measurement makes a call or two, as many as the machine's speed allows
+    left = re.search(r"to evaluate   (\d+), in calls of 8", plan)
+    assert left is not None
+    assert int(left[1]) in (0, 8)
     assert "price         about 0.00" in plan
     first = run(*arguments)
     assert "4 players by sentence" in first
-    assert "0 evaluated, 16 from the store" in first
+    assert f"{left[1]} evaluated, {16 - int(left[1])} from the store" in first
     assert "The budget covers all 2^n masks, so that proxyspex was not needed." in first
     assert "0 evaluated, 16 from the store" in run(*arguments)
     assert (tmp_path / "out" / "explanation.html").stat().st_size > 4000
@@ -84,7 +88,7 @@ def test_text_after_a_plan(tmp_path: Path) -> None:
     # what is known of one game is not replaced by another's
     refused = run(*arguments, "--replacement", "_", code=2)
     assert "holds the explanation of another game, with the fingerprint" in refused
-    assert "They differ in: replacement. Give another" in " ".join(refused.split())
+    assert "They differ in: masking. Give another" in " ".join(refused.split())
     options = ("--target", "options", "--option", " garden", "--option", " house")
     at = arguments.index("--response")
     several = run(*arguments[:at], *arguments[at + 2 :], *options, "--out", tmp_path / "several")
@@ -125,3 +129,27 @@ def test_text_refuses_bad_input(tmp_path: Path) -> None:
     assert "is empty; give a text" in run(
         "text", "--model", "smollm2", "--file", empty, "--response", " x", code=2
     )
+
+
+@pytest.mark.model
+def test_a_chat_with_documents(tmp_path: Path) -> None:
+    chat, docs = tmp_path / "chat.json", tmp_path / "docs.jsonl"
+    asked = [
+        {"role": "system", "content": "Answer in one word."},
+        {"role": "user", "content": "Which colour has the door?"},
+    ]
+    chat.write_text(json.dumps({"messages": asked}))
+    docs.write_text('{"id": "a7", "text": "The door is green."}\n{"text": "It rains."}\n')
+    settings = ("--response", "Green", "--threads", 1, "--target", "prob")
+    base = ("text", "--model", "smollm2", *settings)
+    out = run(*base, "--chat", chat, "--docs", docs, "--by", "document", "--out", tmp_path / "a")
+    assert "2 players by document; target: prob of 'Green'" in out
+    assert "<|im_start|>user\nThe door is green.\n\nIt rains.\n\nWhich colour" in out
+    assert "[a7] The door is green." in out
+    alone = run(*base, "--chat", chat, "--by", "message", "--out", tmp_path / "b")
+    assert "2 players by message" in alone
+    masked = run(
+        *base, "--chat", chat, "--by", "regex:[Cc]olour|door", "--masking", "attention",
+        "--reduction", "token", "--out", tmp_path / "c",
+    )  # fmt: skip
+    assert "2 players by regex:[Cc]olour|door" in masked

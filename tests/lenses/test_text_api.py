@@ -32,6 +32,7 @@ from interplay.lenses.text.api import client as api_client
 from interplay.lenses.text.api.account import RequestFailed
 from interplay.lenses.text.api.methods import read_echo
 from interplay.lenses.text.generation import Generated
+from interplay.lenses.text.masking import Replace
 from interplay.lenses.text.targets import LogitDifference, Options, Response
 from interplay.masks import every_mask, uniform
 from tests.lenses.servers import (
@@ -48,6 +49,7 @@ from tests.lenses.servers import (
 
 TEXT = "The film is long. The cast is fine. I liked the end. My sister slept."
 PROMPT = "Review: {text}\nIt is"
+CHAT = [{"role": "user", "content": PROMPT}]
 DIFFERENCE = LogitDifference(" good", " bad")
 KEY = "sk-sentinel/9f3+A7c1"
 
@@ -97,14 +99,18 @@ def test_each_method_reads_the_servers_numbers() -> None:
         np.testing.assert_allclose(found, [[truth(p, " good"), truth(p, " fine")] for p in prompts])
         assert options.describe()["outputs"] == [" good", " fine"]
 
-        chat = game(server, Options(("Yes", " No"), "logprob"), chat=True, system="Be brief.")
+        chat = game(
+            server,
+            Options(("Yes", " No"), "logprob"),
+            prompt=[{"role": "system", "content": "Be brief."}, *CHAT],
+        )
         np.testing.assert_allclose(
             chat(masks),
             [[truth(f"Be brief.\n{p}", "Yes"), truth(f"Be brief.\n{p}", "No")] for p in prompts],
         )
 
         words = " very good indeed"
-        response = game(server, Response(words, "token_logprobs"))
+        response = game(server, Response(words, reduction="token"))
         each = [
             [truth(p + words[: words.index(piece)], piece) for piece in pieces(words)]
             for p in prompts
@@ -135,9 +141,11 @@ def test_generated_asks_for_the_original_answer_once(chat: bool) -> None:
 
     masks = every_mask(4)
     with serving(lambda body, _: Reply(truthful(body))) as server:
-        similar = game(server, Generated(shared, "shared words", max_tokens=9), chat=chat)
-        whole = answer_to(similar.prompt(masks[-1]))
-        expected = [shared(answer_to(similar.prompt(mask)), whole) for mask in masks]
+        plain = game(server)
+        prompt = CHAT if chat else PROMPT
+        similar = game(server, Generated(shared, "shared words", max_tokens=9), prompt=prompt)
+        whole = answer_to(plain.prompt(masks[-1]))
+        expected = [shared(answer_to(plain.prompt(mask)), whole) for mask in masks]
         np.testing.assert_allclose(similar(masks[:3]), expected[:3])
         assert len(server) == 4
         assert server.bodies[0]["max_tokens"] == 9
@@ -151,15 +159,32 @@ def test_generated_asks_for_the_original_answer_once(chat: bool) -> None:
             return 1.0 if answer == original else 1 / 0
 
         with pytest.raises(GameError, match="scorer raised ZeroDivisionError") as caught:
-            game(server, Generated(broken), chat=chat)(masks)
+            game(server, Generated(broken), prompt=prompt)(masks)
         assert caught.value.masks is not None
         assert caught.value.masks.tolist() == [[True] * 4]
     with (
         serving(lambda body, _: Reply({"choices": [{"text": " ", "message": {}}]})) as server,
         pytest.raises(GameError, match="the model answers nothing to the whole prompt") as caught,
     ):
-        game(server, Generated(shared), chat=chat)(masks)
+        game(server, Generated(shared), prompt=prompt)(masks)
     assert caught.value.masks is None
+
+
+def test_a_scorer_of_several_numbers() -> None:
+    masks = every_mask(4)
+    with serving(lambda body, _: Reply(truthful(body))) as server:
+        target = Generated(
+            lambda answer, original: (len(answer), answer == original), outputs=("length", "same")
+        )
+        several = game(server, target)
+        assert several.describe()["outputs"] == ["length", "same"]
+        answers = [answer_to(several.prompt(mask)) for mask in masks]
+        np.testing.assert_array_equal(
+            several(masks), [(len(answer), answer == answers[-1]) for answer in answers]
+        )
+        unnamed = game(server, Generated(lambda answer, original: (1.0, 2.0)))
+        with pytest.raises(GameError, match=r"scorer raised ValueError: .* one is due"):
+            unnamed(masks)
 
 
 def test_masks_that_read_the_same_are_one_request() -> None:
@@ -284,7 +309,7 @@ def test_openais_newer_name_for_the_length() -> None:
         return Reply(truthful(body))
 
     with serving(respond) as server:
-        similar = game(server, Generated(lambda a, b: float(a == b)), chat=True)
+        similar = game(server, Generated(lambda a, b: float(a == b)), prompt=CHAT)
         assert similar(every_mask(4))[-1] == 1.0
         assert len(server) == 17
         assert all(body["max_completion_tokens"] == 64 for body in server.bodies[1:])
@@ -575,10 +600,10 @@ def _without(*path: str | int, value: Any = None) -> Callable[[Json, int], Reply
             "without prompt_logprobs, which is vLLM's own; try method='echo'",
         ),
         (DIFFERENCE, {}, _without("logprobs"), "without the next token's.*use Generated"),
-        (DIFFERENCE, {"chat": True}, _without("logprobs"), "without the next token's"),
+        (DIFFERENCE, {"prompt": CHAT}, _without("logprobs"), "without the next token's"),
         (DIFFERENCE, {}, _without("logprobs", "top_logprobs", value=[None]), "without the next"),
         (DIFFERENCE, {}, _without("logprobs", value="many"), "cannot be read"),
-        (Generated(lambda a, b: 0.0), {"chat": True}, _without("message"), "cannot be read"),
+        (Generated(lambda a, b: 0.0), {"prompt": CHAT}, _without("message"), "cannot be read"),
         (
             LogitDifference(" good-ish", " bad"),
             {"method": "echo"},
@@ -616,7 +641,7 @@ def test_tokens_that_change_with_the_prompt_have_no_outputs_of_their_own() -> No
         return Reply(_halved(said) if number == 1 else said)
 
     with serving(respond) as server, pytest.raises(GameError, match="use score='logprob'"):
-        game(server, Response(" good", "token_logprobs"), concurrency=1)(every_mask(4))
+        game(server, Response(" good", reduction="token"), concurrency=1)(every_mask(4))
     with serving(respond) as server:
         assert game(server, Response(" good"), concurrency=1)(every_mask(4)).shape == (16,)
 
@@ -627,19 +652,29 @@ def test_tokens_that_change_with_the_prompt_have_no_outputs_of_their_own() -> No
 @pytest.mark.parametrize(
     ("target", "settings", "message"),
     [
-        (Response(" x"), {"chat": True}, "use chat=False with the model's chat template"),
+        (
+            Response(" x"),
+            {"prompt": CHAT},
+            "write the model's chat template into the prompt as one",
+        ),
         (Response(), {}, "the response has no text"),
         (Response(" x", "odds"), {}, "score='odds' is unknown"),  # type: ignore[arg-type]
         (" good", {}, r"target=' good' is nothing that a server can score"),
-        (Options((" a", " b c")), {"chat": True}, "' b c' is of several words, but chat endpoints"),
+        (
+            Options((" a", " b c")),
+            {"prompt": CHAT},
+            "' b c' is of several words, but chat endpoints",
+        ),
         (LogitDifference(" a", " b c"), {}, "' b c' is of several words, but a logit difference"),
         (Options((" a", "")), {}, "is empty; give texts"),
         (DIFFERENCE, {"method": "generate"}, "choose one of top_logprobs, echo, prompt_logprobs"),
-        (DIFFERENCE, {"method": "echo", "chat": True}, "choose one of top_logprobs, or leave"),
+        (DIFFERENCE, {"method": "echo", "prompt": CHAT}, "choose one of top_logprobs, or leave"),
         (Generated(lambda a, b: 0.0, max_tokens=0), {}, "max_tokens=0 of Generated is below 1"),
         (DIFFERENCE, {"prompt": "none"}, r"holds \{text\} 0 times"),
         (DIFFERENCE, {"prompt": "{text}"}, "with every segment removed the prompt is empty"),
-        (DIFFERENCE, {"system": "Hello"}, "a system message was given without chat=True"),
+        (DIFFERENCE, {"masking": "attention"}, "is of tokens, which a server does not take"),
+        (DIFFERENCE, {"by": "token"}, "needs a local model's tokenizer"),
+        (Response(" x y", part="y"), {}, "needs a local model; with a server let the prompt end"),
         (DIFFERENCE, {"base_url": "localhost:80"}, "is no http address; give one such as"),
         (DIFFERENCE, {"concurrency": 0}, "concurrency=0 is below 1"),
         (DIFFERENCE, {"retries": -1}, "retries=-1 is below 0"),
@@ -668,7 +703,7 @@ def test_the_plan() -> None:
     assert (np.diff(masks[order, 0].astype(int)) != 0).sum() == 1
     lengths = np.array([len(planned.prompt(mask)) for mask in masks])
     np.testing.assert_allclose(planned.cost(masks), lengths / 4 + 1, atol=0.6)
-    filled = game("http://127.0.0.1:9/v1", Options((" a b", " c")), replacement="[...]")
+    filled = game("http://127.0.0.1:9/v1", Options((" a b", " c")), masking=Replace("[...]"))
     lengths = np.array([len(filled.prompt(mask)) for mask in masks])
     np.testing.assert_allclose(filled.cost(masks), 2 * lengths / 4 + 6 / 4, atol=1e-9)
     description = planned.describe()
@@ -676,11 +711,9 @@ def test_the_plan() -> None:
     assert description["lens"] == "text"
     assert description["paid"] is True
     assert description["method"] == "top_logprobs"
-    assert description["target"] == {
-        "kind": "LogitDifference",
-        "positive": " good",
-        "negative": " bad",
-    }
+    assert description["targets"] == [
+        {"kind": "LogitDifference", "positive": " good", "negative": " bad"}
+    ]
     assert "secret" not in json.dumps(description) + repr(planned)
     assert game("https://example.com/v1")._endpoint.loopback is False
     assert game("", base_url=None).describe()["base_url"] == "https://api.openai.com/v1"
@@ -695,8 +728,8 @@ def test_the_fingerprint_is_of_what_is_asked() -> None:
     assert {each.fingerprint for each in same} == {first.fingerprint}
     others = [
         game(url, revision="2"),
-        game(url, chat=True),
-        game(url, chat=True, system="x"),
+        game(url, prompt=CHAT),
+        game(url, prompt=[{"role": "system", "content": "x"}, *CHAT]),
         game(url, method="echo"),
         game(url, top_logprobs=5),
         game(url, LogitDifference(" good", " fine")),
@@ -705,7 +738,7 @@ def test_the_fingerprint_is_of_what_is_asked() -> None:
         game(url, Generated(lambda a, b: 0.0, "zero")),
         game(url, Generated(lambda a, b: 0.0, "zero", max_tokens=3)),
         game(url, by="word"),
-        game(url, replacement="_"),
+        game(url, masking=Replace("_")),
         game(url, prompt="{text} So"),
         game("http://127.0.0.1:10/v1"),
         ApiGame("other", TEXT, DIFFERENCE, base_url=url, prompt=PROMPT),

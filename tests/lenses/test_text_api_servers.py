@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from difflib import SequenceMatcher
 from pathlib import Path
@@ -72,7 +73,7 @@ def test_a_response_behind_a_server_is_worth_what_it_is_locally(
     total = ApiGame("smollm2", text, Response(answer), **settings)
     expected = np.array([next_logprobs(smollm, total.prompt(mask), answer)[0] for mask in masks])
     np.testing.assert_allclose(total(masks), expected, atol=1e-3)
-    each = ApiGame("smollm2", text, Response(answer, "token_logprobs"), **settings)
+    each = ApiGame("smollm2", text, Response(answer, reduction="token"), **settings)
     np.testing.assert_allclose(each(masks).sum(axis=1), expected, atol=1e-3)
     assert each.describe()["outputs"] == [" box", " in", " the", " garden"]
     options = ApiGame("smollm2", text, Options((" old box", " garden"), "logprob"), **settings)
@@ -130,16 +131,17 @@ def test_options_by_llama_cpp_are_about_the_local_models(
     chat: bool, llama: str, smollm: Any
 ) -> None:
     tokenizer = smollm[1]
-    system = "You answer in one word." if chat else None
+    asked = [
+        {"role": "system", "content": "You answer in one word."},
+        {"role": "user", "content": "{text} In which city does Anna live?"},
+    ]
     texts = ("Paris", "London", "Rome") if chat else (" Paris", " London", " Rome")
     game = ApiGame(
         "smollm2",
         "Anna lives in London. Ben was born in Rome.",
         Options(texts),
         base_url=llama,
-        prompt="{text} In which city does Anna live?" if chat else "{text} So Anna lives in",
-        chat=chat,
-        system=system,
+        prompt=asked if chat else "{text} So Anna lives in",
         top_logprobs=2000,
     )
     masks = every_mask(2)
@@ -148,9 +150,8 @@ def test_options_by_llama_cpp_are_about_the_local_models(
     for mask in masks:
         prompt = game.prompt(mask)
         if chat:
-            messages = [{"role": "system", "content": system}, {"role": "user", "content": prompt}]
             prompt = tokenizer.apply_chat_template(
-                messages, tokenize=False, add_generation_prompt=True
+                json.loads(prompt), tokenize=False, add_generation_prompt=True
             )
         expected.append(np.exp(next_logprobs(smollm, prompt, *texts, special=not chat)))
     np.testing.assert_allclose(found, expected, atol=0.05)
@@ -179,10 +180,9 @@ def test_similarity_by_llama_cpp(chat: bool, llama: str) -> None:
         "The key is in the old box. Ben has a red car.",
         Generated(ratio, "difflib", max_tokens=12),
         base_url=llama,
-        prompt="{text} What colour is the car?"
+        prompt=[{"role": "user", "content": "{text} What colour is the car?"}]
         if chat
         else "{text} Where is the key? It is in the",
-        chat=chat,
     )
     values = game(every_mask(2))
     assert values[3] == 1.0

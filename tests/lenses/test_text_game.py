@@ -13,7 +13,14 @@ from transformers import AutoModelForCausalLM, GPT2Config, GPTNeoXConfig, LlamaC
 
 import interplay as ip
 from interplay.demo import CASES
-from interplay.lenses.text import LogitDifference, Options, Readout, Response, TextGame
+from interplay.lenses.text import (
+    LogitDifference,
+    Options,
+    Readout,
+    Replace,
+    Response,
+    TextGame,
+)
 from interplay.masks import uniform
 
 pytestmark = pytest.mark.model
@@ -76,14 +83,30 @@ def test_scores_are_what_they_say(smollm: Any) -> None:
     total = sum(logprobs)
     wanted = {
         "logprob": total,
-        "mean_logprob": total / 4,
         "prob": math.exp(total),
         "logit": total - math.log1p(-math.exp(total)),
     }
-    for score, value in wanted.items():
-        game = TextGame(model, tokenizer, text, Response(response, score), **settings)  # type: ignore[arg-type]
+    targets = [Response(response, score) for score in wanted]  # type: ignore[arg-type]
+    for target, value in zip(targets, wanted.values(), strict=True):
+        game = TextGame(model, tokenizer, text, target, **settings)  # type: ignore[arg-type]
         assert game.prompt(mask[0]) == prompt
-        assert game(mask)[0] == pytest.approx(value, rel=1e-4), score
+        assert game(mask)[0] == pytest.approx(value, rel=1e-4), target
+    mean = Response(response, "prob", "mean")
+    tokens = Response(response, reduction="token")
+    part = Response(response, "prob", part="in the")
+    difference = LogitDifference(" box", " garden")
+    several = TextGame(
+        model, tokenizer, text, [*targets, mean, tokens, part, difference], **settings
+    )  # type: ignore[arg-type]
+    assert several.describe()["outputs"][:4] == [
+        f"logprob of {response!r}",
+        f"prob of {response!r}",
+        f"logit of {response!r}",
+        f"mean prob of {response!r}",
+    ]
+    assert several.describe()["outputs"][4:8] == [" box", " in", " the", " garden"]
+    expected = [*wanted.values(), math.exp(total / 4), *logprobs, math.exp(sum(logprobs[1:3]))]
+    np.testing.assert_allclose(several(mask)[0, :-1], expected, rtol=1e-4)
     ids = tokenizer(prompt)["input_ids"]
     with torch.inference_mode():
         last = model(torch.tensor([ids])).logits[0, -1]
@@ -107,38 +130,18 @@ def test_the_models_own_answer(smollm: Any) -> None:
         Response(),
         prompt="{text} The sky is",
     )
-    assert isinstance(game.target, Response)
-    assert game.target.text is not None
+    (target,) = game.targets
+    assert isinstance(target, Response)
+    assert target.text is not None
     whole = game.prompt(np.ones(2, dtype=bool))
     # each of its tokens is the likeliest one, so no other first token scores higher
-    first = tokenizer.decode(tokenizer(game.target.text, add_special_tokens=False)["input_ids"][:1])
+    first = tokenizer.decode(tokenizer(target.text, add_special_tokens=False)["input_ids"][:1])
     assert whole == "The sky is blue. The grass is green. The sky is"
     assert all(
         plain_logprobs(model, tokenizer, whole, first)[0]
         >= plain_logprobs(model, tokenizer, whole, other)[0]
         for other in (" blue", " green", " not", " a", " the", " red")
     )
-
-
-def test_chat_template_is_applied_once_and_visible(smollm: Any) -> None:
-    model, tokenizer = smollm
-    game = TextGame(
-        model,
-        tokenizer,
-        "It rains. {braces} stay.",
-        Response("Yes"),
-        prompt="Context: {text} Is it wet?",
-        chat=True,
-        system="Answer in one word.",
-    )
-    whole = game.prompt(np.ones(game.n_players, dtype=bool))
-    assert (
-        whole.count("<|im_start|>user\nContext: It rains. {braces} stay. Is it wet?<|im_end|>") == 1
-    )
-    assert whole.startswith("<|im_start|>system\nAnswer in one word.<|im_end|>")
-    assert whole.endswith("<|im_start|>assistant\n")
-    assert whole.count("<|im_start|>") == 3
-    assert game.describe()["template"] in whole.replace("It rains. {braces} stay.", "{text}")
 
 
 def test_the_fingerprint_is_of_what_is_computed(smollm: Any) -> None:
@@ -169,7 +172,7 @@ def test_the_fingerprint_is_of_what_is_computed(smollm: Any) -> None:
         TextGame(model, tokenizer, TEXT, Options((" good", " bad"), "share"), **settings),
         TextGame(model, tokenizer, TEXT + " Yes.", Response(" good"), **settings),
         TextGame(model, tokenizer, TEXT, Response(" good"), **{**settings, "by": "sentence"}),
-        TextGame(model, tokenizer, TEXT, Response(" good"), **settings, replacement="_"),
+        TextGame(model, tokenizer, TEXT, Response(" good"), **settings, masking=Replace("_")),
         TextGame(model, tokenizer, TEXT, Response(" good"), by="word", prompt="{text} Then"),
     ]
     assert len({game.fingerprint for game in [first, *others]}) == 1 + len(others)
@@ -205,7 +208,7 @@ def test_a_target_of_the_users_own(smollm: Any) -> None:
     masks = uniform(5, game.n_players, np.random.default_rng(0))
     assert (game(masks) >= 0).all()
     explanation = ip.explain(game, budget=100)
-    assert explanation.provenance["game"]["description"]["target"] == {"kind": "_Margin"}
+    assert explanation.provenance["game"]["description"]["targets"] == [{"kind": "_Margin"}]
 
 
 def test_bad_input(smollm: Any) -> None:
@@ -225,8 +228,12 @@ def test_bad_input(smollm: Any) -> None:
         game(target=Response(" x", "odds"))  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"the answer ' unbelievably good' is \d tokens"):
         game(target=LogitDifference(" unbelievably good", " bad"))
-    with pytest.raises(ValueError, match="a system message was given without chat=True"):
-        game(system="Hello")
+    with pytest.raises(ValueError, match="has no mask token, so masking='mask_token' does not go"):
+        game(masking="mask_token")
+    with pytest.raises(ValueError, match=r"tools were given, but the prompt is no chat"):
+        game(tools=[{"name": "x"}])
+    with pytest.raises(ValueError, match="no target was given"):
+        game(target=[])
     with pytest.raises(ValueError, match="above the model's context of 1024; shorten the text"):
         game("word " * 1200, by="word")
     with pytest.raises(ValueError, match="with every segment removed the prompt has no tokens"):
@@ -237,13 +244,13 @@ def test_bad_input(smollm: Any) -> None:
         TextGame(
             tiny("gpt2", tokenizer).train(), tokenizer, TEXT, Response(" x"), prompt="A {text}"
         )
-    long = game(TEXT * 5, by="word", replacement="[A LONG REPLACEMENT OF SEVERAL TOKENS] " * 3)
+    long = game(TEXT * 5, by="word", masking=Replace("[A LONG REPLACEMENT OF SEVERAL TOKENS] " * 3))
     with pytest.raises(ValueError, match="above the model's context of 1024"):
         long(np.zeros((1, long.n_players), dtype=bool))
     template, tokenizer.chat_template = tokenizer.chat_template, None
     try:
-        with pytest.raises(ValueError, match="has no chat template; leave chat off"):
-            game(chat=True)
+        with pytest.raises(ValueError, match="has no chat template, which a prompt of chat"):
+            game(prompt=[{"role": "user", "content": "{text}"}])
     finally:
         tokenizer.chat_template = template
 

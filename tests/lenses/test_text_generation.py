@@ -23,6 +23,7 @@ from transformers import (
 
 from interplay.lenses.text import Generated
 from interplay.lenses.text.generation import AnswerReader, greedy_answer, greedy_answers
+from interplay.lenses.text.targets import settings_of
 from tests.lenses.tiny import CLS, PAD, SEP, SPECIAL, VOCABULARY, tiny, word_tokenizer
 
 BASE: dict[str, Any] = {
@@ -182,11 +183,11 @@ def test_what_cannot_be_answered() -> None:
         greedy_answers(tiny(AutoModel, CONFIGS["llama"]), tokenizer, [LONG], 4)
 
 
-def test_one_answer_has_at_most_twenty_tokens() -> None:
+def test_the_answer_to_one_prompt() -> None:
     model, tokenizer = tiny(AutoModelForCausalLM, CONFIGS["llama"]), word_tokenizer(framed=False)
     said, closest = stepwise(model, LONG, 20)
     assert closest > ROUNDING
-    assert greedy_answer(model, LONG, tokenizer) == tokenizer.decode(said)
+    assert greedy_answer(model, LONG, tokenizer, 20) == tokenizer.decode(said)
 
 
 @pytest.mark.model
@@ -256,7 +257,10 @@ def test_a_scorer_may_bring_its_name() -> None:
     assert Generated(Named(), "mine").name == "mine"
     assert Generated(shared).name is None
     named = Generated(shared, "mine", outputs=["a", "b"])  # type: ignore[arg-type]
-    assert named.settings() == {"name": "mine", "max_tokens": 64, "outputs": ["a", "b"]}
+    assert settings_of(named) == {
+        "kind": "Generated", "name": "mine", "max_tokens": 64, "outputs": ("a", "b"),
+    }  # fmt: skip
+    assert str(named) == "mine"
 
 
 def test_scorers_and_settings_that_do_not_go() -> None:
@@ -275,7 +279,7 @@ def test_scorers_and_settings_that_do_not_go() -> None:
     ):
         Generated(shared, max_tokens=9).prepare(AnswerReader(model, tokenizer), LONG[:5])
     with pytest.raises(ValueError, match="answers nothing to the whole prompt; give a response"):
-        greedy_answer(model, LONG[:5], tokenizer)
+        greedy_answer(model, LONG[:5], tokenizer, 9)
 
 
 @given(PROMPTS)

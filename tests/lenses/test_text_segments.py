@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from interplay.lenses.text.masking import mask_text
+from interplay.lenses.text.masking import Passage
 from interplay.lenses.text.segments import split
 
 
@@ -62,10 +62,9 @@ def test_round_trip_and_order(text: str, by: str, seed: int) -> None:
     covered = "".join(text[start:stop] for start, stop in spans)
     assert covered.split() == [] or "".join(covered.split()) == "".join(text.split())
     for replacement in (None, "..."):
-        masked = mask_text(text, spans, replacement)
-        assert masked.render(np.ones(len(spans), dtype=bool)) == text
+        assert Passage(text, spans, 0).render(np.ones(len(spans), dtype=bool), replacement) == text
     mask = np.random.default_rng(seed).random(len(spans)) < 0.5
-    left = mask_text(text, spans).render(mask)
+    left = Passage(text, spans, 0).render(mask)
     kept = "".join(text[a:b] for (a, b), keep in zip(spans, mask, strict=True) if keep)
     assert "".join(left.split()) == "".join(kept.split())
 
@@ -74,7 +73,7 @@ def masked(
     text: str, by: str | list[tuple[int, int]], kept: str, replacement: str | None = None
 ) -> str:
     mask = np.array([bit == "1" for bit in kept])
-    return mask_text(text, split(text, by), replacement).render(mask)
+    return Passage(text, split(text, by), 0).render(mask, replacement)
 
 
 def test_deletion_joins_what_is_left() -> None:
@@ -101,7 +100,7 @@ def test_characters_outside_the_spans_are_fixed() -> None:
 def test_bad_texts() -> None:
     with pytest.raises(ValueError, match=r"the text ' \\n' is empty"):
         split(" \n", "word")
-    with pytest.raises(ValueError, match="by='letter' is unknown; choose one of word, sentence"):
+    with pytest.raises(ValueError, match="by='letter' is unknown; choose one of token, word"):
         split("a", "letter")
     for spans in ([(0, 2), (1, 3)], [(0, 0)], [(2, 9)], [(2, 3), (0, 1)]):
         with pytest.raises(ValueError, match="empty, out of order, overlapping, or outside"):

@@ -39,7 +39,7 @@ from interplay.lenses.text import (
 )
 from interplay.lenses.text.inference import Reader
 from interplay.lenses.text.models import context_length, model_digest
-from interplay.lenses.text.whole import WholeReader, WholeReadout, prepare_all
+from interplay.lenses.text.whole import WholeReader, WholeReadout, together
 from tests.lenses.tiny import CLS, PAD, SEP, SPECIAL, VOCABULARY, tiny, word_tokenizer
 
 LABELS = {0: "bad", 1: "fine", 2: "good"}
@@ -350,21 +350,19 @@ def test_several_targets_in_one_pass() -> None:
     reader = reader_of(model)
     prompts = [LONG, LONG[:6] + LONG[-1:]]
     targets = [Label("good"), Labels("prob"), Label(0, "margin")]
-    readout = prepare_all(targets, reader, LONG)
+    readouts = [target.prepare(reader, LONG) for target in targets]
+    readout = together(targets, readouts)
     assert readout.outputs == (
-        "good (logit)", "bad (prob)", "fine (prob)", "good (prob)", "bad (margin)",
+        "logit of label 'good'", "bad", "fine", "good", "margin of label 0",
     )  # fmt: skip
+    assert together(targets[:1], readouts[:1]) is readouts[0]
     reader.values(prompts, readout)
     passes: list[int] = []
     model.register_forward_pre_hook(lambda *_: passes.append(1))
-    together = reader.values(prompts, readout)
+    found = reader.values(prompts, readout)
     assert sum(passes) == 1
-    apart = [reader.values(prompts, target.prepare(reader, LONG)) for target in targets]
-    np.testing.assert_allclose(together, np.column_stack(apart), atol=1e-12)
-    with pytest.raises(ValueError, match=r"two of the targets have the output 'good \(prob\)'"):
-        prepare_all([Labels("prob"), Label("good", "prob")], reader, LONG)
-    with pytest.raises(ValueError, match="give at least one target"):
-        prepare_all([], reader, LONG)
+    apart = [reader.values(prompts, each) for each in readouts]
+    np.testing.assert_allclose(found, np.column_stack(apart), atol=1e-12)
 
 
 @pytest.mark.model
@@ -426,15 +424,15 @@ def test_similarities_are_those_that_the_encoders_authors_print(minilm: Any) -> 
     reader = WholeReader(*minilm)
     prompts = reader.tokenizer(SENTENCES)["input_ids"]
     targets = [EmbeddingSimilarity(), *map(EmbeddingSimilarity, SENTENCES[1:])]
-    readout = prepare_all(targets, reader, prompts[0])
+    readout = together(targets, [target.prepare(reader, prompts[0]) for target in targets])
     np.testing.assert_allclose(
         reader.values(prompts, readout),
         [[1.0, 0.6660, 0.1046], [0.6660, 1.0, 0.1411], [0.1046, 0.1411, 1.0]],
         atol=6e-5,
     )
     assert readout.outputs[:2] == (
-        "similarity (mean)",
-        'similarity to "It\'s so sunny outside!" (mean)',
+        "similarity to the whole text, mean pooling",
+        'similarity to "It\'s so sunny outside!", mean pooling',
     )
     assert reader.way == "padded"
     assert context_length(minilm[0]) == 512

@@ -46,7 +46,7 @@ class HostileText:
         return {
             "lens": "text",
             "model": "</title><script>1</script>",
-            "target": {"kind": "Response", "text": "<i>"},
+            "targets": [{"kind": "Response", "text": "<i>"}],
             "template": "<u>{text}</u>",
             "text": self.text,
             "spans": [list(span) for span in self.spans],

@@ -9,6 +9,7 @@ import numpy as np
 import typer
 from rich.markup import escape
 
+from interplay.cli.prompts import pattern, read_prompt
 from interplay.cli.tables import console, interruptible, print_explanation
 from interplay.explain import explain
 from interplay.explanation import FILE, Explanation, load
@@ -29,8 +30,36 @@ Model = Annotated[
         "name that the server knows the model by."
     ),
 ]
-File = Annotated[Path, typer.Option(exists=True, dir_okay=False, help="The text to ablate.")]
-By = Annotated[str, typer.Option(help="Players: word or sentence.")]
+File = Annotated[Path | None, typer.Option(exists=True, dir_okay=False, help="The text to ablate.")]
+Docs = Annotated[
+    Path | None,
+    typer.Option(
+        exists=True,
+        dir_okay=False,
+        help='Retrieved documents to ablate: JSON lines, {"id": ..., "text": ...} each.',
+    ),
+]
+Chat = Annotated[
+    Path | None,
+    typer.Option(
+        exists=True,
+        dir_okay=False,
+        help='A chat: JSON, a list of {"role": ..., "content": ...}, or an object with "messages" '
+        'and, for the template, "tools". With --file or --docs the prompt around them, with '
+        "{text} where they go (documents: by default before the user's last message); else it is "
+        'what is ablated, but for messages with "fixed": true.',
+    ),
+]
+By = Annotated[
+    str,
+    typer.Option(
+        help="Players: token, word, sentence, line, paragraph, document, message, field (of JSON), "
+        "or regex:PATTERN, whose matches they are."
+    ),
+]
+Fixed = Annotated[
+    str | None, typer.Option(help="A pattern: segments that a match of it touches are kept.")
+]
 Question = Annotated[
     str | None, typer.Option(help="Fixed words after the text, on a line of their own.")
 ]
@@ -45,20 +74,30 @@ Answer = Annotated[
 Target = Annotated[
     str,
     typer.Option(
-        help="What to score: logprob, mean_logprob, prob, logit or token_logprobs of the response; "
+        help="What to score: logprob, prob or logit (p on the logit scale) of the response; "
         "logit-difference between --response and --against (one token each); or options, the "
         "probability of each --option."
     ),
+]
+Reduction = Annotated[
+    str,
+    typer.Option(help="Of the response's tokens: sum, mean, or token, an output for each token."),
+]
+Part = Annotated[
+    str | None, typer.Option(help="Score only this part of the response, given what is before it.")
 ]
 Against = Annotated[str | None, typer.Option(help="The other answer, for logit-difference.")]
 Option = Annotated[
     list[str] | None, typer.Option(help="An answer, for --target options; give it several times.")
 ]
-Chat = Annotated[bool, typer.Option(help="Use the model's chat template.")]
-System = Annotated[str | None, typer.Option(help="System message, with --chat.")]
-Replacement = Annotated[
-    str | None, typer.Option(help="Stand-in for a removed segment; by default it is deleted.")
+Masking = Annotated[
+    str,
+    typer.Option(
+        help="What becomes of a removed segment: delete; mask-token; or attention, where it stays "
+        "in its place and nothing attends to it. Or --replacement."
+    ),
 ]
+Replacement = Annotated[str | None, typer.Option(help="A text that stands in for it instead.")]
 Decoder = Annotated[str, typer.Option(help="proxyspex, spex or lasso.")]
 Decoding = Annotated[str | None, typer.Option(help="For spex: soft or hard.")]
 Order = Annotated[int | None, typer.Option(help="Largest order of interaction.")]
@@ -96,16 +135,20 @@ Out = Annotated[Path, typer.Option(help="Folder for the page, explanation and st
 
 def text_command(
     model: Model,
-    file: File,
+    file: File = None,
+    docs: Docs = None,
+    chat: Chat = None,
     by: By = "sentence",
+    fixed: Fixed = None,
     question: Question = None,
     prompt: Prompt = None,
     response: Answer = None,
     target: Target = "logprob",
+    reduction: Reduction = "sum",
+    part: Part = None,
     against: Against = None,
     option: Option = None,
-    chat: Chat = False,
-    system: System = None,
+    masking: Masking = "delete",
     replacement: Replacement = None,
     decoder: Decoder = "proxyspex",
     decoding: Decoding = None,
@@ -153,16 +196,20 @@ def text_command(
 
 def plan_command(
     model: Model,
-    file: File,
+    file: File = None,
+    docs: Docs = None,
+    chat: Chat = None,
     by: By = "sentence",
+    fixed: Fixed = None,
     question: Question = None,
     prompt: Prompt = None,
     response: Answer = None,
     target: Target = "logprob",
+    reduction: Reduction = "sum",
+    part: Part = None,
     against: Against = None,
     option: Option = None,
-    chat: Chat = False,
-    system: System = None,
+    masking: Masking = "delete",
     replacement: Replacement = None,
     decoder: Decoder = "proxyspex",
     decoding: Decoding = None,
@@ -202,9 +249,9 @@ def plan_command(
 
 
 _GAME = (
-    *("model", "file", "by", "question", "prompt", "response", "target", "against", "option"),
-    *("chat", "system", "replacement", "dtype", "device", "threads", "base_url", "key_variable"),
-    *("max_requests", "max_tokens", "concurrency"),
+    *("model", "file", "docs", "chat", "by", "fixed", "question", "prompt", "response", "target"),
+    *("reduction", "part", "against", "option", "masking", "replacement", "dtype", "device"),
+    *("threads", "base_url", "key_variable", "max_requests", "max_tokens", "concurrency"),
 )
 _RUN = ("decoder", "order", "budget", "holdout", "random_state", "batch_size")
 
@@ -220,16 +267,14 @@ def _options(decoding: str | None) -> dict[str, Any]:
 def _game(
     *,
     model: str,
-    file: Path,
+    file: Path | None,
+    docs: Path | None,
+    chat: Path | None,
     by: str,
+    fixed: str | None,
     question: str | None,
     prompt: str | None,
-    response: str | None,
-    target: str,
-    against: str | None,
-    option: list[str] | None,
-    chat: bool,
-    system: str | None,
+    masking: str,
     replacement: str | None,
     dtype: str,
     device: str,
@@ -239,22 +284,26 @@ def _game(
     max_requests: int | None,
     max_tokens: int | None,
     concurrency: int,
+    **target: Any,
 ) -> _Game:
-    if prompt is not None and question is not None:
-        raise ValueError("--prompt and --question were both given; write the question in --prompt")
-    content = file.read_text(encoding="utf-8").strip()
-    scored = _target(target, response, against, option)
+    written = read_prompt(file, docs, chat, question, prompt)
+    scored = _target(**target)
+    if replacement is not None and masking != "delete":
+        raise ValueError("--replacement and --masking were both given; choose one of them")
     settings: dict[str, Any] = {
-        "by": by,
-        "prompt": prompt or (f"{{text}}\n\n{question}" if question else "{text}"),
-        "replacement": replacement,
-        "chat": chat,
-        "system": system,
+        "by": pattern(by.removeprefix("regex:")) if by.startswith("regex:") else by,
+        "prompt": written.prompt,
+        "masking": masking.replace("-", "_")
+        if replacement is None
+        else text_lens.Replace(replacement),
+        "fixed": None if fixed is None else pattern(fixed),
     }
     if base_url is not None:
+        if written.tools is not None:
+            raise ValueError("tools are not sent to a server; take them out of the chat")
         return text_lens.ApiGame(
             model,
-            content,
+            written.text,
             scored,
             base_url=base_url,
             key_variable=key_variable,
@@ -264,16 +313,26 @@ def _game(
             **settings,
         )
     loaded, tokenizer = text_lens.load_model(model, dtype=dtype, device=device, threads=threads)
-    return text_lens.TextGame(loaded, tokenizer, content, scored, **settings)
+    return text_lens.TextGame(
+        loaded, tokenizer, written.text, scored, tools=written.tools, **settings
+    )
 
 
 def _target(
-    target: str, response: str | None, against: str | None, option: list[str] | None
+    target: str,
+    response: str | None,
+    reduction: str,
+    part: str | None,
+    against: str | None,
+    option: list[str] | None,
 ) -> Any:
+    of_response = target not in ("logit-difference", "options")
     unused = {
         "--against": against is not None and target != "logit-difference",
         "--option": bool(option) and target != "options",
         "--response": response is not None and target == "options",
+        "--reduction": reduction != "sum" and not of_response,
+        "--part": part is not None and not of_response,
     }
     for name in (name for name, given in unused.items() if given):
         raise ValueError(f"{name} was given, but --target {target} has no use for it; leave it out")
@@ -287,14 +346,15 @@ def _target(
         if not option:
             raise ValueError("--target options needs --option, once for each answer")
         return text_lens.Options(tuple(option))
-    return text_lens.Response(response, target)  # type: ignore[arg-type]
+    return text_lens.Response(response, target, reduction, part)  # type: ignore[arg-type]
 
 
 def print_prompt(game: _Game) -> None:
     """The whole prompt, and what is measured."""
     console.print(game.prompt(np.ones(game.n_players, dtype=np.bool_)), markup=False, style="dim")
-    by = game.describe()["by"]
-    console.print(f"{game.n_players} players by {by}; target: {escape(str(game.target))}")
+    targets = game.targets if isinstance(game, text_lens.TextGame) else (game.target,)
+    measured = escape("; ".join(map(str, targets)))
+    console.print(f"{game.n_players} players by {escape(game.masked.by)}; target: {measured}")
 
 
 def write(explanation: Explanation, folder: Path) -> Path:

@@ -119,10 +119,9 @@ def _rows(interactions: Interactions) -> list[_Row]:
 def _shaded(description: Json, found: Interactions) -> list[dict[str, Any]]:
     """The prompt in pieces; those that are players carry their own effect and their number."""
     text, spans = description["text"], description["spans"]
-    before, after = description["template"].split("{text}")
     effects = [float(found[[player]]) for player in range(found.n_players)]
     largest = max(map(abs, effects)) or 1.0
-    pieces: list[dict[str, Any]] = [{"text": before, "player": None}]
+    pieces: list[dict[str, Any]] = []
     at = 0
     for player, (start, stop) in enumerate(spans):
         pieces.append({"text": text[at:start], "player": None})
@@ -135,7 +134,7 @@ def _shaded(description: Json, found: Interactions) -> list[dict[str, Any]]:
             }
         )
         at = stop
-    pieces.append({"text": text[at:] + after, "player": None})
+    pieces.append({"text": text[at:], "player": None})
     return pieces
 
 

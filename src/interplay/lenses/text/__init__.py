@@ -5,9 +5,17 @@ from interplay.lenses.text.embeddings import EmbeddingSimilarity, answer_similar
 from interplay.lenses.text.game import TextGame
 from interplay.lenses.text.generation import Generated
 from interplay.lenses.text.labels import Label, Labels
+from interplay.lenses.text.masking import Replace
 from interplay.lenses.text.models import PACKAGED, load_model
 from interplay.lenses.text.segments import split
-from interplay.lenses.text.targets import LogitDifference, Options, Readout, Response, Target
+from interplay.lenses.text.targets import (
+    LogitDifference,
+    LogitFunction,
+    Options,
+    Readout,
+    Response,
+    Target,
+)
 
 __all__ = [
     "PACKAGED",
@@ -17,8 +25,10 @@ __all__ = [
     "Label",
     "Labels",
     "LogitDifference",
+    "LogitFunction",
     "Options",
     "Readout",
+    "Replace",
     "Response",
     "Target",
     "TextGame",

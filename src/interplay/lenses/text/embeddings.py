@@ -47,8 +47,11 @@ class EmbeddingSimilarity:
             other = torch.tensor(reference, device=embeddings.device)
             return torch.cosine_similarity(embeddings, other[None], dim=1)[:, None]
 
-        of = "" if self.reference is None else f" to {self.reference!r}"
-        return WholeReadout(read, titles=(f"similarity{of} ({self.pooling})",))
+        return WholeReadout(read)
+
+    def __str__(self) -> str:
+        to = "the whole text" if self.reference is None else repr(self.reference)
+        return f"similarity to {to}, {self.pooling} pooling"
 
 
 @dataclass(frozen=True)

@@ -4,27 +4,32 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, replace
+import re
+from collections.abc import Iterable, Sequence
+from copy import copy
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from interplay._types import BoolArray, FloatArray, IntArray, Json
+from interplay.lenses.text.chat import apply_template
 from interplay.lenses.text.generation import greedy_answer
 from interplay.lenses.text.inference import Reader
+from interplay.lenses.text.masking import Masking
 from interplay.lenses.text.models import model_digest, require_llm, tokenizer_digest
-from interplay.lenses.text.prompts import PLACEHOLDER, check_template, mask_prompt
-from interplay.lenses.text.segments import Span
-from interplay.lenses.text.targets import AnswerTarget, Response, Target
+from interplay.lenses.text.prompts import PLACEHOLDER, MaskedPrompt, Message, Text, mask_prompt
+from interplay.lenses.text.segments import Unit
+from interplay.lenses.text.targets import Response, Target, is_known, settings_of, together
+from interplay.lenses.text.tokens import Encoder
 from interplay.masks import as_masks, sorted_by_prefix
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-_CODE_VERSION = 2
+_CODE_VERSION = 3
 """Part of the fingerprint; raised when the same settings come to give other values."""
 _CPU_TOKENS, _GPU_TOKENS = 6_000, 200_000
 """About how many tokens a call should hold: enough for its prompts to share prefixes, few enough
@@ -33,28 +38,35 @@ _FEWEST, _MOST = 16, 512
 
 
 class TextGame:
-    """How a causal language model's score depends on the segments of a text.
+    """How a language model's score depends on the segments of its prompt.
 
-    Segmentation (``text``, ``by``), masking (``replacement``) and scoring (``target``) are apart;
-    everything of the prompt outside the text is fixed. What the prompts of one call have in common
-    at their beginning is computed once.
+    What is ablated (``text``, ``by``), how (``masking``) and what is measured (``target``) are
+    apart; everything of the prompt outside the text is fixed. What the prompts of one call have in
+    common at their beginning is computed once.
 
     Args:
         model: a Hugging Face causal model, in evaluation mode, on the device where it is to run.
         tokenizer: its tokenizer.
-        text: the part of the prompt whose segments are the players.
-        target: what is measured, such as ``Response(" Paris", score="prob")``.
-        by: ``"word"``, ``"sentence"``, or spans of ``text``.
-        prompt: the whole prompt, with ``{text}`` once, where the text goes.
-        replacement: what stands in for a removed segment; ``None`` deletes it.
-        chat: put the prompt into the tokenizer's chat template, as a user's message that the
-            assistant is about to answer.
-        system: the system message, with ``chat``.
+        text: what is ablated: a string; documents, ``{"id": ..., "text": ...}`` each; or the
+            messages of a chat, ``{"role": ..., "content": ...}`` each. A message or document with
+            ``"fixed": True`` is always kept.
+        target: what is measured, such as ``Response(" Paris", score="prob")``; several are
+            outputs of one pass.
+        by: the players: ``"token"``, ``"word"``, ``"sentence"``, ``"line"``, ``"paragraph"``,
+            ``"document"``, ``"message"``, ``"field"`` (of JSON), a compiled pattern whose matches
+            they are, or spans of ``text``.
+        prompt: what stands around the text, with ``{text}`` once where it goes: a string, or the
+            messages of a chat, none of which is ablated. Documents go before the last message of a
+            user where no message says otherwise.
+        masking: what becomes of a removed segment: ``"delete"``, ``Replace(text)``,
+            ``"mask_token"`` or ``"attention"``; see :mod:`interplay.lenses.text.masking`.
+        fixed: segments that a match of this pattern touches are always kept.
+        tools: descriptions of tools for the chat template.
         language: for sentences, a two-letter code.
 
     Raises:
-        ValueError: an empty text, a prompt without ``{text}``, improper spans, no chat template,
-            a target without tokens, or a prompt longer than the model's context.
+        ValueError: nothing to ablate, a prompt without ``{text}``, improper spans, no chat
+            template, a target without tokens, or a prompt longer than the model's context.
         MissingDependencyError: torch or transformers are not installed.
     """
 
@@ -62,43 +74,92 @@ class TextGame:
         self,
         model: PreTrainedModel,
         tokenizer: PreTrainedTokenizerBase,
-        text: str,
-        target: Target,
+        text: Text,
+        target: Target | Sequence[Target],
         *,
-        by: str | Sequence[Span] = "sentence",
-        prompt: str = PLACEHOLDER,
-        replacement: str | None = None,
-        chat: bool = False,
-        system: str | None = None,
+        by: Unit = "sentence",
+        prompt: str | Sequence[Message] = PLACEHOLDER,
+        masking: Masking = "delete",
+        fixed: re.Pattern[str] | None = None,
+        tools: Sequence[Json] | None = None,
         language: str = "en",
     ) -> None:
         require_llm("TextGame")
-        if not hasattr(target, "prepare"):
-            raise ValueError(
-                f"target={target!r} is no target; give Response({str(target)!r}) or the like"
-            )
+        targets = tuple(target) if isinstance(target, list | tuple) else (target,)
+        for each in targets:
+            if not hasattr(each, "prepare"):
+                raise ValueError(
+                    f"target={each!r} is no target; give Response({str(each)!r}) or the like"
+                )
+        if not targets:
+            raise ValueError("no target was given; give at least one")
         if model.training:
             raise ValueError("the model is in training mode; call model.eval() first")
+        if masking == "mask_token" and tokenizer.mask_token_id is None:
+            raise ValueError(
+                "this tokenizer has no mask token, so masking='mask_token' does not go with it; "
+                "use 'delete', 'attention' or Replace(text)"
+            )
         self.model = model
         self.tokenizer = tokenizer
-        self.masked = mask_prompt(
-            text, _template(tokenizer, prompt, chat, system), by, replacement, language
+        asked = mask_prompt(
+            text,
+            prompt,
+            by=by,
+            masking=masking,
+            fixed=fixed,
+            language=language,
+            tokenizer=tokenizer,
         )
-        """What the model reads, with the chat template applied."""
-        self._chat = chat
+        if tools is not None and not asked.is_chat:
+            raise ValueError("tools were given, but the prompt is no chat; leave them out")
+        self._encode = Encoder(tokenizer, chat=asked.is_chat)
         self._reader = Reader(model)
-        whole = self.prompt(np.ones(self.n_players, dtype=np.bool_))
-        if not self._encode([self.prompt(np.zeros(self.n_players, dtype=np.bool_))])[0]:
+        self._begin(apply_template(tokenizer, asked, tools) if asked.is_chat else asked)
+        self.targets = tuple(map(self._answered, targets))
+        self._readout = together(self.targets, [each.prepare(tokenizer) for each in self.targets])
+        self._rows(np.ones((1, self.n_players), dtype=np.bool_))
+
+    def _begin(self, masked: MaskedPrompt) -> None:
+        """Settle what is read, with the chat template applied."""
+        self.masked = masked
+        self._whole, nothing = (
+            self._encode([masked.parts(np.full(masked.n_players, kept))])[0]
+            for kept in (True, False)
+        )
+        by_token = masked.masking in ("mask_token", "attention")
+        self._owners = self._encode.owners(masked, self._whole) if by_token else None
+        if not nothing and masked.masking != "mask_token":
             raise ValueError(
                 "with every segment removed the prompt has no tokens; give a prompt with fixed "
                 "words around {text}, or a replacement"
             )
-        if isinstance(target, Response) and target.text is None:
-            answer = greedy_answer(model, self._encode([whole])[0], tokenizer)
-            target = replace(target, text=answer)
-        self.target = target
-        self._readout = target.prepare(tokenizer)
-        self._tokenise([whole])
+
+    def refined(
+        self, chosen: Iterable[int], by: Unit, language: str = "en"
+    ) -> tuple[TextGame, tuple[tuple[int, ...], ...]]:
+        """The same game with some players cut into finer ones.
+
+        Args:
+            chosen: the players to cut; the others stay as they are.
+            by: the finer unit.
+            language: for sentences.
+
+        Returns:
+            The game, and for each player of this one the numbers of its players there.
+        """
+        masked, children = self.masked.refined(chosen, by, language, self.tokenizer)
+        game = copy(self)
+        game.__dict__.pop("_lengths", None)
+        game._begin(masked)
+        return game, children
+
+    def _answered(self, target: Target) -> Target:
+        """The target, with the model's own answer where it has none."""
+        if not isinstance(target, Response) or target.text is not None:
+            return target
+        answer = greedy_answer(self.model, self._whole, self.tokenizer, target.max_tokens)
+        return replace(target, text=answer)
 
     @property
     def n_players(self) -> int:
@@ -115,27 +176,35 @@ class TextGame:
         return self.masked.render(mask)
 
     def __call__(self, masks: BoolArray, /) -> FloatArray:
-        """Scores ``(m,)``, or ``(m, k)`` for a target of k outputs, of masks ``(m, n)``."""
-        prompts = self._tokenise([self.prompt(mask) for mask in as_masks(masks, self.n_players)])
-        return self._reader.values(prompts, self._readout)
+        """Scores ``(m,)``, or ``(m, k)`` for k outputs, of masks ``(m, n)``."""
+        rows, positions = self._rows(as_masks(masks, self.n_players))
+        end = None if positions is None else len(self._whole)
+        if positions is None:
+            return self._reader.values(rows, self._readout)
+        return self._reader.values(rows, self._readout, positions, end)
 
-    def _encode(self, prompts: list[str]) -> list[list[int]]:
-        # a chat template has written its special tokens already
-        ids: list[list[int]] = self.tokenizer(prompts, add_special_tokens=not self._chat)[
-            "input_ids"
-        ]
-        return ids
-
-    def _tokenise(self, prompts: list[str]) -> list[list[int]]:
-        result = self._encode(prompts)
-        length = max(map(len, result)) + max(map(len, self._readout.feeds))
+    def _rows(self, masks: BoolArray) -> tuple[list[list[int]], list[list[int]] | None]:
+        """Each mask's token ids; and where tokens keep their positions, these."""
+        positions = None
+        if self._owners is None:
+            rows = self._encode([self.masked.parts(mask) for mask in masks])
+        else:
+            whole = np.array(self._whole)
+            # player -1 is always kept
+            kept = np.column_stack([masks, np.ones(len(masks), dtype=np.bool_)])[:, self._owners]
+            if self.masked.masking == "mask_token":
+                rows = np.where(kept, whole, self.tokenizer.mask_token_id).tolist()
+            else:
+                positions = [np.flatnonzero(row).tolist() for row in kept]
+                rows = [whole[row].tolist() for row in kept]
+        length = max(map(len, rows)) + max(map(len, self._readout.feeds))
         limit = getattr(self.model.config, "max_position_embeddings", None)
         if limit is not None and length > limit:
             raise ValueError(
                 f"the prompt and response are {length} tokens, above the model's context of "
                 f"{limit}; shorten the text"
             )
-        return result
+        return rows, positions
 
     @property
     def batch_size(self) -> int:
@@ -155,23 +224,25 @@ class TextGame:
 
     @cached_property
     def _lengths(self) -> tuple[float, FloatArray]:
-        segments = [self.masked.text[start:stop] for start, stop in self.masked.spans]
+        if self._owners is not None and self.masked.masking == "mask_token":
+            return float(len(self._whole)), np.zeros(self.n_players)
+        if self._owners is not None:
+            counts = np.bincount(self._owners + 1, minlength=self.n_players + 1)
+            return float(counts[0]), counts[1:].astype(np.float64)
+        masked = self.masked
+        segments = [masked.text[start:stop] for start, stop in masked.spans]
         ids = self.tokenizer(segments, add_special_tokens=False)["input_ids"]
-        nothing = self.prompt(np.zeros(self.n_players, dtype=np.bool_))
+        nothing = self._encode([masked.parts(np.zeros(self.n_players, dtype=np.bool_))])[0]
         fed = sum(map(len, self._readout.feeds))
-        return float(len(self._encode([nothing])[0]) + fed), np.array(
-            [len(i) for i in ids], dtype=float
-        )
+        return float(len(nothing) + fed), np.array([len(i) for i in ids], dtype=np.float64)
 
     def describe(self) -> Json:
-        """The model, the prompt, the spans, the masking and the target, as JSON."""
-        target = self.target
-        settings = asdict(target) if isinstance(target, get_args(AnswerTarget)) else {}
+        """The model, the prompt, the spans, the masking and the targets, as JSON."""
         return self.masked.describe() | {
             "model": self._model_name(),
             "architecture": type(self.model).__name__,
             "dtype": str(self.model.dtype),
-            "target": {"kind": type(target).__name__, **settings},
+            "targets": [settings_of(target) for target in self.targets],
             "outputs": list(self._readout.outputs),
         }
 
@@ -189,37 +260,20 @@ class TextGame:
         Made anew each time, since weights can be changed in place.
         """
         weights = model_digest(self.model)
-        if weights is None or not isinstance(self.target, get_args(AnswerTarget)):
+        if weights is None or not all(map(is_known, self.targets)):
             return None
         what = {key: value for key, value in self.describe().items() if key != "model"}
         what |= {
             "code": _CODE_VERSION,
             "weights": weights,
             "tokenizer": tokenizer_digest(self.tokenizer),
-            "special_tokens": not self._chat,
+            "special_tokens": not self._encode.chat,
             "fed": self._readout.feeds,
         }
         return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
 
     def __repr__(self) -> str:
-        return f"TextGame({self.n_players} players by {self.masked.by}, target={self.target})"
-
-
-def _template(
-    tokenizer: PreTrainedTokenizerBase, prompt: str, chat: bool, system: str | None
-) -> str:
-    """The prompt with the chat template applied once, ``{text}`` still in its place."""
-    check_template(prompt)
-    if not chat:
-        if system is not None:
-            raise ValueError("a system message was given without chat=True")
-        return prompt
-    if tokenizer.chat_template is None:
-        raise ValueError("this tokenizer has no chat template; leave chat off and write the prompt")
-    messages = [{"role": "user", "content": prompt}]
-    if system is not None:
-        messages.insert(0, {"role": "system", "content": system})
-    applied = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-    if applied.count(PLACEHOLDER) != 1:
-        raise ValueError(f"the chat template changes or repeats {PLACEHOLDER}; leave chat off")
-    return str(applied)
+        return (
+            f"TextGame({self.n_players} players by {self.masked.by}, "
+            f"target: {'; '.join(map(str, self.targets))})"
+        )

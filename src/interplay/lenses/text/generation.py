@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from interplay._types import FloatArray, Json
+from interplay._types import FloatArray
 from interplay.errors import out_of_memory
 from interplay.lenses.text.batches import ROUNDINGS, TOLERANCE, Batches, Way
 from interplay.lenses.text.models import context_length
@@ -25,7 +25,6 @@ _CPU_TOKENS, _GPU_TOKENS = 2048, 65536
 weights, which the rows of a batch share."""
 _SHORT = 8
 """Prompts of fewer tokens are too short to find out anything with."""
-_ANSWER_TOKENS = 20
 
 
 @dataclass(frozen=True)
@@ -66,9 +65,8 @@ class Generated:
         if len(set(self.outputs)) < len(self.outputs):
             raise ValueError(f"outputs={self.outputs!r} of Generated are not different names")
 
-    def settings(self) -> Json:
-        """Everything but the scorer, as JSON."""
-        return {"name": self.name, "max_tokens": self.max_tokens, "outputs": list(self.outputs)}
+    def __str__(self) -> str:
+        return self.name or "a score of the answer"
 
     def score(self, answer: str, original: str) -> FloatArray:
         """The scorer's numbers, ``(k,)``; k is 1 where there are no named outputs.
@@ -299,14 +297,17 @@ def greedy_answers(
 
 
 def greedy_answer(
-    model: PreTrainedModel, prompt: Sequence[int], tokenizer: PreTrainedTokenizerBase
+    model: PreTrainedModel,
+    prompt: Sequence[int],
+    tokenizer: PreTrainedTokenizerBase,
+    max_tokens: int,
 ) -> str:
-    """The model's own answer to a prompt: greedy, to its end or at most 20 tokens.
+    """The model's own answer to a prompt: greedy, to its end or at most ``max_tokens`` tokens.
 
     Raises:
         ValueError: the model answers nothing.
     """
-    (answer,) = greedy_answers(model, tokenizer, [prompt], _ANSWER_TOKENS)
+    (answer,) = greedy_answers(model, tokenizer, [prompt], max_tokens)
     if not answer.strip():
         raise ValueError("the model answers nothing to the whole prompt; give a response to score")
     return answer.rstrip()

@@ -45,10 +45,10 @@ class Label:
                 raise ValueError(f"the label {self.name!r} {how}: {listed}; give a name or number")
             number = labels.index(self.name)
         read = _reading(reader, self.score)
-        return WholeReadout(
-            lambda output, attention: read(output, attention)[:, [number]],
-            titles=(f"{labels[number]} ({self.score})",),
-        )
+        return WholeReadout(lambda output, attention: read(output, attention)[:, [number]])
+
+    def __str__(self) -> str:
+        return f"{self.score} of label {self.name!r}"
 
 
 @dataclass(frozen=True)
@@ -64,8 +64,10 @@ class Labels:
     def prepare(self, reader: WholeReader, whole: Sequence[int]) -> WholeReadout:
         """See :meth:`interplay.lenses.text.whole.WholeTarget.prepare`."""
         labels = _labels(reader, whole, self)
-        titles = tuple(f"{label} ({self.score})" for label in labels)
-        return WholeReadout(_reading(reader, self.score), labels, titles)
+        return WholeReadout(_reading(reader, self.score), labels)
+
+    def __str__(self) -> str:
+        return f"{self.score} of each label"
 
 
 def _labels(reader: WholeReader, whole: Sequence[int], target: Label | Labels) -> tuple[str, ...]:

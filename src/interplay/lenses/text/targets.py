@@ -8,12 +8,14 @@ method :meth:`Target.prepare`, which may read the logits as it likes.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
+from dataclasses import dataclass, fields, is_dataclass
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, get_args
 
 import numpy as np
 
-from interplay._types import FloatArray
+from interplay._types import FloatArray, Json
+from interplay.lenses.text.fields import Span
+from interplay.lenses.text.segments import offsets
 
 if TYPE_CHECKING:
     import torch
@@ -57,14 +59,21 @@ class Response:
     Attributes:
         text: the response, with its leading space where the prompt ends without one; ``None``: what
             the model itself answers to the whole prompt, decoded greedily.
-        score: ``"logprob"``: the sum of the tokens' log-probabilities; ``"mean_logprob"``: their
-            mean; ``"prob"``: the response's probability p, the exponential of the sum; ``"logit"``:
-            log(p / (1 - p)), p on the logit scale; ``"token_logprobs"``: each token's
-            log-probability, an output each.
+        score: ``"logprob"``; ``"prob"``, its exponential p; ``"logit"``: log(p / (1 - p)), p on the
+            logit scale.
+        reduction: of the tokens' log-probabilities ``"sum"``, which is the response's; ``"mean"``,
+            whose exponential is the geometric mean of the tokens' probabilities; or ``"token"``:
+            each token's, an output each.
+        part: score only this part of the response, a string that is in it once or a span of
+            characters; what is before it is given, what is after it does not count.
+        max_tokens: where ``text`` is ``None``, the longest answer.
     """
 
     text: str | None = None
-    score: Literal["logprob", "mean_logprob", "prob", "logit", "token_logprobs"] = "logprob"
+    score: Literal["logprob", "prob", "logit"] = "logprob"
+    reduction: Literal["sum", "mean", "token"] = "sum"
+    part: str | Span | None = None
+    max_tokens: int = 20
 
     def prepare(self, tokenizer: PreTrainedTokenizerBase) -> Readout:
         """See :meth:`Target.prepare`."""
@@ -73,31 +82,63 @@ class Response:
     @property
     def answers(self) -> tuple[str, ...]:
         """The texts whose tokens' log-probabilities are needed."""
-        if self.score not in _SCORES:
-            raise ValueError(f"score={self.score!r} is unknown; choose one of {', '.join(_SCORES)}")
+        _known("score", self.score, ("logprob", "prob", "logit"))
+        _known("reduction", self.reduction, ("sum", "mean", "token"))
         return (self.text or "",)
+
+    @property
+    def span(self) -> Span | None:
+        """The characters of the part.
+
+        Raises:
+            ValueError: the response does not hold it, or not once.
+        """
+        text = self.text or ""
+        if self.part is None:
+            return None
+        if isinstance(self.part, str):
+            if not self.part or text.count(self.part) != 1:
+                raise ValueError(
+                    f"the part {self.part!r} stands {text.count(self.part) if self.part else 0} "
+                    f"times in the response {text!r}; give one that stands in it once, or a span"
+                )
+            start = text.index(self.part)
+            return start, start + len(self.part)
+        start, stop = self.part
+        if not 0 <= start < stop <= len(text):
+            raise ValueError(
+                f"the part ({start}, {stop}) is empty or outside the response of {len(text)} "
+                "characters; give a span with start < end"
+            )
+        return start, stop
 
     def outputs(self, tokens: Sequence[Sequence[str]]) -> tuple[str, ...]:
         """The outputs' names, from each answer's tokens as text."""
-        return tuple(tokens[0]) if self.score == "token_logprobs" else ()
+        return tuple(tokens[0]) if self.reduction == "token" else ()
 
     def combine(self, logprobs: Sequence[FloatArray]) -> FloatArray:
         """Values from each answer's tokens' log-probabilities, ``(b, tokens)`` each."""
         (each,) = logprobs
-        total: FloatArray = each.sum(axis=1)
-        if self.score == "token_logprobs":
-            return each
+        if self.reduction == "sum":
+            each = each.sum(axis=1)
+        elif self.reduction == "mean":
+            each = each.mean(axis=1)
         if self.score == "logprob":
-            return total
-        if self.score == "mean_logprob":
-            return np.asarray(total / each.shape[1])
+            return np.asarray(each)
         if self.score == "prob":
-            return np.asarray(np.exp(total))
-        total = np.minimum(total, _CERTAIN)
-        return np.asarray(total - np.log(-np.expm1(total)))
+            return np.asarray(np.exp(each))
+        each = np.minimum(each, _CERTAIN)
+        return np.asarray(each - np.log(-np.expm1(each)))
+
+    def __str__(self) -> str:
+        what = f"{self.reduction} " if self.reduction != "sum" else ""
+        part = f", its part {self.part!r}" if self.part is not None else ""
+        return f"{what}{self.score} of {self.text!r}{part}"
 
 
-_SCORES = ("logprob", "mean_logprob", "prob", "logit", "token_logprobs")
+def _known(name: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ValueError(f"{name}={value!r} is unknown; choose one of {', '.join(choices)}")
 
 
 @dataclass(frozen=True)
@@ -126,8 +167,7 @@ class Options:
                 f"texts={self.texts!r} are not two or more different answers; "
                 "use Response for a single one"
             )
-        if self.score not in ("prob", "logprob", "share"):
-            raise ValueError(f"score={self.score!r} is unknown; choose one of prob, logprob, share")
+        _known("score", self.score, ("prob", "logprob", "share"))
         return texts
 
     def outputs(self, tokens: Sequence[Sequence[str]]) -> tuple[str, ...]:
@@ -142,6 +182,9 @@ class Options:
         if self.score == "share":
             totals -= np.logaddexp.reduce(totals, axis=1, keepdims=True)
         return np.asarray(np.exp(totals))
+
+    def __str__(self) -> str:
+        return f"{self.score} of each of {', '.join(map(repr, self.texts))}"
 
 
 @dataclass(frozen=True)
@@ -181,19 +224,121 @@ class LogitDifference:
         positive, negative = logprobs
         return np.asarray(positive[:, 0] - negative[:, 0])
 
+    def __str__(self) -> str:
+        return f"logit of {self.positive!r} - logit of {self.negative!r}"
+
 
 AnswerTarget: TypeAlias = Response | Options | LogitDifference
 """The targets made of answers' log-probabilities."""
 
 
+@dataclass(frozen=True)
+class LogitFunction:
+    """Any function of the next token's logits.
+
+    Attributes:
+        function: from logits, a float tensor ``(b, vocabulary)``, to ``(b,)`` or ``(b, k)``.
+        name: identifies what it computes, for the fingerprint; without one the values are kept for
+            the run only and never written to a store.
+        outputs: the names of k outputs.
+    """
+
+    function: Callable[[torch.Tensor], torch.Tensor]
+    name: str | None = None
+    outputs: tuple[str, ...] = ()
+
+    def prepare(self, tokenizer: PreTrainedTokenizerBase) -> Readout:
+        """See :meth:`Target.prepare`."""
+
+        def read(feed: int, logits: torch.Tensor) -> torch.Tensor:
+            values = self.function(logits[:, -1].double())
+            shape = (len(logits), *([len(self.outputs)] if self.outputs else []))
+            if tuple(values.shape) != shape and not (values.ndim == 1 and shape[1:] == (1,)):
+                raise ValueError(
+                    f"{self} returned values of shape {tuple(values.shape)} for logits of shape "
+                    f"{tuple(logits[:, -1].shape)}; it must return {shape}: one number each, or as "
+                    "many as it names outputs"
+                )
+            return values.reshape(len(logits), -1).double()
+
+        def combine(kept: Sequence[FloatArray]) -> FloatArray:
+            return kept[0] if self.outputs else kept[0][:, 0]
+
+        return Readout(((),), read, combine, self.outputs)
+
+    def __str__(self) -> str:
+        return self.name or "a function of the logits"
+
+
+def settings_of(target: object) -> Json:
+    """A target's kind and settings as JSON, without its functions."""
+    if not is_dataclass(target) or isinstance(target, type):
+        return {"kind": type(target).__name__}
+    settings = {field.name: getattr(target, field.name) for field in fields(target)}
+    return {"kind": type(target).__name__} | {
+        name: value for name, value in settings.items() if not callable(value)
+    }
+
+
+def is_known(target: object) -> bool:
+    """Whether its settings say all that a target computes: its functions have a name."""
+    if isinstance(target, get_args(AnswerTarget)):
+        return True
+    return isinstance(target, LogitFunction) and target.name is not None
+
+
+def together(targets: Sequence[object], readouts: Sequence[Readout]) -> Readout:
+    """Several readouts as one: everything is fed and read once, the values side by side.
+
+    Args:
+        targets: what the readouts are of; an output without a name has its target's.
+        readouts: one or more; a single one stays as it is.
+    """
+    if len(readouts) == 1:
+        return readouts[0]
+    owner = [number for number, each in enumerate(readouts) for _ in each.feeds]
+    first = [owner.index(number) for number in range(len(readouts))]
+
+    def read(feed: int, logits: torch.Tensor) -> torch.Tensor:
+        number = owner[feed]
+        return readouts[number].read(feed - first[number], logits)
+
+    def combine(kept: Sequence[FloatArray]) -> FloatArray:
+        values = [
+            each.combine(kept[start : start + len(each.feeds)])
+            for start, each in zip(first, readouts, strict=True)
+        ]
+        return np.concatenate([value.reshape(len(value), -1) for value in values], axis=1)
+
+    names = [
+        name
+        for target, each in zip(targets, readouts, strict=True)
+        for name in (each.outputs or (str(target),))
+    ]
+    return Readout(
+        tuple(fed for each in readouts for fed in each.feeds), read, combine, tuple(names)
+    )
+
+
 def _readout(target: AnswerTarget, tokenizer: PreTrainedTokenizerBase) -> Readout:
     """Feed each answer but its last token; keep its tokens' log-probabilities."""
     ids: list[tuple[int, ...]] = []
+    scored: list[range] = []
     for answer in target.answers:
         tokens = tuple(tokenizer(answer, add_special_tokens=False)["input_ids"])
         if not tokens:
             raise ValueError(f"the response {answer!r} has no tokens; give a response to score")
         ids.append(tokens)
+        scored.append(range(len(tokens)))
+    if isinstance(target, Response) and (span := target.span) is not None:
+        start, stop = span
+        touched = [
+            at
+            for at, (begin, end) in enumerate(offsets(target.answers[0], tokenizer))
+            if begin < stop and start < end
+        ]
+        scored = [range(touched[0], touched[-1] + 1)]
+        ids = [ids[0][: scored[0].stop]]
 
     def read(answer: int, logits: torch.Tensor) -> torch.Tensor:
         import torch
@@ -201,8 +346,8 @@ def _readout(target: AnswerTarget, tokenizer: PreTrainedTokenizerBase) -> Readou
         # one position at a time: the vocabulary in float64 is what takes memory here
         return torch.stack(
             [
-                logits[:, at].double().log_softmax(dim=-1)[:, token]
-                for at, token in enumerate(ids[answer])
+                logits[:, at].double().log_softmax(dim=-1)[:, ids[answer][at]]
+                for at in scored[answer]
             ],
             dim=1,
         )
@@ -211,5 +356,10 @@ def _readout(target: AnswerTarget, tokenizer: PreTrainedTokenizerBase) -> Readou
         feeds=tuple(tokens[:-1] for tokens in ids),
         read=read,
         combine=target.combine,
-        outputs=target.outputs([[tokenizer.decode([t]) for t in tokens] for tokens in ids]),
+        outputs=target.outputs(
+            [
+                [tokenizer.decode([i[at]]) for at in which]
+                for i, which in zip(ids, scored, strict=True)
+            ]
+        ),
     )

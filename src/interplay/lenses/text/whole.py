@@ -38,12 +38,10 @@ class WholeReadout:
             encoder) for b texts of up to t tokens, and its attention mask ``(b, t)``, 0 at padding
             and masked tokens, to ``(b, k)`` float64.
         outputs: the names of the k outputs; empty for values ``(m,)``, where k is 1.
-        titles: names of the k outputs that tell them from those of other targets.
     """
 
     read: Callable[[Any, torch.Tensor], torch.Tensor]
     outputs: tuple[str, ...] = ()
-    titles: tuple[str, ...] = ()
 
 
 class WholeTarget(Protocol):
@@ -62,28 +60,27 @@ class WholeTarget(Protocol):
         ...
 
 
-def prepare_all(
-    targets: Sequence[WholeTarget], reader: WholeReader, whole: Sequence[int]
-) -> WholeReadout:
-    """Several targets read in one pass, their outputs side by side.
+def together(targets: Sequence[object], readouts: Sequence[WholeReadout]) -> WholeReadout:
+    """Several readouts as one: the model runs once, the values stand side by side.
 
-    Raises:
-        ValueError: no targets, or two with the same output.
+    Args:
+        targets: what the readouts are of; an output without a name has its target's.
+        readouts: one or more; a single one stays as it is.
     """
-    if not targets:
-        raise ValueError("targets=[] is empty; give at least one target")
-    readouts = [target.prepare(reader, whole) for target in targets]
-    titles = tuple(title for readout in readouts for title in readout.titles)
-    twice = next((title for title in titles if titles.count(title) > 1), None)
-    if twice is not None:
-        raise ValueError(f"two of the targets have the output {twice!r}; leave one of them out")
+    if len(readouts) == 1:
+        return readouts[0]
 
     def read(output: Any, attention: torch.Tensor) -> torch.Tensor:
         import torch
 
-        return torch.cat([readout.read(output, attention) for readout in readouts], dim=1)
+        return torch.cat([each.read(output, attention) for each in readouts], dim=1)
 
-    return WholeReadout(read, titles, titles)
+    names = [
+        name
+        for target, each in zip(targets, readouts, strict=True)
+        for name in (each.outputs or (str(target),))
+    ]
+    return WholeReadout(read, tuple(names))
 
 
 class WholeReader:

@@ -26,8 +26,7 @@ class Question:
         model: the name by which the server knows the model.
         method: one of :data:`interplay.lenses.text.api.methods.METHODS`.
         answers: whose log-probabilities are needed.
-        chat: whether the endpoint is chat completions.
-        system: the system message.
+        chat: whether the endpoint is chat completions; prompts are then messages as JSON.
         top_logprobs: how many likeliest tokens to ask for.
         length: tokens to generate.
         single: each answer must be one token.
@@ -38,7 +37,6 @@ class Question:
     method: str
     answers: tuple[str, ...]
     chat: bool
-    system: str | None
     top_logprobs: int
     length: int
     single: bool
@@ -94,15 +92,13 @@ class Asker:
         """
         question = self.question
         if question.method == "generate":
-            body = methods.generate_body(
-                question.model, prompt, question.length, question.chat, question.system
-            )
+            body = methods.generate_body(question.model, prompt, question.length, question.chat)
             choice = await self._send(connection, body)
             text = self._read(lambda: methods.read_generated(choice, question.chat))
             heard = Heard(text=text)
         elif question.method == "top_logprobs":
             body = methods.next_token_body(
-                question.model, prompt, question.top_logprobs, question.chat, question.system
+                question.model, prompt, question.top_logprobs, question.chat
             )
             choice = await self._send(connection, body)
             readings = self._read(
@@ -139,7 +135,9 @@ class Asker:
     async def _send(self, connection: Connection, body: Json) -> Json:
         """The first choice of the answer, after the changes that this server needs."""
         said = (
-            body["prompt"] if "prompt" in body else "".join(m["content"] for m in body["messages"])
+            body["prompt"]
+            if "prompt" in body
+            else "".join(m["content"] or "" for m in body["messages"])
         )
         estimate = ceil(len(said) / CHARACTERS_PER_TOKEN) + int(body["max_tokens"])
         for change in self._changes:

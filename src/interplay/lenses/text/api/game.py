@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import re
 import warnings
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Iterable, Sequence
+from copy import copy
 
 import numpy as np
 
@@ -18,12 +19,13 @@ from interplay.lenses.text.api.asking import CHARACTERS_PER_TOKEN, Asker, Heard,
 from interplay.lenses.text.api.client import Connection, connect, require_openai, run_apart
 from interplay.lenses.text.api.targets import ApiTarget, choose_method
 from interplay.lenses.text.generation import Generated
-from interplay.lenses.text.prompts import PLACEHOLDER, check_template, mask_prompt
-from interplay.lenses.text.segments import Span
-from interplay.lenses.text.targets import LogitDifference, Response
+from interplay.lenses.text.masking import Masking, Replace
+from interplay.lenses.text.prompts import PLACEHOLDER, Message, Text, mask_prompt
+from interplay.lenses.text.segments import Unit
+from interplay.lenses.text.targets import LogitDifference, Response, settings_of
 from interplay.masks import as_masks, sorted_by_prefix
 
-_CODE_VERSION = 1
+_CODE_VERSION = 2
 """Part of the fingerprint; raised when the same settings come to give other values."""
 _BATCHES = 4
 """Masks per call, for each request in flight: enough to keep the server busy, few to lose."""
@@ -42,17 +44,19 @@ class ApiGame:
 
     Args:
         model: the name by which the server knows the model.
-        text: the part of the prompt whose segments are the players.
+        text: what is ablated: a string; documents, ``{"id": ..., "text": ...}`` each; or the
+            messages of a chat, ``{"role": ..., "content": ...}`` each, which go to chat
+            completions. One with ``"fixed": True`` is always kept.
         target: ``Response``, ``Options``, ``LogitDifference`` or
             :class:`interplay.lenses.text.Generated`.
         base_url: where the server is, up to and with ``/v1``; ``None``: OpenAI's own.
         key_variable: the environment variable that holds the key. It may be unset for a server on
             this machine.
-        by: ``"word"``, ``"sentence"``, or spans of ``text``.
-        prompt: the whole prompt, with ``{text}`` once, where the text goes.
-        replacement: what stands in for a removed segment; ``None`` deletes it.
-        chat: send the prompt as a user's message, to chat completions.
-        system: the system message, with ``chat``.
+        by: the players, as for :class:`interplay.lenses.text.TextGame`, but no tokens.
+        prompt: what stands around the text, with ``{text}`` once where it goes: a string, or the
+            messages of a chat, none of which is ablated.
+        masking: what becomes of a removed segment: ``"delete"``, or ``Replace(text)``.
+        fixed: segments that a match of this pattern touches are always kept.
         language: for sentences, a two-letter code.
         revision: what the server serves, as far as you know; part of the fingerprint.
         method: how log-probabilities are had. By default ``"echo"`` for a ``Response`` and for
@@ -74,16 +78,15 @@ class ApiGame:
     def __init__(
         self,
         model: str,
-        text: str,
+        text: Text,
         target: ApiTarget,
         *,
         base_url: str | None = None,
         key_variable: str = "OPENAI_API_KEY",
-        by: str | Sequence[Span] = "sentence",
-        prompt: str = PLACEHOLDER,
-        replacement: str | None = None,
-        chat: bool = False,
-        system: str | None = None,
+        by: Unit = "sentence",
+        prompt: str | Sequence[Message] = PLACEHOLDER,
+        masking: Masking = "delete",
+        fixed: re.Pattern[str] | None = None,
         language: str = "en",
         revision: str | None = None,
         method: str | None = None,
@@ -95,17 +98,22 @@ class ApiGame:
         max_tokens: int | None = None,
     ) -> None:
         require_openai("ApiGame")
-        check_template(prompt)
-        if system is not None and not chat:
-            raise ValueError("a system message was given without chat=True")
         if top_logprobs < 1:
             raise ValueError(f"top_logprobs={top_logprobs} is below 1; give at least 1")
         self.model = model
         self.target = target
         self.revision = revision
-        self.method = choose_method(target, chat, method)
-        self.masked = mask_prompt(text, prompt, by, replacement, language)
+        if masking in ("mask_token", "attention"):
+            raise ValueError(
+                f"masking={masking!r} is of tokens, which a server does not take; use 'delete' or "
+                "Replace(text)"
+            )
+        self.masked = mask_prompt(
+            text, prompt, by=by, masking=masking, fixed=fixed, language=language
+        )
         """What the model reads."""
+        chat = self.masked.is_chat
+        self.method = choose_method(target, chat, method)
         self._endpoint = Endpoint(
             base_url or OPENAI_URL, key_variable, chat, concurrency, timeout, retries
         )
@@ -116,19 +124,18 @@ class ApiGame:
                 method=self.method,
                 answers=() if isinstance(target, Generated) else target.answers,
                 chat=chat,
-                system=system,
                 top_logprobs=top_logprobs,
                 length=target.max_tokens if isinstance(target, Generated) else 0,
                 single=isinstance(target, LogitDifference),
-                alike=isinstance(target, Response) and target.score == "token_logprobs",
+                alike=isinstance(target, Response) and target.reduction == "token",
             )
         )
         self._original: str | None = None
         self._warned = False
-        if not chat and not self.prompt(np.zeros(self.n_players, dtype=np.bool_)):
+        if self.prompt(np.zeros(self.n_players, dtype=np.bool_)) in ("", "[]"):
             raise ValueError(
                 "with every segment removed the prompt is empty; give a prompt with fixed words "
-                "around {text}, or a replacement"
+                "around {text}, mark a message fixed, or give a replacement"
             )
 
     @property
@@ -152,7 +159,9 @@ class ApiGame:
         return self._account.spent
 
     def prompt(self, mask: BoolArray) -> str:
-        """What the model reads under one mask ``(n,)``: in a chat, as the user's message."""
+        """What is sent under one mask ``(n,)``: the text, or a chat's messages as JSON."""
+        if self.masked.is_chat:
+            return json.dumps(self.masked.messages(mask), ensure_ascii=False)
         return self.masked.render(mask)
 
     def arrange(self, masks: BoolArray, /) -> IntArray:
@@ -163,11 +172,12 @@ class ApiGame:
         """About how many tokens each ablation takes, over all its requests, ``(m,)``."""
         everything = np.ones(self.n_players, dtype=np.bool_)
         nothing = len(self.prompt(~everything))
-        removed = len(self.masked.replacement or "")
+        masking = self.masked.masking
+        removed = len(masking.text) if isinstance(masking, Replace) else 0
         segments = np.array([stop - start - removed for start, stop in self.masked.spans], float)
         # white space between segments: what the two ends leave unexplained, in equal parts
         segments += (len(self.prompt(everything)) - nothing - segments.sum()) / self.n_players
-        characters = nothing + masks @ segments + len(self._asker.question.system or "")
+        characters = nothing + masks @ segments
         question = self._asker.question
         prompts = question.n_requests * characters / CHARACTERS_PER_TOKEN
         return np.asarray(prompts + question.answer_tokens)
@@ -206,6 +216,17 @@ class ApiGame:
             )
         self._warn_of_unlisted()
         return values
+
+    def refined(
+        self, chosen: Iterable[int], by: Unit, language: str = "en"
+    ) -> tuple[ApiGame, tuple[tuple[int, ...], ...]]:
+        """The same game with some players cut into finer ones; its account is the same one.
+
+        See :meth:`interplay.lenses.text.TextGame.refined`.
+        """
+        game = copy(self)
+        game.masked, children = self.masked.refined(chosen, by, language)
+        return game, children
 
     async def _ask_all(
         self, prompts: Sequence[str], heard: dict[str, Heard], failures: list[str]
@@ -292,19 +313,18 @@ class ApiGame:
         """
         target, question = self.target, self._asker.question
         if isinstance(target, Generated):
-            outputs, settings = target.outputs, target.settings()
+            outputs = target.outputs
         else:
-            outputs, settings = target.outputs([self._asker.tokens]), asdict(target)
+            outputs = target.outputs([self._asker.tokens])
         listed = {"top_logprobs": question.top_logprobs} if self.method == "top_logprobs" else {}
         return self.masked.describe() | {
             "model": self.model,
             "revision": self.revision,
             "base_url": self._endpoint.address,
             "chat": question.chat,
-            "system": question.system,
             "method": self.method,
             **listed,
-            "target": {"kind": type(target).__name__, **settings},
+            "targets": [settings_of(target)],
             "outputs": list(outputs),
             "paid": True,
         }

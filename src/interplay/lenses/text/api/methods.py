@@ -7,10 +7,13 @@ Four methods, each a pair of functions: one makes the request's body (the argume
 - ``prompt_logprobs``: likewise, in vLLM's own form.
 - ``top_logprobs``: the likeliest next tokens, of plain or chat completions.
 - ``generate``: the text that follows, of plain or chat completions.
+
+The prompt of a chat is its messages as JSON.
 """
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -164,14 +167,12 @@ def _rank(entry: Json) -> int:
     return entry.get("rank") or 0
 
 
-def next_token_body(
-    model: str, prompt: str, top_logprobs: int, chat: bool, system: str | None
-) -> Json:
+def next_token_body(model: str, prompt: str, top_logprobs: int, chat: bool) -> Json:
     """Ask for one token and the ``top_logprobs`` likeliest ones."""
     body: Json = {"model": model, "max_tokens": 1, "temperature": 0}
     if chat:
         listed = {"logprobs": True, "top_logprobs": top_logprobs}
-        return body | listed | {"messages": messages(prompt, system)}
+        return body | listed | {"messages": json.loads(prompt)}
     return body | {"logprobs": top_logprobs, "prompt": prompt}
 
 
@@ -217,9 +218,9 @@ def _listed(choice: Json) -> list[tuple[str, float]]:
     ]
 
 
-def generate_body(model: str, prompt: str, max_tokens: int, chat: bool, system: str | None) -> Json:
+def generate_body(model: str, prompt: str, max_tokens: int, chat: bool) -> Json:
     """Ask for the likeliest continuation."""
-    asked = {"messages": messages(prompt, system)} if chat else {"prompt": prompt}
+    asked = {"messages": json.loads(prompt)} if chat else {"prompt": prompt}
     return {"model": model, "max_tokens": max_tokens, "temperature": 0} | asked
 
 
@@ -227,12 +228,6 @@ def read_generated(choice: Json, chat: bool) -> str:
     """The text generated; empty where there is none."""
     said = choice["message"].get("content") if chat else choice["text"]
     return str(said or "")
-
-
-def messages(prompt: str, system: str | None) -> list[Json]:
-    """The prompt as a user's message, after the system's."""
-    first = [] if system is None else [{"role": "system", "content": system}]
-    return [*first, {"role": "user", "content": prompt}]
 
 
 def _other_text(tokens: Sequence[str], answer: str) -> RequestFailed:

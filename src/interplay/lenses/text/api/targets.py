@@ -28,13 +28,18 @@ def choose_method(target: ApiTarget, chat: bool, method: str | None) -> str:
     elif isinstance(target, Response):
         if chat:
             raise ValueError(
-                "chat endpoints do not tell how likely a given response is; use chat=False with "
-                "the model's chat template written into the prompt, or Options or Generated"
+                "chat endpoints do not tell how likely a given response is; write the model's chat "
+                "template into the prompt as one string, or use Options or Generated"
             )
         if not target.answers[0]:
             raise ValueError(
                 "the response has no text; give the one to score (a server's own answer is not "
                 "asked for here), or use Generated"
+            )
+        if target.part is not None:
+            raise ValueError(
+                f"part={target.part!r} of a response needs a local model; with a server let the "
+                "prompt end before the part, and give the part as the response"
             )
         possible = ["echo", "prompt_logprobs"]
     elif isinstance(target, Options | LogitDifference):
@@ -63,7 +68,7 @@ def _options_methods(target: Options | LogitDifference, chat: bool) -> list[str]
         raise ValueError(
             f"the answer {long[0]!r} is of several words, but "
             + ("chat endpoints tell" if chat else "a logit difference is of")
-            + " the next token only; use answers of one token, or Options with chat=False"
+            + " the next token only; use answers of one token, or Options outside of a chat"
         )
     if chat:
         return ["top_logprobs"]

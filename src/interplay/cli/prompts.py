@@ -1,0 +1,102 @@
+"""What the command line is given to ablate: files of text, documents and chats."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Written:
+    """A text and its prompt, as the games take them.
+
+    Attributes:
+        text: a string, documents, or messages.
+        prompt: a string, or messages.
+        tools: descriptions of tools, from the chat's file.
+    """
+
+    text: Any
+    prompt: Any
+    tools: list[Any] | None = None
+
+
+def read_prompt(
+    file: Path | None,
+    docs: Path | None,
+    chat: Path | None,
+    question: str | None,
+    prompt: str | None,
+) -> Written:
+    """Put together what the options say.
+
+    Raises:
+        ValueError: options that do not go together, or a file that is not what it should be.
+    """
+    if prompt is not None and question is not None:
+        raise ValueError("--prompt and --question were both given; write the question in --prompt")
+    if chat is not None and (prompt or question):
+        raise ValueError(
+            "--chat was given together with --prompt or --question; write them into its messages"
+        )
+    if file is not None and docs is not None:
+        raise ValueError("--file and --docs were both given; put the text among the documents")
+    if file is None and docs is None and chat is None:
+        raise ValueError("there is nothing to ablate; give --file, --docs or --chat")
+    messages, tools = (None, None) if chat is None else _chat(chat)
+    if file is not None:
+        text: Any = file.read_text(encoding="utf-8").strip()
+    elif docs is not None:
+        text = _documents(docs)
+    else:
+        return Written(messages, "{text}", tools)
+    around = f"{{text}}\n\n{question}" if question else "{text}"
+    return Written(text, messages or prompt or around, tools)
+
+
+def pattern(written: str) -> re.Pattern[str]:
+    """A regular expression.
+
+    Raises:
+        ValueError: it is none.
+    """
+    try:
+        return re.compile(written)
+    except re.error as error:
+        raise ValueError(f"{written!r} is no regular expression: {error}") from error
+
+
+def _chat(path: Path) -> tuple[list[Any], list[Any] | None]:
+    found: Any = _json(path.read_text(encoding="utf-8"), str(path))
+    tools: list[Any] | None = None
+    if isinstance(found, dict):
+        found, tools = found.get("messages"), found.get("tools")
+    if not isinstance(found, list) or not found:
+        raise ValueError(
+            f'{path} holds no chat; it needs a list of messages, or {{"messages": [...]}}'
+        )
+    return found, tools
+
+
+def _documents(path: Path) -> list[Any]:
+    lines = path.read_text(encoding="utf-8").splitlines()
+    found = [
+        _json(line, f"line {number} of {path}")
+        for number, line in enumerate(lines, 1)
+        if line.strip()
+    ]
+    if not all(isinstance(each, dict) for each in found):
+        raise ValueError(
+            f'{path} holds no documents; it needs a line of {{"id": ..., "text": ...}} for each'
+        )
+    return found
+
+
+def _json(text: str, where: str) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{where} is not JSON: {error}") from error

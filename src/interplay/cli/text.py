@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 import numpy as np
 import typer
@@ -75,8 +75,9 @@ Target = Annotated[
     str,
     typer.Option(
         help="What to score: logprob, prob or logit (p on the logit scale) of the response; "
-        "logit-difference between --response and --against (one token each); or options, the "
-        "probability of each --option."
+        "logit-difference between --response and --against (one token each); options, the "
+        "probability of each --option; of a classifier, label, the logit of --label, or labels, of "
+        "each; of an encoder, similarity to the whole text."
     ),
 ]
 Reduction = Annotated[
@@ -90,6 +91,7 @@ Against = Annotated[str | None, typer.Option(help="The other answer, for logit-d
 Option = Annotated[
     list[str] | None, typer.Option(help="An answer, for --target options; give it several times.")
 ]
+Label = Annotated[str | None, typer.Option(help="A class of the classifier, by name.")]
 Masking = Annotated[
     str,
     typer.Option(
@@ -148,6 +150,7 @@ def text_command(
     part: Part = None,
     against: Against = None,
     option: Option = None,
+    label: Label = None,
     masking: Masking = "delete",
     replacement: Replacement = None,
     decoder: Decoder = "proxyspex",
@@ -209,6 +212,7 @@ def plan_command(
     part: Part = None,
     against: Against = None,
     option: Option = None,
+    label: Label = None,
     masking: Masking = "delete",
     replacement: Replacement = None,
     decoder: Decoder = "proxyspex",
@@ -250,7 +254,17 @@ def plan_command(
 
 _GAME = (
     *("model", "file", "docs", "chat", "by", "fixed", "question", "prompt", "response", "target"),
-    *("reduction", "part", "against", "option", "masking", "replacement", "dtype", "device"),
+    *(
+        "reduction",
+        "part",
+        "against",
+        "option",
+        "label",
+        "masking",
+        "replacement",
+        "dtype",
+        "device",
+    ),
     *("threads", "base_url", "key_variable", "max_requests", "max_tokens", "concurrency"),
 )
 _RUN = ("decoder", "order", "budget", "holdout", "random_state", "batch_size")
@@ -312,10 +326,21 @@ def _game(
             concurrency=concurrency,
             **settings,
         )
-    loaded, tokenizer = text_lens.load_model(model, dtype=dtype, device=device, threads=threads)
+    task = _TASKS.get(target["target"], "causal")
+    loaded, tokenizer = text_lens.load_model(
+        model, dtype=dtype, device=device, threads=threads, task=task
+    )
     return text_lens.TextGame(
         loaded, tokenizer, written.text, scored, tools=written.tools, **settings
     )
+
+
+_TASKS: dict[str, Literal["classification", "embedding"]] = {
+    "label": "classification",
+    "labels": "classification",
+    "similarity": "embedding",
+}
+"""Targets of models that are not causal, and the task that these are loaded for."""
 
 
 def _target(
@@ -325,12 +350,14 @@ def _target(
     part: str | None,
     against: str | None,
     option: list[str] | None,
+    label: str | None,
 ) -> Any:
-    of_response = target not in ("logit-difference", "options")
+    of_response = target not in ("logit-difference", "options", *_TASKS)
     unused = {
         "--against": against is not None and target != "logit-difference",
         "--option": bool(option) and target != "options",
-        "--response": response is not None and target == "options",
+        "--label": label is not None and target != "label",
+        "--response": response is not None and target in ("options", *_TASKS),
         "--reduction": reduction != "sum" and not of_response,
         "--part": part is not None and not of_response,
     }
@@ -346,6 +373,12 @@ def _target(
         if not option:
             raise ValueError("--target options needs --option, once for each answer")
         return text_lens.Options(tuple(option))
+    if target == "label":
+        if label is None:
+            raise ValueError("--target label needs --label; --target labels has all of them")
+        return text_lens.Label(label)
+    if target in _TASKS:
+        return text_lens.Labels() if target == "labels" else text_lens.EmbeddingSimilarity()
     return text_lens.Response(response, target, reduction, part)  # type: ignore[arg-type]
 
 

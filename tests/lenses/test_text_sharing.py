@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,7 @@ from transformers import (
     RobertaConfig,
 )
 
-from interplay.lenses.text import Readout
+from interplay.lenses.text import Readout, inference
 from interplay.lenses.text.inference import Reader
 from interplay.lenses.text.trie import PASS_TOKENS, build, passes
 
@@ -97,48 +98,64 @@ PROMPTS = st.lists(
 def test_a_tree_holds_every_sequence(prompts: list[tuple[int, ...]], data: Any) -> None:
     sequences = list(dict.fromkeys(prompts))
     own = [data.draw(st.integers(1, len(s))) for s in sequences]
-    trie = build(sequences, own, worth=data.draw(st.integers(1, 20)))
+    worth, longest = data.draw(st.integers(1, 20)), data.draw(st.sampled_from([1, 2, 5, 9, 1000]))
+    trie = build(sequences, own, worth, longest)
 
     def spelled(node: Any) -> tuple[int, ...]:
-        before = spelled(trie.shared[node.parent]) if node.parent >= 0 else ()
+        before = spelled(trie.inner[node.parent]) if node.parent >= 0 else ()
         assert len(before) == node.start < node.stop
-        assert node.depth == (trie.shared[node.parent].depth + 1 if node.parent >= 0 else 0)
+        assert node.depth == (trie.inner[node.parent].depth + 1 if node.parent >= 0 else 0)
         return before + sequences[node.sequence][node.start : node.stop]
 
     for row, leaf in enumerate(trie.leaves):
         assert leaf.sequence == row
         assert leaf.stop - leaf.start >= own[row]
+        assert leaf.stop - leaf.start <= max(longest, own[row])
         assert spelled(leaf) == sequences[row]
-    for number, node in enumerate(trie.shared):
+    for number, node in enumerate(trie.inner):
         assert node.parent < number
-        users = [n for n in (*trie.shared, *trie.leaves) if n.parent == number]
-        assert len(users) >= 2  # a prefix that one sequence has is not shared
+        users = [n for n in (*trie.inner, *trie.leaves) if n.parent == number]
+        assert 1 <= node.stop - node.start <= longest
+        # a prefix that one sequence has is not shared: it is a piece of a long stretch
+        assert len(users) >= 2 or (len(users) == 1 and longest < 1000)
+    assert trie.size == sum(node.stop - node.start for node in trie.inner)
 
 
 def test_a_prefix_that_saves_too_little_is_not_evaluated_by_itself() -> None:
     sequences = [(1, 2, 3, 4, 5, 6, 7), (1, 2, 3, 4, 5, 8, 9), (1, 2, 3, 9, 9, 9, 9)]
-    assert [(n.start, n.stop) for n in build(sequences, [1, 1, 1], worth=2).shared] == [
+    assert [(n.start, n.stop) for n in build(sequences, [1, 1, 1], worth=2).inner] == [
         (0, 3),
         (3, 5),
     ]
-    assert [(n.start, n.stop) for n in build(sequences, [1, 1, 1], worth=6).shared] == [(0, 3)]
-    assert build(sequences, [1, 1, 1], worth=7).shared == ()
+    assert [(n.start, n.stop) for n in build(sequences, [1, 1, 1], worth=6).inner] == [(0, 3)]
+    assert build(sequences, [1, 1, 1], worth=7).inner == ()
     # tokens whose logits are read stay a sequence's own
     kept = build(sequences, [5, 1, 1], worth=1)
-    assert [(n.start, n.stop) for n in kept.shared] == [(0, 2), (2, 3)]
+    assert [(n.start, n.stop) for n in kept.inner] == [(0, 2), (2, 3)]
     assert [leaf.start for leaf in kept.leaves] == [2, 3, 3]
 
 
-@given(st.lists(st.integers(1, 30), min_size=1, max_size=9), st.integers(1, 120))
+def test_a_long_stretch_is_a_chain() -> None:
+    def cuts(own: int) -> list[tuple[int, int]]:
+        trie = build([range(25)], [own], longest=10)
+        return [(node.start, node.stop) for node in (*trie.inner, *trie.leaves)]
+
+    assert cuts(1) == [(0, 10), (10, 20), (20, 25)]
+    assert cuts(7) == [(0, 10), (10, 18), (18, 25)]
+    assert cuts(12) == [(0, 10), (10, 13), (13, 25)]  # own tokens stay together
+    assert cuts(25) == [(0, 25)]
+
+
+@given(st.lists(st.integers(1, 30), min_size=1, max_size=9), st.integers(1, 120), st.integers(1, 9))
 @settings(max_examples=100)
-def test_passes_cost_the_least(sizes: list[int], limit: int) -> None:
+def test_passes_cost_the_least(sizes: list[int], limit: int, most: int) -> None:
     sizes = sorted(sizes, reverse=True)
 
     def cost(counts: Sequence[int]) -> float:
         total, at = 0.0, 0
         for count in counts:
             tokens = count * sizes[at]
-            if tokens > limit and count > 1:
+            if count > most or (tokens > limit and count > 1):
                 return float("inf")
             total, at = total + tokens + PASS_TOKENS, at + count
         return total
@@ -149,7 +166,7 @@ def test_passes_cost_the_least(sizes: list[int], limit: int) -> None:
         for first in range(1, rows + 1):
             yield from ([first, *others] for others in every(rows - first))
 
-    found = passes(sizes, limit)
+    found = passes(sizes, limit, most)
     assert sum(found) == len(sizes)
     assert cost(found) == min(map(cost, every(len(sizes))))
 
@@ -175,7 +192,7 @@ def test_logits_are_those_of_whole_prompts(kind: str) -> None:
     reader.values([tuple(range(3, 43)), tuple(range(3, 30))], all_logits(((),)))
     assert reader.way == "shared", kind
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(build, "__defaults__", (1,))
+        patch.setattr(inference, "build", partial(build, worth=1))
         check()
 
 
@@ -254,6 +271,9 @@ def test_a_pass_that_does_not_fit_is_halved_and_the_size_remembered() -> None:
         if sizes[-1] > 100:
             raise torch.OutOfMemoryError("out of memory")
 
+    def never(module: Any, args: Any, kwargs: Any) -> None:
+        raise torch.OutOfMemoryError("out of memory")
+
     reader = Reader(model)
     prompts = [(token, *range(3, 20)) for token in range(3, 33)]
     wanted = reader.values(prompts, all_logits(((),)))
@@ -263,5 +283,11 @@ def test_a_pass_that_does_not_fit_is_halved_and_the_size_remembered() -> None:
     sizes.clear()
     reader.values(prompts, all_logits(((),)))
     assert max(sizes) <= 100
+    # a stretch that is longer is cut into pieces
+    found = reader.values([tuple([5, 6, 7] * 50)], all_logits(((),)))
+    assert max(sizes) <= 100
+    wanted = whole_logits(tiny(CONFIGS["llama"]), [5, 6, 7] * 50)[-1]
+    np.testing.assert_allclose(found[0], wanted, atol=1e-3)
+    model.register_forward_pre_hook(never, with_kwargs=True)
     with pytest.raises(torch.OutOfMemoryError):
-        reader.values([tuple([5] * 101)], all_logits(((),)))
+        reader.values([(5, 6, 7)], all_logits(((),)))

@@ -176,7 +176,7 @@ class TextGame:
         # player -1 is always kept
         kept = np.column_stack([masks, np.ones(len(masks), dtype=np.bool_)])[:, self._owners]
         if self.masked.masking == "attention":
-            return Rows([self._whole] * len(masks), list(kept))
+            return Rows([self._whole] * len(masks), kept)
         return Rows(np.where(kept, self._whole, self.tokenizer.mask_token_id).tolist())
 
     @property
@@ -184,7 +184,9 @@ class TextGame:
         """How many masks a call should have: fewer of a long text."""
         wanted = _CPU_TOKENS if self.model.device.type == "cpu" else _GPU_TOKENS
         fixed, per_segment = self._lengths
-        return int(np.clip(wanted / (fixed + per_segment.sum() / 2), _FEWEST, _MOST))
+        count = int(np.clip(wanted / (fixed + per_segment.sum() / 2), _FEWEST, _MOST))
+        most = self._scorer.tokens_at_once
+        return count if most is None else max(1, min(count, most // len(self._whole)))
 
     def arrange(self, masks: BoolArray, /) -> IntArray:
         """An order of masks in which neighbours share long prefixes, ``(m,)``."""

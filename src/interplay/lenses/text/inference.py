@@ -1,51 +1,41 @@
-"""Logits of many prompts from few tokens: what prompts share is computed once.
+"""A target's values for many prompts, off a Hugging Face causal model.
 
-Ablations of one text share long prefixes. A call cuts its prompts into a tree of shared prefixes
-(:mod:`interplay.lenses.text.trie`), evaluates the prefixes level by level, keeps their keys and
-values, and evaluates the rest of each prompt on top of them. Rows are padded on the left, their
-padding is masked out and positions count from each prompt's own first token, so that every prompt
-gets what it would get alone, up to rounding.
+Ablations of one text share long prefixes. A call cuts its prompts into a tree of them
+(:mod:`interplay.lenses.text.trie`) and computes each once (:mod:`interplay.lenses.text.forward`);
+it takes as many prompts at a time as memory suffices for.
 """
 
 from __future__ import annotations
 
-import inspect
-import warnings
-from collections.abc import Iterator, Sequence
-from itertools import groupby
+from collections.abc import Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from interplay._types import FloatArray
+from interplay._types import BoolArray, FloatArray
 from interplay.errors import out_of_memory
+from interplay.lenses.text import limits
+from interplay.lenses.text.forward import Forward, Way, placed
 from interplay.lenses.text.targets import Readout
-from interplay.lenses.text.trie import Node, Trie, build, passes
+from interplay.lenses.text.trie import build, whole
+from interplay.lenses.text.ways import SHORT, check_positions, find_way, refuse
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
 
-_CPU_TOKENS = 512
-_GPU_TOKENS = 32768
-"""Tokens per forward pass to begin with: on a CPU more gains nothing."""
-_WINDOWS = (
-    "sliding_window",
-    "attention_chunk_size",
-    "window_size",
-    "attention_window_size",
-    "local_attention",
-)
-"""Names under which configurations have the reach of their attention."""
-_SHORT = 8
-"""Prompts of fewer tokens have nothing to share."""
-_TOLERANCE, _ROUNDINGS = 1e-3, 8.0
-"""How far logits after a cached prefix may be off: a share of the largest, and in units of the
-dtype's resolution."""
+_FEWEST = 16
+"""Tokens per pass at which a lack of memory is given up on."""
 
 
 class Reader:
     """Reads a target off a model's logits, for many prompts at a time.
+
+    Stretches of more tokens than a pass may have are evaluated piece by piece, on the keys and
+    values of what lies before; where a model does not share prefixes its prompts go whole, the long
+    ones one per pass. Logits are made only where they are read, if the model's ``forward`` takes
+    ``logits_to_keep``; else for all tokens of a pass.
 
     Args:
         model: a Hugging Face causal model.
@@ -61,11 +51,21 @@ class Reader:
 
     def __init__(self, model: PreTrainedModel) -> None:
         self.model = model
-        self.tokens_per_pass = _CPU_TOKENS if model.device.type == "cpu" else _GPU_TOKENS
-        self.way: str | None = None
+        self.tokens_per_pass = limits.tokens_per_pass(model)
+        self.way: Way | None = None
+        self._keeps_positions = False
+
+    @cached_property
+    def tokens_at_once(self) -> int:
+        """Of how many tokens keys and values are held at a time; halved with tokens_per_pass.
+
+        1 GiB of them on a CPU, half of what is free on a GPU. A call whose prompts need more takes
+        them in parts; a single long prompt goes on regardless.
+        """
+        return limits.tokens_at_once(self.model)
 
     def values(self, prompts: Sequence[Sequence[int]], readout: Readout) -> FloatArray:
-        """The target's values.
+        """The target's values after each prompt.
 
         Args:
             prompts: m lists of token ids.
@@ -74,242 +74,144 @@ class Reader:
         Returns:
             ``(m,)`` or ``(m, k)``.
         """
-        kept: list[list[Any]] = [[None] * len(prompts) for _ in readout.feeds]
-        wanted: dict[tuple[int, ...], list[tuple[int, int]]] = {}
-        for feed, fed in enumerate(readout.feeds):
-            for row, prompt in enumerate(prompts):
-                wanted.setdefault((*prompt, *fed), []).append((feed, row))
-        sequences = list(wanted)
-        # where feeds differ in length the longest decides how many positions are read
-        own = [
-            max(len(readout.feeds[feed]) for feed, _ in wanted[sequence]) + 1
-            for sequence in sequences
-        ]
-        for numbers, logits in self._logits(sequences, own):
-            for feed, fed in enumerate(readout.feeds):
-                rows = [
-                    at
-                    for at, number in enumerate(numbers)
-                    if any(f == feed for f, _ in wanted[sequences[number]])
-                ]
-                if not rows:
-                    continue
-                read = readout.read(feed, logits[rows, -len(fed) - 1 :]).cpu().numpy()
-                for at, value in zip(rows, read, strict=True):
-                    for f, row in wanted[sequences[numbers[at]]]:
-                        if f == feed:
-                            kept[feed][row] = value
-        return readout.combine([np.stack(rows) for rows in kept])
+        self._find_way([*max(prompts, key=len), *max(readout.feeds, key=len)])
+        wanted = [placed(prompt, range(len(prompt))) for prompt in prompts]
+        return self._read(_Reading(wanted, [len(prompt) for prompt in prompts], readout))
 
-    def _logits(
-        self, sequences: list[tuple[int, ...]], own: list[int]
-    ) -> Iterator[tuple[list[int], torch.Tensor]]:
-        """Numbers of sequences, and the logits at their last positions, pass by pass."""
-        longest = max(sequences, key=len)
+    def attending(
+        self, prompt: Sequence[int], attention: BoolArray, readout: Readout
+    ) -> FloatArray:
+        """The target's values after one prompt, under masks of what is attended to.
+
+        No token attends to those left out, and the others keep their positions. With causal
+        attention that is the same as leaving them out and giving the others' positions, which
+        takes less computing and is what is done; the first call sees that it holds for the model.
+
+        Args:
+            prompt: the whole prompt's T token ids.
+            attention: ``(m, T)``, True for what is attended to: in each row at least one token.
+            readout: what to feed after the prompt, always attended to, and what to read.
+
+        Returns:
+            ``(m,)`` or ``(m, k)``.
+
+        Raises:
+            ValueError: a row without a token, or a model with which this does not go.
+        """
+        attention = np.asarray(attention, dtype=np.bool_)
+        if attention.ndim != 2 or attention.shape[1] != len(prompt):
+            raise ValueError(
+                f"attention of shape {attention.shape} does not go with a prompt of "
+                f"{len(prompt)} tokens; give (m, {len(prompt)})"
+            )
+        if not attention.any(axis=1).all():
+            raise ValueError(
+                "a mask leaves no token to attend to; give a prompt with fixed words around the "
+                "text"
+            )
+        self._check_positions(prompt, len(prompt) + max(map(len, readout.feeds)))
+        ids = np.asarray(prompt)
+        kept = [np.flatnonzero(row) for row in attention]
+        wanted = [placed(ids[places], places) for places in kept]
+        return self._read(_Reading(wanted, [len(prompt)] * len(kept), readout))
+
+    def _check_positions(self, prompt: Sequence[int], length: int) -> None:
+        reach = min(limits.window(self.model), limits.unchanging(self.model))
+        if length > reach:
+            refuse(
+                self.model,
+                f"beyond {reach:.0f} tokens its attention or its positions change, and the prompt "
+                f"and response have {length}",
+            )
+        if not self._keeps_positions:
+            self._find_way(prompt)
+            assert self.way is not None
+            check_positions(self._forward(self.way), prompt)
+            self._keeps_positions = True
+
+    def _find_way(self, ids: Sequence[int]) -> None:
+        if self.way is None:
+            probe = np.resize(np.asarray(ids), max(len(ids), SHORT)).tolist()
+            self.way = find_way(self._forward("shared"), probe, limits.window(self.model))
+
+    def _way(self, length: int) -> Way:
+        """How to evaluate prompts of which the longest has so many tokens."""
+        assert self.way is not None
+        if length > limits.unchanging(self.model):
+            return "equal"
+        if self.way != "shared":
+            return self.way
         # padding between a prefix and what follows it would count for a window of attention
-        fits = len(longest) >= _SHORT and 2 * len(longest) <= _window(self.model)
-        if self.way is None and len(longest) >= _SHORT:
-            self.way = self._find_out(longest, fits)
-        share = fits and self.way == "shared"
-        trie = build(sequences, own) if share else _unshared(sequences)
-        yield from self._evaluate(trie, sequences, own)
+        if 2 * length > limits.window(self.model):
+            return "single" if length > self.tokens_per_pass else "padded"
+        return "shared" if length >= SHORT else "padded"
 
-    def _find_out(self, longest: tuple[int, ...], may_share: bool) -> str:
-        """The fastest way in which a few prompts get the logits that each gets by itself."""
-        import torch
+    def _forward(self, way: Way) -> Forward:
+        return Forward(self.model, way, self.tokens_per_pass, self.tokens_at_once)
 
-        half, quarter = len(longest) // 2, len(longest) // 4
-        some = [
-            longest,
-            longest[:half] + longest[half + quarter :],
-            longest[:quarter] + longest[half:],
-        ]
-        with torch.inference_mode():
-            alone = torch.stack(
-                [
-                    self.model(input_ids=torch.tensor([ids], device=self.model.device))
-                    .logits[0, -1]
-                    .float()
-                    for ids in some
-                ]
-            )
-        allowed = max(_TOLERANCE, _ROUNDINGS * torch.finfo(self.model.dtype).eps)
-        reasons = []
-        own = [1] * len(some)
-        ways = {"shared": build(some, own, worth=1), "padded": _unshared(some)}
-        if not may_share:
-            del ways["shared"]
-        for way, trie in ways.items():
-            found: dict[int, torch.Tensor] = {}
-            try:
-                for numbers, logits in self._evaluate(trie, some, own):
-                    found.update(zip(numbers, logits[:, -1].float(), strict=True))
-            except (TypeError, ValueError, AttributeError, LookupError, RuntimeError) as error:
-                if out_of_memory(error):
-                    raise
-                reasons.append(f"{way}: {type(error).__name__}: {error}")
+    def _read(self, reading: _Reading) -> FloatArray:
+        """Evaluate what a readout needs, part by part."""
+        way = self._way(max(map(len, reading.own)))
+        parts = [sorted(reading.own)]  # neighbours share prefixes, so each part's sequences do
+        while parts:
+            part = parts.pop()
+            own = [reading.own[sequence] for sequence in part]
+            share = way in ("shared", "single")
+            trie = build(part, own, longest=self.tokens_per_pass) if share else whole(part)
+            # a long sequence needs its own keys and values, however many they are
+            if len(part) > 1 and trie.size > max(self.tokens_at_once, *map(len, part)):
+                parts += [part[len(part) // 2 :], part[: len(part) // 2]]
                 continue
-            logits = torch.stack([found[row] for row in range(len(some))])
-            difference = float((alone - logits).abs().max() / alone.abs().max())
-            if difference <= allowed:
-                break
-            reasons.append(f"{way}: logits differ by {difference:.1%} of the largest")
-        else:
-            way = "equal"
-        if reasons:
-            warnings.warn(
-                f"{type(self.model).__name__} gives other logits after a cached prefix or padding "
-                f"({'; '.join(reasons)}); its prompts are evaluated whole"
-                f"{', with others of their length' if way == 'equal' else ''}, which takes longer",
-                stacklevel=2,
-            )
-        return way
-
-    def _evaluate(
-        self, trie: Trie, sequences: list[tuple[int, ...]], own: list[int]
-    ) -> Iterator[tuple[list[int], torch.Tensor]]:
-        """Evaluate a tree: shared prefixes level by level, then the leaves."""
-        cache = _Cache(trie.shared)
-        for depth in range(max((node.depth for node in trie.shared), default=-1) + 1):
-            level = [n for n, node in enumerate(trie.shared) if node.depth == depth]
-            for rows, _ in self._passes(trie.shared, level, sequences, cache, 1):
-                cache.keep(rows)
-        yield from self._passes(trie.leaves, range(len(trie.leaves)), sequences, cache, max(own))
-
-    def _passes(
-        self,
-        nodes: Sequence[Node],
-        numbers: Sequence[int],
-        sequences: list[tuple[int, ...]],
-        cache: _Cache,
-        n_positions: int,
-    ) -> Iterator[tuple[list[int], torch.Tensor]]:
-        """Forward passes over nodes, the longest first, cut to the tokens that a pass may have."""
-        todo = sorted(numbers, key=lambda n: (nodes[n].start - nodes[n].stop, nodes[n].start, n))
-        sizes = [nodes[n].stop - nodes[n].start for n in todo]
-        counts = self._counts(sizes)
-        while counts:
-            rows = todo[: counts[0]]
+            done: set[int] = set()
             try:
-                logits = self._forward([nodes[n] for n in rows], sequences, cache, n_positions)
+                for numbers, logits in self._forward(way).logits(trie, part, max(own)):
+                    reading.take([part[n] for n in numbers], logits)
+                    done.update(numbers)
             except Exception as error:
-                if not out_of_memory(error) or len(rows) == 1:
+                if not out_of_memory(error) or self.tokens_per_pass <= _FEWEST:
                     raise
-                self.tokens_per_pass = max(sizes[0], len(rows) * sizes[0] // 2)
-                counts = self._counts(sizes)
-                continue
-            yield rows, logits
-            todo, sizes, counts = todo[len(rows) :], sizes[len(rows) :], counts[1:]
-
-    def _counts(self, sizes: list[int]) -> list[int]:
-        """How many rows each pass has."""
-        if self.way != "equal":
-            return passes(sizes, self.tokens_per_pass)
-        return [
-            count
-            for _, same in groupby(sizes)
-            for count in passes(list(same), self.tokens_per_pass)
-        ]
-
-    def _forward(
-        self, rows: list[Node], sequences: list[tuple[int, ...]], cache: _Cache, n_positions: int
-    ) -> torch.Tensor:
-        import torch
-
-        width = max(node.stop - node.start for node in rows)
-        past = max(node.start for node in rows)
-        ids = torch.zeros((len(rows), width), dtype=torch.long)
-        positions = torch.zeros_like(ids)
-        attention = torch.zeros((len(rows), past + width), dtype=torch.long)
-        for row, node in enumerate(rows):
-            size = node.stop - node.start
-            ids[row, width - size :] = torch.tensor(
-                sequences[node.sequence][node.start : node.stop]
-            )
-            positions[row, width - size :] = torch.arange(node.start, node.stop)
-            attention[row, past - node.start : past] = 1
-            attention[row, past + width - size :] = 1
-        inputs: dict[str, Any] = {"input_ids": ids}
-        accepted = inspect.signature(self.model.forward).parameters
-        if self.way != "equal":
-            inputs["attention_mask"] = attention
-            if "position_ids" in accepted:
-                inputs["position_ids"] = positions
-        inputs = {name: tensor.to(self.model.device) for name, tensor in inputs.items()}
-        if "logits_to_keep" in accepted:
-            inputs["logits_to_keep"] = n_positions
-        with torch.inference_mode():
-            if cache.size:
-                inputs["past_key_values"] = cache.before(rows, past, self.model)
-            logits = self.model(**inputs, use_cache=bool(cache.size)).logits
-        kept: torch.Tensor = logits[:, -n_positions:]
-        return kept
+                self.tokens_per_pass = max(
+                    _FEWEST, min(self.tokens_per_pass, sum(map(len, part))) // 2
+                )
+                self.tokens_at_once = max(1, self.tokens_at_once // 2)
+                parts.append([sequence for n, sequence in enumerate(part) if n not in done])
+        return reading.values()
 
 
-def _window(model: PreTrainedModel) -> float:
-    """How many tokens back the model's attention reaches, where that is limited."""
-    config = model.config.get_text_config(decoder=True)
-    limits = [getattr(config, name, None) for name in _WINDOWS]
-    return min((limit for limit in limits if limit), default=float("inf"))
-
-
-def _unshared(sequences: list[tuple[int, ...]]) -> Trie:
-    return Trie((), tuple(Node(-1, n, 0, len(s), 0) for n, s in enumerate(sequences)))
-
-
-class _Cache:
-    """The keys and values of shared prefixes, layer by layer, and the rows of a pass from them.
+class _Reading:
+    """The sequences that a readout needs, each once, and what has been read of them.
 
     Args:
-        nodes: the shared prefixes; each one's tokens have a place of their own.
+        prompts: m prompts, as :func:`interplay.lenses.text.forward.placed` writes them.
+        ends: for each, the position at which what is fed begins.
+        readout: what to feed after each prompt, and what to read.
     """
 
-    def __init__(self, nodes: Sequence[Node]) -> None:
-        self.nodes = nodes
-        self.size = sum(node.stop - node.start for node in nodes)
-        places: list[Any] = []
-        at = 0
-        for node in nodes:
-            before = places[node.parent] if node.parent >= 0 else np.zeros(0, dtype=np.int64)
-            fresh = np.arange(at, at + node.stop - node.start)
-            places.append(np.concatenate([before, fresh]))
-            at += len(fresh)
-        self.places = places
-        """For each node the places of the whole prefix that it ends."""
-        self._layers: list[Any] = []
+    def __init__(self, prompts: list[tuple[int, ...]], ends: list[int], readout: Readout) -> None:
+        self._readout = readout
+        self._kept: list[list[Any]] = [[None] * len(prompts) for _ in readout.feeds]
+        self._users: dict[tuple[int, ...], list[tuple[int, int]]] = {}
+        for feed, fed in enumerate(readout.feeds):
+            for row, (prompt, end) in enumerate(zip(prompts, ends, strict=True)):
+                sequence = prompt + placed(fed, range(end, end + len(fed)))
+                self._users.setdefault(sequence, []).append((feed, row))
+        self.own = {
+            sequence: max(len(readout.feeds[feed]) for feed, _ in users) + 1
+            for sequence, users in self._users.items()
+        }
+        """For each sequence, at how many of its last positions the logits are read."""
 
-    def before(self, rows: Sequence[Node], past: int, model: PreTrainedModel) -> Any:
-        """A cache for one forward pass, that holds what lies before each row."""
-        import torch
-        from transformers.cache_utils import Cache
+    def take(self, sequences: list[tuple[int, ...]], logits: torch.Tensor) -> None:
+        """Read the logits ``(b, positions, vocabulary)`` at the ends of b sequences."""
+        for feed, fed in enumerate(self._readout.feeds):
+            users = [[row for f, row in self._users[s] if f == feed] for s in sequences]
+            rows = [at for at, each in enumerate(users) if each]
+            if rows:
+                read = self._readout.read(feed, logits[rows, -len(fed) - 1 :]).cpu().numpy()
+                for at, value in zip(rows, read, strict=True):
+                    for row in users[at]:
+                        self._kept[feed][row] = value
 
-        from interplay.lenses.text.layers import StoredLayer
-
-        # a row that is shorter than the longest reads place 0, which is masked out
-        index = np.zeros((len(rows), past), dtype=np.int64)
-        for row, node in enumerate(rows):
-            if node.start:
-                index[row, past - node.start :] = self.places[node.parent][: node.start]
-        place = torch.from_numpy(index).to(model.device)
-        if not self._layers:
-            count = model.config.get_text_config(decoder=True).num_hidden_layers
-            self._layers = [StoredLayer(self.size) for _ in range(count)]
-        for layer in self._layers:
-            layer.begin(place)
-        return Cache(layers=self._layers)
-
-    def keep(self, numbers: Sequence[int]) -> None:
-        """Keep the keys and values of the nodes that the last pass evaluated, row by row."""
-        import torch
-
-        width = max(self.nodes[n].stop - self.nodes[n].start for n in numbers)
-        rows: list[int] = []
-        columns: list[int] = []
-        places: list[int] = []
-        for row, n in enumerate(numbers):
-            size = self.nodes[n].stop - self.nodes[n].start
-            rows += [row] * size
-            columns += range(width - size, width)
-            places += self.places[n][-size:].tolist()
-        for layer in self._layers:
-            layer.keep(torch.tensor(rows), torch.tensor(columns), torch.tensor(places))
+    def values(self) -> FloatArray:
+        """The values, ``(m,)`` or ``(m, k)``, once all sequences were taken."""
+        return self._readout.combine([np.stack(rows) for rows in self._kept])

@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
-import numpy as np
-
 from interplay._types import BoolArray, FloatArray
 from interplay.lenses.text.embeddings import EmbeddingSimilarity
 from interplay.lenses.text.generation import AnswerReader, Comparison, Generated, greedy_answer
@@ -41,11 +39,11 @@ class Rows:
     Attributes:
         ids: of each prompt.
         kept: where removed segments are masked by attention, which of the tokens may be attended
-            to, an array for each prompt; else ``None``.
+            to, ``(m, tokens)``: all prompts are the whole one then; else ``None``.
     """
 
     ids: Sequence[Sequence[int]]
-    kept: Sequence[BoolArray] | None = None
+    kept: BoolArray | None = None
 
 
 class Scorer(Protocol):
@@ -55,11 +53,17 @@ class Scorer(Protocol):
         targets: what is measured, the model's own answers filled in.
         outputs: the names of k outputs; empty for one.
         feeds: the token sequences that are fed after each prompt.
+        tokens_at_once: the most tokens that a call should have; ``None``: any number.
     """
 
     targets: tuple[AnyTarget, ...]
     outputs: tuple[str, ...]
     feeds: tuple[tuple[int, ...], ...]
+
+    @property
+    def tokens_at_once(self) -> int | None:
+        """See above."""
+        ...
 
     def values(self, rows: Rows) -> FloatArray:
         """The scores, ``(m,)`` or ``(m, k)``."""
@@ -149,6 +153,11 @@ class _Causal:
         self._limit = context_length(model)
         self.check([whole])
 
+    @property
+    def tokens_at_once(self) -> int:
+        """See :class:`Scorer`."""
+        return self._reader.tokens_at_once
+
     def check(self, ids: Sequence[Sequence[int]]) -> None:
         """Refuse prompts above the model's context."""
         length = max(map(len, ids)) + max(map(len, self.feeds))
@@ -163,16 +172,14 @@ class _Causal:
         self.check(rows.ids)
         if rows.kept is None:
             return self._reader.values(rows.ids, self._readout)
-        # nothing attends to what is left out, and the others keep their positions
-        positions = [np.flatnonzero(kept).tolist() for kept in rows.kept]
-        ids = [[row[at] for at in kept] for row, kept in zip(rows.ids, positions, strict=True)]
-        return self._reader.values(ids, self._readout, positions, len(rows.ids[0]))
+        return self._reader.attending(rows.ids[0], rows.kept, self._readout)
 
 
 class _Whole:
     """Targets read off a classifier's or encoder's output."""
 
     feeds: tuple[tuple[int, ...], ...] = ((),)
+    tokens_at_once: int | None = None
 
     def __init__(
         self,
@@ -191,7 +198,7 @@ class _Whole:
 
     def values(self, rows: Rows) -> FloatArray:
         """See :meth:`Scorer.values`."""
-        attention = None if rows.kept is None else [kept.tolist() for kept in rows.kept]
+        attention = None if rows.kept is None else rows.kept.tolist()
         return self._reader.values(rows.ids, self._readout, attention)
 
 
@@ -199,6 +206,7 @@ class _Answers:
     """A score of the answers that a causal model writes."""
 
     feeds: tuple[tuple[int, ...], ...] = ((),)
+    tokens_at_once: int | None = None
 
     def __init__(
         self,

@@ -1,6 +1,6 @@
 """Drill-down against a flat run of the same budget, on a document of more than 1,000 words.
 
-A ward's log of eighteen paragraphs, composed by rule, is asked for one fact, which two sentences in
+A ward's log of sixteen paragraphs, composed by rule, is asked for one fact, which two sentences in
 different paragraphs state and a third, about another patient, confuses. Both runs have the same
 budget: the flat one explains by word; the drill-down by paragraph, then by sentence, then by word.
 Both are then judged on the same two sets of masks that neither was fitted to:
@@ -99,9 +99,9 @@ def words_of(coarse: TextGame, flat: TextGame) -> BoolArray:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--budget", type=int, default=800, help="of each run, at all levels")
-    parser.add_argument("--test", type=int, default=150, help="masks of each test set")
-    parser.add_argument("--paragraphs", type=int, default=18)
+    parser.add_argument("--budget", type=int, default=600, help="of each run, at all levels")
+    parser.add_argument("--test", type=int, default=100, help="masks of each test set")
+    parser.add_argument("--paragraphs", type=int, default=16)
     parser.add_argument("--dtype", default="bfloat16")
     parser.add_argument("--store", type=Path, default=Path("out/bench/drill.db"))
     arguments = parser.parse_args()
@@ -157,7 +157,9 @@ def main() -> None:
     console.print(table)
     for name, explanation in (("drill-down", drilled.finest), ("flat by word", flat)):
         console.rule(f"{name}: the strongest interactions, and fresh ablations of them")
-        console.print(str(explanation.confirm(top=5)), highlight=False)
+        console.print(
+            str(explanation.confirm(top=5, budget=200, store=arguments.store)), highlight=False
+        )
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from interplay.explanation import Explanation
 from interplay.game import Game
 from interplay.sets import as_columns, unpack
 from interplay.spectrum import Spectrum
-from interplay.study import MIN_HELD_OUT, default_budget
+from interplay.study import default_budget
 
 SHARE = 0.9
 """How much of the variation the players that are cut must explain among themselves."""
@@ -116,17 +116,17 @@ def drill(
 
     After each level the fewest players are chosen whose coefficients among themselves have nine
     tenths of the spectrum's energy, sum of F(S)^2 over S within them, the player with the most
-    energy first; as many of them as the ablations that are left can resolve (2 n log2 n) are cut.
-    All others stay players as they are, so that every level explains the whole.
+    energy first; as many of them are cut as leave the next level n log2 n ablations or more. All
+    others stay players as they are, so that every level explains the whole.
 
-    Of what is left of the budget a level gets an equal share, but not more than 4 n log2 n, or all
-    its masks; the last level gets the rest.
+    Of what is left of the budget a level gets an equal share, but not more than 2 n log2 n, at
+    least 100, or all its masks; the last level gets the rest.
 
     Args:
         game: with the coarsest players, such as ``TextGame(..., by="paragraph")``.
         levels: the finer units one after another, such as ``["sentence", "word"]``.
-        budget: the most distinct evaluations of all levels together; by default 4 n log2 n, at
-            least 100, for each.
+        budget: the most distinct evaluations of all levels together; by default 2 n log2 n, at
+            least 100, for each, and for the last twice as many.
         decoder: as for ``explain``, as is whatever follows.
         order: the largest order of interaction.
         holdout: the share (or number) of each level's evaluations that are held out.
@@ -189,13 +189,18 @@ def drill(
 
 def _given(left: int | None, levels: int, n_players: int | None) -> int | None:
     """A level's ablations, of those left for so many levels; ``None``: as many as it wants."""
-    wanted = None if n_players is None else default_budget(n_players)
-    if n_players is not None and n_players < 31:
-        wanted = min(default_budget(n_players), 1 << n_players)
-    if left is None or levels == 1:
-        return wanted if left is None else left
-    share = left // levels
-    return share if wanted is None else min(share, max(wanted, MIN_HELD_OUT))
+    if left is not None and (levels == 1 or n_players is None):
+        return left // levels
+    if n_players is None:
+        return None
+    if levels == 1:
+        return default_budget(n_players)
+    wanted = min(max(_FEWEST, _n_log_n(2, n_players)), 1 << min(n_players, 31))
+    return wanted if left is None else min(left // levels, wanted)
+
+
+def _n_log_n(times: int, n_players: int) -> int:
+    return ceil(times * n_players * log2(max(n_players, 2)))
 
 
 def _cut(game: RefinableGame, by: Any, spectrum: Spectrum, budget: int | None) -> tuple[int, ...]:
@@ -208,7 +213,7 @@ def _cut(game: RefinableGame, by: Any, spectrum: Spectrum, budget: int | None) -
     n_players = game.n_players
     for player in wanted:
         finer = n_players + sizes[player] - 1
-        if budget is None or budget >= ceil(2 * finer * log2(max(finer, 2))) or not cut:
+        if budget is None or budget >= _n_log_n(1, finer) or not cut:
             cut.append(player)
             n_players = finer
     if len(cut) < len(wanted):

@@ -90,7 +90,8 @@ class Reader:
         Args:
             prompt: the whole prompt's T token ids.
             attention: ``(m, T)``, True for what is attended to: in each row at least one token.
-            readout: what to feed after the prompt, always attended to, and what to read.
+            readout: what to feed after the prompt, always attended to, and what to read; what
+                would be read at the prompt's end is read at the last token attended to.
 
         Returns:
             ``(m,)`` or ``(m, k)``.
@@ -125,8 +126,7 @@ class Reader:
             )
         if not self._keeps_positions:
             self._find_way(prompt)
-            assert self.way is not None
-            check_positions(self._forward(self.way), prompt)
+            check_positions(self._forward(self._way(length)), prompt)
             self._keeps_positions = True
 
     def _find_way(self, ids: Sequence[int]) -> None:

@@ -31,8 +31,8 @@ from interplay.lenses.text.api import ApiGame, Spent
 from interplay.lenses.text.api import client as api_client
 from interplay.lenses.text.api.account import RequestFailed
 from interplay.lenses.text.api.methods import read_echo
-from interplay.lenses.text.generation import Generated
-from interplay.lenses.text.masking import Replace
+from interplay.lenses.text.prompts.masking import Replace
+from interplay.lenses.text.reading.generation import Generated
 from interplay.lenses.text.targets import LogitDifference, Options, Response
 from interplay.masks import every_mask, uniform
 from tests.lenses.servers import (

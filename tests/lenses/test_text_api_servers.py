@@ -15,7 +15,7 @@ import torch
 import interplay as ip
 from interplay.errors import GameError
 from interplay.lenses.text.api import ApiGame, Spent
-from interplay.lenses.text.generation import Generated
+from interplay.lenses.text.reading.generation import Generated
 from interplay.lenses.text.targets import LogitDifference, Options, Response
 from interplay.masks import every_mask, uniform
 from tests.lenses.servers import Recorder, llama_server, model_behind, packaged_gguf, serving

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from interplay.lenses.text import Response, TextGame
-from interplay.lenses.text.chat import apply_template
-from interplay.lenses.text.masking import Replace
-from interplay.lenses.text.prompts import mask_prompt
-from interplay.lenses.text.tokens import Encoder
+from interplay.lenses.text.prompts.chat import apply_template
+from interplay.lenses.text.prompts.masking import Replace
+from interplay.lenses.text.prompts.prompt import mask_prompt
+from interplay.lenses.text.prompts.tokens import Encoder
 
 pytestmark = pytest.mark.model
 

@@ -22,7 +22,7 @@ from transformers import (
 )
 
 from interplay.lenses.text import Generated
-from interplay.lenses.text.generation import AnswerReader, greedy_answer, greedy_answers
+from interplay.lenses.text.reading.generation import AnswerReader, greedy_answer, greedy_answers
 from interplay.lenses.text.targets import settings_of
 from tests.lenses.tiny import CLS, PAD, SEP, SPECIAL, VOCABULARY, tiny, word_tokenizer
 

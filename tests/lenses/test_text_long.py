@@ -32,10 +32,12 @@ from transformers import (
 )
 
 from interplay._types import BoolArray, FloatArray
-from interplay.lenses.text import Readout, Response, inference, layers, load_model
-from interplay.lenses.text.inference import Reader
-from interplay.lenses.text.limits import tokens_at_once, unchanging
-from interplay.lenses.text.trie import build
+from interplay.lenses.text import Readout, Response, load_model
+from interplay.lenses.text.reading import layers
+from interplay.lenses.text.reading import reader as reader_module
+from interplay.lenses.text.reading.limits import tokens_at_once, unchanging
+from interplay.lenses.text.reading.reader import Reader
+from interplay.lenses.text.reading.trie import build
 
 VOCABULARY = 50
 WINDOW = 40
@@ -134,7 +136,7 @@ def test_masking_by_attention_is_a_mask_over_the_whole_prompt(
     # rows that see nothing are finite in this implementation, and nothing looks at them
     reference = tiny(CONFIGS[kind], attn_implementation="eager")
     reader = Reader(model)
-    monkeypatch.setattr(inference, "build", partial(build, worth=1))
+    monkeypatch.setattr(reader_module, "build", partial(build, worth=1))
 
     @given(attentions(), st.integers(1, 40), st.booleans())
     @settings(max_examples=15)
@@ -257,7 +259,7 @@ def test_long_prompts_in_pieces(kind: str, monkeypatch: pytest.MonkeyPatch) -> N
             held.append(self.size)
 
     monkeypatch.setattr(layers, "Prefixes", Watched)
-    monkeypatch.setattr(inference, "build", partial(build, worth=1))
+    monkeypatch.setattr(reader_module, "build", partial(build, worth=1))
 
     @given(st.lists(LONG, min_size=1, max_size=6), st.integers(8, 40), st.integers(1, 300))
     @settings(max_examples=15)
@@ -348,7 +350,7 @@ from pathlib import Path
 import numpy as np, torch
 from transformers import AutoModelForCausalLM, LlamaConfig
 from interplay.lenses.text import Readout
-from interplay.lenses.text.inference import Reader
+from interplay.lenses.text.reading.reader import Reader
 
 torch.set_num_threads(1)
 torch.manual_seed(0)

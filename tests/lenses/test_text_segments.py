@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from interplay.lenses.text.masking import Passage
-from interplay.lenses.text.segments import split
+from interplay.lenses.text.prompts.masking import Passage
+from interplay.lenses.text.prompts.segments import split
 
 
 def pieces(text: str, by: str, language: str = "en") -> list[str]:

@@ -31,9 +31,10 @@ from transformers import (
     RobertaConfig,
 )
 
-from interplay.lenses.text import Readout, inference
-from interplay.lenses.text.inference import Reader
-from interplay.lenses.text.trie import PASS_TOKENS, build, passes
+from interplay.lenses.text import Readout
+from interplay.lenses.text.reading import reader as reader_module
+from interplay.lenses.text.reading.reader import Reader
+from interplay.lenses.text.reading.trie import PASS_TOKENS, build, passes
 
 VOCABULARY = 50
 SMALL: dict[str, Any] = {
@@ -192,7 +193,7 @@ def test_logits_are_those_of_whole_prompts(kind: str) -> None:
     reader.values([tuple(range(3, 43)), tuple(range(3, 30))], all_logits(((),)))
     assert reader.way == "shared", kind
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(inference, "build", partial(build, worth=1))
+        patch.setattr(reader_module, "build", partial(build, worth=1))
         check()
 
 

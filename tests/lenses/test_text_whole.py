@@ -37,9 +37,9 @@ from interplay.lenses.text import (
     answer_similarity,
     load_model,
 )
-from interplay.lenses.text.inference import Reader
 from interplay.lenses.text.models import context_length, model_digest
-from interplay.lenses.text.whole import WholeReader, WholeReadout, together
+from interplay.lenses.text.reading.reader import Reader
+from interplay.lenses.text.reading.whole import WholeReader, WholeReadout, together
 from tests.lenses.tiny import CLS, PAD, SEP, SPECIAL, VOCABULARY, tiny, word_tokenizer
 
 LABELS = {0: "bad", 1: "fine", 2: "good"}

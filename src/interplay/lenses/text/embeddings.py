@@ -11,7 +11,7 @@ import numpy as np
 
 from interplay._types import FloatArray
 from interplay.lenses.text.models import model_digest, tokenizer_digest
-from interplay.lenses.text.whole import WholeReader, WholeReadout
+from interplay.lenses.text.reading.whole import WholeReader, WholeReadout
 
 if TYPE_CHECKING:
     import torch
@@ -35,7 +35,7 @@ class EmbeddingSimilarity:
     pooling: Pooling = "mean"
 
     def prepare(self, reader: WholeReader, whole: Sequence[int]) -> WholeReadout:
-        """See :meth:`interplay.lenses.text.whole.WholeTarget.prepare`."""
+        """See :meth:`interplay.lenses.text.reading.whole.WholeTarget.prepare`."""
         ids = whole if self.reference is None else reader.tokenizer(self.reference)["input_ids"]
         embed = _embedding(reader, self.pooling)
         (reference,) = reader.values([ids], WholeReadout(embed))

@@ -14,14 +14,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from interplay._types import BoolArray, FloatArray, IntArray, Json
-from interplay.lenses.text.chat import apply_template
-from interplay.lenses.text.masking import Masking
 from interplay.lenses.text.models import model_digest, require_llm, tokenizer_digest
-from interplay.lenses.text.prompts import PLACEHOLDER, MaskedPrompt, Message, Text, mask_prompt
+from interplay.lenses.text.prompts.chat import apply_template
+from interplay.lenses.text.prompts.masking import Masking
+from interplay.lenses.text.prompts.prompt import (
+    PLACEHOLDER,
+    MaskedPrompt,
+    Message,
+    Text,
+    mask_prompt,
+)
+from interplay.lenses.text.prompts.segments import Unit
+from interplay.lenses.text.prompts.tokens import Encoder
 from interplay.lenses.text.scoring import AnyTarget, Rows, is_known, score_by
-from interplay.lenses.text.segments import Unit
 from interplay.lenses.text.targets import settings_of
-from interplay.lenses.text.tokens import Encoder
 from interplay.masks import as_masks, sorted_by_prefix
 
 if TYPE_CHECKING:
@@ -58,7 +64,7 @@ class TextGame:
             messages of a chat, none of which is ablated. Documents go before the last message of a
             user where no message says otherwise.
         masking: what becomes of a removed segment: ``"delete"``, ``Replace(text)``,
-            ``"mask_token"`` or ``"attention"``; see :mod:`interplay.lenses.text.masking`.
+            ``"mask_token"`` or ``"attention"``; see :mod:`interplay.lenses.text.prompts.masking`.
         fixed: segments that a match of this pattern touches are always kept.
         tools: descriptions of tools for the chat template.
         language: for sentences, a two-letter code.
@@ -123,7 +129,10 @@ class TextGame:
         )
         by_token = masked.masking in ("mask_token", "attention")
         self._owners = self._encode.owners(masked, self._whole) if by_token else None
-        if not nothing and masked.masking != "mask_token":
+        left = bool(nothing)
+        if self._owners is not None:
+            left = masked.masking == "mask_token" or bool((self._owners < 0).any())
+        if not left:
             raise ValueError(
                 "with every segment removed the prompt has no tokens; give a prompt with fixed "
                 "words around {text}, or a replacement"

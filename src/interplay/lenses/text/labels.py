@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
-from interplay.lenses.text.whole import WholeReader, WholeReadout
+from interplay.lenses.text.reading.whole import WholeReader, WholeReadout
 
 if TYPE_CHECKING:
     import torch
@@ -32,7 +32,7 @@ class Label:
     score: ClassScore = "logit"
 
     def prepare(self, reader: WholeReader, whole: Sequence[int]) -> WholeReadout:
-        """See :meth:`interplay.lenses.text.whole.WholeTarget.prepare`."""
+        """See :meth:`interplay.lenses.text.reading.whole.WholeTarget.prepare`."""
         labels = _labels(reader, whole, self)
         listed = ", ".join(f"{number} {label!r}" for number, label in enumerate(labels))
         if isinstance(self.name, int):
@@ -62,7 +62,7 @@ class Labels:
     score: ClassScore = "logit"
 
     def prepare(self, reader: WholeReader, whole: Sequence[int]) -> WholeReadout:
-        """See :meth:`interplay.lenses.text.whole.WholeTarget.prepare`."""
+        """See :meth:`interplay.lenses.text.reading.whole.WholeTarget.prepare`."""
         labels = _labels(reader, whole, self)
         return WholeReadout(_reading(reader, self.score), labels)
 

@@ -8,10 +8,17 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from interplay._types import BoolArray, FloatArray
 from interplay.lenses.text.embeddings import EmbeddingSimilarity
-from interplay.lenses.text.generation import AnswerReader, Comparison, Generated, greedy_answer
-from interplay.lenses.text.inference import Reader
 from interplay.lenses.text.labels import Label, Labels
 from interplay.lenses.text.models import context_length
+from interplay.lenses.text.reading.generation import (
+    AnswerReader,
+    Comparison,
+    Generated,
+    greedy_answer,
+)
+from interplay.lenses.text.reading.reader import Reader
+from interplay.lenses.text.reading.whole import WholeReader, WholeReadout
+from interplay.lenses.text.reading.whole import together as whole_together
 from interplay.lenses.text.targets import (
     LogitDifference,
     LogitFunction,
@@ -21,8 +28,6 @@ from interplay.lenses.text.targets import (
     Target,
     together,
 )
-from interplay.lenses.text.whole import WholeReader, WholeReadout
-from interplay.lenses.text.whole import together as whole_together
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 import numpy as np
 
 from interplay._types import FloatArray, Json
-from interplay.lenses.text.fields import Span
-from interplay.lenses.text.segments import offsets
+from interplay.lenses.text.prompts.fields import Span
+from interplay.lenses.text.prompts.segments import offsets
 
 if TYPE_CHECKING:
     import torch

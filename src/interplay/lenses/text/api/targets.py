@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
-from interplay.lenses.text.generation import Generated
+from interplay.lenses.text.reading.generation import Generated
 from interplay.lenses.text.targets import LogitDifference, Options, Response
 
 ApiTarget: TypeAlias = Response | Options | LogitDifference | Generated

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
 from interplay.errors import MissingDependencyError
-from interplay.lenses.text.fields import Span, fields
+from interplay.lenses.text.prompts.fields import Span, fields
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

@@ -13,7 +13,7 @@ import torch
 from transformers.cache_utils import Cache, DynamicLayer
 
 from interplay._types import IntArray
-from interplay.lenses.text.trie import Node
+from interplay.lenses.text.reading.trie import Node
 
 
 class Prefixes:

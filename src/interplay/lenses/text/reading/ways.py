@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 
 from interplay.errors import out_of_memory
-from interplay.lenses.text.forward import Forward, Way, placed
-from interplay.lenses.text.trie import build, whole
+from interplay.lenses.text.reading.forward import Forward, Way, placed
+from interplay.lenses.text.reading.trie import build, whole
 
 if TYPE_CHECKING:
     import torch

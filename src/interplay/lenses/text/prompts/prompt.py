@@ -13,15 +13,15 @@ from functools import cached_property
 from typing import Any, TypeAlias
 
 from interplay._types import BoolArray, Json
-from interplay.lenses.text.fields import Span, fields
-from interplay.lenses.text.masking import (
+from interplay.lenses.text.prompts.fields import Span, fields
+from interplay.lenses.text.prompts.masking import (
     Masking,
     Passage,
     Replace,
     check_masking,
     describe_masking,
 )
-from interplay.lenses.text.segments import Unit, split
+from interplay.lenses.text.prompts.segments import Unit, split
 
 PLACEHOLDER = "{text}"
 _BETWEEN = "\n\n"
@@ -234,9 +234,9 @@ def mask_prompt(
         prompt: what stands around the text, with ``{text}`` once where it goes: a string, or the
             messages of a chat. Where the text is documents and no message says where they go, they
             go before the last message of a user.
-        by: the players, see :func:`interplay.lenses.text.segments.split`; ``"document"`` for each
-            document, ``"message"`` for each message of a chat.
-        masking: how segments are removed, see :mod:`interplay.lenses.text.masking`.
+        by: the players, see :func:`interplay.text.split`; ``"document"`` for each document,
+            ``"message"`` for each message of a chat.
+        masking: how segments are removed, see :mod:`interplay.lenses.text.prompts.masking`.
         fixed: segments that a match of this pattern touches are always kept.
         language: for sentences, a two-letter code.
         tokenizer: for tokens.

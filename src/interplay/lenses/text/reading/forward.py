@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from interplay.lenses.text.trie import Node, Trie, passes
+from interplay.lenses.text.reading.trie import Node, Trie, passes
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
 
-    from interplay.lenses.text.layers import Prefixes
+    from interplay.lenses.text.reading.layers import Prefixes
 
 Way: TypeAlias = Literal["shared", "single", "padded", "equal"]
 Sequences: TypeAlias = Sequence[tuple[int, ...]]
@@ -71,7 +71,7 @@ class Forward:
         Yields:
             b numbers and ``(b, n_positions or fewer, vocabulary)``.
         """
-        from interplay.lenses.text.layers import Prefixes
+        from interplay.lenses.text.reading.layers import Prefixes
 
         prefixes = Prefixes(trie.inner, self._n_layers, self.model.device)
         for depth in range(max((node.depth for node in trie.inner), default=-1) + 1):

@@ -13,7 +13,7 @@
 ============== ====================================================================================
 
 The first two change characters (:meth:`Passage.render`), the other two tokens
-(:mod:`interplay.lenses.text.tokens`).
+(:mod:`interplay.lenses.text.prompts.tokens`).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from functools import cached_property
 from typing import Literal, TypeAlias
 
 from interplay._types import BoolArray, Json
-from interplay.lenses.text.fields import Span
+from interplay.lenses.text.prompts.fields import Span
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from itertools import groupby
 from typing import Literal, TypeAlias, TypeVar
 
 from interplay.errors import out_of_memory
-from interplay.lenses.text.trie import passes
+from interplay.lenses.text.reading.trie import passes
 
 Way: TypeAlias = Literal["padded", "equal", "single"]
 """What a pass may hold: rows of different lengths, padded; of one length; one row."""

@@ -13,8 +13,8 @@ import numpy as np
 
 from interplay._types import FloatArray
 from interplay.errors import out_of_memory
-from interplay.lenses.text.batches import ROUNDINGS, TOLERANCE, Batches, Way
 from interplay.lenses.text.models import context_length
+from interplay.lenses.text.reading.batches import ROUNDINGS, TOLERANCE, Batches, Way
 
 if TYPE_CHECKING:
     import torch

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from interplay._types import IntArray
-from interplay.lenses.text.prompts import MaskedPrompt
-from interplay.lenses.text.segments import offsets
+from interplay.lenses.text.prompts.prompt import MaskedPrompt
+from interplay.lenses.text.prompts.segments import offsets
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from interplay._types import FloatArray
-from interplay.lenses.text.batches import ROUNDINGS, TOLERANCE, Batches, Way
 from interplay.lenses.text.models import context_length, require_llm
-from interplay.lenses.text.proofs import Text, find_pinned, find_way
+from interplay.lenses.text.reading.batches import ROUNDINGS, TOLERANCE, Batches, Way
+from interplay.lenses.text.reading.proofs import Text, find_pinned, find_way
 
 if TYPE_CHECKING:
     import torch

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
 from interplay.errors import out_of_memory
-from interplay.lenses.text.batches import Way
+from interplay.lenses.text.reading.batches import Way
 
 if TYPE_CHECKING:
     import torch

@@ -1,8 +1,9 @@
 """A target's values for many prompts, off a Hugging Face causal model.
 
 Ablations of one text share long prefixes. A call cuts its prompts into a tree of them
-(:mod:`interplay.lenses.text.trie`) and computes each once (:mod:`interplay.lenses.text.forward`);
-it takes as many prompts at a time as memory suffices for.
+(:mod:`interplay.lenses.text.reading.trie`) and computes each once
+(:mod:`interplay.lenses.text.reading.forward`); it takes as many prompts at a time as memory
+suffices for.
 """
 
 from __future__ import annotations
@@ -15,11 +16,11 @@ import numpy as np
 
 from interplay._types import BoolArray, FloatArray
 from interplay.errors import out_of_memory
-from interplay.lenses.text import limits
-from interplay.lenses.text.forward import Forward, Way, placed
+from interplay.lenses.text.reading import limits
+from interplay.lenses.text.reading.forward import Forward, Way, placed
+from interplay.lenses.text.reading.trie import build, whole
+from interplay.lenses.text.reading.ways import SHORT, check_positions, find_way, refuse
 from interplay.lenses.text.targets import Readout
-from interplay.lenses.text.trie import build, whole
-from interplay.lenses.text.ways import SHORT, check_positions, find_way, refuse
 
 if TYPE_CHECKING:
     import torch
@@ -182,7 +183,7 @@ class _Reading:
     """The sequences that a readout needs, each once, and what has been read of them.
 
     Args:
-        prompts: m prompts, as :func:`interplay.lenses.text.forward.placed` writes them.
+        prompts: m prompts, as :func:`interplay.lenses.text.reading.forward.placed` writes them.
         ends: for each, the position at which what is fed begins.
         readout: what to feed after each prompt, and what to read.
     """

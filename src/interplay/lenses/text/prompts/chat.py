@@ -11,8 +11,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from interplay._types import Json
-from interplay.lenses.text.masking import Passage
-from interplay.lenses.text.prompts import MaskedPrompt, Piece, Turn
+from interplay.lenses.text.prompts.masking import Passage
+from interplay.lenses.text.prompts.prompt import MaskedPrompt, Piece, Turn
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

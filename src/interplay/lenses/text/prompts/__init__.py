@@ -1,0 +1,1 @@
+"""Prompts: texts, documents and chats with their players, as characters and as tokens."""

@@ -1,0 +1,1 @@
+"""Reading: what a model gives for many prompts, each as if it were alone, and fast."""

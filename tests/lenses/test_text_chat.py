@@ -10,8 +10,8 @@ import pytest
 
 from interplay.lenses.text import Response, TextGame
 from interplay.lenses.text.prompts.chat import apply_template
+from interplay.lenses.text.prompts.cutting import mask_prompt
 from interplay.lenses.text.prompts.masking import Replace
-from interplay.lenses.text.prompts.prompt import mask_prompt
 from interplay.lenses.text.prompts.tokens import Encoder
 
 pytestmark = pytest.mark.model

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from interplay.lenses.text.prompts.cutting import mask_prompt
 from interplay.lenses.text.prompts.masking import Replace
-from interplay.lenses.text.prompts.prompt import MaskedPrompt, mask_prompt
+from interplay.lenses.text.prompts.prompt import MaskedPrompt
 from interplay.lenses.text.prompts.segments import split
 
 TEXT = "One. Two three.\n\n  Four\tfive!\nSix (seven).  "

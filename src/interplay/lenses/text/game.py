@@ -16,14 +16,9 @@ import numpy as np
 from interplay._types import BoolArray, FloatArray, IntArray, Json
 from interplay.lenses.text.models import model_digest, require_llm, tokenizer_digest
 from interplay.lenses.text.prompts.chat import apply_template
+from interplay.lenses.text.prompts.cutting import PLACEHOLDER, Message, Text, mask_prompt
 from interplay.lenses.text.prompts.masking import Masking
-from interplay.lenses.text.prompts.prompt import (
-    PLACEHOLDER,
-    MaskedPrompt,
-    Message,
-    Text,
-    mask_prompt,
-)
+from interplay.lenses.text.prompts.prompt import MaskedPrompt
 from interplay.lenses.text.prompts.segments import Unit
 from interplay.lenses.text.prompts.tokens import Encoder
 from interplay.lenses.text.scoring import AnyTarget, Rows, is_known, score_by

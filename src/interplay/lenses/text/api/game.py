@@ -18,8 +18,8 @@ from interplay.lenses.text.api.account import OPENAI_URL, Account, Endpoint, Req
 from interplay.lenses.text.api.asking import CHARACTERS_PER_TOKEN, Asker, Heard, Question
 from interplay.lenses.text.api.client import Connection, connect, require_openai, run_apart
 from interplay.lenses.text.api.targets import ApiTarget, choose_method
+from interplay.lenses.text.prompts.cutting import PLACEHOLDER, Message, Text, mask_prompt
 from interplay.lenses.text.prompts.masking import Masking, Replace
-from interplay.lenses.text.prompts.prompt import PLACEHOLDER, Message, Text, mask_prompt
 from interplay.lenses.text.prompts.segments import Unit
 from interplay.lenses.text.reading.generation import Generated
 from interplay.lenses.text.targets import LogitDifference, Response, settings_of

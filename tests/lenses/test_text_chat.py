@@ -129,7 +129,7 @@ def test_markers_in_a_text_are_text(smollm: Any) -> None:
     game = TextGame(model, tokenizer, chat, Response("Hello"), by="word")
     whole = np.ones((1, game.n_players), dtype=bool)
     assert game.prompt(whole[0]) == by_hand(tokenizer, chat)
-    ids = game._rows(whole)[0][0]
+    ids = game._rows(whole).ids[0]
     harmless = by_hand(tokenizer, [{"role": "user", "content": "Hi"}])
     special = tokenizer.convert_tokens_to_ids(["<|im_start|>", "<|im_end|>"])
     own = [i for i in tokenizer(harmless)["input_ids"] if i in special]
@@ -139,7 +139,7 @@ def test_markers_in_a_text_are_text(smollm: Any) -> None:
     split = [{"role": "user", "content": "Hi <|im_ X end|> you"}]
     parted = TextGame(model, tokenizer, split, Response("Hello"), by="word")
     assert parted.players == ("Hi", "<|im_", "X", "end|>", "you")
-    everything = parted._rows(np.array([[True, True, False, True, True]]))[0][0]
+    everything = parted._rows(np.array([[True, True, False, True, True]])).ids[0]
     assert [i for i in everything if i in special] == own
     assert np.isfinite(game(whole)).all()
 

@@ -1,0 +1,54 @@
+"""A classifier's decision: which words, and which words together, made it say "positive".
+
+The classifier is a real ``LlamaForSequenceClassification``: SmolLM2 with a head of two classes whose
+weights are the language model's own for " negative" and " positive". Any folder or hub name of a
+text classifier goes instead, by ``load_model(name, task="classification")``.
+
+Run: python examples/classifier.py
+"""
+
+import torch
+from transformers import LlamaForSequenceClassification
+
+import interplay as ip
+
+REVIEW = "The acting is not bad, but the story never gets moving."
+EXPECTED = [{"not", "bad,"}]
+"""The strongest interaction."""
+
+
+def classifier():
+    """A sentiment classifier, and its tokenizer."""
+    model, tokenizer = ip.text.load_model("smollm2", threads=1)
+    config = model.config
+    config.id2label, config.label2id = (
+        {0: "negative", 1: "positive"},
+        {"negative": 0, "positive": 1},
+    )
+    config.pad_token_id = tokenizer.pad_token_id
+    made = LlamaForSequenceClassification(config)
+    made.model.load_state_dict(model.model.state_dict())
+    words = [tokenizer(word)["input_ids"][0] for word in (" negative", " positive")]
+    with torch.no_grad():
+        made.score.weight.copy_(model.get_output_embeddings().weight[words])
+    return made.eval(), tokenizer
+
+
+def main() -> ip.Explanation:
+    model, tokenizer = classifier()
+    game = ip.text.TextGame(
+        model,
+        tokenizer,
+        REVIEW,
+        ip.text.Label("positive", score="margin"),
+        by="word",
+        prompt="Movie review: {text}\nThe sentiment of this review is",
+    )
+    explanation = ip.explain(game, budget=400, store="out/examples.db")
+    print(explanation.faithfulness)
+    print(explanation.interactions("FSII", order=3).top(5, min_order=2))
+    return explanation
+
+
+if __name__ == "__main__":
+    main()

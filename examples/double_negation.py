@@ -1,0 +1,33 @@
+"""A double negation: words that mean one thing alone and another together.
+
+The review is positive because "not" turns "bad" round and "never" turns "boring" round. The score
+is the logit of " positive" minus that of " negative"; the players are the words.
+
+Run: python examples/double_negation.py
+"""
+
+import interplay as ip
+
+REVIEW = "This film is not bad. The middle part was never boring. My sister stayed until the end."
+EXPECTED = [{"not", "bad."}, {"never", "boring."}]
+"""The pairs that the text was written to have: the two strongest interactions."""
+
+
+def main() -> ip.Explanation:
+    model, tokenizer = ip.text.load_model("smollm2", threads=1)
+    game = ip.text.TextGame(
+        model,
+        tokenizer,
+        REVIEW,
+        ip.text.LogitDifference(" positive", " negative"),
+        by="word",
+        prompt="Movie review: {text}\nThe sentiment of this review is",
+    )
+    explanation = ip.explain(game, budget=600, store="out/examples.db")
+    print(explanation.faithfulness)
+    print(explanation.interactions("FSII", order=3).top(5, min_order=2))
+    return explanation
+
+
+if __name__ == "__main__":
+    main()

@@ -7,7 +7,8 @@ import os
 # before torch: with two threads and another process on a core it gets many times slower
 os.environ["OMP_NUM_THREADS"] = "1"
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
 from itertools import combinations
 from typing import Any
 
@@ -15,8 +16,10 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 
+import interplay as ip
 from interplay import Spectrum
 from interplay._types import Players
+from interplay.demo import CASES, Case
 
 settings.register_profile(
     "interplay", deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
@@ -43,6 +46,16 @@ def planted(n_players: int, n_terms: int, rng: np.random.Generator, max_order: i
 @pytest.fixture(scope="session")
 def smollm() -> tuple[Any, Any]:
     """The packaged language model and its tokenizer, float32, one thread."""
-    import interplay
+    return ip.text.load_model("smollm2", threads=1)
 
-    return interplay.text.load_model("smollm2", threads=1)
+
+@pytest.fixture(scope="session")
+def demo(smollm: tuple[Any, Any]) -> Callable[[str, int], tuple[Case, ip.Explanation]]:
+    """A case of the demo by its name, explained by so many ablations: a minute for the handover."""
+
+    @cache
+    def explained(name: str, budget: int) -> tuple[Case, ip.Explanation]:
+        case = next(case for case in CASES if case.name == name)
+        return case, ip.explain(case.game(*smollm), budget=budget)
+
+    return explained

@@ -4,6 +4,7 @@ from importlib.metadata import version
 
 from interplay import text
 from interplay.ablation.backends import RayBackend
+from interplay.confirmation import Confirmation
 from interplay.decoders import decode, spex
 from interplay.errors import GameError, MissingDependencyError, StoreError
 from interplay.evaluation import Faithfulness
@@ -19,6 +20,7 @@ __version__ = version("interplay")
 
 __all__ = [
     "INDICES",
+    "Confirmation",
     "Explanation",
     "Faithfulness",
     "FunctionGame",

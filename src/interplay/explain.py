@@ -126,7 +126,9 @@ def explain(
             "total": time.perf_counter() - started,
         }
     }
-    return Explanation(decoded.spectrum, study.players, score, provenance, made.fit, made.held_out)
+    return Explanation(
+        decoded.spectrum, study.players, score, provenance, made.fit, made.held_out, game
+    )
 
 
 @dataclass(frozen=True)

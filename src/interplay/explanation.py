@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import sys
 import zipfile
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from operator import index as whole_number
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from interplay._types import BoolArray, FloatArray, Json
+from interplay.ablation.backends import Backend, get_backend
+from interplay.confirm import confirm
+from interplay.confirmation import Confirmation
 from interplay.evaluation import Faithfulness
+from interplay.game import Game, fingerprint_of
 from interplay.interactions import Interactions
 from interplay.report.html import render
 from interplay.sets import pack, unpack
@@ -52,6 +58,9 @@ class Explanation:
         provenance: what ran: versions, fingerprint, seeds, settings, counts, seconds. JSON.
         fit: the ablations that the spectrum was fitted to.
         held_out: the ablations that it was scored on.
+        game: what was explained; ``None`` where the explanation was loaded, since it is not saved.
+        confirmation: what :meth:`confirm` found, where it was put here
+            (``dataclasses.replace(explanation, confirmation=...)``): saved and reported.
     """
 
     spectrum: Spectrum
@@ -60,6 +69,8 @@ class Explanation:
     provenance: Json
     fit: Ablations
     held_out: Ablations
+    game: Game | None = field(default=None, repr=False)
+    confirmation: Confirmation | None = None
 
     def interactions(self, index: str = "FSII", order: int | None = None) -> Interactions:
         """The interactions under an index, with the players' names (see ``Spectrum.to``)."""
@@ -75,6 +86,93 @@ class Explanation:
             self.provenance["game"]["description"].get("outputs") or map(str, range(count))
         )
 
+    def confirm(
+        self,
+        top: int = 5,
+        *,
+        game: Game | None = None,
+        index: str = "FSII",
+        order: int = 3,
+        output: int = 0,
+        budget: int | None = None,
+        store: str | Path | None = None,
+        random_state: int = 0,
+        backend: str | Backend = "local",
+        batch_size: int | None = None,
+        progress: bool | None = None,
+    ) -> Confirmation:
+        """Test the strongest interactions by fresh ablations that are made for them.
+
+        Each is switched on and off in all patterns on the same few random backgrounds (see
+        ``interplay.confirm``). The mean of its discrete derivative estimates its Banzhaf
+        interaction index, whatever the ``index`` that it was chosen by, and is compared with the
+        explanation's own ``spectrum.to("BII")``; the verdict's rule is that of
+        ``interplay.confirmation.judge``. Where the budget covers all 2^n masks of a small game, all
+        are made and the comparison is exact.
+
+        Args:
+            top: how many interactions of two or more players to test.
+            game: what was explained; needed where the explanation was loaded.
+            index: the index that they are the strongest of.
+            order: its order.
+            output: which output's, where there are several.
+            budget: the most distinct masks, known ones included, from which the number of
+                backgrounds follows; by default 500, or what six backgrounds need if that is more.
+            store: as for ``explain``: what it holds is not asked for again.
+            random_state: seed of the backgrounds and of the random sets.
+            backend: as for ``explain``.
+            batch_size: as for ``explain``.
+            progress: as for ``explain``.
+
+        Raises:
+            ValueError: no game, or another one than was explained; a budget below what six
+                backgrounds need; a bad ``top``, ``index``, ``order`` or ``output``.
+            GameError: the game failed; what was evaluated is in the store.
+            StoreError: the store cannot be used.
+            KeyboardInterrupt: interrupted; what was evaluated is in the store.
+        """
+        if top < 1:
+            raise ValueError(f"top={top} is below 1; give the number of interactions to test")
+        n_outputs = self.spectrum.n_outputs or 1
+        if not 0 <= output < n_outputs:
+            raise ValueError(
+                f"output={output} is not one of the {n_outputs} outputs, which count from 0"
+            )
+        one = self.spectrum.output(output)
+        return confirm(
+            self._explained(game),
+            one,
+            one.to(index, order, self.players).top(top, min_order=2),
+            (
+                np.concatenate([self.fit.masks, self.held_out.masks]),
+                np.concatenate([self.fit.values, self.held_out.values]),
+            ),
+            output=output,
+            budget=None if budget is None else whole_number(budget),
+            store=store,
+            random_state=whole_number(random_state),
+            backend=get_backend(backend),
+            batch_size=batch_size,
+            progress=sys.stderr.isatty() if progress is None else progress,
+        )
+
+    def _explained(self, game: Game | None) -> Game:
+        """The game to ask, checked to be the one that was explained."""
+        game = self.game if game is None else game
+        if game is None:
+            raise ValueError(
+                "this explanation has no game to ask, since it was loaded from a file; "
+                "give confirm(game=...) the game that was explained"
+            )
+        then = (self.provenance["game"]["fingerprint"], self.provenance["game"]["n_players"])
+        now = (fingerprint_of(game), game.n_players)
+        if then != now:
+            raise ValueError(
+                f"{game!r} has the fingerprint {now[0]} and {now[1]} players, but what was "
+                f"explained had {then[0]} and {then[1]}; give the game that was explained"
+            )
+        return game
+
     def save(self, path: str | Path) -> Path:
         """Write to one file: a zip archive of JSON and plain arrays.
 
@@ -89,6 +187,8 @@ class Explanation:
             "faithfulness": asdict(self.faithfulness),
             "provenance": self.provenance,
         }
+        if self.confirmation is not None:
+            document["confirmation"] = asdict(self.confirmation)
         arrays: tuple[npt.NDArray[Any], ...] = (
             self.spectrum.supports,
             self.spectrum.coefficients,
@@ -125,6 +225,7 @@ class Explanation:
             provenance=self.provenance,
             masks=self.held_out.masks,
             values=self.held_out.values,
+            confirmation=self.confirmation,
         )
         path.write_text(page, encoding="utf-8")
         return path
@@ -153,6 +254,7 @@ def load(path: str | Path) -> Explanation:
         raise ValueError(f"{path} is not a saved explanation ({error})") from error
     n_players = document["n_players"]
     scores = document["faithfulness"]
+    confirmation = document.get("confirmation")
     return Explanation(
         spectrum=Spectrum(n_players, arrays["supports"], arrays["coefficients"]),
         players=tuple(document["players"]),
@@ -160,4 +262,5 @@ def load(path: str | Path) -> Explanation:
         provenance=document["provenance"],
         fit=Ablations(unpack(arrays["fit_masks"], n_players), arrays["fit_values"]),
         held_out=Ablations(unpack(arrays["held_masks"], n_players), arrays["held_values"]),
+        confirmation=None if confirmation is None else Confirmation.from_json(confirmation),
     )

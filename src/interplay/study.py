@@ -67,15 +67,20 @@ class Study:
         return np.concatenate([self.design.masks, self.held])
 
     def open_store(self, path: str | Path | None) -> Store:
-        """A store at ``path``; in memory, with a warning, for a game without a fingerprint."""
-        if path is not None and self.fingerprint is None:
-            warnings.warn(
-                f"{self.game!r} has no fingerprint, so its values are kept for this run only and "
-                f"not written to {path}; give the game a fingerprint to store them",
-                stacklevel=3,
-            )
-            path = None
-        return Store(path)
+        """See :func:`open_store`."""
+        return open_store(self.game, path)
+
+
+def open_store(game: Game, path: str | Path | None) -> Store:
+    """A store at ``path``; in memory, with a warning, for a game without a fingerprint."""
+    if path is not None and fingerprint_of(game) is None:
+        warnings.warn(
+            f"{game!r} has no fingerprint, so its values are kept for this run only and "
+            f"not written to {path}; give the game a fingerprint to store them",
+            stacklevel=4,
+        )
+        path = None
+    return Store(path)
 
 
 def prepare(
@@ -113,7 +118,7 @@ def prepare(
         game=game,
         players=names_of(game.players, n_players),
         fingerprint=fingerprint_of(game),
-        description=_described(game),
+        description=described(game),
         requested=requested,
         chosen=chosen,
         options=options,
@@ -138,7 +143,7 @@ def _whole(budget: float) -> int:
     return int(budget)
 
 
-def _described(game: Game) -> Json:
+def described(game: Game) -> Json:
     """What the game says of itself, checked to be JSON before anything is paid for."""
     description = {"lens": None} | (game.describe() if isinstance(game, PlannedGame) else {})
     try:

@@ -114,6 +114,14 @@ def test_a_model_behind_a_server(tmp_path: Path) -> None:
         out = run("text", *arguments)
         assert "11 evaluated, 5 from the store" in out
         assert len(server) == 16
+        # all masks of four players are known, and the page is written with the confirmation
+        confirmed = run("text", *arguments, "--confirm", 2)
+        assert re.search(r"Of [12] interactions: \d hold, ", confirmed)
+        assert (
+            "Checked on the same ablations" in (tmp_path / "out" / "explanation.html").read_text()
+        )
+        assert "removed from the whole input" in run("show", tmp_path / "out")
+        assert len(server) == 16
 
 
 @pytest.mark.model

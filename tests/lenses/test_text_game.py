@@ -12,7 +12,6 @@ import torch
 from transformers import AutoModelForCausalLM, GPT2Config, GPTNeoXConfig, LlamaConfig, Qwen2Config
 
 import interplay as ip
-from interplay.demo import CASES
 from interplay.lenses.text import (
     LogitDifference,
     Options,
@@ -266,10 +265,9 @@ def test_one_word_is_a_game_of_one_player(smollm: Any) -> None:
 
 
 @pytest.mark.parametrize(("name", "budget"), [("review", 600), ("handover", 300)])
-def test_the_demo_finds_the_intended_interactions(name: str, budget: int, smollm: Any) -> None:
+def test_the_demo_finds_the_intended_interactions(name: str, budget: int, demo: Any) -> None:
     """The sets that the demo's texts were written to have are among the three strongest."""
-    case = next(case for case in CASES if case.name == name)
-    explanation = ip.explain(case.game(*smollm), budget=budget)
+    case, explanation = demo(name, budget)
     top = explanation.interactions("FSII", 3).top(3, min_order=2).sets
     assert set(case.intended) <= set(top)
     assert explanation.faithfulness.r2 > 0.75

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from interplay.confirmation import Confirmation
 from interplay.explanation import Explanation
 
 console = Console()
@@ -83,3 +84,25 @@ def print_explanation(explanation: Explanation, index: str, order: int, top: int
         )
     if "summary" in decoder["diagnosis"]:
         console.print(decoder["diagnosis"]["summary"])
+    if explanation.confirmation is not None:
+        print_confirmation(explanation.confirmation)
+
+
+def print_confirmation(confirmation: Confirmation) -> None:
+    """Each tested interaction: predicted, measured, and what is to be thought of it."""
+    if confirmation.tested:
+        table = Table(title="Confirmation", title_justify="left", min_width=60, show_lines=True)
+        table.add_column("verdict", no_wrap=True)
+        for column in ("predicted", "measured"):
+            table.add_column(column, justify="right", no_wrap=True)
+        table.add_column("players")
+        for one in confirmation.tested:
+            names = map(_name, one.players, one.labels)
+            table.add_row(
+                one.verdict,
+                f"{one.predicted:+.3g}",
+                f"{one.measured:+.3g}\n{one.low:+.3g} to {one.high:+.3g}",
+                "\n".join((*names, *(f"[dim]{escape(line)}[/dim]" for line in one.story))),
+            )
+        console.print(table)
+    console.print(confirmation.summary, markup=False, highlight=False)

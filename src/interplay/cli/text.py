@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
@@ -172,6 +173,9 @@ def text_command(
     on_error: Annotated[
         str, typer.Option(help="When an ablation fails: raise, or skip (at most 1 %).")
     ] = "raise",
+    confirm: Annotated[
+        int, typer.Option(help="Test so many of the interactions by fresh ablations.")
+    ] = 0,
     out: Out = _DEFAULT_OUT,
 ) -> None:
     """Explain an answer of a language model by the words or sentences of its prompt.
@@ -193,6 +197,17 @@ def text_command(
             **_options(decoding),
         )
     page = write(explanation, out)
+    if confirm:
+        with interruptible():
+            confirmed = explanation.confirm(
+                confirm,
+                store=out / STORE,
+                random_state=random_state,
+                backend=backend,
+                batch_size=batch_size,
+            )
+        explanation = replace(explanation, confirmation=confirmed)
+        page = write(explanation, out)
     print_explanation(explanation, "FSII", 3, 10)
     console.print(f"page: {page}")
 

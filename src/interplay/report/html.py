@@ -11,6 +11,7 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from interplay._types import BoolArray, FloatArray, Json
+from interplay.confirmation import Confirmation
 from interplay.evaluation import Faithfulness
 from interplay.interactions import Interactions
 from interplay.sets import as_columns
@@ -22,6 +23,7 @@ ORDER = 3
 _ROWS = 15
 _DOTS = 500
 _PLOT = 300
+_INTERVAL = 200
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,7 @@ def render(
     provenance: Json,
     masks: BoolArray,
     values: FloatArray,
+    confirmation: Confirmation | None = None,
 ) -> str:
     """The page.
 
@@ -54,6 +57,7 @@ def render(
         provenance: as in ``Explanation.provenance``.
         masks: held-out masks, ``(m, n)``.
         values: the game's values on them, ``(m,)`` or ``(m, k)``.
+        confirmation: of its interactions, where there is one.
 
     Returns:
         HTML.
@@ -88,6 +92,9 @@ def render(
         provenance_json=json.dumps(provenance, indent=2, ensure_ascii=False),
         sections=sections,
         size=_PLOT,
+        confirmation=confirmation,
+        tested=[] if confirmation is None else _intervals(confirmation),
+        width=_INTERVAL,
     )
 
 
@@ -152,3 +159,27 @@ def _scatter(actual: FloatArray, predicted: FloatArray) -> dict[str, Any]:
         for row in rows
     ]
     return {"dots": dots, "low": low, "high": high}
+
+
+def _intervals(confirmation: Confirmation) -> list[dict[str, Any]]:
+    """Each tested interaction, with its places on a scale that all have in common."""
+    numbers = [0.0]
+    for one in confirmation.tested:
+        numbers += [one.low, one.high, one.measured, one.predicted, one.bar or 0.0, -(one.bar or 0)]
+    low, span = min(numbers), (max(numbers) - min(numbers)) or 1.0
+
+    def at(value: float) -> float:
+        return (value - low) / span * _INTERVAL
+
+    return [
+        {
+            "of": one,
+            "zero": at(0.0),
+            "low": at(one.low),
+            "high": at(one.high),
+            "measured": at(one.measured),
+            "predicted": at(one.predicted),
+            "random": None if one.bar is None else (at(-one.bar), at(one.bar) - at(-one.bar)),
+        }
+        for one in confirmation.tested
+    ]

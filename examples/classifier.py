@@ -1,8 +1,8 @@
 """A classifier's decision: which words, and which words together, made it say "positive".
 
-The classifier is a real ``LlamaForSequenceClassification``: SmolLM2 with a head of two classes whose
-weights are the language model's own for " negative" and " positive". Any folder or hub name of a
-text classifier goes instead, by ``load_model(name, task="classification")``.
+The classifier is a real ``LlamaForSequenceClassification``: SmolLM2 with a head of two classes,
+whose weights are the language model's own for " negative" and " positive". Any folder or hub name
+of a text classifier goes instead, by ``load_model(name, task="classification")``.
 
 Run: python examples/classifier.py
 """
@@ -35,6 +35,7 @@ def classifier():
 
 
 def main() -> ip.Explanation:
+    """Explain the review, and print what acts together in it."""
     model, tokenizer = classifier()
     game = ip.text.TextGame(
         model,

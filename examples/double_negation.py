@@ -14,6 +14,7 @@ EXPECTED = [{"not", "bad."}, {"never", "boring."}]
 
 
 def main() -> ip.Explanation:
+    """Explain the review, and print what acts together in it."""
     model, tokenizer = ip.text.load_model("smollm2", threads=1)
     game = ip.text.TextGame(
         model,

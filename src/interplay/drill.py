@@ -11,17 +11,19 @@ from typing import Any, Protocol
 import numpy as np
 
 from interplay._types import BoolArray, FloatArray
-from interplay.ablation.backends import Backend
 from interplay.ablation.progress import say
 from interplay.explain import explain
 from interplay.explanation import Explanation
 from interplay.game import Game
+from interplay.report.html import write_page
 from interplay.sets import as_columns, unpack
 from interplay.spectrum import Spectrum
 from interplay.study import default_budget
 
 SHARE = 0.9
 """How much of the variation the players that are cut must explain among themselves."""
+LEVEL_FILE = "level{}.interplay"
+"""The name of a saved level in the drill-down's folder."""
 _FEWEST = 100
 """The fewest ablations of a level, where it has not fewer masks."""
 
@@ -77,40 +79,43 @@ class Drilled:
             The paths.
         """
         return [
-            level.save(Path(folder) / f"level{number}.interplay")
+            level.save(Path(folder) / LEVEL_FILE.format(number))
             for number, level in enumerate(self.levels, 1)
         ]
+
+    def to_html(self, path: str | Path) -> Path:
+        """Write one self-contained page of all levels, the finest first.
+
+        Returns:
+            The path.
+        """
+        titles = [self._title(number) for number in range(len(self.levels))]
+        bodies = [level.body() for level in self.levels]
+        return write_page(path, list(zip(titles, bodies, strict=True))[::-1])
+
+    def _title(self, number: int) -> str:
+        level = self.levels[number]
+        by = level.provenance["game"]["description"].get("by", "unit")
+        return (
+            f"Level {number + 1}: {len(level.players)} players by {by}, "
+            f"{self.budgets[number]} of {sum(self.budgets)} ablations"
+        )
 
     def __str__(self) -> str:
         lines = []
         for number, level in enumerate(self.levels):
-            lines.append(
-                f"Level {number + 1}: {len(level.players)} players by {_unit(level)}, "
-                f"{self.budgets[number]} ablations; {level.faithfulness}"
-            )
+            lines.append(f"{self._title(number)}; {level.faithfulness}")
             if number < len(self.chosen):
                 names = ", ".join(map(str, self.chosen[number]))
                 lines.append(f"  cut for the next level: players {names}")
         return "\n".join(lines)
 
 
-def _unit(explanation: Explanation) -> str:
-    return str(explanation.provenance["game"]["description"].get("by", "unit"))
-
-
 def drill(
     game: RefinableGame,
     levels: Sequence[Any],
     budget: int | None = None,
-    *,
-    decoder: str = "proxyspex",
-    order: int | None = None,
-    holdout: float = 0.1,
-    store: str | Path | None = None,
-    random_state: int = 0,
-    backend: str | Backend = "local",
-    batch_size: int | None = None,
-    progress: bool | None = None,
+    **settings: Any,
 ) -> Drilled:
     """Explain a game of coarse players, then of finer ones where it matters.
 
@@ -127,14 +132,8 @@ def drill(
         levels: the finer units one after another, such as ``["sentence", "word"]``.
         budget: the most distinct evaluations of all levels together; by default 2 n log2 n, at
             least 100, for each, and for the last twice as many.
-        decoder: as for ``explain``, as is whatever follows.
-        order: the largest order of interaction.
-        holdout: the share (or number) of each level's evaluations that are held out.
-        store: a file of ablations.
-        random_state: seed.
-        backend: where the game runs.
-        batch_size: masks per call.
-        progress: show progress.
+        **settings: of every level, as for ``explain``: ``store``, ``decoder``, ``order``,
+            ``holdout``, ``random_state`` and so on.
 
     Returns:
         An explanation for each level. There are fewer levels than asked for where nothing matters
@@ -160,18 +159,7 @@ def drill(
     for number in range(count):
         given = _given(left, count - number, game.n_players)
         say(f"Level {number + 1} of {count}: {game.n_players} players, {given} ablations.")
-        found = explain(
-            game,
-            decoder,
-            given,
-            order,
-            holdout,
-            store,
-            random_state,
-            backend,
-            batch_size,
-            progress=progress,
-        )
+        found = explain(game, budget=given, **settings)
         explanations.append(found)
         if left is not None:
             left -= int(found.provenance["budget"]["planned"])

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from markupsafe import Markup
 
 from interplay._types import BoolArray, FloatArray, Json
 from interplay.ablation.backends import Backend, get_backend
@@ -21,7 +22,7 @@ from interplay.confirmation import Confirmation
 from interplay.evaluation import Faithfulness
 from interplay.game import Game, fingerprint_of
 from interplay.interactions import Interactions
-from interplay.report.html import render
+from interplay.report.html import body, write_page
 from interplay.sets import pack, unpack
 from interplay.spectrum import Spectrum
 
@@ -215,9 +216,17 @@ class Explanation:
         Returns:
             The path.
         """
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        page = render(
+        return write_page(path, [(self.title, self.body())])
+
+    @property
+    def title(self) -> str:
+        """What was explained, in a few words."""
+        lens = self.provenance["game"]["description"].get("lens") or "game"
+        return f"{lens} of {len(self.players)} players"
+
+    def body(self) -> Markup:
+        """This explanation's part of a page."""
+        return body(
             spectrum=self.spectrum,
             players=self.players,
             outputs=self.outputs,
@@ -227,8 +236,6 @@ class Explanation:
             values=self.held_out.values,
             confirmation=self.confirmation,
         )
-        path.write_text(page, encoding="utf-8")
-        return path
 
 
 def load(path: str | Path) -> Explanation:

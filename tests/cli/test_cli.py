@@ -178,3 +178,24 @@ def test_an_encoder(tmp_path: Path) -> None:
     refused = " ".join(run(*base, "--target", "label", "--label", "x", code=2).split())
     assert "task='classification'" in refused or "classification" in refused
     assert "--target label needs --label" in run(*base, "--target", "label", code=2)
+
+
+def test_a_drill_down_at_a_server(tmp_path: Path) -> None:
+    text = tmp_path / "text.txt"
+    text.write_text("The film is long. The cast is fine.\n\nI liked the end. My sister slept.")
+    with serving(lambda body, _: Reply(truthful(body))) as server:
+        arguments = (
+            "text", "--model", "m", "--file", text, "--base-url", server.url, "--target",
+            "logit-difference", "--response", " good", "--against", " bad", "--question", "It is",
+            "--by", "paragraph", "--drill", "sentence", "--confirm", 1, "--out", tmp_path / "out",
+        )  # fmt: skip
+        out = run(*arguments)
+        asked = len(server)
+        assert "Level 1: 2 players by paragraph, 4 of" in out
+        assert "by paragraph and sentence" in out
+        assert "Confirmation" in out
+        again = run(*arguments)
+        assert len(server) == asked
+        assert "0 evaluated" in again
+    assert (tmp_path / "out" / "level1.interplay").exists()
+    assert "Level 2" in (tmp_path / "out" / "explanation.html").read_text()

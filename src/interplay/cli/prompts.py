@@ -57,6 +57,11 @@ def read_prompt(
     return Written(text, messages or prompt or around, tools)
 
 
+def unit(written: str) -> str | re.Pattern[str]:
+    """What the players are: a unit by name, or ``regex:`` and a pattern."""
+    return pattern(written.removeprefix("regex:")) if written.startswith("regex:") else written
+
+
 def pattern(written: str) -> re.Pattern[str]:
     """A regular expression.
 

@@ -10,8 +10,9 @@ import numpy as np
 import typer
 from rich.markup import escape
 
-from interplay.cli.prompts import pattern, read_prompt
+from interplay.cli.prompts import pattern, read_prompt, unit
 from interplay.cli.tables import console, interruptible, print_explanation
+from interplay.drill import LEVEL_FILE, Drilled, drill
 from interplay.explain import explain
 from interplay.explanation import FILE, Explanation, load
 from interplay.game import fingerprint_of
@@ -176,6 +177,14 @@ def text_command(
     confirm: Annotated[
         int, typer.Option(help="Test so many of the interactions by fresh ablations.")
     ] = 0,
+    drill_down: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--drill",
+            help="A finer unit: what matters is cut into it and explained again, within the same "
+            "budget; give it several times, the coarser one first.",
+        ),
+    ] = None,
     out: Out = _DEFAULT_OUT,
 ) -> None:
     """Explain an answer of a language model by the words or sentences of its prompt.
@@ -184,31 +193,35 @@ def text_command(
     the" --response " garden" --target prob --budget 400 --out out/key
     """
     game = _game(**_of(locals(), _GAME))
-    _refuse_another(game, out)
+    _refuse_another(game, out / (LEVEL_FILE.format(1) if drill_down else FILE))
     print_prompt(game)
-    run = _of(locals(), _RUN)
+    settings = _of(locals(), _RUN) | _options(decoding)
+    settings |= {"store": out / STORE, "backend": backend, "on_error": on_error}
     with interruptible():
-        explanation = explain(
-            game,
-            store=out / STORE,
-            backend=backend,
-            on_error=on_error,
-            **run,
-            **_options(decoding),
+        found = (
+            drill(game, [unit(each) for each in drill_down], **settings)
+            if drill_down
+            else explain(game, **settings)
         )
-    page = write(explanation, out)
+    page = write(found, out)
     if confirm:
         with interruptible():
-            confirmed = explanation.confirm(
+            confirmed = finest(found).confirm(
                 confirm,
                 store=out / STORE,
                 random_state=random_state,
                 backend=backend,
                 batch_size=batch_size,
             )
-        explanation = replace(explanation, confirmation=confirmed)
-        page = write(explanation, out)
-    print_explanation(explanation, "FSII", 3, 10)
+        explanation = replace(finest(found), confirmation=confirmed)
+        if isinstance(found, Drilled):
+            found = replace(found, levels=(*found.levels[:-1], explanation))
+        else:
+            found = explanation
+        page = write(found, out)
+    if isinstance(found, Drilled):
+        console.print(str(found), markup=False, highlight=False)
+    print_explanation(finest(found), "FSII", 3, 10)
     console.print(f"page: {page}")
 
 
@@ -320,7 +333,7 @@ def _game(
     if replacement is not None and masking != "delete":
         raise ValueError("--replacement and --masking were both given; choose one of them")
     settings: dict[str, Any] = {
-        "by": pattern(by.removeprefix("regex:")) if by.startswith("regex:") else by,
+        "by": unit(by),
         "prompt": written.prompt,
         "masking": masking.replace("-", "_")
         if replacement is None
@@ -405,17 +418,25 @@ def print_prompt(game: _Game) -> None:
     console.print(f"{game.n_players} players by {escape(game.masked.by)}; target: {measured}")
 
 
-def write(explanation: Explanation, folder: Path) -> Path:
-    """Save an explanation and its page into a folder; returns the page."""
-    explanation.save(folder / FILE)
-    return explanation.to_html(folder / PAGE)
+def write(found: Explanation | Drilled, folder: Path) -> Path:
+    """Save what was found and its page into a folder; returns the page."""
+    if isinstance(found, Drilled):
+        found.save(folder)
+    else:
+        found.save(folder / FILE)
+    return found.to_html(folder / PAGE)
 
 
-def _refuse_another(game: _Game, folder: Path) -> None:
+def finest(found: Explanation | Drilled) -> Explanation:
+    """The explanation, or the finest of several."""
+    return found.finest if isinstance(found, Drilled) else found
+
+
+def _refuse_another(game: _Game, known: Path) -> None:
     """Refuse to replace what is known of another game, before anything is paid for."""
-    if not (folder / FILE).exists():
+    if not known.exists():
         return
-    provenance = load(folder / FILE).provenance["game"]
+    provenance = load(known).provenance["game"]
     there, here = provenance["fingerprint"], fingerprint_of(game)
     if there == here:
         return
@@ -424,7 +445,7 @@ def _refuse_another(game: _Game, folder: Path) -> None:
         sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
     )
     raise ValueError(
-        f"{folder} holds the explanation of another game, with the fingerprint {there}; this one "
-        f"has {here}. They differ in: {differ or 'the weights or the tokenizer'}. Give another "
+        f"{known.parent} holds the explanation of another game, with the fingerprint {there}; this "
+        f"one has {here}. They differ in: {differ or 'the weights or the tokenizer'}. Give another "
         "folder by --out, or remove that one"
     )

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from markupsafe import Markup
 
 from interplay._types import BoolArray, FloatArray, Json
 from interplay.confirmation import Confirmation
@@ -36,7 +39,23 @@ class _Row:
     share: float
 
 
-def render(
+def write_page(path: str | Path, parts: Sequence[tuple[str, Markup]]) -> Path:
+    """Write a self-contained page of one explanation, or of several with links to them.
+
+    Args:
+        path: where to.
+        parts: for each explanation a title and its body, from :func:`body`.
+
+    Returns:
+        The path.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(_template("page.html").render(parts=parts), encoding="utf-8")
+    return path
+
+
+def body(
     *,
     spectrum: Spectrum,
     players: tuple[str, ...],
@@ -46,8 +65,8 @@ def render(
     masks: BoolArray,
     values: FloatArray,
     confirmation: Confirmation | None = None,
-) -> str:
-    """The page.
+) -> Markup:
+    """An explanation's part of a page.
 
     Args:
         spectrum: the spectrum, of one or k outputs; each output has a section.
@@ -81,7 +100,7 @@ def render(
                 "plot": _scatter(actual[:, column], predictions[:, column]),
             }
         )
-    return _template().render(
+    made = _template("explanation.html").render(
         index=INDEX,
         order=ORDER,
         n_terms=len(spectrum),
@@ -96,10 +115,11 @@ def render(
         tested=[] if confirmation is None else _intervals(confirmation),
         width=_INTERVAL,
     )
+    return Markup(made)  # everything in it was escaped by the template
 
 
 @cache
-def _template() -> Template:
+def _template(name: str) -> Template:
     environment = Environment(
         loader=PackageLoader("interplay.report"),
         autoescape=True,
@@ -107,7 +127,7 @@ def _template() -> Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template("explanation.html")
+    return environment.get_template(name)
 
 
 def _rows(interactions: Interactions) -> list[_Row]:

@@ -1,0 +1,40 @@
+"""The worked examples run, and find what they say."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+FOLDER = Path(__file__).parents[1] / "examples"
+NAMES = sorted(path.stem for path in FOLDER.glob("*.py"))
+
+
+def example(name: str) -> Any:
+    spec = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.model
+@pytest.mark.parametrize("name", NAMES)
+def test_the_stated_interactions_are_the_strongest(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    module = example(name)
+    explanation = module.main()
+    found = explanation.interactions("FSII", order=3).top(len(module.EXPECTED), min_order=2)
+    names = [{explanation.players[player] for player in members} for members in found.sets]
+    assert sorted(map(sorted, names)) == sorted(map(sorted, module.EXPECTED))
+    if name == "failing_prompt":
+        said = capsys.readouterr().out
+        assert "answered by:  Einstein" in said
+        assert "It is answered by:  Brown" in said
+    if name == "two_documents":
+        assert found.values[0] > 0.1

@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 OUT ?= out/demo
 
-.PHONY: demo test check format bench bench-spex bench-throughput clean
+.PHONY: demo test check format bench bench-spex bench-negations bench-throughput clean
 
 demo: .venv/ready
 	$(BIN)/interplay demo --out $(OUT)
@@ -28,6 +28,10 @@ bench: .venv/ready .venv-peer/ready
 bench-spex: .venv/ready .venv-peer/ready
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/bench_spex.py
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/bench_spex_text.py
+
+# every decoder on twenty film reviews with negations; half an hour of a core, resumable
+bench-negations: .venv/ready
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/bench_negations.py
 
 # ablations per second of the text lens against the plain loop; the store; the Ray back end
 bench-throughput: .venv/ready

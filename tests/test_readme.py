@@ -1,4 +1,4 @@
-"""The README's Python runs as it stands."""
+"""The Python of the README and of the page on the text lens runs as it stands."""
 
 from __future__ import annotations
 
@@ -29,3 +29,13 @@ def test_text(
     assert names["explanation"].faithfulness.exact  # type: ignore[attr-defined]
     exec(BLOCKS[2], names)  # nothing is left to be made
     assert "to evaluate   0, in calls of 0" in capsys.readouterr().out
+
+
+@pytest.mark.model
+def test_the_page_on_the_text_lens(capsys: pytest.CaptureFixture[str]) -> None:
+    page = Path("docs/text.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```python\n(.*?)```", page, re.S)
+    names: dict[str, object] = {}
+    exec("import numpy as np\nimport interplay as ip\n" + block, names)
+    assert "<|im_start|>user\nThe door is green. Which colour has it?" in capsys.readouterr().out
+    assert names["game"].players == ("Answer", "in", "one", "word.")  # type: ignore[attr-defined]

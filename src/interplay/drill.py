@@ -24,6 +24,9 @@ SHARE = 0.9
 """How much of the variation the players that are cut must explain among themselves."""
 LEVEL_FILE = "level{}.interplay"
 """The name of a saved level in the drill-down's folder."""
+_PER_PLAYER = 4
+"""The fewest ablations per player of a finer level: most of its players matter little, and few of
+their interactions do."""
 _FEWEST = 100
 """The fewest ablations of a level, where it has not fewer masks."""
 
@@ -121,7 +124,7 @@ def drill(
 
     After each level the fewest players are chosen whose coefficients among themselves have nine
     tenths of the spectrum's energy, sum of F(S)^2 over S within them, the player with the most
-    energy first; as many of them are cut as leave the next level n log2 n ablations or more. All
+    energy first; as many of them are cut as leave the next level four ablations a player. All
     others stay players as they are, so that every level explains the whole.
 
     Of what is left of the budget a level gets an equal share, but not more than 2 n log2 n, at
@@ -183,12 +186,9 @@ def _given(left: int | None, levels: int, n_players: int | None) -> int | None:
         return None
     if levels == 1:
         return default_budget(n_players)
-    wanted = min(max(_FEWEST, _n_log_n(2, n_players)), 1 << min(n_players, 31))
+    wanted = max(_FEWEST, ceil(2 * n_players * log2(max(n_players, 2))))
+    wanted = min(wanted, 1 << min(n_players, 31))
     return wanted if left is None else min(left // levels, wanted)
-
-
-def _n_log_n(times: int, n_players: int) -> int:
-    return ceil(times * n_players * log2(max(n_players, 2)))
 
 
 def _cut(game: RefinableGame, by: Any, spectrum: Spectrum, budget: int | None) -> tuple[int, ...]:
@@ -201,7 +201,7 @@ def _cut(game: RefinableGame, by: Any, spectrum: Spectrum, budget: int | None) -
     n_players = game.n_players
     for player in wanted:
         finer = n_players + sizes[player] - 1
-        if budget is None or budget >= _n_log_n(1, finer) or not cut:
+        if budget is None or budget >= _PER_PLAYER * finer or not cut:
             cut.append(player)
             n_players = finer
     if len(cut) < len(wanted):

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from interplay.lenses.text import Response, TextGame
 from interplay.lenses.text.prompts.chat import apply_template
@@ -165,3 +167,24 @@ def test_owners_of_tokens(tokenizer: Any) -> None:
     fixed = tokenizer.decode([i for i, owner in zip(ids, owners, strict=True) if owner < 0])
     assert fixed.startswith("<|im_start|>system\n")
     assert "Anna" not in fixed
+
+
+@given(
+    text=st.lists(
+        st.sampled_from([*"ab not\n\té中🙂👩\u200d", " the", "  ", "<|im_end|>", "ing"]),
+        min_size=1,
+        max_size=25,
+    ).map("".join),
+    seed=st.integers(0, 99),
+)
+def test_tokens_as_players(text: str, seed: int, smollm: Any) -> None:
+    tokenizer = smollm[1]
+    if not text.strip():
+        return
+    prompt = mask_prompt(text, "A {text} B", by="token", tokenizer=tokenizer)
+    whole = np.ones(prompt.n_players, dtype=bool)
+    assert prompt.render(whole) == f"A {text} B"
+    assert "".join("".join(prompt.players).split()) == "".join(text.split())
+    mask = np.random.default_rng(seed).random(prompt.n_players) < 0.5
+    kept = "".join(name for name, keep in zip(prompt.players, mask, strict=True) if keep)
+    assert "".join(prompt.render(mask).split()) == "".join(f"A{kept}B".split())

@@ -277,6 +277,8 @@ def test_bad_prompts() -> None:
         ([{"text": " "}], {}, 'is no document; it needs a "text" with words'),
         ({"text": "a"}, {}, "the text is a dict, but neither a string nor a list"),
         (["a", "b"], {}, "the text is a list, but neither"),
+        (None, {}, "the text is a NoneType, but neither"),
+        ("a b", {"fixed": "a"}, r"fixed='a' is no compiled pattern; give re.compile"),
         ([{"role": 3, "content": "a"}], {}, 'is no chat message; it needs "role"'),
         ([{"role": "user", "content": 3}], {}, "the content 3 of a user message is no text"),
         (

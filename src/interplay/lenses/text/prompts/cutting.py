@@ -52,6 +52,8 @@ def mask_prompt(
             ``{text}``, messages or documents that are none.
     """
     check_masking(masking)
+    if fixed is not None and not isinstance(fixed, re.Pattern):
+        raise ValueError(f"fixed={fixed!r} is no compiled pattern; give re.compile(...)")
     cut = _Cutter(by, fixed, language, tokenizer)
     if isinstance(text, str):
         passage = cut.passage(text)
@@ -175,7 +177,7 @@ class _Cutter:
 
 
 def _is_chat(text: Sequence[Message] | Sequence[Document]) -> bool:
-    if isinstance(text, Mapping) or not all(isinstance(each, Mapping) for each in text):
+    if not isinstance(text, Sequence) or not all(isinstance(each, Mapping) for each in text):
         raise ValueError(
             f"the text is a {type(text).__name__}, but neither a string nor a list of chat messages"
             ' ({"role": ..., "content": ...}) or documents ({"id": ..., "text": ...})'

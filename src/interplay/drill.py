@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from math import ceil, log2
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -25,8 +24,8 @@ SHARE = 0.9
 LEVEL_FILE = "level{}.interplay"
 """The name of a saved level in the drill-down's folder."""
 _PER_PLAYER = 4
-"""The fewest ablations per player of a finer level: most of its players matter little, and few of
-their interactions do."""
+"""Ablations per player: what a level but the last is given, and the fewest of a finer level. Most of
+a document's segments matter little, and few of their interactions do."""
 _FEWEST = 100
 """The fewest ablations of a level, where it has not fewer masks."""
 
@@ -127,14 +126,14 @@ def drill(
     energy first; as many of them are cut as leave the next level four ablations a player. All
     others stay players as they are, so that every level explains the whole.
 
-    Of what is left of the budget a level gets an equal share, but not more than 2 n log2 n, at
-    least 100, or all its masks; the last level gets the rest.
+    A level but the last is given four ablations a player, at least 100, or all its masks: it is to
+    tell what matters, not how; at most an equal share of what is left. The last gets the rest.
 
     Args:
         game: with the coarsest players, such as ``TextGame(..., by="paragraph")``.
         levels: the finer units one after another, such as ``["sentence", "word"]``.
-        budget: the most distinct evaluations of all levels together; by default 2 n log2 n, at
-            least 100, for each, and for the last twice as many.
+        budget: the most distinct evaluations of all levels together; by default as said for
+            each, and 4 n log2 n for the last.
         **settings: of every level, as for ``explain``: ``store``, ``decoder``, ``order``,
             ``holdout``, ``random_state`` and so on.
 
@@ -186,8 +185,7 @@ def _given(left: int | None, levels: int, n_players: int | None) -> int | None:
         return None
     if levels == 1:
         return default_budget(n_players)
-    wanted = max(_FEWEST, ceil(2 * n_players * log2(max(n_players, 2))))
-    wanted = min(wanted, 1 << min(n_players, 31))
+    wanted = min(max(_FEWEST, _PER_PLAYER * n_players), 1 << min(n_players, 31))
     return wanted if left is None else min(left // levels, wanted)
 
 

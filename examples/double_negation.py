@@ -1,16 +1,16 @@
 """A double negation: words that mean one thing alone and another together.
 
-The review is positive because "not" turns "bad" round and "never" turns "boring" round. The score
-is the logit of " positive" minus that of " negative"; the players are the words.
+"Not without charm" praises: "not" takes back what "without" takes away. The score is the logit of
+" positive" minus that of " negative"; the players are the words.
 
 Run: python examples/double_negation.py
 """
 
 import interplay as ip
 
-REVIEW = "This film is not bad. The middle part was never boring. My sister stayed until the end."
-EXPECTED = [{"not", "bad."}, {"never", "boring."}]
-"""The pairs that the text was written to have: the two strongest interactions."""
+REVIEW = "This film is not without charm. My sister stayed until the end."
+EXPECTED = [{"not", "without", "charm."}]
+"""The three words that act together: the strongest interaction."""
 
 
 def main() -> ip.Explanation:

@@ -1,28 +1,25 @@
 """A prompt that fails, the words that together make it fail, and the prompt repaired.
 
-The text is about a teacher, Albert Brown; asked for his full name the model says "Albert Einstein".
-Which words mislead it? The score is the logit of " Brown" minus that of " Einstein": negative where
-the model fails. The name itself is kept; the other words are the players. Two of them mislead, each
-by itself and so strongly that one removed changes little while the other is there: the model is
-repaired when both are replaced.
+The text is about William Brown; asked for his full name the model says "William Shakespeare". Which
+words mislead it? The score is the logit of " Brown" minus that of " Shakespeare": negative where the
+model fails. Two words mislead, each by itself so strongly that removing the other one alone changes
+next to nothing: the model is repaired when both are replaced.
 
 Run: python examples/failing_prompt.py
 """
-
-import re
 
 import numpy as np
 
 import interplay as ip
 
-TEXT = "Albert Brown teaches physics at our school. Brown explained relativity to us on Friday."
-PROMPT = "{text}\nThe full name of the man is Albert"
-INSTEAD = {"physics": "cooking", "relativity": "bread"}
-EXPECTED = [{"physics", "relativity"}]
+TEXT = "William Brown cleans the theatre. He has seen Hamlet and Macbeth many times."
+PROMPT = "{text}\nThe full name of the man is William"
+INSTEAD = {"Hamlet": "cats", "Macbeth": "dogs"}
+EXPECTED = [{"Hamlet", "Macbeth"}]
 """The strongest interaction."""
 
 
-def answers(model, tokenizer, text: str) -> str:
+def greedy_answer(model, tokenizer, text: str) -> str:
     """What the model itself answers, greedily."""
     game = ip.text.TextGame(
         model, tokenizer, text, ip.text.Response(max_tokens=3), by="word", prompt=PROMPT
@@ -33,17 +30,16 @@ def answers(model, tokenizer, text: str) -> str:
 def main() -> ip.Explanation:
     """Explain the failure, and repair it by what was found."""
     model, tokenizer = ip.text.load_model("smollm2", threads=1)
-    print("The prompt is answered by:", answers(model, tokenizer, TEXT))
+    print("The prompt is answered by:", greedy_answer(model, tokenizer, TEXT))
     game = ip.text.TextGame(
         model,
         tokenizer,
         TEXT,
-        ip.text.LogitDifference(" Brown", " Einstein"),
+        ip.text.LogitDifference(" Brown", " Shakespeare"),
         by="word",
         prompt=PROMPT,
-        fixed=re.compile("Albert|Brown"),
     )
-    explanation = ip.explain(game, budget=400, store="out/examples.db")
+    explanation = ip.explain(game, budget=500, store="out/examples.db")
     print(explanation.faithfulness)
     found = explanation.interactions("FSII", order=3)
     print(found.top(5, max_order=1))
@@ -59,7 +55,7 @@ def main() -> ip.Explanation:
     for player in together:
         repaired = repaired.replace(game.players[player], INSTEAD[game.players[player]])
     print("Repaired:", repaired)
-    print("It is answered by:", answers(model, tokenizer, repaired))
+    print("It is answered by:", greedy_answer(model, tokenizer, repaired))
     return explanation
 
 

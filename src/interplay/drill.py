@@ -24,8 +24,8 @@ SHARE = 0.9
 LEVEL_FILE = "level{}.interplay"
 """The name of a saved level in the drill-down's folder."""
 _PER_PLAYER = 4
-"""Ablations per player: what a level but the last is given, and the fewest of a finer level. Most of
-a document's segments matter little, and few of their interactions do."""
+"""Ablations per player: what a level but the last is given, and the fewest of a finer level. Most
+segments of a document matter little, and few of their interactions do."""
 _FEWEST = 100
 """The fewest ablations of a level, where it has not fewer masks."""
 

@@ -1,9 +1,9 @@
 """A prompt that fails, the words that together make it fail, and the prompt repaired.
 
-The text is about William Brown; asked for his full name the model says "William Shakespeare". Which
-words mislead it? The score is the logit of " Brown" minus that of " Shakespeare": negative where the
-model fails. Two words mislead, each by itself so strongly that removing the other one alone changes
-next to nothing: the model is repaired when both are replaced.
+The text is about William Brown; asked for his full name the model says "William Shakespeare".
+Which words mislead it? The score is the logit of " Brown" minus that of " Shakespeare": negative
+where the model fails. Two words mislead, each by itself so strongly that removing the other one
+alone changes next to nothing: the model is repaired when both are replaced.
 
 Run: python examples/failing_prompt.py
 """

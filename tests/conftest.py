@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 
 # before torch: with two threads and another process on a core it gets many times slower
 os.environ["OMP_NUM_THREADS"] = "1"
@@ -21,6 +22,8 @@ from interplay import Spectrum
 from interplay._types import Players
 from interplay.demo import CASES, Case
 
+# a run in the background of a shell is started with Ctrl-C ignored, which some tests are about
+signal.signal(signal.SIGINT, signal.default_int_handler)
 settings.register_profile(
     "interplay", deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
 )

@@ -72,7 +72,9 @@ def test_a_plan_says_what_the_run_does(tmp_path: Path) -> None:
 def test_without_a_store_the_whole_run_is_still_to_be_made() -> None:
     plan = ip.plan(Priced(), budget=300)
     assert (plan.n_new, plan.n_stored, plan.warmed_up) == (300, 0, 40)
-    assert "about 3." in str(plan) or "about 4." in str(plan)
+    # a millisecond a token, 3,700 of them; the machine may be slower than that
+    assert plan.seconds is not None
+    assert 3.0 < plan.seconds < 60.0
 
 
 def test_a_game_that_costs_money_is_not_tried_unasked() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import threading
 import time
@@ -144,10 +145,10 @@ def plan(
             first, blocks[0] = np.split(blocks[0], [_FIRST])
             warm += _evaluate(study, first, ablations, on_error).n_new
         for block in blocks[: 2 if measure else 0]:
-            started = time.perf_counter()
             with _peak() as peak:
+                started = time.perf_counter()
                 made = _evaluate(study, block, ablations, on_error)
-            seconds = time.perf_counter() - started
+                seconds = time.perf_counter() - started
             warm, spent, memory = warm + made.n_new, spent + seconds, max(memory, peak.bytes)
             warmed += float(cost[block].sum()) * made.n_new / len(block)
             if made.interrupted or spent > _WARM_SECONDS:
@@ -197,6 +198,7 @@ def _peak() -> Iterator[_Peak]:
     """The most memory taken inside, beyond what was taken before."""
     peak, done = _Peak(), threading.Event()
     process = psutil.Process()
+    gc.collect()  # what is freed meanwhile would hide what is taken
     before = process.memory_info().rss
     on_gpu = _reset_gpu()
 

@@ -10,7 +10,7 @@ Both are then judged on the same two sets of masks that neither was fitted to:
   player that is there by a share p counts as a player that is there with probability p.
 - masks of the drill-down's finest players, its own kind, which the flat run reads word by word.
 
-Then the five strongest interactions of each are tested by fresh, targeted ablations.
+Then the three strongest interactions of each are tested by fresh, targeted ablations.
 """
 
 from __future__ import annotations
@@ -102,6 +102,7 @@ def main() -> None:
     parser.add_argument("--budget", type=int, default=600, help="of each run, at all levels")
     parser.add_argument("--test", type=int, default=100, help="masks of each test set")
     parser.add_argument("--paragraphs", type=int, default=16)
+    parser.add_argument("--confirm", type=int, default=200, help="ablations to confirm each")
     parser.add_argument("--dtype", default="bfloat16")
     parser.add_argument("--store", type=Path, default=Path("out/bench/drill.db"))
     arguments = parser.parse_args()
@@ -156,10 +157,11 @@ def main() -> None:
     )
     console.print(table)
     for name, explanation in (("drill-down", drilled.finest), ("flat by word", flat)):
-        console.rule(f"{name}: the strongest interactions, and fresh ablations of them")
-        console.print(
-            str(explanation.confirm(top=5, budget=200, store=arguments.store)), highlight=False
-        )
+        console.rule(f"{name}: the strongest interactions")
+        console.print(str(explanation.interactions("FSII", 3).top(5, min_order=2)), highlight=False)
+        console.rule(f"{name}: three of them on fresh ablations")
+        confirmed = explanation.confirm(top=3, budget=arguments.confirm, store=arguments.store)
+        console.print(str(confirmed), highlight=False)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 OUT ?= out/demo
 
-.PHONY: demo test check format bench bench-spex bench-negations bench-throughput clean
+.PHONY: demo test check format bench bench-spex bench-negations bench-throughput bench-drill clean
 
 demo: .venv/ready
 	$(BIN)/interplay demo --out $(OUT)
@@ -32,6 +32,10 @@ bench-spex: .venv/ready .venv-peer/ready
 # every decoder on twenty film reviews with negations; half an hour of a core, resumable
 bench-negations: .venv/ready
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/bench_negations.py
+
+# the drill-down against a flat run on a document of more than a thousand words; an hour on one core
+bench-drill: .venv/ready
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/bench_drill.py
 
 # ablations per second of the text lens against the plain loop; the store; the Ray back end
 bench-throughput: .venv/ready

@@ -189,8 +189,10 @@ class TextGame:
         wanted = _CPU_TOKENS if self.model.device.type == "cpu" else _GPU_TOKENS
         fixed, per_segment = self._lengths
         count = int(np.clip(wanted / (fixed + per_segment.sum() / 2), _FEWEST, _MOST))
-        most = self._scorer.tokens_at_once
-        return count if most is None else max(1, min(count, most // len(self._whole)))
+        reader = self._scorer.reader
+        if reader is None:
+            return count
+        return max(1, min(count, reader.tokens_at_once // len(self._whole)))
 
     def arrange(self, masks: BoolArray, /) -> IntArray:
         """An order of masks in which neighbours share long prefixes, ``(m,)``."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from interplay._types import BoolArray, FloatArray
 from interplay.lenses.text.embeddings import EmbeddingSimilarity
@@ -12,18 +12,16 @@ from interplay.lenses.text.labels import Label, Labels
 from interplay.lenses.text.models import context_length
 from interplay.lenses.text.reading.generation import (
     AnswerReader,
-    Comparison,
     Generated,
     greedy_answer,
 )
 from interplay.lenses.text.reading.reader import Reader
-from interplay.lenses.text.reading.whole import WholeReader, WholeReadout
+from interplay.lenses.text.reading.whole import WholeReader
 from interplay.lenses.text.reading.whole import together as whole_together
 from interplay.lenses.text.targets import (
     LogitDifference,
     LogitFunction,
     Options,
-    Readout,
     Response,
     Target,
     together,
@@ -51,32 +49,27 @@ class Rows:
     kept: BoolArray | None = None
 
 
-class Scorer(Protocol):
+@dataclass(frozen=True)
+class Scorer:
     """Scores prompts by some targets.
 
     Attributes:
         targets: what is measured, the model's own answers filled in.
         outputs: the names of k outputs; empty for one.
+        values: from prompts to their scores, ``(m,)`` or ``(m, k)``.
         feeds: the token sequences that are fed after each prompt.
-        tokens_at_once: the most tokens that a call should have; ``None``: any number.
+        reader: of logits, which says how many tokens a call should have; ``None``: any number.
     """
 
     targets: tuple[AnyTarget, ...]
     outputs: tuple[str, ...]
-    feeds: tuple[tuple[int, ...], ...]
-
-    @property
-    def tokens_at_once(self) -> int | None:
-        """See above."""
-        ...
-
-    def values(self, rows: Rows) -> FloatArray:
-        """The scores, ``(m,)`` or ``(m, k)``."""
-        ...
+    values: Callable[[Rows], FloatArray]
+    feeds: tuple[tuple[int, ...], ...] = ((),)
+    reader: Reader | None = None
 
 
 def score_by(
-    targets: Sequence[object],
+    targets: Sequence[Any],
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     whole: Sequence[int],
@@ -108,15 +101,15 @@ def score_by(
         )
     (kind,) = kinds
     if kind == "whole texts":
-        return _Whole(targets, model, tokenizer, whole)
+        return _of_whole_texts(targets, model, tokenizer, whole)
     if model.get_output_embeddings() is None:
         raise ValueError(
             f"{type(model).__name__} is no causal language model, so it gives no answers; use "
             "Label for a classifier or EmbeddingSimilarity for an encoder, or load a causal model"
         )
     if kind == "answers":
-        return _Answers(targets, model, tokenizer, whole)
-    return _Causal(targets, model, tokenizer, whole)
+        return _of_answers(targets, model, tokenizer, whole)
+    return _of_logits(targets, model, tokenizer, whole)
 
 
 def is_known(target: object) -> bool:
@@ -133,110 +126,82 @@ def _kind(target: object) -> str:
     return "answers" if isinstance(target, Generated) else "logits"
 
 
-class _Causal:
+def _of_logits(
+    targets: Sequence[Target],
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    whole: Sequence[int],
+) -> Scorer:
     """Targets read off a causal model's logits."""
 
-    def __init__(
-        self,
-        targets: Sequence[object],
-        model: PreTrainedModel,
-        tokenizer: PreTrainedTokenizerBase,
-        whole: Sequence[int],
-    ) -> None:
-        def answered(target: Target) -> Target:
-            if not isinstance(target, Response) or target.text is not None:
-                return target
-            answer = greedy_answer(model, whole, tokenizer, target.max_tokens)
-            return replace(target, text=answer)
+    def answered(target: Target) -> Target:
+        if not isinstance(target, Response) or target.text is not None:
+            return target
+        answer = greedy_answer(model, whole, tokenizer, target.max_tokens)
+        return replace(target, text=answer)
 
-        own = [answered(target) for target in targets]  # type: ignore[arg-type]
-        self.targets: tuple[AnyTarget, ...] = tuple(own)
-        self._readout: Readout = together(own, [target.prepare(tokenizer) for target in own])
-        self.outputs = self._readout.outputs
-        self.feeds = self._readout.feeds
-        self._reader = Reader(model)
-        self._limit = context_length(model)
-        self.check([whole])
+    own = tuple(answered(target) for target in targets)
+    readout = together(own, [target.prepare(tokenizer) for target in own])
+    reader = Reader(model)
+    limit = context_length(model)
 
-    @property
-    def tokens_at_once(self) -> int:
-        """See :class:`Scorer`."""
-        return self._reader.tokens_at_once
-
-    def check(self, ids: Sequence[Sequence[int]]) -> None:
-        """Refuse prompts above the model's context."""
-        length = max(map(len, ids)) + max(map(len, self.feeds))
-        if self._limit is not None and length > self._limit:
+    def check(ids: Sequence[Sequence[int]]) -> None:
+        length = max(map(len, ids)) + max(map(len, readout.feeds))
+        if limit is not None and length > limit:
             raise ValueError(
                 f"the prompt and response are {length} tokens, above the model's context of "
-                f"{self._limit}; shorten the text"
+                f"{limit}; shorten the text"
             )
 
-    def values(self, rows: Rows) -> FloatArray:
-        """See :meth:`Scorer.values`."""
-        self.check(rows.ids)
+    def values(rows: Rows) -> FloatArray:
+        check(rows.ids)
         if rows.kept is None:
-            return self._reader.values(rows.ids, self._readout)
-        return self._reader.attending(rows.ids[0], rows.kept, self._readout)
+            return reader.values(rows.ids, readout)
+        return reader.attending(rows.ids[0], rows.kept, readout)
+
+    check([whole])
+    return Scorer(own, readout.outputs, values, readout.feeds, reader)
 
 
-class _Whole:
+def _of_whole_texts(
+    targets: Sequence[WholeTextTarget],
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    whole: Sequence[int],
+) -> Scorer:
     """Targets read off a classifier's or encoder's output."""
+    reader = WholeReader(model, tokenizer)
+    readout = whole_together(targets, [each.prepare(reader, whole) for each in targets])
 
-    feeds: tuple[tuple[int, ...], ...] = ((),)
-    tokens_at_once: int | None = None
-
-    def __init__(
-        self,
-        targets: Sequence[object],
-        model: PreTrainedModel,
-        tokenizer: PreTrainedTokenizerBase,
-        whole: Sequence[int],
-    ) -> None:
-        self.targets: tuple[AnyTarget, ...] = tuple(targets)  # type: ignore[arg-type]
-        self._reader = WholeReader(model, tokenizer)
-        self._readout: WholeReadout = whole_together(
-            targets,
-            [each.prepare(self._reader, whole) for each in targets],  # type: ignore[attr-defined]
-        )
-        self.outputs = self._readout.outputs
-
-    def values(self, rows: Rows) -> FloatArray:
-        """See :meth:`Scorer.values`."""
+    def values(rows: Rows) -> FloatArray:
         attention = None if rows.kept is None else rows.kept.tolist()
-        return self._reader.values(rows.ids, self._readout, attention)
+        return reader.values(rows.ids, readout, attention)
+
+    return Scorer(tuple(targets), readout.outputs, values)
 
 
-class _Answers:
+def _of_answers(
+    targets: Sequence[Generated],
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    whole: Sequence[int],
+) -> Scorer:
     """A score of the answers that a causal model writes."""
+    if len(targets) > 1:
+        raise ValueError(
+            "several Generated targets would generate several times; let one scorer give "
+            "several numbers, with outputs=, a name for each"
+        )
+    (target,) = targets
+    reader = AnswerReader(model, tokenizer)
+    readout = target.prepare(reader, whole)
 
-    feeds: tuple[tuple[int, ...], ...] = ((),)
-    tokens_at_once: int | None = None
-
-    def __init__(
-        self,
-        targets: Sequence[object],
-        model: PreTrainedModel,
-        tokenizer: PreTrainedTokenizerBase,
-        whole: Sequence[int],
-    ) -> None:
-        if len(targets) > 1:
-            raise ValueError(
-                "several Generated targets would generate several times; let one scorer give "
-                "several numbers, with outputs=, a name for each"
-            )
-        (target,) = targets
-        assert isinstance(target, Generated)
-        self.targets: tuple[AnyTarget, ...] = (target,)
-        self._reader = AnswerReader(model, tokenizer)
-        self._readout: Comparison = target.prepare(self._reader, whole)
-        self.outputs = target.outputs
-
-    def values(self, rows: Rows) -> FloatArray:
-        """See :meth:`Scorer.values`."""
+    def values(rows: Rows) -> FloatArray:
         if rows.kept is not None:
             raise ValueError(
                 "masking='attention' does not go with Generated, since what is written would "
                 "attend to it; use 'delete' or Replace(text)"
             )
-        return self._reader.values(rows.ids, self._readout)
+        return reader.values(rows.ids, readout)
+
+    return Scorer((target,), target.outputs, values)

@@ -280,6 +280,15 @@ def settings_of(target: object) -> Json:
     }
 
 
+def names_of(targets: Sequence[object], outputs: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
+    """The outputs' names of several targets side by side; one without names has its target's."""
+    return tuple(
+        name
+        for target, own in zip(targets, outputs, strict=True)
+        for name in (own or (str(target),))
+    )
+
+
 def together(targets: Sequence[object], readouts: Sequence[Readout]) -> Readout:
     """Several readouts as one: everything is fed and read once, the values side by side.
 
@@ -303,14 +312,8 @@ def together(targets: Sequence[object], readouts: Sequence[Readout]) -> Readout:
         ]
         return np.concatenate([value.reshape(len(value), -1) for value in values], axis=1)
 
-    names = [
-        name
-        for target, each in zip(targets, readouts, strict=True)
-        for name in (each.outputs or (str(target),))
-    ]
-    return Readout(
-        tuple(fed for each in readouts for fed in each.feeds), read, combine, tuple(names)
-    )
+    names = names_of(targets, [each.outputs for each in readouts])
+    return Readout(tuple(fed for each in readouts for fed in each.feeds), read, combine, names)
 
 
 def _readout(target: AnswerTarget, tokenizer: PreTrainedTokenizerBase) -> Readout:

@@ -91,7 +91,6 @@ class Encoder:
 
     def _confusable(self, parts: Sequence[Part]) -> bool:
         """Whether what people wrote holds a special token."""
-        assert self._special is not None or not self.chat
         written, buffer = [], ""
         for text, by_people in [*parts, ("", False)]:
             if by_people:

@@ -4,17 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
-from typing import Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar
 
 from interplay.errors import out_of_memory
 from interplay.lenses.text.reading.trie import passes
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
 Way: TypeAlias = Literal["padded", "equal", "single"]
 """What a pass may hold: rows of different lengths, padded; of one length; one row."""
-TOLERANCE, ROUNDINGS = 1e-3, 8.0
-"""How far a row's output may be off from what the row gets alone: a share of the largest, and in
-units of the dtype's resolution."""
+_TOLERANCE, _ROUNDINGS = 1e-3, 8.0
 _Result = TypeVar("_Result")
+
+
+def tolerance(model: PreTrainedModel) -> float:
+    """How far an output may be off from what a prompt gets alone, as a share of the largest.
+
+    A thousandth, or as much as the model's dtype rounds.
+    """
+    import torch
+
+    return max(_TOLERANCE, _ROUNDINGS * torch.finfo(model.dtype).eps)
 
 
 class Batches:

@@ -14,7 +14,7 @@ import numpy as np
 from interplay._types import FloatArray
 from interplay.errors import out_of_memory
 from interplay.lenses.text.models import context_length
-from interplay.lenses.text.reading.batches import ROUNDINGS, TOLERANCE, Batches, Way
+from interplay.lenses.text.reading.batches import Batches, Way, tolerance
 
 if TYPE_CHECKING:
     import torch
@@ -274,7 +274,7 @@ class AnswerReader:
             differences = [together[0] - alone[0], (together[1] - alone[1])[same]]
             off = float(torch.cat(differences).abs().max())
             largest = float(alone[0].abs().max())
-            allowed = max(TOLERANCE, ROUNDINGS * torch.finfo(self.model.dtype).eps)
+            allowed = tolerance(self.model)
             if off <= allowed * largest:
                 return "padded"
             reason = f"logits differ by {off / largest:.1%} of the largest"

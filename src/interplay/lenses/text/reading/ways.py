@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 
 from interplay.errors import out_of_memory
+from interplay.lenses.text.reading.batches import tolerance
 from interplay.lenses.text.reading.forward import Forward, Way, placed
 from interplay.lenses.text.reading.trie import build, whole
 
@@ -26,8 +27,6 @@ SHORT = 8
 """Prompts of fewer tokens have nothing to share."""
 _PROBE = 256
 """Probes have at most so many tokens."""
-_TOLERANCE, _ROUNDINGS = 1e-3, 8.0
-"""How far logits may be off: a share of the largest, and in units of the dtype's resolution."""
 
 
 def find_way(forward: Forward, ids: Sequence[int], window: float) -> Way:
@@ -142,6 +141,9 @@ def _difference(
     exact = torch.stack(wanted)
     rows = torch.stack([found[row] for row in range(len(sequences))])
     difference = float((exact - rows).abs().max() / exact.abs().max())
-    allowed = max(_TOLERANCE, _ROUNDINGS * torch.finfo(forward.model.dtype).eps)
     # not "above": what is not a number differs
-    return "" if difference <= allowed else f"logits differ by {difference:.1%} of the largest"
+    return (
+        ""
+        if difference <= tolerance(forward.model)
+        else f"logits differ by {difference:.1%} of the largest"
+    )

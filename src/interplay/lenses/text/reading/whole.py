@@ -16,8 +16,9 @@ import numpy as np
 
 from interplay._types import FloatArray
 from interplay.lenses.text.models import context_length, require_llm
-from interplay.lenses.text.reading.batches import ROUNDINGS, TOLERANCE, Batches, Way
+from interplay.lenses.text.reading.batches import Batches, Way, tolerance
 from interplay.lenses.text.reading.proofs import Text, find_pinned, find_way
+from interplay.lenses.text.targets import names_of
 
 if TYPE_CHECKING:
     import torch
@@ -75,12 +76,7 @@ def together(targets: Sequence[object], readouts: Sequence[WholeReadout]) -> Who
 
         return torch.cat([each.read(output, attention) for each in readouts], dim=1)
 
-    names = [
-        name
-        for target, each in zip(targets, readouts, strict=True)
-        for name in (each.outputs or (str(target),))
-    ]
-    return WholeReadout(read, tuple(names))
+    return WholeReadout(read, names_of(targets, [each.outputs for each in readouts]))
 
 
 class WholeReader:
@@ -237,14 +233,8 @@ class WholeReader:
             states = output.last_hidden_state.double()
             return [row[kept.bool()] for row, kept in zip(states, attention, strict=True)]
 
-    @property
-    def _allowed(self) -> float:
-        import torch
-
-        return max(TOLERANCE, ROUNDINGS * torch.finfo(self.model.dtype).eps)
-
     def _find_way(self, longest: tuple[int, ...]) -> Way:
-        way, reasons = find_way(self._plain, longest, self._allowed)
+        way, reasons = find_way(self._plain, longest, tolerance(self.model))
         if reasons:
             warnings.warn(
                 f"{type(self.model).__name__} gives other outputs for a text in a batch than for "
@@ -258,7 +248,7 @@ class WholeReader:
     def _check_masking(self, longest: tuple[int, ...], texts: Sequence[Text]) -> None:
         """Refuse texts in which a masked token would show in the output."""
         if self._pinned is None:
-            self._pinned = find_pinned(self._plain, self._other, longest, self._allowed)
+            self._pinned = find_pinned(self._plain, self._other, longest, tolerance(self.model))
         for place in self._pinned:
             if any(not mask[place] for _, mask in texts):
                 raise ValueError(

@@ -2,7 +2,7 @@
 
 from importlib.metadata import version
 
-from interplay import text
+from interplay import components, text
 from interplay.ablation.backends import RayBackend
 from interplay.confirmation import Confirmation
 from interplay.decoders import decode, spex
@@ -32,6 +32,7 @@ __all__ = [
     "RayBackend",
     "Spectrum",
     "StoreError",
+    "components",
     "decode",
     "explain",
     "load",

@@ -335,23 +335,32 @@ def _readout(target: AnswerTarget, tokenizer: PreTrainedTokenizerBase) -> Readou
         ]
         scored = [range(touched[0], touched[-1] + 1)]
         ids = [ids[0][: scored[0].stop]]
+    # answers that differ in their last token only are read off one feed
+    feeds = tuple(dict.fromkeys(tokens[:-1] for tokens in ids))
+    sharing = [[n for n, tokens in enumerate(ids) if tokens[:-1] == fed] for fed in feeds]
 
-    def read(answer: int, logits: torch.Tensor) -> torch.Tensor:
+    def read(feed: int, logits: torch.Tensor) -> torch.Tensor:
         import torch
 
+        own = sharing[feed]
+        kept: dict[tuple[int, int], torch.Tensor] = {}
         # one position at a time: the vocabulary in float64 is what takes memory here
-        return torch.stack(
-            [
-                logits[:, at].double().log_softmax(dim=-1)[:, ids[answer][at]]
-                for at in scored[answer]
-            ],
-            dim=1,
-        )
+        for at in sorted({at for answer in own for at in scored[answer]}):
+            logprobs = logits[:, at].double().log_softmax(dim=-1)
+            kept |= {(n, at): logprobs[:, ids[n][at]] for n in own if at in scored[n]}
+        return torch.stack([kept[n, at] for n in own for at in scored[n]], dim=1)
+
+    def combine(kept: Sequence[FloatArray]) -> FloatArray:
+        each: dict[int, FloatArray] = {}
+        for own, columns in zip(sharing, kept, strict=True):
+            stops = np.cumsum([len(scored[n]) for n in own])
+            each |= zip(own, np.split(columns, stops[:-1], axis=1), strict=True)
+        return target.combine([each[n] for n in range(len(ids))])
 
     return Readout(
-        feeds=tuple(tokens[:-1] for tokens in ids),
+        feeds=feeds,
         read=read,
-        combine=target.combine,
+        combine=combine,
         outputs=target.outputs(
             [
                 [tokenizer.decode([i[at]]) for at in which]

@@ -1,0 +1,165 @@
+"""Tasks: the items on which a model with some parts removed is judged, and by what."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import torch
+
+ScoreName: TypeAlias = Literal["margin", "correct", "logprob", "logprob_per_token", "prob"]
+SCORES: tuple[ScoreName, ...] = ("margin", "correct", "logprob", "logprob_per_token", "prob")
+_CHOOSING = ("margin", "correct")
+
+
+@dataclass(frozen=True)
+class Item:
+    """A question with its answer.
+
+    Attributes:
+        prompt: what the model reads: a text, or the messages of a chat,
+            ``{"role": ..., "content": ...}`` each. For a model of mask tokens it holds one, where
+            the answer goes.
+        answer: the right answer, with its leading space where the prompt ends without one; for a
+            classifier the name of a class.
+        wrong: other answers, where there are any to choose from.
+    """
+
+    prompt: str | tuple[Mapping[str, str], ...]
+    answer: str
+    wrong: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class LogitScore:
+    """A score of the user's own.
+
+    Attributes:
+        function: from the logits at the place of an answer, ``(b, vocabulary)`` (for a classifier
+            ``(b, classes)``) float64, and the item to ``(b,)`` numbers.
+        name: identifies what it computes, for the fingerprint and as the output's name; without
+            one the values are kept for the run only and never written to a store.
+    """
+
+    function: Callable[[torch.Tensor, Item], torch.Tensor]
+    name: str | None = None
+
+    def __str__(self) -> str:
+        return self.name or "a function of the logits"
+
+
+Score: TypeAlias = ScoreName | LogitScore
+
+
+@dataclass(frozen=True)
+class Task:
+    """Items, and what is measured on each of them; a game's value is the mean over the items.
+
+    Attributes:
+        items: one or more.
+        scores: one or more, each an output of the same pass: ``"margin"``: the answer's
+            log-probability minus the likeliest wrong one's (of single tokens the difference of
+            logits); ``"correct"``: 1 where the margin is above 0, so that the mean is the accuracy;
+            ``"logprob"`` and ``"prob"`` of the answer; ``"logprob_per_token"``, the mean over the
+            answer's tokens; or a :class:`LogitScore`.
+
+    Raises:
+        ValueError: no items, an item without a prompt or an answer, an unknown score, or a score
+            that chooses between answers where there is nothing to choose from.
+    """
+
+    items: tuple[Item, ...]
+    scores: tuple[Score, ...] = ("margin",)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "items", tuple(self.items))
+        one = isinstance(self.scores, str | LogitScore)
+        object.__setattr__(self, "scores", (self.scores,) if one else tuple(self.scores))
+        if not self.items:
+            raise ValueError("the task has no items; give at least one")
+        if not self.scores:
+            raise ValueError(f"the task has no score; give one of {', '.join(SCORES)}")
+        for score in self.scores:
+            if not isinstance(score, LogitScore) and score not in SCORES:
+                raise ValueError(
+                    f"score={score!r} is unknown; choose one of {', '.join(SCORES)}, or give a "
+                    "LogitScore"
+                )
+        for number, item in enumerate(self.items):
+            _check(number, item, self.scores)
+
+    @classmethod
+    def from_file(cls, path: str | Path, scores: Score | Iterable[Score] = ("margin",)) -> Task:
+        """Read items from JSON lines: ``{"prompt": ..., "answer": ..., "wrong": [...]}`` each.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            ValueError: a line is not such an item, or there are none.
+        """
+        items = []
+        for number, line in enumerate(Path(path).read_text(encoding="utf-8").splitlines(), 1):
+            if line.strip():
+                items.append(_item(line, f"{path}, line {number}"))
+        if not items:
+            raise ValueError(f"{path} holds no items; give one a line, as JSON")
+        chosen = (scores,) if isinstance(scores, str | LogitScore) else tuple(scores)
+        return cls(tuple(items), chosen)
+
+    def split(self, test: float = 0.5, random_state: int = 0) -> tuple[Task, Task]:
+        """The task in two, at random: one to explain and prune by, one to judge by.
+
+        Args:
+            test: the share of items in the second, in (0, 1).
+            random_state: seed of the draw.
+
+        Raises:
+            ValueError: a share outside (0, 1), or fewer than two items.
+        """
+        if not 0.0 < test < 1.0:
+            raise ValueError(f"test={test} is not a share between 0 and 1")
+        count = len(self.items)
+        if count < 2:
+            raise ValueError(f"{count} item cannot be split in two; give more items")
+        order = np.random.default_rng(random_state).permutation(count)
+        n_test = min(count - 1, max(1, round(test * count)))
+        first, second = (
+            Task(tuple(self.items[n] for n in sorted(rows)), self.scores)
+            for rows in (order[n_test:], order[:n_test])
+        )
+        return first, second
+
+
+def _check(number: int, item: Item, scores: tuple[Score, ...]) -> None:
+    if not item.prompt or not item.answer:
+        raise ValueError(f"item {number} has an empty {'answer' if item.prompt else 'prompt'}")
+    if len({item.answer, *item.wrong}) != 1 + len(item.wrong):
+        raise ValueError(
+            f"the answers of item {number}, {(item.answer, *item.wrong)}, are not all different"
+        )
+    choosing = [score for score in scores if score in _CHOOSING]
+    if choosing and not item.wrong:
+        raise ValueError(
+            f"score={choosing[0]!r} compares the answer with wrong ones, but item {number} "
+            f"({str(item.prompt)[:40]!r}) has none; give some, or use score='logprob'"
+        )
+
+
+def _item(line: str, where: str) -> Item:
+    try:
+        read: Any = json.loads(line)
+        prompt, answer, wrong = read["prompt"], read["answer"], read.get("wrong", [])
+    except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f'{where} is not {{"prompt": ..., "answer": ..., "wrong": [...]}}: {error!r}'
+        ) from error
+    wrong = [wrong] if isinstance(wrong, str) else wrong
+    texts = [answer, *wrong] if isinstance(wrong, list) else [None]
+    if not all(isinstance(text, str) for text in texts) or not isinstance(prompt, str | list):
+        raise ValueError(f"{where}: the prompt, the answer and the wrong ones must be texts")
+    return Item(prompt if isinstance(prompt, str) else tuple(prompt), answer, tuple(wrong))

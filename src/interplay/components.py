@@ -2,6 +2,7 @@
 
 from interplay.lenses.components import *  # noqa: F403
 from interplay.lenses.components import __all__ as _lens
+from interplay.pruning import Pruned, prune
 from interplay.structure import LayerShare, Structure, structure
 
-__all__ = [*_lens, "LayerShare", "Structure", "structure"]
+__all__ = [*_lens, "LayerShare", "Pruned", "Structure", "prune", "structure"]

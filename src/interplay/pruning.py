@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -165,11 +165,10 @@ def _number(keep: float, n_players: int) -> int:
     return number
 
 
-def _single(scores: object, n_players: int, output: int) -> FloatArray:
+def _single(scores: Callable[[BoolArray], FloatArray], n_players: int, output: int) -> FloatArray:
     """What the removal of each player alone costs, ``(n,)``."""
-    assert callable(scores)
     masks = np.vstack([np.ones((1, n_players), dtype=np.bool_), ~np.eye(n_players, dtype=np.bool_)])
-    values: FloatArray = scores(masks)[:, output]
+    values = scores(masks)[:, output]
     return np.asarray(values[0] - values[1:])
 
 

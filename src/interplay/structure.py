@@ -94,22 +94,25 @@ def structure(
             f"output={output} is not one of the {n_outputs} outputs, which count from 0"
         )
     spectrum = explanation.spectrum.output(output)
-    layers_of = [{layer for layer, _, _ in units} for units in description["units"]]
-    shares = {layer: np.zeros(3) for layer in sorted(set().union(*layers_of))}
+    layers_of: list[set[int]] = [{unit[0] for unit in units} for units in description["units"]]
+    shares = {layer: np.zeros(3) for layer in sorted(set[int]().union(*layers_of))}
     for members, energy in zip(spectrum.sets, spectrum.energies.tolist(), strict=True):
-        own = set().union(*(layers_of[player] for player in members)) if members else set()
+        own = set[int]().union(*(layers_of[player] for player in members))
         for layer in own:
             shares[layer][_kind(len(members), len(own))] += energy / len(own)
-    total = sum((share.sum() for share in shares.values()), 0.0) or 1.0
-    parts: FloatArray = sum(shares.values(), np.zeros(3)) / total
+    total = sum(float(share.sum()) for share in shares.values()) or 1.0
+    parts: list[FloatArray] = [share / total for share in shares.values()]
+    linear, within, between = np.sum(parts, axis=0).tolist()
     pairs = spectrum.to(index, order, explanation.players).filter(min_order=2)
     ranked = [
         (pairs.label(members, " x "), float(value)) for members, value in pairs.top(len(pairs))
     ]
     return Structure(
-        *parts.tolist(),
+        linear=linear,
+        within=within,
+        between=between,
         layers=tuple(
-            LayerShare(layer, *(share / total).tolist()) for layer, share in shares.items()
+            LayerShare(layer, *share.tolist()) for layer, share in zip(shares, parts, strict=True)
         ),
         synergies=tuple(each for each in ranked if each[1] > 0)[:top],
         redundancies=tuple(each for each in ranked if each[1] < 0)[:top],

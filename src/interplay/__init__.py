@@ -2,7 +2,7 @@
 
 from importlib.metadata import version
 
-from interplay import text
+from interplay import optimize, text
 from interplay.ablation.backends import RayBackend
 from interplay.confirmation import Confirmation
 from interplay.decoders import decode, spex
@@ -35,6 +35,7 @@ __all__ = [
     "decode",
     "explain",
     "load",
+    "optimize",
     "plan",
     "spex",
     "text",

@@ -2,7 +2,7 @@
 
 from importlib.metadata import version
 
-from interplay import components, text
+from interplay import components, optimize, text
 from interplay.ablation.backends import RayBackend
 from interplay.confirmation import Confirmation
 from interplay.decoders import decode, spex
@@ -36,6 +36,7 @@ __all__ = [
     "decode",
     "explain",
     "load",
+    "optimize",
     "plan",
     "spex",
     "text",

@@ -441,9 +441,13 @@ def test_the_head_that_knows_the_capital_of_france(smollm: tuple[Any, Any]) -> N
     own = components.ComponentGame(model, words, items, players)
     masks = np.vstack([np.ones((1, 9), dtype=bool), ~np.eye(9, dtype=bool)])
     values = own(masks)
-    assert values[0] == pytest.approx(5.9, abs=0.1)
-    assert values[0] - values[5] == pytest.approx(3.7, abs=0.1)
+    with torch.inference_mode():
+        ids = words("The capital of France is", return_tensors="pt")["input_ids"]
+        after = model(input_ids=ids).logits[0, -1]
+    paris, london = (words(name)["input_ids"][0] for name in (" Paris", " London"))
+    assert values[0] == pytest.approx(float(after[paris] - after[london]), abs=1e-4)
     assert values[1:].argmin() == 4
+    assert values[0] - values[5] > 0.9 * values[0] > 3.5
     own._passes._late = own._passes._trees = False
     np.testing.assert_allclose(own(masks), values, atol=2e-4)
     assert anatomy(model).layers[23].n_heads == 9

@@ -109,7 +109,7 @@ def prune(
         raise ValueError(
             f"{test!r} has other players than {game!r}; make it by the latter's on(task)"
         )
-    numbers = [_number(each, n_players) for each in keep]
+    numbers = [number_to_keep(each, n_players) for each in keep]
     runs_on = get_backend(backend)
     rng = np.random.default_rng([*_KEYS, random_state])
 
@@ -154,8 +154,12 @@ def prune(
     )
 
 
-def _number(keep: float, n_players: int) -> int:
-    """A number of players, from a number or a share."""
+def number_to_keep(keep: float, n_players: int) -> int:
+    """A number of players, from a number or a share.
+
+    Raises:
+        ValueError: it is neither.
+    """
     number = round(keep * n_players) if 0 < keep < 1 else int(keep)
     if not 1 <= number <= n_players or (keep >= 1 and number != keep):
         raise ValueError(

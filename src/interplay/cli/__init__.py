@@ -1,4 +1,4 @@
-"""The command line: ``interplay demo | text | plan | show | store``."""
+"""The command line: ``interplay demo | text | components | plan | show | store``."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from interplay.cli.components import components_command
+from interplay.cli.folders import STORE, write
 from interplay.cli.store import store_app
 from interplay.cli.tables import console, interruptible, print_explanation
-from interplay.cli.text import STORE, plan_command, print_prompt, text_command, write
+from interplay.cli.text import plan_command, print_prompt, text_command
 from interplay.errors import GameError, MissingDependencyError, StoreError
 from interplay.explain import explain
 from interplay.explanation import FILE, load
@@ -26,6 +28,7 @@ app = typer.Typer(
     help="Find the interactions that drive a model's behaviour, by ablation.",
 )
 app.command("text")(text_command)
+app.command("components")(components_command)
 app.command("plan")(plan_command)
 app.add_typer(store_app, name="store")
 _errors = Console(stderr=True)

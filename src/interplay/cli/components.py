@@ -1,0 +1,263 @@
+"""``interplay components``: the components lens on the command line."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any, get_args
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from interplay import components as lens
+from interplay.cli.folders import STORE, refuse_another, write
+from interplay.cli.options import (
+    BatchSize,
+    Budget,
+    Confirm,
+    Decoder,
+    Decoding,
+    Device,
+    Dtype,
+    Holdout,
+    OnError,
+    Order,
+    Out,
+    RunsOn,
+    Seed,
+    Threads,
+)
+from interplay.cli.tables import console, interruptible, print_explanation
+from interplay.decoders import decode
+from interplay.explain import explain
+from interplay.explanation import FILE, Explanation
+from interplay.lenses.components.tasks import ScoreName
+from interplay.lenses.text import load_model
+from interplay.plan import plan
+from interplay.pruning import number_to_keep
+
+_KINDS = ("causal", "masked", "classification")
+_UNITS = {"heads": lens.heads, "mlps": lens.mlps, "layers": lens.layers}
+
+TaskFile = Annotated[
+    Path,
+    typer.Option(
+        "--task",
+        exists=True,
+        dir_okay=False,
+        help='The questions: JSON lines, {"prompt": ..., "answer": ..., "wrong": [...]} each, '
+        "answers with their leading space.",
+    ),
+]
+Model = Annotated[str, typer.Option(help='Folder or hub name of a model, or "smollm2" (packaged).')]
+Kind = Annotated[
+    str,
+    typer.Option(
+        help="What the model is: causal; masked, whose prompts hold its mask token; or "
+        "classification, whose answers are its classes."
+    ),
+]
+Units = Annotated[
+    list[str] | None,
+    typer.Option(help="Players: heads, mlps or layers; give it several times for several."),
+]
+Layers = Annotated[
+    str | None, typer.Option(help="Of these layers, from 0: 9-11, or 0,5,9-11; by default all.")
+]
+Group = Annotated[
+    int | None,
+    typer.Option(help="Units of so many consecutive layers are one player."),
+]
+Score = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="margin, correct, logprob, logprob_per_token or prob; the first is what is pruned by. "
+        "Give it several times; by default margin and correct."
+    ),
+]
+AblationName = Annotated[
+    str, typer.Option(help="What stands in for a removed unit: zero, mean or resample.")
+]
+Rescale = Annotated[
+    bool, typer.Option(help="With zero: multiply the heads that stay by their share's inverse.")
+]
+Reference = Annotated[
+    Path | None,
+    typer.Option(
+        exists=True,
+        dir_okay=False,
+        help="With mean and resample: the reference texts, one a line; by default the prompts.",
+    ),
+]
+Test = Annotated[
+    float, typer.Option(help="The share of questions that judge the pruning and do nothing else.")
+]
+Keep = Annotated[
+    list[float] | None,
+    typer.Option(help="Prune to so many players, or to this share; give it several times."),
+]
+Random = Annotated[
+    int, typer.Option(help="Compare with the best of so many random sets of each size.")
+]
+Price = Annotated[bool, typer.Option("--plan", help="Say what it will make and take, and stop.")]
+_DEFAULT_OUT = Path("out/components")
+
+
+def components_command(
+    model: Model,
+    task: TaskFile,
+    kind: Kind = "causal",
+    units: Units = None,
+    layers: Layers = None,
+    group: Group = None,
+    score: Score = None,
+    ablation: AblationName = "zero",
+    rescale: Rescale = False,
+    reference: Reference = None,
+    test: Test = 0.5,
+    keep: Keep = None,
+    random: Random = 0,
+    decoder: Decoder = "proxyspex",
+    decoding: Decoding = None,
+    order: Order = None,
+    budget: Budget = None,
+    holdout: Holdout = 0.1,
+    random_state: Seed = 0,
+    dtype: Dtype = "float32",
+    device: Device = "cpu",
+    threads: Threads = None,
+    batch_size: BatchSize = None,
+    backend: RunsOn = "local",
+    on_error: OnError = "raise",
+    confirm: Confirm = 0,
+    only_plan: Price = False,
+    out: Out = _DEFAULT_OUT,
+) -> None:
+    """Explain a transformer's score on a task by its heads, MLPs or layers, and prune it.
+
+    Example: interplay components --model smollm2 --task examples/tasks/agreement.jsonl --layers
+    9-11 --keep 0.66 --keep 0.5 --out out/agreement
+    """
+    scores: Any = tuple(score or ("margin", "correct"))
+    _check_choices(kind, units, scores)
+    whole = lens.Task.from_file(task, scores)
+    train, judged = whole.split(test, random_state) if keep else (whole, None)
+    stand_in = _ablation(ablation, rescale, reference)
+    loaded, tokenizer = load_model(model, task=kind, dtype=dtype, device=device, threads=threads)
+    numbers = None if layers is None else _numbers(layers)
+    found = tuple(unit for name in units or ["heads"] for unit in _UNITS[name](loaded, numbers))
+    players: Any = found if group is None else lens.by_layers(found, group)
+    game = lens.ComponentGame(loaded, tokenizer, train, players, stand_in)
+    for each in keep or ():
+        number_to_keep(each, game.n_players)  # before anything is paid for
+    refuse_another(game, out / FILE)
+    settings: dict[str, Any] = {
+        "decoder": decoder,
+        "budget": budget,
+        "order": order,
+        "holdout": holdout,
+        "random_state": random_state,
+        "batch_size": batch_size,
+        "store": out / STORE,
+    } | ({} if decoding is None else {"decoding": decoding})
+    if only_plan:
+        with interruptible():
+            console.print(str(plan(game, **settings)), markup=False, highlight=False)
+        return
+    console.print(f"{game.n_players} players; {len(train.items)} questions to explain by")
+    with interruptible():
+        explanation = explain(game, backend=backend, on_error=on_error, **settings)
+    page = write(explanation, out)
+    if confirm:
+        with interruptible():
+            confirmation = explanation.confirm(
+                confirm,
+                store=out / STORE,
+                random_state=random_state,
+                backend=backend,
+                batch_size=batch_size,
+            )
+        explanation = replace(explanation, confirmation=confirmation)
+        page = write(explanation, out)
+    print_explanation(explanation, "FSII", 2, 10)
+    console.print(str(lens.structure(explanation)), markup=False, highlight=False)
+    if judged is not None:
+        with interruptible():
+            _prune(game, judged, explanation, keep or [], random, out)
+    console.print(f"page: {page}")
+
+
+def _check_choices(kind: str, units: list[str] | None, scores: tuple[str, ...]) -> None:
+    for option, given, choices in (
+        ("--kind", [kind], _KINDS),
+        ("--units", units or [], _UNITS),
+        ("--score", scores, get_args(ScoreName)),
+    ):
+        for each in given:
+            if each not in choices:
+                raise ValueError(f"{option} {each} is unknown; choose one of {', '.join(choices)}")
+
+
+def _ablation(name: str, rescale: bool, reference: Path | None) -> Any:
+    if name not in ("zero", "mean", "resample"):
+        raise ValueError(f"--ablation {name} is unknown; choose zero, mean or resample")
+    if name != "zero" and rescale:
+        raise ValueError(f"--rescale goes with --ablation zero, not {name}; leave it out")
+    if name == "zero":
+        if reference is not None:
+            raise ValueError("--reference goes with --ablation mean or resample; leave it out")
+        return lens.Zero(rescale)
+    texts = None
+    if reference is not None:
+        lines = reference.read_text(encoding="utf-8").splitlines()
+        texts = tuple(line for line in lines if line.strip())
+        if not texts:
+            raise ValueError(f"{reference} holds no texts; give one a line")
+    return lens.Mean(texts) if name == "mean" else lens.Resample(texts)
+
+
+def _numbers(layers: str) -> list[int]:
+    """``0,5,9-11`` as numbers."""
+    numbers: list[int] = []
+    for part in layers.split(","):
+        first, dash, last = part.strip().partition("-")
+        if not first.isdigit() or (dash and not last.isdigit()):
+            raise ValueError(f"--layers {layers!r} is not like 9-11 or 0,5,9-11")
+        numbers += range(int(first), int(last or first) + 1)
+    return numbers
+
+
+def _prune(
+    game: lens.ComponentGame,
+    judged: lens.Task,
+    explanation: Explanation,
+    keep: list[float],
+    n_random: int,
+    out: Path,
+) -> None:
+    """Prune by several methods and print how the rest does on the questions held out."""
+    spectra = {explanation.provenance["decoder"]["ran"]: explanation.spectrum}
+    if "lasso" not in spectra:
+        spectra["lasso"] = decode(explanation.fit.masks, explanation.fit.values, "lasso")
+    found = lens.prune(game, game.on(judged), keep, spectra, n_random=n_random, store=out / STORE)
+    table = Table(
+        title=f"On {len(judged.items)} questions held out (95 % interval over questions)",
+        title_justify="left",
+        min_width=60,
+    )
+    table.add_column("kept", justify="right")
+    table.add_column("chosen by")
+    for score in judged.scores:
+        table.add_column(escape(str(score)), justify="right")
+    for each in found:
+        cells = [
+            f"{value:.3f} ({low:.3f} to {high:.3f})"
+            for value, low, high in zip(each.test, each.low, each.high, strict=True)
+        ]
+        table.add_row(f"{each.n_kept} of {game.n_players}", each.method, *cells)
+    console.print(table)
+    best = [each for each in found[1:] if each.method == next(iter(spectra))]
+    for each in best:
+        removed = [game.players[n] for n in range(game.n_players) if not each.mask[n]]
+        console.print(f"{each.method} removes {', '.join(removed)}", markup=False, highlight=False)

@@ -1,0 +1,100 @@
+"""``interplay components`` on a tiny model in a folder."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import transformers as hf
+
+import interplay as ip
+from tests.cli.test_cli import run
+from tests.lenses.test_components_units import SMALL
+from tests.lenses.tiny import tiny, word_tokenizer
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("components")
+    model = tiny(hf.AutoModelForCausalLM, hf.LlamaConfig(**SMALL, num_key_value_heads=2))
+    model.save_pretrained(path / "model")
+    word_tokenizer(framed=False).save_pretrained(path / "model")
+    items = [
+        {"prompt": f"w{n} w{n + 1} w3", "answer": f" w{n + 5}", "wrong": [f" w{n + 6}"]}
+        for n in range(12)
+    ]
+    (path / "task.jsonl").write_text("\n".join(map(json.dumps, items)))
+    return path
+
+
+def test_help() -> None:
+    assert "Explain a transformer's score on a task" in run("components", "--help")
+
+
+def test_a_run_explains_prunes_and_goes_on_from_its_store(folder: Path, tmp_path: Path) -> None:
+    given = ("components", "--model", folder / "model", "--task", folder / "task.jsonl")
+    given = (*given, "--units", "heads", "--units", "mlps", "--layers", "1-2", "--threads", 1)
+    out = tmp_path / "out"
+    planned = run(*given, "--budget", 150, "--keep", 5, "--plan", "--out", out)
+    assert "150" in planned
+    assert not (out / "explanation.html").exists()
+    first = run(*given, "--budget", 150, "--keep", 0.66, "--keep", 5, "--random", 10, "--out", out)
+    assert "10 players; 6 questions to explain by" in first
+    assert "On 6 questions held out" in first
+    for method in ("none", "proxyspex", "lasso", "single", "random"):
+        assert method in first
+    assert "7 of 10" in first
+    assert "5 of 10" in first
+    assert "linear " in first
+    assert "proxyspex removes L" in first
+    explanation = ip.load(out / "explanation.interplay")
+    assert explanation.players[:2] == ("L1.H0", "L1.H1")
+    assert explanation.outputs == ("margin", "correct")
+    assert "<html" in (out / "explanation.html").read_text()
+    again = run(*given, "--budget", 150, "--keep", 0.66, "--keep", 5, "--random", 10, "--out", out)
+    assert "(0 evaluated, 150 from the store)" in again
+    assert "--out" in run(*given, "--budget", 150, "--score", "prob", "--out", out, code=2)
+
+
+def test_layers_in_groups_with_a_mean_for_reference(folder: Path, tmp_path: Path) -> None:
+    reference = tmp_path / "reference.txt"
+    reference.write_text("w1 w2\n\nw3 w4 w5\n")
+    said = run(
+        *("components", "--model", folder / "model", "--task", folder / "task.jsonl"),
+        *("--units", "layers", "--group", 2, "--ablation", "mean", "--reference", reference),
+        *("--score", "logprob", "--threads", 1, "--out", tmp_path / "out"),
+    )
+    assert "2 players; 12 questions to explain by" in said
+    description = ip.load(tmp_path / "out" / "explanation.interplay").provenance["game"][
+        "description"
+    ]
+    assert description["ablation"] == {"kind": "mean", "texts": ["w1 w2", "w3 w4 w5"]}
+    assert description["units"][1] == [[2, "layer", 0]]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--layers", "3"), "layer 3 does not exist: the model has 3 layers"),
+        (("--layers", "a-b"), "--layers 'a-b' is not like 9-11"),
+        (("--units", "neurons"), "--units neurons is unknown; choose one of heads, mlps, layers"),
+        (("--score", "accuracy"), "--score accuracy is unknown"),
+        (("--kind", "seq2seq"), "--kind seq2seq is unknown"),
+        (("--ablation", "noise"), "--ablation noise is unknown"),
+        (("--ablation", "mean", "--rescale"), "--rescale goes with --ablation zero"),
+        (("--keep", "13", "--threads", "1", "--budget", "40"), "keep=13.0 is neither a share"),
+        (("--keep", "3", "--test", "1.5"), "test=1.5 is not a share"),
+    ],
+)
+def test_bad_options_are_one_line(
+    folder: Path, tmp_path: Path, options: tuple[str, ...], message: str
+) -> None:
+    given = ("--model", folder / "model", "--task", folder / "task.jsonl", "--out", tmp_path)
+    assert message in run("components", *given, *options, code=2)
+
+
+def test_an_empty_task_is_one_line(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "none.jsonl").write_text("\n")
+    given = ("--model", folder / "model", "--task", tmp_path / "none.jsonl", "--out", tmp_path)
+    assert "holds no items" in run("components", *given, code=2)

@@ -113,7 +113,8 @@ class Passes:
             for number, pack in enumerate(group):
                 here = np.flatnonzero(which == number)
                 for each in pack.reads if len(here) else ():
-                    there = logits[here][:, [column[at] for at in each.positions]]
+                    # at once: a copy of all positions for each read would take longer than the pass
+                    there = logits[here[:, None], [[column[at] for at in each.positions]]]
                     found = readouts[each.item].read(each.feed, there)
                     read.append((each, mask[here], found.cpu().numpy()))
             return read

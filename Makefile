@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 OUT ?= out/demo
 
-.PHONY: demo test check format bench bench-spex bench-negations bench-throughput bench-drill clean
+.PHONY: demo test check format bench bench-spex bench-negations bench-throughput bench-components bench-drill clean
 
 demo: .venv/ready
 	$(BIN)/interplay demo --out $(OUT)
@@ -36,6 +36,10 @@ bench-negations: .venv/ready
 # the drill-down against a flat run on a document of more than a thousand words; an hour on one core
 bench-drill: .venv/ready
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/bench_drill.py
+
+# the components lens against a loop with hooks; ten minutes
+bench-components: .venv/ready
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/bench_components.py
 
 # ablations per second of the text lens against the plain loop; the store; the Ray back end
 bench-throughput: .venv/ready

@@ -29,7 +29,8 @@ def test_the_stated_interactions_are_the_strongest(
     monkeypatch.chdir(tmp_path)
     module = example(name)
     explanation = module.main()
-    found = explanation.interactions("FSII", order=3).top(len(module.EXPECTED), min_order=2)
+    order = getattr(module, "ORDER", 3)
+    found = explanation.interactions("FSII", order).top(len(module.EXPECTED), min_order=2)
     names = [{explanation.players[player] for player in members} for members in found.sets]
     assert sorted(map(sorted, names)) == sorted(map(sorted, module.EXPECTED))
     if name == "failing_prompt":
@@ -38,3 +39,5 @@ def test_the_stated_interactions_are_the_strongest(
         assert "It is answered by:  Brown" in said
     if name == "two_documents":
         assert found.values[0] > 0.1
+    if name == "heads":
+        assert max(found.values) < -0.1

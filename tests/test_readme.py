@@ -1,9 +1,10 @@
-"""The Python of the README and of the page on the text lens runs as it stands."""
+"""The Python of the README and of the pages on the lenses runs as it stands."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,8 +28,17 @@ def test_text(
     names: dict[str, object] = {}
     exec("import interplay as ip\n" + BLOCKS[1], names)
     assert names["explanation"].faithfulness.exact  # type: ignore[attr-defined]
-    exec(BLOCKS[2], names)  # nothing is left to be made
+    exec(BLOCKS[3], names)  # nothing is left to be made
     assert "to evaluate   0, in calls of 0" in capsys.readouterr().out
+
+
+@pytest.mark.model
+def test_components(smollm: tuple[Any, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    model, tokenizer = smollm
+    names = {"model": model, "tokenizer": tokenizer}
+    exec("import interplay as ip\n" + BLOCKS[2], names)
+    assert names["best"].proven  # type: ignore[attr-defined]
+    assert "linear " in capsys.readouterr().out
 
 
 @pytest.mark.model
@@ -39,3 +49,13 @@ def test_the_page_on_the_text_lens(capsys: pytest.CaptureFixture[str]) -> None:
     exec("import numpy as np\nimport interplay as ip\n" + block, names)
     assert "<|im_start|>user\nThe door is green. Which colour has it?" in capsys.readouterr().out
     assert names["game"].players == ("Answer", "in", "one", "word.")  # type: ignore[attr-defined]
+
+
+@pytest.mark.model
+def test_the_page_on_the_components_lens(capsys: pytest.CaptureFixture[str]) -> None:
+    page = Path("docs/components.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```python\n(.*?)```", page, re.S)
+    exec("import interplay as ip\n" + block, {})
+    said = capsys.readouterr().out
+    assert "linear " in said
+    assert "proxyspex 8 " in said

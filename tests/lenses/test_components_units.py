@@ -225,7 +225,7 @@ def test_sharing_changes_nothing(family: str) -> None:
     assert late is True
     window = getattr(model.config, "sliding_window", None)
     # trees need positions that are told, a mask of one's own and no window
-    assert trees is (None if family in ENCODERS else not window and family != "bloom")
+    assert trees is (None if window or family in ENCODERS else family != "bloom")
     game._passes._late = game._passes._trees = False
     np.testing.assert_allclose(shared, game.item_scores(masks), rtol=1e-4, atol=2e-4)
 
@@ -240,6 +240,25 @@ def test_trees_go_with_windows_that_are_long_enough() -> None:
     whole = game.item_scores(np.ones((1, game.n_players), dtype=bool))
     assert game._passes._trees is True
     np.testing.assert_allclose(whole[0], alone(model, "mistral"), rtol=1e-4, atol=1e-5)
+
+
+def test_a_task_of_longer_prompts_may_leave_the_window() -> None:
+    model = tiny(
+        hf.AutoModelForCausalLM, hf.MistralConfig(**SMALL, num_key_value_heads=2, sliding_window=6)
+    )
+    players = components.heads(model)
+    short, long = (
+        components.Task(
+            tuple(components.Item(f"{words} w{n}", " w20", (" w21",)) for n in (30, 31))
+        )
+        for words in ("w1 w2", "w1 w2 w3 w4 w5 w6 w7 w8 w9")
+    )
+    masks = np.random.default_rng(0).random((4, len(players))) < 0.7
+    game = components.ComponentGame(model, tokenizer("mistral"), short, players)
+    game(masks)
+    assert game._passes._trees is True
+    anew = components.ComponentGame(model, tokenizer("mistral"), long, players)
+    np.testing.assert_allclose(game.on(long)(masks), anew(masks), rtol=1e-4, atol=1e-5)
 
 
 def test_names_groups_and_unions() -> None:

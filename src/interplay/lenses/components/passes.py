@@ -202,12 +202,13 @@ class Passes:
         # texts that stand in are each item's own
         if self.found.answers != "next" or isinstance(self.ablation, Resample):
             return first, rows
-        longest = len(rows[-1][0].ids)
+        # another task of the same game may have longer prompts than the one that was tried
+        if len(rows[-1][0].ids) > window(self.model):
+            return first, rows
         trees = trees_of(sequences)
         if self._trees is None:
-            fits = longest <= window(self.model)
             most = max((tree for (tree,) in trees), key=lambda tree: len(tree.reads))
-            self._trees = fits and self._agrees([pack for g in rows for pack in g], most, first)
+            self._trees = self._agrees([pack for g in rows for pack in g], most, first)
         return first, trees if self._trees else rows
 
     def _agrees(self, alone: Sequence[Pack], tried: Pack, first: int) -> bool:

@@ -62,7 +62,14 @@ ENCODERS = {
     "modernbert": lambda: hf.ModernBertConfig(
         **SMALL, pad_token_id=0, bos_token_id=1, eos_token_id=2, cls_token_id=1, sep_token_id=2
     ),
-    "deberta": lambda: hf.DebertaV2Config(**SMALL),
+    "deberta": lambda: hf.DebertaV2Config(
+        **SMALL,
+        relative_attention=True,
+        pos_att_type=["p2c", "c2p"],
+        position_buckets=8,
+        share_att_key=True,
+        norm_rel_ebd="layer_norm",
+    ),
 }
 FAMILIES = [*CAUSAL, *ENCODERS]
 PROMPTS = ("w1 w2 w3", "w1 w2 w9 w4 w7", "w5 w6 w7 w8 w9 w10 w11 w12", "w5 w6 w30")
@@ -191,6 +198,70 @@ def test_an_mlp_removed_is_its_output_weights_set_to_zero(family: str, layer: in
     np.testing.assert_allclose(found, reference, rtol=1e-4, atol=2e-4)
 
 
+HYBRID: dict[str, tuple[str, Any]] = {
+    "lfm2": (
+        "feed_forward",
+        lambda: hf.Lfm2Config(
+            **SMALL, num_key_value_heads=2, layer_types=["conv", "full_attention", "conv"]
+        ),
+    ),
+    "qwen3_next": (
+        "mlp",
+        lambda: hf.Qwen3NextConfig(
+            **SMALL,
+            num_key_value_heads=2,
+            head_dim=8,
+            layer_types=["linear_attention", "full_attention", "linear_attention"],
+            num_experts=4,
+            num_experts_per_tok=2,
+            moe_intermediate_size=16,
+            shared_expert_intermediate_size=16,
+            linear_num_value_heads=4,
+            linear_num_key_heads=2,
+            linear_key_head_dim=8,
+            linear_value_head_dim=8,
+        ),
+    ),
+    "phimoe": (
+        "mlp",
+        lambda: hf.PhimoeConfig(**SMALL, num_key_value_heads=2, num_local_experts=4),
+    ),
+    "llama4": (
+        "feed_forward",
+        lambda: hf.Llama4TextConfig(
+            **SMALL,
+            num_key_value_heads=2,
+            head_dim=8,
+            num_local_experts=4,
+            intermediate_size_mlp=48,
+            pad_token_id=PAD,
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("family", HYBRID)
+@pytest.mark.parametrize("layer", [0, 1])
+def test_the_mlp_is_not_what_stands_beside_it(family: str, layer: int) -> None:
+    """Layers that mix positions by a convolution, and routers that give several things."""
+    name, config = HYBRID[family]
+    model = tiny(hf.AutoModelForCausalLM, config(), scale=6.0)
+    own = model.model.layers[layer]
+    players = components.mlps(model, [layer])
+    game = components.ComponentGame(model, tokenizer(family), task("llama"), players)
+    hook = getattr(own, name).register_forward_hook(
+        lambda _, args, output: (
+            (output[0] * 0, *output[1:]) if isinstance(output, tuple) else output * 0
+        )
+    )
+    reference = alone(model, "llama")
+    hook.remove()
+    assert np.abs(reference - alone(model, "llama")).max() > 1e-3
+    np.testing.assert_allclose(
+        game.item_scores(removed(players, 0))[0], reference, rtol=1e-3, atol=1e-3
+    )
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("layer", [0, 1, 2])
 def test_a_layer_removed_is_a_model_without_it(family: str, layer: int) -> None:
@@ -288,6 +359,16 @@ def test_names_groups_and_unions() -> None:
     np.testing.assert_allclose(game(coarse), fine(spread), rtol=1e-5)
 
 
+def test_a_configuration_that_knows_of_no_padding() -> None:
+    model = tiny(hf.AutoModelForCausalLM, hf.CodeGenConfig(**OLD, n_positions=64, rotary_dim=4))
+    assert not hasattr(model.config, "pad_token_id")
+    players = components.heads(model)
+    game = components.ComponentGame(model, tokenizer("codegen"), task("codegen"), players)
+    whole = game.item_scores(np.ones((1, len(players)), dtype=bool))[0]
+    np.testing.assert_allclose(whole, alone(model, "codegen"), rtol=1e-4, atol=1e-5)
+    assert not hasattr(model.config, "pad_token_id")
+
+
 def test_players_that_do_not_go_are_refused() -> None:
     model = made("llama")
     heads = components.heads(model)
@@ -325,6 +406,24 @@ def test_models_without_heads_are_refused() -> None:
     t5 = hf.T5Config(vocab_size=VOCABULARY, d_model=32, num_layers=2, num_heads=4, d_ff=32, d_kv=8)
     with pytest.raises(ValueError, match="has an encoder and a decoder"):
         components.heads(tiny(hf.AutoModelForSeq2SeqLM, t5))
+    # its output projection is no linear map of torch, and its router, which comes next, is none
+    jetmoe = hf.JetMoeConfig(
+        vocab_size=VOCABULARY,
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_key_value_heads=2,
+        kv_channels=8,
+        intermediate_size=48,
+    )
+    with pytest.raises(ValueError, match="no attention was found in JetMoeForCausalLM"):
+        components.heads(tiny(hf.AutoModelForCausalLM, jetmoe))
+    xlnet = hf.XLNetConfig(vocab_size=VOCABULARY, d_model=32, n_layer=2, n_head=4, d_inner=48)
+    with pytest.raises(ValueError, match=r"takes hidden states of shape \(5, 3, 32\)"):
+        components.heads(tiny(hf.AutoModelForCausalLM, xlnet))
+    adapted = made("llama")
+    adapted.model.layers[0].mlp.lora_A = torch.nn.Linear(32, 2)
+    with pytest.raises(ValueError, match="merge them into the weights first"):
+        components.mlps(adapted)
     bare = tiny(hf.AutoModel, CAUSAL["llama"]())
     with pytest.raises(ValueError, match="has no logits"):
         components.ComponentGame(bare, tokenizer("llama"), task("llama"), components.heads(bare))

@@ -64,12 +64,17 @@ def anatomy(model: PreTrainedModel) -> Anatomy:
 
     Raises:
         ValueError: it has no stack of layers, uses one layer several times, has an encoder and a
-            decoder, or has no attention.
+            decoder, has no attention, or has adapters beside its linear maps.
     """
     if getattr(model.config, "is_encoder_decoder", False):
         raise ValueError(
             f"{type(model).__name__} has an encoder and a decoder; the components lens takes "
             "models with one stack of layers"
+        )
+    if any(".lora_" in name for name, _ in model.named_parameters()):
+        raise ValueError(
+            f"{type(model).__name__} has LoRA adapters, which read heads beside the output "
+            "projection; merge them into the weights first (merge_and_unload)"
         )
     stack = _stack(model)
     seen = [_Seen() for _ in stack]
@@ -87,7 +92,7 @@ def anatomy(model: PreTrainedModel) -> Anatomy:
     if not any(layer.n_heads for layer in found):
         raise ValueError(
             f"no attention was found in {type(model).__name__}; the components lens takes "
-            "transformers"
+            "transformers whose output projections are linear maps of torch"
         )
     if logits is None:
         return Anatomy(found, None)
@@ -105,6 +110,9 @@ def unpadded(model: PreTrainedModel) -> Iterator[None]:
     one row where their configuration names no padding.
     """
     config = model.config.get_text_config()
+    if not hasattr(config, "pad_token_id"):  # some old configurations know of no padding
+        yield
+        return
     named = config.pad_token_id
     config.pad_token_id = -1
     try:
@@ -205,7 +213,7 @@ def _look(model: PreTrainedModel) -> torch.Tensor | None:
     """One pass; the model's logits."""
     import torch
 
-    padding = model.config.get_text_config().pad_token_id
+    padding = getattr(model.config.get_text_config(), "pad_token_id", None)
     ids = [token for token in range(_TOKENS + 1) if token != padding][:_TOKENS]
     tokens = torch.tensor([ids] * 3, device=model.device)
     with torch.inference_mode(), unpadded(model):
@@ -225,6 +233,12 @@ def _rows(seen: _Seen) -> Any:
         import torch
 
         states = hidden_states(args, kwargs)
+        if states.ndim != 3 or states.shape[:2] != (3, _TOKENS):
+            raise ValueError(
+                f"a {type(module).__name__} takes hidden states of shape {tuple(states.shape)} for "
+                f"3 texts of {_TOKENS} tokens; the components lens takes layers that take (texts, "
+                "tokens, width)"
+            )
         seen.calls += 1
         seen.width = states.shape[-1]
         own = states[0]
@@ -248,9 +262,12 @@ def _returned(seen: _Seen) -> Any:
 
 
 def _linear(seen: _Seen) -> Any:
-    def hook(module: torch.nn.Module, args: Any, output: torch.Tensor) -> None:
+    def hook(module: torch.nn.Module, args: Any, output: Any) -> None:
         import torch
 
+        # not the maps of something else: relative positions, or what a router sends to an expert
+        if args[0].shape[:-1].numel() != 3 * _TOKENS or not isinstance(output, torch.Tensor):
+            return
         given = args[0].reshape(3, _TOKENS, -1)
         limit = _ROUNDINGS * torch.finfo(given.dtype).eps * float(given.abs().max())
         earlier, later = (
@@ -278,6 +295,9 @@ def _layer(
     mlp = _mlp(module, seen, first)
     told = getattr(config, "num_attention_heads", None)
     if not mixing or told is None or _convolves(module, seen.linears[first].module):
+        return LayerAnatomy(module, seen.n_returned, None, 0, mlp)
+    # a projection of another make is not seen; what reads it is none
+    if seen.linears[first].out != seen.width:
         return LayerAnatomy(module, seen.n_returned, None, 0, mlp)
     projection, width = seen.linears[first].module, seen.linears[first].width
     n_heads = told[number] if isinstance(told, list | tuple) else told
@@ -313,10 +333,13 @@ def _mlp(module: torch.nn.Module, seen: _Seen, attention: int) -> torch.nn.Modul
     """The module whose output is the MLP's contribution to the hidden states.
 
     Where the experts of a mixture are stacked in parameters of three axes, the layer's own module
-    that has them; else the last linear map back to the hidden states' width.
+    that has them; else the last linear map back to the hidden states' width. What mixes positions,
+    a convolution for instance, may have such parameters too.
     """
+    mixing = seen.linears[attention].module if attention >= 0 else None
     for child in module.children():
-        if any(parameter.ndim > 2 for parameter in child.parameters()):
+        stacked = any(parameter.ndim > 2 for parameter in child.parameters())
+        if stacked and all(each is not mixing for each in child.modules()):
             return child
     for linear in reversed(seen.linears[attention + 1 :]):
         if linear.out == seen.width:

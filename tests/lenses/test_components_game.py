@@ -432,6 +432,25 @@ def test_memory_that_does_not_suffice_makes_passes_smaller(monkeypatch: Any) -> 
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
 
 
+def test_a_model_is_left_as_it_was_after_an_error() -> None:
+    model = made("llama")
+    layer = model.model.layers[0]
+    layer.forward = own_forward = layer.forward  # as accelerate does
+
+    def fails(values: torch.Tensor, item: components.Item) -> torch.Tensor:
+        raise ZeroDivisionError
+
+    items = components.Task(task("llama").items, components.LogitScore(fails))
+    late = game(model, components.heads(model, [2]), items=items)
+    with pytest.raises(ZeroDivisionError):
+        late(np.zeros((2, 4), dtype=bool))
+    assert late._passes._late is True
+    assert layer.__dict__["forward"] is own_forward
+    assert all("forward" not in each.__dict__ for each in model.model.layers[1:])
+    assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
+    assert model.config.pad_token_id is None
+
+
 @pytest.mark.model
 def test_the_head_that_knows_the_capital_of_france(smollm: tuple[Any, Any]) -> None:
     """Layer 23, head 4 carries most of the difference of the logits of Paris and London."""

@@ -138,6 +138,8 @@ def starting_at(found: Anatomy, layer: int, states: torch.Tensor) -> Iterator[No
         return with_hidden_states(states, args, kwargs)
 
     skipped = found.layers[:layer]
+    # a layer may have a forward of its own already: accelerate puts its hooks there
+    before = [each.module.__dict__.get("forward") for each in skipped]
     handle = found.layers[layer].module.register_forward_pre_hook(begin, with_kwargs=True)
     try:
         for each in skipped:
@@ -145,8 +147,10 @@ def starting_at(found: Anatomy, layer: int, states: torch.Tensor) -> Iterator[No
         yield
     finally:
         handle.remove()
-        for each in skipped:
+        for each, forward in zip(skipped, before, strict=True):
             each.module.__dict__.pop("forward", None)
+            if forward is not None:
+                each.module.__dict__["forward"] = forward
 
 
 @contextmanager

@@ -204,14 +204,16 @@ def test_the_mean_of_what_an_mlp_or_a_layer_adds(kind: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["w1 w2 w3", "w4 w9 w1 w2 w3", "w8"])
-def test_resampling_takes_what_another_text_has_at_the_same_place(text: str) -> None:
-    """Aligned at the end; before the beginning of a shorter text its first token stands."""
+@pytest.mark.parametrize("second", ["", " w23"])
+def test_resampling_takes_what_another_text_has_at_the_same_place(text: str, second: str) -> None:
+    """Aligned at the prompt's end; where a text has no token its first or its last stands."""
     model = made("llama")
-    items = components.Task((components.Item("w5 w6 w7", " w20", (" w21",)),))
+    items = components.Task((components.Item("w5 w6 w7", " w20" + second, (" w21",)),))
     players = components.heads(model, [1]) + components.mlps(model, [1])
     own = model.model.layers[1]
     heads, mlp, _ = (each[0] for each in recorded(model, (text,), 1))
-    at = [max(0, len(heads) - 3 + n) for n in range(3)]
+    length = 4 if second else 3
+    at = [min(max(0, len(heads) - 3 + n), len(heads) - 1) for n in range(length)]
 
     def patched(_: Any, args: Any) -> Any:
         given = args[0].clone()
@@ -222,11 +224,13 @@ def test_resampling_takes_what_another_text_has_at_the_same_place(text: str) -> 
         own.self_attn.o_proj.register_forward_pre_hook(patched),
         own.mlp.register_forward_hook(lambda _, a, o: mlp[at].expand_as(o)),
     ]
-    after = logits(model, "w5 w6 w7")[-1]
+    after = logits(model, "w5 w6 w7" + (" w20" if second else "")).log_softmax(-1)
     for hook in hooks:
         hook.remove()
-    twenty, one = WORDS.convert_tokens_to_ids(["w20", "w21"])
-    reference = float(after[twenty] - after[one])
+    twenty, one, more = WORDS.convert_tokens_to_ids(["w20", "w21", "w23"])
+    reference = float(after[2, twenty] - after[2, one])
+    if second:
+        reference += float(after[3, more])
     mask = np.array([[True, False, True, True, False]])
     found = game(model, players, components.Resample((text,)), items)(mask)
     np.testing.assert_allclose(found, reference, rtol=1e-4)
@@ -244,6 +248,35 @@ def test_a_draw_depends_on_the_seed_alone() -> None:
     assert np.abs(values[0] - values[2]).max() > 1e-3
     one_by_one = [game(model, players, components.Resample(TEXTS))(mask[None])[0] for mask in masks]
     np.testing.assert_allclose(one_by_one, values[0], rtol=1e-4, atol=1e-5)
+
+
+def test_an_item_keeps_its_draw_whatever_stands_beside_it() -> None:
+    model = made("llama")
+    players = components.heads(model)
+    item = components.Item("w5 w6 w7", " w22 w23", (" w21",))
+    nothing = np.zeros((1, 12), dtype=bool)
+    for seed in range(4):
+        margins = [
+            game(
+                model,
+                players,
+                components.Resample((*TEXTS, "w11 w12 w13"), random_state=seed),
+                components.Task((components.Item(prompt, " w2", (" w3",)), item)),
+            ).item_scores(nothing)[0, 1, 0]
+            for prompt in ("w1 w9 w9", item.prompt)
+        ]
+        assert margins[0] == pytest.approx(margins[1], rel=1e-4)
+
+
+def test_an_item_does_not_draw_its_own_prompt() -> None:
+    model = made("llama")
+    players = components.heads(model)
+    items = tuple(components.Item(f"w{n} w2", " w3", (" w4",)) for n in range(8))
+    masks = np.array([[False] * 12, [True] * 12])
+    own = game(model, players, "resample", components.Task(items)).item_scores(masks)[:, :, 0]
+    assert np.abs(own[0] - own[1]).min() > 1e-3
+    alone = game(model, players, "resample", components.Task(items[:1]))(masks)
+    assert alone[0] == pytest.approx(alone[1], abs=1e-5)
 
 
 def test_by_default_the_reference_is_the_task_itself() -> None:

@@ -35,7 +35,9 @@ class Mean:
 class Resample:
     """What the unit adds in another text: each item has one, drawn once for all ablations.
 
-    Texts are aligned at their ends; before the beginning of a shorter one its first token stands.
+    The text is aligned with the end of the prompt. Where it has no token, before its beginning or
+    in the tokens of an answer, its first or its last one stands. An item has its own prompt only
+    where there is no other text.
 
     Attributes:
         texts: the reference; ``None``: the prompts of the game's own task.

@@ -51,12 +51,19 @@ class Pack:
     sees: BoolArray | None = None
 
 
-def rows_of(sequences: Iterable[tuple[tuple[int, ...], Read]]) -> list[list[Pack]]:
-    """Each distinct sequence a pack; in groups of one length, the shortest first."""
-    reads: dict[tuple[int, ...], list[Read]] = {}
+def rows_of(
+    sequences: Iterable[tuple[tuple[int, ...], Read]], by_item: bool = False
+) -> list[list[Pack]]:
+    """Each distinct sequence a pack; in groups of one length, the shortest first.
+
+    Args:
+        sequences: token sequences, and what is read of each.
+        by_item: items share no pack.
+    """
+    reads: dict[tuple[tuple[int, ...], int], list[Read]] = {}
     for ids, read in sequences:
-        reads.setdefault(ids, []).append(read)
-    packs = [Pack(np.array(ids), tuple(own)) for ids, own in reads.items()]
+        reads.setdefault((ids, read.item if by_item else 0), []).append(read)
+    packs = [Pack(np.array(ids), tuple(own)) for (ids, _), own in reads.items()]
     return [[packs[n] for n in group] for group in of_one_length([pack.ids for pack in packs])]
 
 

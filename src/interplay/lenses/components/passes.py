@@ -195,12 +195,12 @@ class Passes:
 
     def _ways(self, sequences: Sequences) -> tuple[int, list[list[Pack]]]:
         """The layer to begin with, and the packs, as far as the model can be seen to take them."""
-        rows = rows_of(sequences)
+        drawn = isinstance(self.ablation, Resample)  # for each item
+        rows = rows_of(sequences, by_item=drawn)
         if self._late is None:
             self._late = self.first > 0 and self._agrees(rows[0][:1], rows[0][0], self.first)
         first = self.first if self._late else 0
-        # texts that stand in are each item's own
-        if self.found.answers != "next" or isinstance(self.ablation, Resample):
+        if self.found.answers != "next" or drawn:
             return first, rows
         # another task of the same game may have longer prompts than the one that was tried
         if len(rows[-1][0].ids) > window(self.model):
@@ -251,16 +251,25 @@ class Passes:
         """What is added at each site in the text that was drawn for each of some packs."""
         if not isinstance(self.ablation, Resample):
             return {}
-        width, count = len(group[0].ids), len(self.reference)
-        seeds = [[self.ablation.random_state, pack.reads[0].item] for pack in group]
-        texts = [self.reference[int(np.random.default_rng(seed).integers(count))] for seed in seeds]
+        width = len(group[0].ids)
+        texts, places = [], []
+        for pack in group:
+            # the same for all feeds of an item, and in the same place: the prompt ends there
+            first = pack.reads[0]
+            end = width if self.found.answers == "mask" else first.positions[0] + 1
+            prompt = tuple(pack.ids[:end].tolist())
+            others = [text for text in self.reference if text != prompt] or self.reference
+            rng = np.random.default_rng([self.ablation.random_state, first.item])
+            texts.append(others[int(rng.integers(len(others)))])
+            shift = len(texts[-1]) - end
+            places.append(np.clip(np.arange(width) + shift, 0, len(texts[-1]) - 1))
         result: dict[Site, torch.Tensor] = {}
         for numbers in of_one_length(texts):
-            at = np.maximum(np.arange(width) - (width - len(texts[numbers[0]])), 0)
+            at = np.stack([places[n] for n in numbers])
             for site, added in self._added([texts[n] for n in numbers]).items():
                 if site not in result:
                     result[site] = added.new_zeros((len(group), width, added.shape[2]))
-                result[site][numbers] = added[:, at]
+                result[site][numbers] = added[np.arange(len(numbers))[:, None], at]
         return result
 
     def _added(self, texts: Sequence[tuple[int, ...]]) -> dict[Site, torch.Tensor]:

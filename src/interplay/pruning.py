@@ -161,6 +161,8 @@ def number_to_keep(keep: float, n_players: int) -> int:
         ValueError: it is neither.
     """
     number = round(keep * n_players) if 0 < keep < 1 else int(keep)
+    if 0 < keep < 1 and not number:
+        raise ValueError(f"keep={keep} of {n_players} players is none; keep a larger share")
     if not 1 <= number <= n_players or (keep >= 1 and number != keep):
         raise ValueError(
             f"keep={keep} is neither a share between 0 and 1 nor a number from 1 to the "

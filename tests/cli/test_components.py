@@ -78,6 +78,9 @@ def test_layers_in_groups_with_a_mean_for_reference(folder: Path, tmp_path: Path
     [
         (("--layers", "3"), "layer 3 does not exist: the model has 3 layers"),
         (("--layers", "a-b"), "--layers 'a-b' is not like 9-11"),
+        (("--layers", "0,2-1"), "--layers '0,2-1': 2-1 ends before it begins"),
+        (("--keep", "3", "--random", "-3"), "'--random'"),
+        (("--keep", "0.01"), "keep=0.01 of 12 players is none; keep a larger share"),
         (("--units", "neurons"), "--units neurons is unknown; choose one of heads, mlps, layers"),
         (("--score", "accuracy"), "--score accuracy is unknown"),
         (("--kind", "seq2seq"), "--kind seq2seq is unknown"),

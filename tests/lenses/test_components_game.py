@@ -146,6 +146,25 @@ def test_chats_go_through_the_template() -> None:
     assert values[0] == pytest.approx(values[1], rel=1e-6)
 
 
+def test_the_prompts_of_chats_as_reference_have_their_special_tokens_once() -> None:
+    model = made("llama")
+    words = word_tokenizer()  # [CLS] and [SEP] around a text
+    words.chat_template = "[CLS] {% for m in messages %}{{ m.content }} {% endfor %}[SEP]"
+    chat = components.Item([{"role": "user", "content": "w1 w2"}], " w3", " w4")  # type: ignore[arg-type]
+    plain = components.Item("w1 w2", " w3", (" w4",))
+    players = components.heads(model)
+    masks = np.random.default_rng(0).random((3, 12)) < 0.5
+    games = [
+        components.ComponentGame(model, words, components.Task((item,)), players, "mean")
+        for item in (chat, plain)
+    ]
+    np.testing.assert_allclose(games[0](masks), games[1](masks), rtol=1e-6)
+    twice = components.Mean(("[CLS] w1 w2 [SEP]",))
+    other = components.ComponentGame(model, words, components.Task((chat,)), players, twice)
+    assert np.abs(other(masks) - games[0](masks)).max() > 1e-3
+    assert other.fingerprint != games[0].fingerprint
+
+
 # --- what stands in ------------------------------------------------------------------------------
 
 
@@ -314,6 +333,11 @@ def test_references_that_are_none_are_refused() -> None:
     for texts in ((), ("",), "text"):
         with pytest.raises(ValueError, match="no texts, or some of them are empty"):
             game(model, components.heads(model), components.Mean(texts))  # type: ignore[arg-type]
+    listed = game(model, components.heads(model), components.Mean(["w1"]))  # type: ignore[arg-type]
+    assert (
+        listed.fingerprint
+        == game(model, components.heads(model), components.Mean(("w1",))).fingerprint
+    )
     with pytest.raises(ValueError, match="ablation='noise' is unknown; choose one of zero"):
         game(model, components.heads(model), "noise")
 
@@ -339,12 +363,18 @@ def test_items_are_read_from_a_file(tmp_path: Path) -> None:
         ('{"prompt": "w1"}', "line 1 is not"),
         ("[1]", "line 1 is not"),
         ('{"prompt": "w1", "answer": 3}', "line 1: the prompt, the answer"),
+        ('{"prompt": ["w1"], "answer": "w"}', "line 1: the messages of a chat must be"),
         ('{"prompt": "", "answer": "w"}', "item 0 has an empty prompt"),
         ('{"prompt": "a", "answer": "w", "wrong": ["w"]}', "not all different"),
     ):
         file.write_text(text)
         with pytest.raises(ValueError, match=message):
             components.Task.from_file(file, "logprob")
+
+
+def test_a_wrong_answer_is_not_taken_for_letters() -> None:
+    one = components.Item("w1", " w2", " w3")  # type: ignore[arg-type]
+    assert one == components.Item("w1", " w2", (" w3",))
 
 
 def test_a_task_is_split_at_random_and_for_good() -> None:

@@ -98,7 +98,7 @@ Keep = Annotated[
     typer.Option(help="Prune to so many players, or to this share; give it several times."),
 ]
 Random = Annotated[
-    int, typer.Option(help="Compare with the best of so many random sets of each size.")
+    int, typer.Option(min=0, help="Compare with the best of so many random sets of each size.")
 ]
 Price = Annotated[bool, typer.Option("--plan", help="Say what it will make and take, and stop.")]
 _DEFAULT_OUT = Path("out/components")
@@ -224,6 +224,8 @@ def _numbers(layers: str) -> list[int]:
         first, dash, last = part.strip().partition("-")
         if not first.isdigit() or (dash and not last.isdigit()):
             raise ValueError(f"--layers {layers!r} is not like 9-11 or 0,5,9-11")
+        if int(last or first) < int(first):
+            raise ValueError(f"--layers {layers!r}: {part.strip()} ends before it begins")
         numbers += range(int(first), int(last or first) + 1)
     return numbers
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 from interplay._types import Json
@@ -67,7 +67,7 @@ def as_ablation(ablation: Ablation | Literal["zero", "mean", "resample"]) -> Abl
     if not isinstance(found, Zero) and found.texts is not None:
         texts: object = found.texts  # whatever came
         if (
-            not isinstance(texts, tuple)
+            not isinstance(texts, tuple | list)
             or not all(isinstance(t, str) and t for t in texts)
             or not texts
         ):
@@ -75,6 +75,7 @@ def as_ablation(ablation: Ablation | Literal["zero", "mean", "resample"]) -> Abl
                 f"the reference texts {str(texts)[:60]!r} are no texts, or some of them are empty; "
                 "give a tuple of texts, or leave them out for the task's own prompts"
             )
+        return replace(found, texts=tuple(texts))
     return found
 
 

@@ -83,9 +83,13 @@ class ComponentGame:
             )
         self._players = check_players(self._found, players)
         chosen = as_ablation(ablation)
-        if not isinstance(chosen, Zero) and chosen.texts is None:
-            chosen = replace(chosen, texts=tuple(dict.fromkeys(map(self._text, task.items))))
-        reference = () if isinstance(chosen, Zero) else self._encoded(chosen.texts or ())
+        reference: list[tuple[int, ...]] = []
+        if not isinstance(chosen, Zero):
+            if chosen.texts is None:
+                own = {self._text(item): self._prompt(item) for item in task.items}
+                chosen, reference = replace(chosen, texts=tuple(own)), list(own.values())
+            else:
+                reference = self._encoded(chosen.texts)
         sites = sites_of(self._found, self._players)
         self._passes = Passes(model, self._found, sites, chosen, reference)
         self._begin(task)
@@ -139,6 +143,11 @@ class ComponentGame:
         )
         return text
 
+    def _prompt(self, item: Item) -> tuple[int, ...]:
+        # a chat's template has written its special tokens already
+        (ids,) = self._encoded([self._text(item)], special=isinstance(item.prompt, str))
+        return ids
+
     def _encoded(self, texts: Sequence[str], special: bool = True) -> list[tuple[int, ...]]:
         limit = context_length(self.model)
         encoded = [
@@ -160,8 +169,7 @@ class ComponentGame:
         sequences = []
         limit = context_length(self.model)
         for number, (item, readout) in enumerate(zip(items, self._readouts, strict=True)):
-            # a chat's template has written its special tokens already
-            (prompt,) = self._encoded([self._text(item)], special=isinstance(item.prompt, str))
+            prompt = self._prompt(item)
             for feed, fed in enumerate(readout.feeds):
                 ids = (*prompt, *fed)
                 if limit is not None and len(ids) > limit:
@@ -251,6 +259,8 @@ class ComponentGame:
             "weights": weights,
             "tokenizer": tokenizer_digest(self.tokenizer),
         }
+        if self._passes.reference:
+            what["reference"] = self._passes.reference
         return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
 
     def __repr__(self) -> str:

@@ -35,6 +35,12 @@ class Item:
     answer: str
     wrong: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        wrong: Any = self.wrong  # whatever came: a text would come apart into its letters
+        object.__setattr__(self, "wrong", (wrong,) if isinstance(wrong, str) else tuple(wrong))
+        if not isinstance(self.prompt, str):
+            object.__setattr__(self, "prompt", tuple(self.prompt))
+
 
 @dataclass(frozen=True)
 class LogitScore:
@@ -162,4 +168,10 @@ def _item(line: str, where: str) -> Item:
     texts = [answer, *wrong] if isinstance(wrong, list) else [None]
     if not all(isinstance(text, str) for text in texts) or not isinstance(prompt, str | list):
         raise ValueError(f"{where}: the prompt, the answer and the wrong ones must be texts")
-    return Item(prompt if isinstance(prompt, str) else tuple(prompt), answer, tuple(wrong))
+    if isinstance(prompt, str):
+        return Item(prompt, answer, tuple(wrong))
+    if not all(isinstance(each, dict) and {"role", "content"} <= each.keys() for each in prompt):
+        raise ValueError(
+            f'{where}: the messages of a chat must be {{"role": ..., "content": ...}} each'
+        )
+    return Item(tuple(prompt), answer, tuple(wrong))

@@ -75,32 +75,41 @@ def trees_of(
     Sorted, sequences that begin alike are neighbours, so that few beginnings are in two packs.
     """
     groups: list[list[tuple[tuple[int, ...], Read]]] = []
-    nodes: set[tuple[int, ...]] = set()
+    n_nodes = 0
     for ids, read in sorted(sequences, key=lambda each: each[0]):
-        own = {ids[:stop] for stop in range(1, len(ids) + 1)}
-        if not groups or len(nodes | own) > n_tokens:
+        own = len(ids) - (_in_common(groups[-1][-1][0], ids) if groups else 0)
+        if not groups or n_nodes + own > n_tokens:
             groups.append([])
-            nodes = set()
+            n_nodes, own = 0, len(ids)
         groups[-1].append((ids, read))
-        nodes |= own
+        n_nodes += own
     return [[_tree(group)] for group in groups]
 
 
+def _in_common(first: Sequence[int], second: Sequence[int]) -> int:
+    """How many tokens two sequences have in common at their beginning."""
+    pairs = enumerate(zip(first, second, strict=False))
+    return next((at for at, (a, b) in pairs if a != b), min(len(first), len(second)))
+
+
 def _tree(sequences: Sequence[tuple[tuple[int, ...], Read]]) -> Pack:
-    node_of: dict[tuple[int, ...], int] = {}
+    node_of: dict[tuple[int, int], int] = {}  # by its parent, -1 at the root, and its token
     reads = []
     for ids, read in sequences:
-        path = [node_of.setdefault(ids[:stop], len(node_of)) for stop in range(1, len(ids) + 1)]
-        reads.append(Read(read.item, read.feed, tuple(path[at] for at in read.positions)))
-    sees = np.zeros((len(node_of), len(node_of)), dtype=np.bool_)
-    for path_ids, node in node_of.items():  # parents come before their children
-        sees[node, node] = True
-        if len(path_ids) > 1:
-            sees[node] |= sees[node_of[path_ids[:-1]]]
+        path = [-1]
+        for token in ids:
+            path.append(node_of.setdefault((path[-1], token), len(node_of)))
+        reads.append(Read(read.item, read.feed, tuple(path[at + 1] for at in read.positions)))
+    places = np.zeros(len(node_of), dtype=np.int64)
+    sees = np.eye(len(node_of), dtype=np.bool_)
+    for (parent, _), node in node_of.items():  # parents come before their children
+        if parent >= 0:
+            places[node] = places[parent] + 1
+            sees[node] |= sees[parent]
     return Pack(
-        ids=np.array([path_ids[-1] for path_ids in node_of]),
+        ids=np.array([token for _, token in node_of]),
         reads=tuple(reads),
-        places=np.array([len(path_ids) - 1 for path_ids in node_of]),
+        places=places,
         sees=sees,
     )
 

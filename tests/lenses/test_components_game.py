@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -129,6 +130,14 @@ def test_masked_prompts_need_their_mask() -> None:
         )
     with pytest.raises(ValueError, match="'w2 w4' is several tokens, but a mask token stands"):
         of(components.Item("w1 w39", "w2 w4", ("w3",)))
+
+
+def test_answers_that_a_tokenizer_cannot_tell_apart_are_refused() -> None:
+    model = made("llama")
+    for answers in ((" w2", ("w3", "w2")), (" never", (" seen",))):
+        items = components.Task((components.Item("w1", *answers),))
+        with pytest.raises(ValueError, match="are the same tokens to this tokenizer"):
+            game(model, components.heads(model), items=items)
 
 
 def test_chats_go_through_the_template() -> None:
@@ -511,6 +520,18 @@ def test_a_model_is_left_as_it_was_after_an_error() -> None:
     assert layer.__dict__["forward"] is own_forward
     assert all("forward" not in each.__dict__ for each in model.model.layers[1:])
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
+    assert model.config.pad_token_id is None
+
+
+def test_threads_that_share_a_model_do_not_meet() -> None:
+    model = made("llama")
+    own = game(model, components.heads(model))
+    masks = np.random.default_rng(0).random((200, 12)) < 0.5
+    values = own(masks)
+    with ThreadPoolExecutor(4) as threads:
+        parts = list(threads.map(own, np.split(masks, 4)))
+        list(threads.map(lambda _: components.mlps(model), range(4)))
+    np.testing.assert_allclose(np.concatenate(parts), values, rtol=1e-4, atol=1e-5)
     assert model.config.pad_token_id is None
 
 

@@ -9,10 +9,12 @@ are already added up. The same pass tells whether attention looks ahead.
 from __future__ import annotations
 
 import inspect
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
+from weakref import WeakKeyDictionary
 
 if TYPE_CHECKING:
     import torch
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 _TOKENS = 5
 """Of the pass that looks, in three rows: as it is, other at position 0, other at the last."""
 _ROUNDINGS = 8.0
+_LOCKS: WeakKeyDictionary[torch.nn.Module, Any] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +81,7 @@ def anatomy(model: PreTrainedModel) -> Anatomy:
         )
     stack = _stack(model)
     seen = [_Seen() for _ in stack]
-    with _watched(list(stack), seen):
+    with lock_of(model), _watched(list(stack), seen):
         logits = _look(model)
     if any(each.calls != 1 for each in seen):
         raise ValueError(
@@ -100,6 +103,11 @@ def anatomy(model: PreTrainedModel) -> Anatomy:
         return Anatomy(found, "label")
     ahead = any(linear.reads_later for each in seen for linear in each.linears)
     return Anatomy(found, "mask" if ahead else "next")
+
+
+def lock_of(model: PreTrainedModel) -> Any:
+    """A lock for as long as hooks of this lens are on a model: two threads' would meet."""
+    return _LOCKS.setdefault(model, threading.RLock())
 
 
 @contextmanager

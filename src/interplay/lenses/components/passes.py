@@ -17,7 +17,7 @@ import numpy as np
 
 from interplay._types import BoolArray, FloatArray, IntArray
 from interplay.lenses.components.ablations import Ablation, Mean, Resample, Zero
-from interplay.lenses.components.anatomy import Anatomy, unpadded, without_cache
+from interplay.lenses.components.anatomy import Anatomy, lock_of, unpadded, without_cache
 from interplay.lenses.components.packs import Pack, Read, of_one_length, rows_of, trees_of
 from interplay.lenses.components.patching import (
     Site,
@@ -78,7 +78,7 @@ class Passes:
         kept = [[np.empty((len(masks), 0))] * len(readout.feeds) for readout in readouts]
         always = np.ones((len(masks), 1), dtype=np.bool_)
         present = torch.from_numpy(np.hstack([masks, always])).to(self.model.device)
-        with unpadded(self.model), torch.inference_mode():
+        with lock_of(self.model), unpadded(self.model), torch.inference_mode():
             first, groups = self._ways(sequences)
             stand_ins = self._means()
             for group in groups:

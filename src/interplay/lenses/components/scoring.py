@@ -36,7 +36,8 @@ def readout_of(
         A readout whose values are ``(b, scores)``.
 
     Raises:
-        ValueError: an answer of several tokens for a mask, or a class that does not exist.
+        ValueError: an answer of several tokens for a mask, a wrong answer of the same tokens as the
+            right one, or a class that does not exist.
     """
     readouts: list[Readout] = []
     n_tokens = 1
@@ -100,6 +101,12 @@ def _logprobs(
     """The log-probabilities of an item's answers, the right one first."""
     if answers == "label":
         return _labels(item, config)
+    right, *others = tokenizer([item.answer, *item.wrong], add_special_tokens=False)["input_ids"]
+    if right in others:
+        raise ValueError(
+            f"the answers {item.answer!r} and {item.wrong[others.index(right)]!r} are the same "
+            f"tokens to this tokenizer ({tokenizer.convert_ids_to_tokens(right)}); give others"
+        )
     if item.wrong:
         return Options((item.answer, *item.wrong), "logprob").prepare(tokenizer)
     return Response(item.answer).prepare(tokenizer)

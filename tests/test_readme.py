@@ -55,7 +55,7 @@ def test_the_page_on_the_text_lens(capsys: pytest.CaptureFixture[str]) -> None:
 def test_the_page_on_the_components_lens(capsys: pytest.CaptureFixture[str]) -> None:
     page = Path("docs/components.md").read_text(encoding="utf-8")
     (block,) = re.findall(r"```python\n(.*?)```", page, re.S)
-    exec("import interplay as ip\n" + block, {})
+    exec(block, {})
     said = capsys.readouterr().out
     assert "linear " in said
     assert "proxyspex 8 " in said

@@ -38,7 +38,7 @@ class Structure:
         layers: the same layer by layer, for the layers that have a player.
         synergies: the strongest positive interactions: named players, ``L14.H3 x L16.H0``, and
             value. Together they do more than the sum of what they do alone.
-        redundancies: the strongest negative ones: each can do without the other.
+        redundancies: the strongest negative ones: together they do less than that sum.
     """
 
     linear: float

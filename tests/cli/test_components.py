@@ -36,10 +36,10 @@ def test_a_run_explains_prunes_and_goes_on_from_its_store(folder: Path, tmp_path
     given = ("components", "--model", folder / "model", "--task", folder / "task.jsonl")
     given = (*given, "--units", "heads", "--units", "mlps", "--layers", "1-2", "--threads", 1)
     out = tmp_path / "out"
-    planned = run(*given, "--budget", 150, "--keep", 5, "--plan", "--out", out)
-    assert "150" in planned
+    planned = run(*given, "--budget", 60, "--keep", 5, "--plan", "--out", out)
+    assert "60" in planned
     assert not (out / "explanation.html").exists()
-    first = run(*given, "--budget", 150, "--keep", 0.66, "--keep", 5, "--random", 10, "--out", out)
+    first = run(*given, "--budget", 60, "--keep", 0.66, "--keep", 5, "--random", 5, "--out", out)
     assert "10 players; 6 questions to explain by" in first
     assert "On 6 questions held out" in first
     for method in ("none", "proxyspex", "lasso", "single", "random"):
@@ -52,9 +52,9 @@ def test_a_run_explains_prunes_and_goes_on_from_its_store(folder: Path, tmp_path
     assert explanation.players[:2] == ("L1.H0", "L1.H1")
     assert explanation.outputs == ("margin", "correct")
     assert "<html" in (out / "explanation.html").read_text()
-    again = run(*given, "--budget", 150, "--keep", 0.66, "--keep", 5, "--random", 10, "--out", out)
-    assert "(0 evaluated, 150 from the store)" in again
-    assert "--out" in run(*given, "--budget", 150, "--score", "prob", "--out", out, code=2)
+    again = run(*given, "--budget", 60, "--keep", 0.66, "--keep", 5, "--random", 5, "--out", out)
+    assert "(0 evaluated, 60 from the store)" in again
+    assert "--out" in run(*given, "--budget", 60, "--score", "prob", "--out", out, code=2)
 
 
 def test_layers_in_groups_with_a_mean_for_reference(folder: Path, tmp_path: Path) -> None:
@@ -85,6 +85,7 @@ def test_layers_in_groups_with_a_mean_for_reference(folder: Path, tmp_path: Path
         (("--score", "accuracy"), "--score accuracy is unknown"),
         (("--kind", "seq2seq"), "--kind seq2seq is unknown"),
         (("--ablation", "noise"), "--ablation noise is unknown"),
+        (("--random", "5"), "--random compares ways to prune; give --keep too"),
         (("--ablation", "mean", "--rescale"), "--rescale goes with --ablation zero"),
         (("--keep", "13", "--threads", "1", "--budget", "40"), "keep=13.0 is neither a share"),
         (("--keep", "3", "--test", "1.5"), "test=1.5 is not a share"),

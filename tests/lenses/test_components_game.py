@@ -399,6 +399,8 @@ def test_a_task_is_split_at_random_and_for_good() -> None:
         whole.split(1)
     with pytest.raises(ValueError, match="1 item cannot be split"):
         components.Task(items[:1]).split()
+    with pytest.raises(ValueError, match="two items have the prompt 'w3'"):
+        components.Task((*items, components.Item("w3", " w9", (" w2",)))).split()
 
 
 def test_tasks_without_items_or_scores_are_refused() -> None:
@@ -407,6 +409,8 @@ def test_tasks_without_items_or_scores_are_refused() -> None:
     item = components.Item("w1", " w2")
     with pytest.raises(ValueError, match="the task has no score"):
         components.Task((item,), ())
+    with pytest.raises(ValueError, match="two of the scores logprob, logprob have one name"):
+        components.Task((item,), ("logprob", components.LogitScore(lambda v, i: v, "logprob")))
     with pytest.raises(ValueError, match="score='accuracy' is unknown; choose one of margin"):
         components.Task((item,), "accuracy")  # type: ignore[arg-type]
     model = made("llama")

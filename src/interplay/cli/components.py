@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, get_args
@@ -36,6 +37,7 @@ from interplay.lenses.components.tasks import ScoreName
 from interplay.lenses.text import load_model
 from interplay.plan import plan
 from interplay.pruning import number_to_keep
+from interplay.spectrum import Spectrum
 
 _KINDS = ("causal", "masked", "classification")
 _UNITS = {"heads": lens.heads, "mlps": lens.mlps, "layers": lens.layers}
@@ -139,6 +141,8 @@ def components_command(
     Example: interplay components --model smollm2 --task examples/tasks/agreement.jsonl --layers
     9-11 --keep 0.66 --keep 0.5 --out out/agreement
     """
+    if random and not keep:
+        raise ValueError("--random compares ways to prune; give --keep too, or leave it out")
     scores: Any = tuple(score or ("margin", "correct"))
     _check_choices(kind, units, scores)
     whole = lens.Task.from_file(task, scores)
@@ -184,7 +188,17 @@ def components_command(
     console.print(str(lens.structure(explanation)), markup=False, highlight=False)
     if judged is not None:
         with interruptible():
-            _prune(game, judged, explanation, keep or [], random, out)
+            pruned = lens.prune(
+                game,
+                game.on(judged),
+                keep or [],
+                _spectra(explanation),
+                n_random=random,
+                store=out / STORE,
+                random_state=random_state,
+                backend=backend,
+            )
+        _print_pruned(game, judged, pruned)
     console.print(f"page: {page}")
 
 
@@ -230,19 +244,18 @@ def _numbers(layers: str) -> list[int]:
     return numbers
 
 
-def _prune(
-    game: lens.ComponentGame,
-    judged: lens.Task,
-    explanation: Explanation,
-    keep: list[float],
-    n_random: int,
-    out: Path,
-) -> None:
-    """Prune by several methods and print how the rest does on the questions held out."""
+def _spectra(explanation: Explanation) -> dict[str, Spectrum]:
+    """What to prune by: the explanation's spectrum, and LASSO's of the same ablations."""
     spectra = {explanation.provenance["decoder"]["ran"]: explanation.spectrum}
     if "lasso" not in spectra:
         spectra["lasso"] = decode(explanation.fit.masks, explanation.fit.values, "lasso")
-    found = lens.prune(game, game.on(judged), keep, spectra, n_random=n_random, store=out / STORE)
+    return spectra
+
+
+def _print_pruned(
+    game: lens.ComponentGame, judged: lens.Task, found: Sequence[lens.Pruned]
+) -> None:
+    """How what is kept does on the questions held out, and what was removed."""
     table = Table(
         title=f"On {len(judged.items)} questions held out (95 % interval over questions)",
         title_justify="left",
@@ -259,7 +272,7 @@ def _prune(
         ]
         table.add_row(f"{each.n_kept} of {game.n_players}", each.method, *cells)
     console.print(table)
-    best = [each for each in found[1:] if each.method == next(iter(spectra))]
+    best = [each for each in found[1:] if each.method == found[1].method]
     for each in best:
         removed = [game.players[n] for n in range(game.n_players) if not each.mask[n]]
         console.print(f"{each.method} removes {', '.join(removed)}", markup=False, highlight=False)

@@ -97,6 +97,9 @@ class Task:
                     f"score={score!r} is unknown; choose one of {', '.join(SCORES)}, or give a "
                     "LogitScore"
                 )
+        names = [str(score) for score in self.scores]
+        if len(set(names)) < len(names):
+            raise ValueError(f"two of the scores {', '.join(names)} have one name; rename one")
         for number, item in enumerate(self.items):
             _check(number, item, self.scores)
 
@@ -125,10 +128,17 @@ class Task:
             random_state: seed of the draw.
 
         Raises:
-            ValueError: a share outside (0, 1), or fewer than two items.
+            ValueError: a share outside (0, 1), fewer than two items, or equal prompts.
         """
         if not 0.0 < test < 1.0:
             raise ValueError(f"test={test} is not a share between 0 and 1")
+        prompts = [str(item.prompt) for item in self.items]
+        if len(set(prompts)) < len(prompts):
+            twice = next(prompt for prompt in prompts if prompts.count(prompt) > 1)
+            raise ValueError(
+                f"two items have the prompt {twice[:60]!r}, which could come to be on both sides; "
+                "leave one of them out"
+            )
         count = len(self.items)
         if count < 2:
             raise ValueError(f"{count} item cannot be split in two; give more items")

@@ -1,0 +1,1 @@
+"""The training lens: which training examples act together."""

@@ -2,7 +2,7 @@
 
 from importlib.metadata import version
 
-from interplay import components, optimize, text
+from interplay import components, optimize, text, training
 from interplay.ablation.backends import RayBackend
 from interplay.confirmation import Confirmation
 from interplay.decoders import decode, spex
@@ -40,4 +40,5 @@ __all__ = [
     "plan",
     "spex",
     "text",
+    "training",
 ]

@@ -60,7 +60,7 @@ def removal_curves(
     backend: str | Backend = "local",
     progress: bool | None = None,
 ) -> tuple[Removal, ...]:
-    """Remove the players that hurt most by each spectrum, evaluate, and compare with random removal.
+    """Remove what hurts most by each spectrum, evaluate, and compare with random removal.
 
     Args:
         game: what the spectra explain.

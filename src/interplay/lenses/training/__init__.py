@@ -1,1 +1,20 @@
-"""The training lens: which training examples act together."""
+"""The training lens: which training data act together."""
+
+from interplay.lenses.training.data import TrainingData
+from interplay.lenses.training.data import checked as data
+from interplay.lenses.training.game import TrainingGame
+from interplay.lenses.training.groups import clusters, near_duplicates, within_classes
+from interplay.lenses.training.scores import ScoreFunction
+from interplay.lenses.training.trainers.base import Retrain, Trainer
+
+__all__ = [
+    "Retrain",
+    "ScoreFunction",
+    "Trainer",
+    "TrainingData",
+    "TrainingGame",
+    "clusters",
+    "data",
+    "near_duplicates",
+    "within_classes",
+]

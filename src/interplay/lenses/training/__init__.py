@@ -1,7 +1,6 @@
 """The training lens: which training data act together."""
 
 from interplay.lenses.training.data import TrainingData
-from interplay.lenses.training.data import checked as data
 from interplay.lenses.training.game import TrainingGame
 from interplay.lenses.training.groups import clusters, near_duplicates, within_classes
 from interplay.lenses.training.scores import ScoreFunction
@@ -14,7 +13,6 @@ __all__ = [
     "TrainingData",
     "TrainingGame",
     "clusters",
-    "data",
     "near_duplicates",
     "within_classes",
 ]

@@ -27,7 +27,7 @@ class TrainingGame:
 
     Args:
         trainer: how to train.
-        data: what to train on, its players, and the test points (``training.data``).
+        data: what to train on, its players, and the test points.
         score: ``"margin"``, ``"logprob"``, ``"loss"``, ``"correct"``, or a ``ScoreFunction``.
         n_repeats: above 1 for training that is random: so many seeds for each subset, averaged, and
             the noise's share is reported. With 1 all subsets are trained with seed 0.

@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from bench_negations import fetch
 from platformdirs import user_cache_path
 from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
 
 import interplay as ip
+from bench_negations import fetch
 from interplay.evaluation import faithfulness, lds
 from interplay.training import (
     Logistic,

@@ -85,8 +85,8 @@ class TrainingData:
                 )
         if x.shape[1:] != x_test.shape[1:]:
             raise ValueError(
-                f"a row of features has the shape {x.shape[1:]}, a test point {x_test.shape[1:]}; they "
-                "must be of one shape"
+                f"a row of features has the shape {x.shape[1:]}, a test point "
+                f"{x_test.shape[1:]}; they must be of one shape"
             )
         classes, numbers = np.unique(y, return_inverse=True)
         if len(classes) < 2:

@@ -1,4 +1,4 @@
-"""Which training data act together: digits, clothes, and film reviews, retrained thousands of times.
+"""Which training data act together: digits, clothes and film reviews, retrained and retrained.
 
 Writes the tables of docs/case-studies/training.md. Every decoder gets the same number of
 retrainings of the same game, and all are scored on the same held-out subsets. Digits come with
@@ -171,12 +171,12 @@ def tables(results: Sequence[Result]) -> str:
     for each in results:
         data = each.case.data
         size = f"{data.n_players}, {len(data.labels):,}, {len(data.test_labels)}"
-        for name in ("proxyspex", "spex", "lasso"):
-            if name in each.r2:
-                lines.append(
-                    f"| {each.case.name} | {size} | {name} | {each.fit[name]:,} | {each.r2[name]} "
-                    f"| {each.lds[name]:.3f} |"
-                )
+        lines += [
+            f"| {each.case.name} | {size} | {name} | {each.fit[name]:,} | {each.r2[name]} "
+            f"| {each.lds[name]:.3f} |"
+            for name in ("proxyspex", "spex", "lasso")
+            if name in each.r2
+        ]
     lines += ["", "| data | retrainings made | seconds, decoding included |", "|---|---|---|"]
     lines += [f"| {e.case.name} | {e.n_new:,} | {e.seconds:.0f} |" for e in results]
     lines += ["", "Strongest interactions, mean over test points:", "", "```"]

@@ -60,8 +60,8 @@ class TrainingData:
             labels: the class of each row: anything that sorts.
             test_features: ``(k, ...)``, of the same width.
             test_labels: the class of each test point, each of which a row has too.
-            groups: for each row the id of its player: anything that sorts, players are in the order of
-                the sorted ids; ``None``: each row is a player.
+            groups: for each row the id of its player: anything that sorts, players are in the order
+                of the sorted ids; ``None``: each row is a player.
 
         Raises:
             ValueError: numbers that do not match, are not finite, or one class only.
@@ -80,8 +80,8 @@ class TrainingData:
             bad = ~np.isfinite(array.reshape(len(array), -1)).all(axis=1)
             if bad.any():
                 raise ValueError(
-                    f"{name} has numbers that are not finite in {int(bad.sum())} rows, the first of "
-                    f"them row {int(bad.argmax())}; fill them in or leave these rows out"
+                    f"{name} has numbers that are not finite in {int(bad.sum())} rows, the first "
+                    f"of them row {int(bad.argmax())}; fill them in or leave these rows out"
                 )
         if x.shape[1:] != x_test.shape[1:]:
             raise ValueError(

@@ -7,7 +7,7 @@ from interplay.ablation.backends import RayBackend
 from interplay.confirmation import Confirmation
 from interplay.decoders import decode, spex
 from interplay.errors import GameError, MissingDependencyError, StoreError
-from interplay.evaluation import Faithfulness
+from interplay.evaluation import Faithfulness, lds
 from interplay.explain import explain
 from interplay.explanation import Explanation, load
 from interplay.game import FunctionGame, Game
@@ -35,6 +35,7 @@ __all__ = [
     "components",
     "decode",
     "explain",
+    "lds",
     "load",
     "optimize",
     "plan",

@@ -36,7 +36,7 @@ class TrainingData:
 
     @property
     def n_players(self) -> int:
-        """n."""
+        """How many players there are, n."""
         return len(self.players)
 
     def rows(self, masks: BoolArray) -> BoolArray:
@@ -99,7 +99,8 @@ def checked(
     ids = np.arange(len(y)) if groups is None else np.asarray(groups)
     if ids.shape != y.shape:
         raise ValueError(
-            f"group ids of shape {ids.shape} do not match {len(y)} training rows; give one id per row"
+            f"group ids of shape {ids.shape} do not match {len(y)} training rows; give one id "
+            "per row"
         )
     names, owners = np.unique(ids, return_inverse=True)
     return TrainingData(

@@ -9,9 +9,10 @@ from interplay._types import BoolArray, FloatArray, IntArray, Json
 from interplay.lenses.training.data import TrainingData
 
 Retrain: TypeAlias = Callable[[BoolArray, IntArray], FloatArray]
-"""From masks over the players, ``(m, n)``, and a seed for each, ``(m,) int64``, to the logits of the
-m retrained models at the k test points, ``(m, k, classes)`` float64. A mask's logits depend on its
-own seed alone, not on what else is in the call, within the trainer's stated tolerance."""
+"""From masks over the players, ``(m, n)``, and a seed for each, ``(m,) int64``, to the logits of
+the m retrained models at the k test points, ``(m, k, classes)`` float64. A mask's logits depend on
+the mask and its seed alone, not on what else is in the call, within the trainer's stated tolerance.
+A model that cannot be used has NaN."""
 
 
 class Trainer(Protocol):

@@ -11,7 +11,8 @@ from interplay.lenses.training.data import TrainingData
 Retrain: TypeAlias = Callable[[BoolArray, IntArray], FloatArray]
 """From masks over the players, ``(m, n)``, and a seed for each, ``(m,) int64``, to the logits of
 the m retrained models at the k test points, ``(m, k, classes)`` float64. A mask's logits depend on
-it and its seed, not on what else is in the call, within the trainer's stated tolerance."""
+the mask and its seed alone, not on what else is in the call, within the trainer's stated tolerance.
+A model that cannot be used has NaN."""
 
 
 class Trainer(Protocol):

@@ -17,7 +17,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.linear_model import Ridge as ReferenceRidge
 
-from interplay.lenses.training.data import TrainingData, checked
+from interplay.lenses.training.data import TrainingData
 from interplay.lenses.training.trainers import newton, ridge
 from interplay.lenses.training.trainers.logistic import Logistic
 from interplay.lenses.training.trainers.ridge import Ridge
@@ -29,7 +29,7 @@ def wide() -> TrainingData:
     """Far more features than rows, two classes, a row a player."""
     rng = np.random.default_rng(3)
     x, y = rng.normal(size=(40, 120)) + 3, np.arange(40) % 2
-    return checked(x[:30], y[:30], x[30:], y[30:])
+    return TrainingData.checked(x[:30], y[:30], x[30:], y[30:])
 
 
 @cache
@@ -37,7 +37,7 @@ def digits(n_players: int = 40, size: int = 600) -> TrainingData:
     x, y = load_digits(return_X_y=True)
     order = np.random.default_rng(0).permutation(len(x))[: size + 30]
     x, y = x[order].reshape(-1, 8, 8) / 16, y[order]
-    return checked(x[30:], y[30:], x[:30], y[:30], groups=np.arange(size) % n_players)
+    return TrainingData.checked(x[30:], y[30:], x[:30], y[:30], groups=np.arange(size) % n_players)
 
 
 def random_masks(data: TrainingData, m: int, share: float = 0.5) -> np.ndarray[Any, Any]:
@@ -111,7 +111,9 @@ def test_a_mask_alone_and_among_others(trainer: Any) -> None:
 @pytest.mark.parametrize("trainer", TRAINERS, ids=str)
 def test_nothing_and_one_class_only(trainer: Any) -> None:
     x = np.random.default_rng(0).normal(size=(9, 4))
-    data = checked(x, [0, 0, 0, 1, 1, 1, 2, 2, 2], x[:5] + 1, [0, 1, 2, 0, 1], [0] * 3 + [1] * 6)
+    data = TrainingData.checked(
+        x, [0, 0, 0, 1, 1, 1, 2, 2, 2], x[:5] + 1, [0, 1, 2, 0, 1], [0] * 3 + [1] * 6
+    )
     empty, single = retrained(trainer, data, [[False, False], [True, False]])
     np.testing.assert_array_equal(empty, 0)
     if isinstance(trainer, Logistic):
@@ -125,7 +127,7 @@ def test_nothing_and_one_class_only(trainer: Any) -> None:
 @pytest.mark.parametrize("trainer", TRAINERS, ids=str)
 @pytest.mark.parametrize("n_players", [4, 20])
 def test_rows_without_a_player_are_always_kept(trainer: Any, n_players: int) -> None:
-    data = checked(
+    data = TrainingData.checked(
         *(lambda x, y: (x[:40], y[:40], x[40:], y[40:]))(
             np.random.default_rng(5).normal(size=(46, 6)), np.arange(46) % 3
         ),
@@ -197,7 +199,7 @@ def test_small_random_sets(
     labels = np.unique(labels, return_inverse=True)[1]
     x, tests = rng.normal(size=(rows, d)) + shift, rng.normal(size=(3, d)) + shift
     owners = rng.integers(0, 4, rows)
-    data = checked(x, labels, tests, [0, 1, 0], owners)
+    data = TrainingData.checked(x, labels, tests, [0, 1, 0], owners)
     masks = np.vstack([random_masks(data, 6), np.zeros(data.n_players), np.ones(data.n_players)])
     for trainer in (Ridge(penalty), Logistic(penalty)):
         expected = [reference(trainer, data, mask) for mask in masks.astype(bool)]

@@ -47,7 +47,9 @@ def blobs(n_classes: int = 3, n_rows: int = 60, shape: tuple[int, ...] = (4,)) -
 def digits(n_rows: int = 400) -> TrainingData:
     x, y = load_digits(return_X_y=True)
     x = x / 16
-    return TrainingData.checked(x[:n_rows], y[:n_rows], x[-200:], y[-200:], groups=np.arange(n_rows) % 20)
+    return TrainingData.checked(
+        x[:n_rows], y[:n_rows], x[-200:], y[-200:], groups=np.arange(n_rows) % 20
+    )
 
 
 def draw(n_masks: int, n_players: int = 12, seed: int = 0) -> tuple[BoolArray, IntArray]:
@@ -318,7 +320,9 @@ class TestNetwork:
         data, mask = blobs(), np.arange(12)[None] < 6
         wild = data.features.copy()
         wild[~mask[0][data.owners]] = 1e6
-        other = TrainingData.checked(wild, data.labels, data.test_features, data.test_labels, data.owners)
+        other = TrainingData.checked(
+            wild, data.labels, data.test_features, data.test_labels, data.owners
+        )
         np.testing.assert_array_equal(
             *(Network(steps=30).begin(each)(mask, np.zeros(1, np.int64)) for each in (data, other))
         )
@@ -334,7 +338,9 @@ class TestNetwork:
         data = blobs()
         wild = data.features.copy()
         wild[data.owners == 0] = 1e38  # the loss of these rows overflows
-        data = TrainingData.checked(wild, data.labels, data.test_features, data.test_labels, data.owners)
+        data = TrainingData.checked(
+            wild, data.labels, data.test_features, data.test_labels, data.owners
+        )
         masks = np.ones((2, 12), dtype=bool)
         masks[1, 0] = False
         logits = Network(steps=30).begin(data)(masks, np.arange(2))

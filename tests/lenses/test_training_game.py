@@ -164,7 +164,7 @@ def test_near_duplicates_are_found_as_redundant() -> None:
     groups = np.concatenate(
         [np.zeros(15), np.ones(15), 2 + training.within_classes(labels[rest], 28)]
     )
-    test = np.setdiff1d(np.flatnonzero(labels == 3), rows)[:20]
+    test = np.setdiff1d(np.flatnonzero(labels == 3), rows)[:6]
     data = TrainingData.checked(features, targets, images[test], labels[test], groups)
     game = TrainingGame(Ridge(penalty=1.0), data)
     explanation = ip.explain(game, budget=600)
@@ -208,25 +208,28 @@ def test_removal_does_what_was_predicted(tmp_path: Path) -> None:
     images, labels = load_digits(return_X_y=True)
     rng = np.random.default_rng(0)
     order = rng.permutation(len(labels))
-    rows, test = order[:600], order[600:625]
+    rows, test = order[:600], order[600:615]
     groups = training.within_classes(labels[rows], 40)
     targets = labels[rows].copy()
-    for group in range(4):
+    wrong = {0, 11, 22, 33}
+    for group in wrong:
         targets[groups == group] = (targets[groups == group] + 1 + group) % 10
     data = TrainingData.checked(images[rows] / 16, targets, images[test] / 16, labels[test], groups)
     game = TrainingGame(Ridge(), data)
     explanation = ip.explain(game, budget=900, store=tmp_path / "a.db")
     spectra = {"all": explanation.spectrum, "first order": explanation.spectrum.truncate(order=1)}
-    curves = training.removal_curves(game, [0, 4], spectra, n_random=30, store=tmp_path / "a.db")
+    curves = training.removal_curves(
+        game, [0, 4], spectra, n_random=30, time_limit=1, store=tmp_path / "a.db"
+    )
     by = {curve.method: curve for curve in curves}
     whole = float(game(np.ones((1, 40), dtype=bool)).mean())
     for name in spectra:
-        removed = set(np.flatnonzero(~by[name].masks[1]).tolist())
-        assert len(removed & {0, 1, 2, 3}) >= 3
+        assert len(wrong & set(np.flatnonzero(~by[name].masks[1]).tolist())) >= 2
         assert by[name].actual[0] == pytest.approx(whole)
         assert by[name].actual[1] > by["random"].high[1]
-        assert by[name].actual[1] == pytest.approx(by[name].predicted[1], abs=0.1)
-    needed = training.removal_curves(game, [4], spectra, hurting=False, n_random=0)
+    off = {name: abs(by[name].actual[1] - by[name].predicted[1]) for name in spectra}
+    assert off["all"] < 0.05 < off["first order"]  # without interactions it promises too much
+    needed = training.removal_curves(game, [4], spectra, hurting=False, n_random=0, time_limit=1)
     assert needed[0].actual[0] < by["random"].low[1]
     with pytest.raises(ValueError, match="40 of 40 players cannot be removed"):
         training.removal_curves(game, [40], spectra)

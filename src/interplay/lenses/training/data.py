@@ -90,12 +90,14 @@ class TrainingData:
             )
         classes, numbers = np.unique(y, return_inverse=True)
         if len(classes) < 2:
-            raise ValueError(f"all labels are {classes[0]!r}; a classifier needs two classes")
+            raise ValueError(
+                f"all labels are {classes[0].item()!r}; a classifier needs two classes"
+            )
         strange = ~np.isin(y_test, classes)
         if strange.any():
             raise ValueError(
-                f"test point {int(strange.argmax())} is of class {y_test[strange][0]!r}, which no "
-                "training row has; leave it out"
+                f"test point {int(strange.argmax())} is of class {y_test[strange][0].item()!r}, which "
+                "no training row has; leave it out"
             )
         ids = np.arange(len(y)) if groups is None else np.asarray(groups)
         if ids.shape != y.shape:

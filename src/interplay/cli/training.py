@@ -95,6 +95,8 @@ def training_command(
         raise ValueError(f"--trainer {trainer} is unknown; choose one of {', '.join(_TRAINERS)}")
     if group is not None and players is not None:
         raise ValueError("--group and --players were both given; choose one of them")
+    if points < 1:
+        raise ValueError(f"--points {points} is below 1; give at least one test point")
     rows = read_rows(table, label, group, images)
     rng = np.random.default_rng(random_state)
     if test is not None:

@@ -95,9 +95,10 @@ class TrainingData:
             )
         strange = ~np.isin(y_test, classes)
         if strange.any():
+            first = int(strange.argmax())
             raise ValueError(
-                f"test point {int(strange.argmax())} is of class {y_test[strange][0].item()!r}, which "
-                "no training row has; leave it out"
+                f"test point {first} is of class {y_test[first].item()!r}, which no training row "
+                "has; leave it out"
             )
         ids = np.arange(len(y)) if groups is None else np.asarray(groups)
         if ids.shape != y.shape:

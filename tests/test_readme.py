@@ -59,3 +59,12 @@ def test_the_page_on_the_components_lens(capsys: pytest.CaptureFixture[str]) -> 
     said = capsys.readouterr().out
     assert "linear " in said
     assert "proxyspex 8 " in said
+
+
+def test_the_page_on_the_training_lens(capsys: pytest.CaptureFixture[str]) -> None:
+    page = Path("docs/training.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```python\n(.*?)```", page, re.S)
+    exec(block, {})
+    said = capsys.readouterr().out
+    assert "redundancies, same class: " in said
+    assert "random (2, 5)" in said

@@ -2,12 +2,12 @@
 
 from importlib.metadata import version
 
-from interplay import components, optimize, text
+from interplay import components, optimize, text, training
 from interplay.ablation.backends import RayBackend
 from interplay.confirmation import Confirmation
 from interplay.decoders import decode, spex
 from interplay.errors import GameError, MissingDependencyError, StoreError
-from interplay.evaluation import Faithfulness
+from interplay.evaluation import Faithfulness, lds
 from interplay.explain import explain
 from interplay.explanation import Explanation, load
 from interplay.game import FunctionGame, Game
@@ -35,9 +35,11 @@ __all__ = [
     "components",
     "decode",
     "explain",
+    "lds",
     "load",
     "optimize",
     "plan",
     "spex",
     "text",
+    "training",
 ]

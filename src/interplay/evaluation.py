@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.stats import rankdata
 
 from interplay._types import BoolArray, FloatArray
 from interplay.sets import as_columns
@@ -138,6 +139,28 @@ def faithfulness(
         by_output=tuple(scores.tolist()),
         noise=None if noise is None else _noise_share(values, noise),
     )
+
+
+def lds(spectrum: Spectrum, masks: BoolArray, values: FloatArray) -> FloatArray:
+    """The linear datamodeling score of each output, ``(k,)``.
+
+    Spearman's correlation between predicted and actual values over masks that took no part in the
+    fit (Park et al. 2023, arXiv 2303.14186); NaN where either is constant.
+
+    Args:
+        spectrum: the fitted spectrum.
+        masks: ``(m, n)``.
+        values: ``(m,)`` or ``(m, k)``.
+    """
+    ranks = [
+        rankdata(as_columns(each), axis=0) for each in (np.asarray(values), spectrum.predict(masks))
+    ]
+    actual, predicted = (rank - rank.mean(axis=0) for rank in ranks)
+    size = np.sqrt((actual**2).sum(axis=0) * (predicted**2).sum(axis=0))
+    known = size > 0
+    score = np.full(size.shape, np.nan)
+    score[known] = (actual * predicted).sum(axis=0)[known] / size[known]
+    return score
 
 
 def _noise_share(values: FloatArray, noise: FloatArray) -> float:

@@ -1,4 +1,4 @@
-"""The command line: ``interplay demo | text | components | plan | show | store``."""
+"""The command line: ``interplay demo | text | components | training | plan | show | store``."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from interplay.cli.folders import STORE, write
 from interplay.cli.store import store_app
 from interplay.cli.tables import console, interruptible, print_explanation
 from interplay.cli.text import plan_command, print_prompt, text_command
+from interplay.cli.training import training_command
 from interplay.errors import GameError, MissingDependencyError, StoreError
 from interplay.explain import explain
 from interplay.explanation import FILE, load
@@ -29,6 +30,7 @@ app = typer.Typer(
 )
 app.command("text")(text_command)
 app.command("components")(components_command)
+app.command("training")(training_command)
 app.command("plan")(plan_command)
 app.add_typer(store_app, name="store")
 _errors = Console(stderr=True)

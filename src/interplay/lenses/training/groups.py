@@ -1,0 +1,93 @@
+"""Groups: ids for training rows that become one player each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.sparse.csgraph import connected_components
+from sklearn.cluster import KMeans
+from sklearn.neighbors import radius_neighbors_graph
+
+from interplay._types import IntArray
+
+
+def _flat(features: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    array = np.asarray(features, dtype=np.float64)
+    if array.ndim < 2 or not len(array):
+        raise ValueError(f"features of shape {array.shape} are not rows; give (rows, ...)")
+    return array.reshape(len(array), -1)
+
+
+def within_classes(
+    labels: Sequence[Any] | npt.NDArray[Any], n_groups: int, random_state: int = 0
+) -> IntArray:
+    """Random groups, each of rows of one class, of nearly equal size.
+
+    Args:
+        labels: the class of each row.
+        n_groups: how many in all; classes have a part of them by their size, at least one.
+        random_state: seed of the draw.
+
+    Returns:
+        An id for each row, ``(rows,)``, from 0; those of one class are consecutive.
+
+    Raises:
+        ValueError: fewer groups than classes, or more than rows.
+    """
+    array = np.asarray(labels)
+    classes, sizes = np.unique(array, return_counts=True)
+    if not len(classes) <= n_groups <= len(array):
+        raise ValueError(
+            f"n_groups={n_groups} is not between the {len(classes)} classes and the {len(array)} "
+            "rows"
+        )
+    parts = np.ones(len(classes), dtype=np.int64)
+    while parts.sum() < n_groups:  # where the groups are largest, a further one
+        parts[np.argmax(sizes / parts)] += 1
+    rng = np.random.default_rng(random_state)
+    ids = np.empty(len(array), dtype=np.int64)
+    first = 0
+    for label, count in zip(classes, parts.tolist(), strict=True):
+        rows = rng.permutation(np.flatnonzero(array == label))
+        ids[rows] = first + np.arange(len(rows)) % count
+        first += count
+    return ids
+
+
+def clusters(features: npt.ArrayLike, n_groups: int, random_state: int = 0) -> IntArray:
+    """Clusters of rows that are alike (k-means).
+
+    Args:
+        features: ``(rows, ...)``.
+        n_groups: how many.
+        random_state: seed.
+
+    Raises:
+        ValueError: more groups than rows.
+    """
+    rows = _flat(features)
+    if not 1 <= n_groups <= len(rows):
+        raise ValueError(f"n_groups={n_groups} is not between 1 and the {len(rows)} rows")
+    made = KMeans(n_groups, n_init=1, random_state=random_state).fit(rows)
+    return np.asarray(made.labels_, dtype=np.int64)
+
+
+def near_duplicates(features: npt.ArrayLike, radius: float) -> IntArray:
+    """Rows that are linked by steps of at most ``radius`` (Euclidean) have one id.
+
+    Args:
+        features: ``(rows, ...)``.
+        radius: in the unit of the features; 0 finds equal rows.
+
+    Raises:
+        ValueError: ``radius`` is negative.
+    """
+    if radius < 0:
+        raise ValueError(f"radius={radius} is negative")
+    rows = _flat(features)
+    # a radius of zero still has to find equal rows, whose distance is rounding
+    close = radius_neighbors_graph(rows, max(radius, 1e-9), include_self=True)
+    return np.asarray(connected_components(close, directed=False)[1], dtype=np.int64)

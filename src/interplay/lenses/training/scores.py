@@ -1,0 +1,80 @@
+"""Scores: the number that a retrained model is given at a test point."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import numpy as np
+from scipy.special import log_softmax
+
+from interplay._types import FloatArray, IntArray
+
+ScoreName: TypeAlias = Literal["margin", "logprob", "loss", "correct"]
+SCORES: tuple[ScoreName, ...] = ("margin", "logprob", "loss", "correct")
+
+
+@dataclass(frozen=True)
+class ScoreFunction:
+    """A score of the user's own.
+
+    Attributes:
+        function: from logits ``(m, k, classes)`` and the labels of the test points ``(k,)`` to
+            scores ``(m, k)``.
+        name: identifies what it computes, for the fingerprint; without one the values are kept for
+            the run only and never written to a store.
+    """
+
+    function: Callable[[FloatArray, IntArray], FloatArray]
+    name: str | None = None
+
+    def __str__(self) -> str:
+        return self.name or "a function of the logits"
+
+
+Score: TypeAlias = ScoreName | ScoreFunction
+
+
+def check_score(score: Score) -> Score:
+    """A score that there is.
+
+    Raises:
+        ValueError: there is no such score.
+    """
+    if not isinstance(score, ScoreFunction) and score not in SCORES:
+        raise ValueError(
+            f"score={score!r} is unknown; choose one of {', '.join(SCORES)}, or give a "
+            "ScoreFunction"
+        )
+    return score
+
+
+def scored(score: Score, logits: FloatArray, labels: IntArray) -> FloatArray:
+    """Scores ``(m, k)`` of logits ``(m, k, classes)`` at test points of these classes ``(k,)``.
+
+    ``"margin"`` is the logit of the right class minus the highest of the others (as in ProxySPEX,
+    arXiv 2505.17495), ``"logprob"`` the right class's log-probability, ``"loss"`` its negative,
+    ``"correct"`` 1 where the margin is above 0.
+
+    Raises:
+        ValueError: a function of the user's own returned another shape.
+    """
+    if isinstance(score, ScoreFunction):
+        values = np.asarray(score.function(logits, labels), dtype=np.float64)
+        if values.shape != logits.shape[:2]:
+            raise ValueError(
+                f"{score} returned scores of shape {values.shape} for logits of shape "
+                f"{logits.shape}; it must return {logits.shape[:2]}"
+            )
+        return values
+    at = np.arange(len(labels))
+    if score in ("logprob", "loss"):
+        logprob = log_softmax(logits, axis=2)[:, at, labels]
+        return np.asarray(logprob if score == "logprob" else -logprob)
+    others = logits.copy()
+    others[:, at, labels] = -np.inf
+    margin = logits[:, at, labels] - others.max(axis=2)
+    if score == "correct":
+        return np.where(np.isnan(margin), np.nan, (margin > 0).astype(np.float64))
+    return np.asarray(margin)

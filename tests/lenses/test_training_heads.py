@@ -187,10 +187,11 @@ def test_sums_by_player_and_rows_give_the_same(
     rows=st.integers(2, 14),
     d=st.integers(1, 6),
     n_classes=st.integers(2, 4),
-    penalty=st.sampled_from([1e-3, 0.1, 1.0, 30.0]),
+    # weaker ones, where the reference is off itself, have a test of their own below
+    penalty=st.sampled_from([0.1, 1.0, 30.0]),
     shift=st.sampled_from([0.0, 100.0]),
 )
-@example(seed=0, rows=2, d=1, n_classes=2, penalty=1e-3, shift=0.0)
+@example(seed=0, rows=2, d=1, n_classes=2, penalty=0.1, shift=0.0)
 def test_small_random_sets(
     seed: int, rows: int, d: int, n_classes: int, penalty: float, shift: float
 ) -> None:

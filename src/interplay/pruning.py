@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -12,12 +12,10 @@ import numpy as np
 
 from interplay._types import BoolArray, FloatArray
 from interplay.ablation.backends import Backend, get_backend
-from interplay.ablation.runner import evaluate
-from interplay.game import Game, fingerprint_of
+from interplay.game import Game
+from interplay.measure import measure
 from interplay.optimize import best_subset
-from interplay.sets import as_columns
 from interplay.spectrum import Spectrum
-from interplay.study import described, open_store
 
 LEVEL = 0.95
 _RESAMPLES = 2000
@@ -110,24 +108,9 @@ def prune(
             f"{test!r} has other players than {game!r}; make it by the latter's on(task)"
         )
     numbers = [number_to_keep(each, n_players) for each in keep]
-    runs_on = get_backend(backend)
     rng = np.random.default_rng([*_KEYS, random_state])
 
-    def scores(masks: BoolArray) -> FloatArray:
-        with open_store(game, store) as ablations:
-            evaluated = evaluate(
-                game,
-                masks,
-                ablations,
-                fingerprint=fingerprint_of(game),
-                backend=runs_on,
-                progress=sys.stderr.isatty() if progress is None else progress,
-                description=described(game),
-            )
-        if evaluated.interrupted:
-            raise KeyboardInterrupt("interrupted; with a store, what was evaluated is kept")
-        return as_columns(evaluated.values)
-
+    scores = partial(measure, game, store=store, backend=get_backend(backend), progress=progress)
     chosen: list[tuple[str, BoolArray, str]] = [("none", np.ones(n_players, dtype=np.bool_), "")]
     importance = _single(scores, n_players, output) if single else None
     for number in sorted(set(numbers), reverse=True):

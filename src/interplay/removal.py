@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,13 +10,11 @@ import numpy as np
 
 from interplay._types import BoolArray, FloatArray
 from interplay.ablation.backends import Backend, get_backend
-from interplay.ablation.runner import evaluate
-from interplay.game import Game, fingerprint_of
+from interplay.game import Game
+from interplay.measure import measure
 from interplay.optimize import best_subset
 from interplay.relations import at_point
-from interplay.sets import as_columns
 from interplay.spectrum import Spectrum
-from interplay.study import described, open_store
 
 _ENERGY = 0.999
 """The share of the variance that the optimum minds: the mean over many outputs has thousands of
@@ -112,19 +109,7 @@ def removal_curves(
         chosen[name] = np.stack(best)
         predicted[name] = spectrum.predict(chosen[name])
     masks = np.concatenate([*chosen.values(), drawn.reshape(-1, n_players)])
-    with open_store(game, store) as ablations:
-        evaluated = evaluate(
-            game,
-            masks,
-            ablations,
-            fingerprint=fingerprint_of(game),
-            backend=runs_on,
-            progress=sys.stderr.isatty() if progress is None else progress,
-            description=described(game),
-        )
-    if evaluated.interrupted:
-        raise KeyboardInterrupt("interrupted; with a store, what was evaluated is kept")
-    columns = as_columns(evaluated.values)
+    columns = measure(game, masks, store=store, backend=runs_on, progress=progress)
     values = columns.mean(axis=1) if point is None else columns[:, point]
     numbers = tuple(map(int, counts))
     curves = []

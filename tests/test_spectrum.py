@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -138,3 +139,40 @@ def test_containers_and_numpy_numbers() -> None:
     assert found.filter(min_order=0, max_order=0).sets == [()]
     with pytest.raises(ValueError, match="count=-1 is negative"):
         found.top(-1)
+
+
+def test_uncertainty_goes_through_every_index() -> None:
+    rng = np.random.default_rng(0)
+    sets = [(), (0,), (1,), (2,), (0, 1), (0, 1, 2), (1, 3)]
+    factor = rng.normal(size=(len(sets), 70))
+    plain = Spectrum.from_terms(4, sets, rng.normal(size=len(sets)))
+    spectrum = replace(plain, deviations=factor)
+    draws = rng.normal(size=(70, 20_000))
+    for index in ("Fourier", "FSII", "SII", "Moebius"):
+        found = spectrum.to(index, 2)
+        sampled = replace(plain, coefficients=factor @ draws).to(index, 2)
+        assert found.deviations is not None
+        np.testing.assert_allclose(found.deviations, sampled.values.std(axis=1), rtol=0.03)
+        low, high = found.low, found.high
+        assert low is not None
+        assert high is not None
+        inside = ((low < found.values) & (found.values < high))[found.deviations > 0]
+        assert inside.all()
+
+
+def test_uncertainty_stays_with_its_terms() -> None:
+    rng = np.random.default_rng(0)
+    sets = [(), (0,), (1,), (0, 1)]
+    factor = rng.normal(size=(4, 2, 3))
+    spectrum = replace(
+        Spectrum.from_terms(2, sets, [[0.0, 0.0], [1.0, 4.0], [3.0, 1.0], [2.0, 2.0]]),
+        deviations=factor,
+    )
+    np.testing.assert_array_equal(spectrum.output(1).deviations, factor[:, 1])
+    np.testing.assert_array_equal(spectrum.truncate(n_terms=1).deviations, factor[[0, 1]])
+    np.testing.assert_array_equal((spectrum * -2.0).deviations, factor * 2.0)
+    top = spectrum.to("BII").output(0).top(1)
+    assert top.sets == [(0, 1)]
+    np.testing.assert_allclose(top.deviations, 4 * np.linalg.norm(factor[3, 0]))
+    with pytest.raises(ValueError, match="deviations of shape"):
+        replace(spectrum, deviations=factor[:, 0])

@@ -190,7 +190,7 @@ class Explanation:
         }
         if self.confirmation is not None:
             document["confirmation"] = asdict(self.confirmation)
-        arrays: tuple[npt.NDArray[Any], ...] = (
+        named: tuple[npt.NDArray[Any], ...] = (
             self.spectrum.supports,
             self.spectrum.coefficients,
             pack(self.fit.masks),
@@ -198,12 +198,15 @@ class Explanation:
             pack(self.held_out.masks),
             self.held_out.values,
         )
+        arrays = dict(zip(_ARRAYS, named, strict=True))
+        if self.spectrum.deviations is not None:
+            arrays["deviations"] = self.spectrum.deviations.astype(np.float32)
         path.parent.mkdir(parents=True, exist_ok=True)
         text = json.dumps(document, indent=1, allow_nan=False)
         part = path.with_name(path.name + ".part")
         with zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED) as archive:
             archive.writestr("explanation.json", text)
-            for name, array in zip(_ARRAYS, arrays, strict=True):
+            for name, array in arrays.items():
                 buffer = io.BytesIO()
                 np.save(buffer, array, allow_pickle=False)
                 archive.writestr(f"{name}.npy", buffer.getvalue())
@@ -253,9 +256,10 @@ def load(path: str | Path) -> Explanation:
                     f"{path} has format {document['format']}, but this version of interplay reads "
                     f"{FORMAT_VERSION}; load it with the version that wrote it"
                 )
+            there = [*_ARRAYS, *(["deviations"] if "deviations.npy" in archive.namelist() else [])]
             arrays = {
                 name: np.load(io.BytesIO(archive.read(f"{name}.npy")), allow_pickle=False)
-                for name in _ARRAYS
+                for name in there
             }
     except (zipfile.BadZipFile, KeyError, json.JSONDecodeError) as error:
         raise ValueError(f"{path} is not a saved explanation ({error})") from error
@@ -263,7 +267,9 @@ def load(path: str | Path) -> Explanation:
     scores = document["faithfulness"]
     confirmation = document.get("confirmation")
     return Explanation(
-        spectrum=Spectrum(n_players, arrays["supports"], arrays["coefficients"]),
+        spectrum=Spectrum(
+            n_players, arrays["supports"], arrays["coefficients"], arrays.get("deviations")
+        ),
         players=tuple(document["players"]),
         faithfulness=Faithfulness(**{**scores, "by_output": tuple(scores["by_output"])}),
         provenance=document["provenance"],

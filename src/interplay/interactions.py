@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.special import ndtri
 
 from interplay._types import BoolArray, FloatArray, IntArray, Players
 from interplay.errors import MissingDependencyError
@@ -15,6 +16,9 @@ from interplay.sets import Members, as_columns, as_players, tuples
 
 if TYPE_CHECKING:
     import pandas as pd
+
+LEVEL = 0.9
+"""The nominal coverage of the intervals of interactions."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +35,8 @@ class Interactions:
         members: the sets, ``(s, d) int32``, ascending, padded with ``n``.
         values: ``(s,)``, or ``(s, k)`` for k outputs.
         players: the players' names.
+        deviations: the standard deviation of each value, in the shape of ``values``; ``None`` where
+            the decoder gives no uncertainty.
     """
 
     index: str
@@ -39,6 +45,7 @@ class Interactions:
     members: Members
     values: FloatArray
     players: tuple[str, ...]
+    deviations: FloatArray | None = None
 
     @cached_property
     def sets(self) -> list[Players]:
@@ -55,6 +62,16 @@ class Interactions:
         """Magnitudes, shape ``(s,)``: |value|, or the root of the sum of squares over outputs."""
         columns = as_columns(self.values)
         return np.asarray(np.sqrt((columns**2).sum(axis=1)))
+
+    @property
+    def low(self) -> FloatArray | None:
+        """Lower ends of the intervals that cover with probability :data:`LEVEL`."""
+        return None if self.deviations is None else self.values - _WIDTH * self.deviations
+
+    @property
+    def high(self) -> FloatArray | None:
+        """Upper ends, in the shape of ``values``; ``None`` where there is no uncertainty."""
+        return None if self.deviations is None else self.values + _WIDTH * self.deviations
 
     def __len__(self) -> int:
         return len(self.values)
@@ -97,30 +114,44 @@ class Interactions:
 
     def output(self, column: int) -> Interactions:
         """The interactions of one of the k outputs."""
-        return replace(self, values=as_columns(self.values)[:, column])
+        deviations = self.deviations
+        return replace(
+            self,
+            values=as_columns(self.values)[:, column],
+            deviations=None if deviations is None else as_columns(deviations)[:, column],
+        )
 
     def _take(self, rows: BoolArray | IntArray) -> Interactions:
-        return replace(self, members=self.members[rows], values=self.values[rows])
+        deviations = self.deviations
+        return replace(
+            self,
+            members=self.members[rows],
+            values=self.values[rows],
+            deviations=None if deviations is None else deviations[rows],
+        )
 
     def to_frame(self) -> pd.DataFrame:
         """A pandas DataFrame with columns ``players``, ``label``, ``order`` and ``value``.
 
-        With k outputs the value columns are ``value_0 .. value_{k-1}``.
+        Where there is an uncertainty also ``low`` and ``high``. With k outputs these columns are
+        ``value_0 .. value_{k-1}`` and so on.
         """
         try:
             import pandas as pd
         except ImportError as error:
             raise MissingDependencyError("pandas", "pandas", "Interactions.to_frame") from error
-        columns = as_columns(self.values)
-        names = (
-            ["value"] if self.values.ndim == 1 else [f"value_{j}" for j in range(columns.shape[1])]
-        )
+        numbers = {}
+        for name, values in (("value", self.values), ("low", self.low), ("high", self.high)):
+            if values is not None and values.ndim == 1:
+                numbers[name] = values
+            elif values is not None:
+                numbers |= {f"{name}_{j}": column for j, column in enumerate(values.T)}
         return pd.DataFrame(
             {
                 "players": self.sets,
                 "label": [self.label(players) for players in self.sets],
                 "order": self.orders,
-                **{name: columns[:, j] for j, name in enumerate(names)},
+                **numbers,
             }
         )
 
@@ -132,6 +163,9 @@ class Interactions:
             for players, value in shown
         ]
         return "\n".join(lines)
+
+
+_WIDTH = float(ndtri((1 + LEVEL) / 2))
 
 
 def names_of(players: Sequence[str] | None, n_players: int) -> tuple[str, ...]:

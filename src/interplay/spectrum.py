@@ -26,6 +26,9 @@ from interplay.sets import (
     tuples,
 )
 
+_COLUMNS_AT_ONCE = 64
+"""Columns of the covariance's factor that are converted at a time."""
+
 
 @dataclass(frozen=True, eq=False)
 class Spectrum:
@@ -40,11 +43,15 @@ class Spectrum:
         n_players: n.
         supports: the sets S, packed, ``(s, ceil(n / 8)) uint8`` (see :mod:`interplay.sets`).
         coefficients: F(S), ``(s,)`` float64, or ``(s, k)`` for k outputs.
+        deviations: how uncertain the coefficients are, ``(s, r)`` or ``(s, k, r)``: a factor L of
+            their covariance L L^T, output by output; ``None`` where the decoder gives none.
+            Arithmetic with other spectra drops it.
     """
 
     n_players: int
     supports: ByteArray
     coefficients: FloatArray
+    deviations: FloatArray | None = None
 
     def __post_init__(self) -> None:
         if len(self.supports) != len(self.coefficients):
@@ -56,6 +63,11 @@ class Spectrum:
             raise ValueError(
                 f"supports of shape {self.supports.shape} are not packed for "
                 f"{self.n_players} players; use Spectrum.from_terms"
+            )
+        if self.deviations is not None and self.deviations.shape[:-1] != self.coefficients.shape:
+            raise ValueError(
+                f"deviations of shape {self.deviations.shape} do not belong to coefficients of "
+                f"shape {self.coefficients.shape}; give {self.coefficients.shape} and one more axis"
             )
 
     @classmethod
@@ -138,7 +150,11 @@ class Spectrum:
 
     def output(self, column: int) -> Spectrum:
         """The spectrum of one of the k outputs."""
-        return replace(self, coefficients=as_columns(self.coefficients)[:, column])
+        deviations = self.deviations
+        if deviations is not None and self.n_outputs is not None:
+            deviations = deviations[:, column]
+        coefficients = as_columns(self.coefficients)[:, column]
+        return replace(self, coefficients=coefficients, deviations=deviations)
 
     # --- arithmetic -----------------------------------------------------------------------------
 
@@ -170,7 +186,8 @@ class Spectrum:
     def __mul__(self, factor: float) -> Spectrum:
         if not isinstance(factor, int | float | np.number):
             return NotImplemented
-        return replace(self, coefficients=self.coefficients * factor)
+        deviations = None if self.deviations is None else self.deviations * abs(factor)
+        return replace(self, coefficients=self.coefficients * factor, deviations=deviations)
 
     __rmul__ = __mul__
 
@@ -229,7 +246,12 @@ class Spectrum:
         if n_terms is not None:
             rows = rows[:n_terms]
         chosen = np.sort(np.concatenate([np.flatnonzero(self.orders == 0), rows]))
-        return replace(self, supports=self.supports[chosen], coefficients=self.coefficients[chosen])
+        return replace(
+            self,
+            supports=self.supports[chosen],
+            coefficients=self.coefficients[chosen],
+            deviations=None if self.deviations is None else self.deviations[chosen],
+        )
 
     # --- indices --------------------------------------------------------------------------------
 
@@ -237,6 +259,8 @@ class Spectrum:
         self, index: str, order: int | None = None, players: Sequence[str] | None = None
     ) -> Interactions:
         """The interactions under an index, in closed form (see :mod:`interplay.indices`).
+
+        Where the spectrum is uncertain, so are they: an index is linear in the coefficients.
 
         Args:
             index: ``"Fourier"``, ``"Moebius"``, ``"SII"``, ``"k-SII"``, ``"STII"``, ``"FSII"``,
@@ -246,7 +270,22 @@ class Spectrum:
         """
         sets, values, used = convert(self.members, self.coefficients, self.n_players, index, order)
         names = names_of(players, self.n_players)
-        return Interactions(index, used, self.n_players, sets, values, names)
+        deviations = self._deviations(index, order)
+        return Interactions(index, used, self.n_players, sets, values, names, deviations)
+
+    def _deviations(self, index: str, order: int | None) -> FloatArray | None:
+        """Standard deviations of the interactions: the root of the squared index of L, summed."""
+        if self.deviations is None:
+            return None
+        width = self.deviations.shape[-1]
+        total: FloatArray | None = None
+        for start in range(0, width, _COLUMNS_AT_ONCE):
+            block = self.deviations[..., start : start + _COLUMNS_AT_ONCE]
+            columns = block.reshape(len(block), -1)
+            _, values, _ = convert(self.members, columns, self.n_players, index, order)
+            squares = (values.reshape(len(values), *block.shape[1:]) ** 2).sum(axis=-1)
+            total = squares if total is None else total + squares
+        return None if total is None else np.sqrt(total)
 
     def __str__(self) -> str:
         share = self.energy_by_order()[1:]

@@ -1,0 +1,251 @@
+"""Records the games of the race: masks and values of real models, in ``benchmarks/games/*.npz``.
+
+Each file holds uniform masks (packed bits), the model's values (float32) and where they come from.
+The first 8 n log2 n masks are to be fitted to, smaller budgets to the first of them; the last 1,500
+are held out. Recording goes through a store: a run that was stopped goes on where it was.
+
+The texts beside the files were written for this purpose. The games named ``tune`` are those that
+settings were chosen on; the race reports the others.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import ceil, log2
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sklearn.datasets import load_digits, load_wine
+
+import interplay as ip
+from interplay._types import BoolArray, FloatArray, Json
+from interplay.ablation.backends import LocalBackend
+from interplay.ablation.runner import evaluate
+from interplay.ablation.store import Store
+from interplay.components import ComponentGame, Task, heads
+from interplay.game import PlannedGame
+from interplay.masks import uniform
+from interplay.sets import pack, unpack
+from interplay.training import Logistic, Network, TrainingData, TrainingGame, within_classes
+
+FOLDER = Path(__file__).with_name("games")
+LARGEST = 8
+"""Budgets go up to so many n log2 n."""
+N_HELD_OUT = 1500
+SENTIMENT = "Movie review: {text}\nThe sentiment of this review is"
+AGREEMENT = Path("examples/tasks/agreement.jsonl")
+
+
+@dataclass(frozen=True, eq=False)
+class Recorded:
+    """A recorded game.
+
+    Attributes:
+        name: the file's.
+        masks: ``(m, n)``, those that may be fitted to.
+        values: ``(m,)``.
+        held_masks: ``(1500, n)``.
+        held_values: ``(1500,)``.
+        about: where it comes from.
+    """
+
+    name: str
+    masks: BoolArray
+    values: FloatArray
+    held_masks: BoolArray
+    held_values: FloatArray
+    about: Json
+
+    @property
+    def n_players(self) -> int:
+        return self.masks.shape[1]
+
+    @property
+    def reported(self) -> bool:
+        """Whether it took no part in the choice of settings."""
+        return not self.about["tune"]
+
+    def budget(self, alpha: float) -> int:
+        """alpha n log2 n."""
+        return budget(self.n_players, alpha)
+
+
+def budget(n_players: int, alpha: float) -> int:
+    """alpha n log2 n masks."""
+    return ceil(alpha * n_players * log2(n_players))
+
+
+def read(name: str) -> Recorded:
+    """A recorded game, from its file."""
+    with np.load(FOLDER / f"{name}.npz", allow_pickle=False) as file:
+        about = json.loads(str(file["about"]))
+        masks = unpack(file["masks"], about["n_players"])
+        values = file["values"].astype(np.float64)
+    n_fit = len(masks) - N_HELD_OUT
+    return Recorded(name, masks[:n_fit], values[:n_fit], masks[n_fit:], values[n_fit:], about)
+
+
+def recorded() -> list[str]:
+    """The names of the recorded games, in the order of their players."""
+    found = [path.stem for path in FOLDER.glob("*.npz")]
+    return sorted(found, key=lambda name: (int(name.rsplit("-", 1)[1]), name))
+
+
+def _model(dtype: str) -> Any:
+    return ip.text.load_model("smollm2", threads=1, dtype=dtype)
+
+
+def _review(name: str, dtype: str = "float32") -> PlannedGame:
+    text = (FOLDER / f"{name}.txt").read_text(encoding="utf-8").strip()
+    target = ip.text.LogitDifference(" positive", " negative")
+    return ip.text.TextGame(*_model(dtype), text, target, by="word", prompt=SENTIMENT)
+
+
+def _question(name: str, question: str, answer: str) -> PlannedGame:
+    text = " ".join((FOLDER / f"{name}.txt").read_text(encoding="utf-8").split("\n")).strip()
+    target = ip.text.Response(answer, score="prob")
+    prompt = "{text}\n\n" + question
+    return ip.text.TextGame(*_model("float32"), text, target, by="sentence", prompt=prompt)
+
+
+def _handover() -> PlannedGame:
+    from interplay.demo import CASES
+
+    return next(case for case in CASES if case.name == "handover").game(*_model("float32"))
+
+
+def _heads(layers: range, n_items: int) -> PlannedGame:
+    model, tokenizer = _model("float32")
+    task = Task.from_file(AGREEMENT, "margin").split(test=1 - n_items / 134)[0]
+    return ComponentGame(model, tokenizer, task, heads(model, layers=list(layers)))
+
+
+def _digits(trainer: Any, n_groups: int, seed: int) -> PlannedGame:
+    """One test point: of 30 the one whose margin with all data is nearest to zero."""
+    images, labels = load_digits(return_X_y=True)
+    order = np.random.default_rng(seed).permutation(len(labels))
+    test, train = order[:30], order[30:]
+    groups = within_classes(labels[train], n_groups, seed)
+
+    def game(points: Any) -> TrainingGame:
+        data = TrainingData.checked(
+            images[train] / 16, labels[train], images[points] / 16, labels[points], groups
+        )
+        return TrainingGame(trainer, data, "margin")
+
+    margins = game(test)(np.ones((1, n_groups), dtype=np.bool_))[0]
+    return game(test[[int(np.abs(margins).argmin())]])
+
+
+def _wine(seed: int) -> PlannedGame:
+    """Thirteen measurements of 178 wines; two a player."""
+    rows, labels = load_wine(return_X_y=True)
+    rows = (rows - rows.mean(axis=0)) / rows.std(axis=0)
+    order = np.random.default_rng(seed).permutation(len(labels))
+    test, train = order[:18], order[18:]
+    groups = within_classes(labels[train], 80, seed)
+
+    def game(points: Any) -> TrainingGame:
+        data = TrainingData.checked(
+            rows[train], labels[train], rows[points], labels[points], groups
+        )
+        return TrainingGame(Logistic(), data, "margin")
+
+    margins = game(test)(np.ones((1, 80), dtype=np.bool_))[0]
+    return game(test[[int(np.abs(margins).argmin())]])
+
+
+@dataclass(frozen=True)
+class Source:
+    make: Callable[[], PlannedGame]
+    tune: bool = False
+    largest: float = LARGEST
+
+
+SOURCES: dict[str, Source] = {
+    "review-22": Source(lambda: _review("review-22"), tune=True),
+    "handover-22": Source(_handover, tune=True),
+    "wine-80": Source(lambda: _wine(0), tune=True),
+    "digits-network-100": Source(lambda: _digits(Network(), 100, 1)),
+    "digits-logistic-100": Source(lambda: _digits(Logistic(), 100, 0)),
+    "review-59": Source(lambda: _review("review-59"), tune=True),
+    "heads-18": Source(lambda: _heads(range(14, 16), 8), tune=True),
+    "review-20": Source(lambda: _review("review-20")),
+    "deposit-20": Source(
+        lambda: _question(
+            "deposit-20", "Therefore: The deposit of Mr Lang is kept at the", " Harbour"
+        )
+    ),
+    "review-61": Source(lambda: _review("review-60")),
+    "heads-27": Source(lambda: _heads(range(9, 12), 8)),
+    "shipment-40": Source(
+        lambda: _question("shipment-40", "Therefore: The medicine was sent to", " Kendal")
+    ),
+    "heads-54": Source(lambda: _heads(range(20, 26), 8)),
+    "review-139": Source(lambda: _review("review-130")),
+    "review-247": Source(lambda: _review("review-250", "bfloat16")),
+}
+
+
+def record(name: str, store: Path) -> None:
+    """Evaluate a game's masks and write them to its file."""
+    source = SOURCES[name]
+    game = source.make()
+    n_players = game.n_players
+    n_fit = budget(n_players, source.largest)
+    rng = np.random.default_rng(20)
+    masks = uniform(n_fit + N_HELD_OUT, n_players, rng)
+    started = time.perf_counter()
+    with Store(store) as ablations:
+        made = evaluate(
+            game,
+            masks,
+            ablations,
+            fingerprint=game.fingerprint,
+            backend=LocalBackend(),
+            progress=sys.stderr.isatty(),
+            description=game.describe(),
+        )
+    if made.interrupted:
+        raise KeyboardInterrupt(f"stopped; what was evaluated is in {store}")
+    values = made.values if made.values.ndim == 1 else made.values[:, 0]
+    about = {
+        "name": name,
+        "tune": source.tune,
+        "n_players": n_players,
+        "n_fit": n_fit,
+        "fingerprint": game.fingerprint,
+        "description": game.describe(),
+    }
+    np.savez_compressed(
+        FOLDER / f"{name}.npz",
+        masks=pack(masks),
+        values=values.astype(np.float32),
+        about=np.array(json.dumps(about)),
+    )
+    seconds = time.perf_counter() - started
+    print(
+        f"{name}: n={n_players}, {len(masks)} masks, {seconds:.0f} s, value "
+        f"{values.mean():+.3f} (sd {values.std():.3f})",
+        flush=True,
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("games", nargs="*", help="by default all that are not recorded")
+    parser.add_argument("--store", type=Path, default=Path("out/bench/games.db"))
+    chosen = parser.parse_args()
+    chosen.store.parent.mkdir(parents=True, exist_ok=True)
+    for name in chosen.games or [n for n in SOURCES if not (FOLDER / f"{n}.npz").exists()]:
+        record(name, chosen.store)
+
+
+if __name__ == "__main__":
+    main()

@@ -170,7 +170,7 @@ class Network:
         if self.build is not None and self.name is None:
             return None
         return {
-            "trainer": "network",
+            "kind": "network",
             **({"name": self.name} if self.build else {"hidden": list(self.hidden)}),
             "steps": self.steps,
             "batch": self.batch,

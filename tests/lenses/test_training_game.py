@@ -265,7 +265,7 @@ def test_relations_are_of_training_data() -> None:
 
 def test_relations_by_size_and_over_test_points() -> None:
     """What cancels in the mean shows in the root mean square; pairs and larger sets apart."""
-    data = small(labels=["a", "b", "b"] * 4, test_labels=["a", "b", "a", "b"])
+    data = small()
 
     class Planted(TrainingGame):
         def __call__(self, masks: Any, /, *seeds: Any) -> Any:

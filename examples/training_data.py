@@ -11,8 +11,14 @@ import numpy as np
 from sklearn.datasets import load_digits
 
 import interplay as ip
-from interplay.training import Logistic, TrainingData, TrainingGame
-from interplay.training import relations, removal_curves, within_classes
+from interplay.training import (
+    Logistic,
+    TrainingData,
+    TrainingGame,
+    relations,
+    removal_curves,
+    within_classes,
+)
 
 EXPECTED = [{"threes, scanned", "threes, scanned again"}]
 """The strongest interaction, negative: either scan will do."""

@@ -344,8 +344,8 @@ def test_repeats_tell_the_noise() -> None:
     )
     network = training.Network(hidden=(8,), steps=20, batch=16)
     few, many = (
-        ip.explain(TrainingGame(network, data, n_repeats=n), budget=150).faithfulness
-        for n in (2, 8)
+        ip.explain(TrainingGame(network, data, n_repeats=n), budget=100).faithfulness
+        for n in (2, 6)
     )
     assert few.noise is not None
     assert many.noise is not None

@@ -147,7 +147,9 @@ def training_command(
     game = _game(rows, judged, players, _TRAINERS[trainer](), score, repeats, random_state)
     refuse_another(game, out / FILE)
     console.print(
-        f"{game.n_players} players of {len(rows)} rows, {len(judged)} test points", highlight=False
+        f"{game.n_players} players of {len(rows)} rows, {len(judged)} test "
+        f"point{'' if len(judged) == 1 else 's'}",
+        highlight=False,
     )
     options: dict[str, Any] = {} if decoding is None else {"decoding": decoding}
     with interruptible():

@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 OUT ?= out/demo
 
-.PHONY: demo test check format bench bench-spex bench-negations bench-throughput bench-components bench-drill clean
+.PHONY: demo test check format bench bench-spex bench-negations bench-throughput bench-components bench-drill bench-training clean
 
 demo: .venv/ready
 	$(BIN)/interplay demo --out $(OUT)
@@ -40,6 +40,11 @@ bench-drill: .venv/ready
 # the components lens against a loop with hooks; ten minutes
 bench-components: .venv/ready
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/bench_components.py
+
+# the batched trainers against loops of scikit-learn and torch; five minutes. The clothes are those of
+# Debian's package dataset-fashion-mnist
+bench-training: .venv/ready
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/bench_training.py
 
 # ablations per second of the text lens against the plain loop; the store; the Ray back end
 bench-throughput: .venv/ready

@@ -39,5 +39,8 @@ def test_the_stated_interactions_are_the_strongest(
         assert "It is answered by:  Brown" in said
     if name == "two_documents":
         assert found.values[0] > 0.1
+    if name == "training_data":
+        assert max(found.values.mean(axis=1)) < -1
+        assert "it is 'threes, labelled as fives'" in capsys.readouterr().out
     if name == "heads":
         assert max(found.values) < -0.1

@@ -12,6 +12,9 @@ from interplay.explanation import Explanation
 from interplay.sets import as_columns
 from interplay.spectrum import Spectrum
 
+_ROUNDING = 1e-9
+"""Of the largest coefficient, with that of the empty set: smaller interactions are rounding."""
+
 
 @dataclass(frozen=True)
 class Relation:
@@ -32,7 +35,8 @@ class Relation:
     same_class: bool
 
     def __str__(self) -> str:
-        return f"{self.label} {self.value:+.3g}"
+        spread = "" if self.rms <= abs(self.value) else f" (rms {self.rms:.3g})"
+        return f"{self.label} {self.value:+.3g}{spread}"
 
 
 @dataclass(frozen=True)
@@ -41,10 +45,11 @@ class Relations:
 
     Attributes:
         point: the name of the test point; ``None``: the mean over all.
-        synergies_same: positive, of players of one class.
-        synergies_mixed: positive, of players of several classes.
-        redundancies_same: negative, of one class: either would do.
-        redundancies_mixed: negative, of several classes.
+        synergies_same: of players of one class, which help more together; positive, and of a loss,
+            which is better low, negative.
+        synergies_mixed: of players of several classes.
+        redundancies_same: of the other sign, of one class: either would do.
+        redundancies_mixed: of several classes.
     """
 
     point: str | None
@@ -53,14 +58,19 @@ class Relations:
     redundancies_same: tuple[Relation, ...]
     redundancies_mixed: tuple[Relation, ...]
 
-    def __str__(self) -> str:
-        lines = [f"test point {self.point}" if self.point is not None else "all test points"]
-        for title, found in (
+    @property
+    def kinds(self) -> tuple[tuple[str, tuple[Relation, ...]], ...]:
+        """Each kind's name, and those of this kind."""
+        return (
             ("synergies, same class", self.synergies_same),
             ("synergies, mixed classes", self.synergies_mixed),
             ("redundancies, same class", self.redundancies_same),
             ("redundancies, mixed classes", self.redundancies_mixed),
-        ):
+        )
+
+    def __str__(self) -> str:
+        lines = [f"test point {self.point}" if self.point is not None else "all test points"]
+        for title, found in self.kinds:
             lines.append(f"  {title}: {'; '.join(map(str, found)) or 'none'}")
         return "\n".join(lines)
 
@@ -71,6 +81,7 @@ def relations(
     *,
     index: str = "FSII",
     order: int = 2,
+    min_order: int = 2,
     top: int = 5,
 ) -> Relations:
     """The strongest interactions of training data.
@@ -79,11 +90,13 @@ def relations(
         explanation: of a ``TrainingGame``, loaded or not.
         point: the number of a test point; ``None``: the mean over all of them.
         index: the interactions' index.
-        order: its order; above 2 also larger sets.
+        order: its order: how large the sets are at most; 2 are pairs.
+        min_order: how large they are at least.
         top: how many of each kind.
 
     Raises:
-        ValueError: an explanation of something else, or a test point that does not exist.
+        ValueError: an explanation of something else, a test point that does not exist, or
+            ``min_order`` is not between 2 and ``order``.
     """
     description: Json = explanation.provenance["game"]["description"]
     if description.get("lens") != "training":
@@ -91,12 +104,14 @@ def relations(
             f"this explains a {description.get('lens') or 'game'}, which has no training data; "
             "give an explanation of a TrainingGame"
         )
+    if not 2 <= min_order <= order:
+        raise ValueError(f"min_order={min_order} is not between 2 and order={order}")
     spectrum = at_point(explanation.spectrum, point)
-    found = spectrum.to(index, order, explanation.players).filter(min_order=2)
+    found = spectrum.to(index, order, explanation.players).filter(min_order=min_order)
     per_point: FloatArray = as_columns(
         (explanation.spectrum if point is None else spectrum)
         .to(index, order)
-        .filter(min_order=2)
+        .filter(min_order=min_order)
         .values
     )
     of_class = _classes(description["rows_by_class"])
@@ -112,13 +127,19 @@ def relations(
     ]
     ranked.sort(key=lambda relation: -abs(relation.value))
 
+    least = _ROUNDING * float(np.abs(spectrum.coefficients).max(initial=0.0))
+    better = -1 if description["score"] == "loss" else 1
+
     def kind(sign: int, same: bool) -> tuple[Relation, ...]:
-        chosen = (each for each in ranked if each.value * sign > 0 and each.same_class is same)
+        chosen = (
+            each
+            for each in ranked
+            if each.value * sign * better > least and each.same_class is same
+        )
         return tuple(chosen)[:top]
 
-    names = explanation.outputs or ("0",)
     return Relations(
-        None if point is None else names[point],
+        None if point is None else description["test_points"][point],
         kind(1, True),
         kind(1, False),
         kind(-1, True),

@@ -67,7 +67,8 @@ def removal_curves(
         counts: how many players to remove.
         spectra: by name; ``{"proxyspex": s, "first order": s.truncate(order=1)}``, say.
         point: the output whose score counts; ``None``: the mean over all outputs.
-        hurting: remove what hurts the score most; ``False``: what it needs most.
+        hurting: remove what lowers the score most; ``False``: what raises it most (also for a loss,
+            which is better low).
         n_random: draws for each number.
         time_limit: seconds for each optimum.
         store: as for ``explain``: what it holds is not asked for again.

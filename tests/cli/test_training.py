@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import csv
+import io
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +14,7 @@ import pytest
 from sklearn.datasets import load_digits
 
 import interplay as ip
+from interplay.cli.rows import read_rows
 from tests.cli.test_cli import run
 
 
@@ -33,16 +37,19 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_table_with_groups(table: Path, tmp_path: Path) -> None:
     given = ("training", "--table", table, "--label", "digit", "--group", "source")
-    given = (*given, "--points", 3, "--budget", 200, "--out", tmp_path / "out")
+    given = (*given, "--points", 3, "--budget", 200, "--out", tmp_path / "out", "--point", 1)
     said = run(*given, "--remove", 2)
     assert "10 players of 147 rows, 3 test points" in said
-    assert "LDS of the spectrum: " in said
-    assert "redundancies, mixed classes: " in said
-    assert "Without the players that hurt most" in said
+    assert "LDS (rank correlation" in said
+    assert "pairs: redundancies, mixed classes" in said
+    assert "Mean score without the players that hurt most" in said
     explanation = ip.load(tmp_path / "out" / "explanation.interplay")
     assert explanation.players == tuple(f"s{n}" for n in range(10))
-    assert "(200 made, 0 from the store)" in said
-    assert "(0 made, 200 from the store)" in run(*given)
+    assert "(200 evaluated, 0 from the store)" in said
+    assert "(0 evaluated, 200 from the store)" in run(*given)
+    told = explanation.provenance["game"]["description"]
+    assert all(name in said for name in told["test_points"][1:2])
+    assert told["test_points"][1] in run("show", tmp_path / "out", "--point", 1)
     assert "--out" in run(*given, "--score", "loss", code=2)
 
 
@@ -63,17 +70,68 @@ def test_images_and_a_file_of_test_points(tmp_path: Path) -> None:
     )
     assert "6 players of 50 rows, 2 test points" in said
     assert "R2 = " in said
+    told = ip.load(tmp_path / "out" / "explanation.interplay").provenance["game"]["description"]
+    assert all(".png (" in name for name in told["test_points"])
+    thumbnails = [base64.b64decode(each) for each in told["thumbnails"]]
+    assert len(thumbnails) == 6
+    assert all(image.open(io.BytesIO(each)).size == (28, 28) for each in thumbnails)
+
+
+def test_each_row_a_player_with_a_note(tmp_path: Path) -> None:
+    rows = [[n % 2, "yes" if n % 2 else "no", f"about {n}"] for n in range(8)]
+    train = written(tmp_path / "train.csv", ["size", "class", "text"], rows)
+    given = ("training", "--table", train, "--label", "class", "--note", "text", "--points", 2)
+    run(*given, "--out", tmp_path / "out")
+    explanation = ip.load(tmp_path / "out" / "explanation.interplay")
+    lines = [int(name.removeprefix("line ")) for name in explanation.players]
+    told = explanation.provenance["game"]["description"]
+    assert told["snippets"] == [f"about {line - 2}" for line in lines]
+    judged = {int(name.split()[1]) for name in told["test_points"]}
+    assert sorted([*judged, *lines]) == list(range(2, 10))
+
+
+def test_test_points_are_read_by_the_names_of_columns(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    rows = [[x, 1000 * y, "a" if x > 0 else "b"] for x, y in rng.normal(size=(40, 2))]
+    train = written(tmp_path / "train.csv", ["x", "y", "class"], rows)
+    test = [[label, "not read", y, x] for x, y, label in rows[:4]]
+    turned = written(tmp_path / "test.csv", ["class", "source", "y", "x"], test)
+    given = ("training", "--table", train, "--label", "class", "--players", 4, "--points", 4)
+    run(*given, "--test", turned, "--out", tmp_path / "out")
+    explanation = ip.load(tmp_path / "out" / "explanation.interplay")
+    whole = explanation.spectrum.predict(np.ones((1, 4), dtype=bool))
+    assert (whole > 0).all()  # x decides, however wide y is
+    short = written(tmp_path / "short.csv", ["class", "x"], [["a", 1]])
+    said = run(*given, "--test", short, "--out", tmp_path / "other", code=2)
+    assert "short.csv has no column 'y'; it has class, x" in said
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        (["nan", "a", "s"], "line 3: 'nan' in column 'x' is no finite number"),
+        (["", "a", "s"], "line 3: '' in column 'x' is no finite number"),
+        ([1, "", "s"], "line 3: column 'class' is empty"),
+        ([1, "a"], "line 3: column 'source' is empty"),
+    ],
+)
+def test_cells_that_say_nothing_are_named(tmp_path: Path, row: list[Any], message: str) -> None:
+    rows = [[1, "a", "s"], row, [2, "b", "t"]]
+    table = written(tmp_path / "t.csv", ["x", "class", "source"], rows)
+    with pytest.raises(ValueError, match=re.escape(message)):
+        read_rows(table, "class", "source")
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         (("--label", "class"), "has no column 'class'; it has p0, p1"),
-        (("--label", "digit"), "'s0' in column 'source' is no number"),
+        (("--label", "digit"), "'s0' in column 'source' is no finite number"),
         (("--label", "digit", "--group", "source", "--players", "5"), "choose one of them"),
         (("--label", "digit", "--group", "source", "--trainer", "tree"), "--trainer tree is"),
         (("--label", "digit", "--group", "source", "--points", "150"), "takes all 150 rows"),
         (("--label", "digit", "--group", "source", "--points", "0"), "--points 0 is below 1"),
+        (("--label", "digit", "--group", "source", "--point", "20"), "--point 20 is not one of"),
         (("--label", "digit", "--group", "source", "--score", "auc"), "score='auc' is unknown"),
     ],
 )

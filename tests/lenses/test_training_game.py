@@ -47,6 +47,14 @@ def test_data_that_do_not_match_are_refused() -> None:
         small(labels=["a", "b"])
     with pytest.raises(ValueError, match="must be of one shape"):
         small(test_features=rng.normal(size=(4, 2)))
+    with pytest.raises(ValueError, match=r"groups\[2\] is nan; give each row one"):
+        small(groups=[0, 1, np.nan] * 4)
+    with pytest.raises(ValueError, match=r"groups\[1\] is None"):
+        small(groups=["a", None, "b"] * 4)
+    with pytest.raises(ValueError, match=r"labels\[1\] is ''"):
+        small(labels=["a", "", "b"] * 4)
+    with pytest.raises(ValueError, match=r"test_labels\[0\] is None"):
+        small(test_labels=[None, "a", "b", "c"])
 
 
 def test_scores_of_logits() -> None:
@@ -111,10 +119,12 @@ def test_the_fingerprint_knows_data_players_trainer_and_score() -> None:
 def test_groups_within_classes() -> None:
     labels = np.array(["a"] * 10 + ["b"] * 30)
     ids = training.within_classes(labels, 8)
-    assert len(set(ids[:10])) == 2
-    assert len(set(ids[10:])) == 6
-    assert not {*ids[:10].tolist()} & {*ids[10:].tolist()}
-    assert np.bincount(ids).max() - np.bincount(ids).min() <= 1
+    assert set(ids[:10].tolist()) == {"a #0", "a #1"}
+    assert set(ids[10:].tolist()) == {f"b #{n}" for n in range(6)}
+    sizes = np.unique(ids, return_counts=True)[1]
+    assert sizes.max() - sizes.min() <= 1
+    many = np.unique(training.within_classes(["a"] * 30, 12))
+    assert many[[0, 1, -1]].tolist() == ["a #00", "a #01", "a #11"]  # in the order of their numbers
     np.testing.assert_array_equal(ids, training.within_classes(labels, 8))
     assert (ids != training.within_classes(labels, 8, random_state=1)).any()
     with pytest.raises(ValueError, match="n_groups=1 is not between the 2 classes and the 40 rows"):
@@ -162,7 +172,7 @@ def test_near_duplicates_are_found_as_redundant() -> None:
     features = np.vstack([original, copy, images[rest]])
     targets = np.concatenate([np.full(30, 3), labels[rest]])
     groups = np.concatenate(
-        [np.zeros(15), np.ones(15), 2 + training.within_classes(labels[rest], 28)]
+        [["#original"] * 15, ["#copy"] * 15, training.within_classes(labels[rest], 28)]
     )
     test = np.setdiff1d(np.flatnonzero(labels == 3), rows)[:6]
     data = TrainingData.checked(features, targets, images[test], labels[test], groups)
@@ -170,7 +180,7 @@ def test_near_duplicates_are_found_as_redundant() -> None:
     explanation = ip.explain(game, budget=600)
     assert explanation.faithfulness.r2 > 0.9
     found = training.relations(explanation)
-    assert found.redundancies_same[0].players == (0, 1)
+    assert found.redundancies_same[0].label == "#copy x #original"
     assert abs(found.redundancies_same[0].value) > 2 * abs(found.redundancies_same[1].value)
     assert found.redundancies_same[0].rms >= abs(found.redundancies_same[0].value)
 
@@ -208,15 +218,16 @@ def test_removal_does_what_was_predicted(tmp_path: Path) -> None:
     images, labels = load_digits(return_X_y=True)
     rng = np.random.default_rng(0)
     order = rng.permutation(len(labels))
-    rows, test = order[:600], order[600:615]
+    rows, test = order[:600], order[600:608]
     groups = training.within_classes(labels[rows], 40)
     targets = labels[rows].copy()
     wrong = {0, 11, 22, 33}
     for group in wrong:
-        targets[groups == group] = (targets[groups == group] + 1 + group) % 10
+        own = groups == np.unique(groups)[group]
+        targets[own] = (targets[own] + 1 + group) % 10
     data = TrainingData.checked(images[rows] / 16, targets, images[test] / 16, labels[test], groups)
     game = TrainingGame(Ridge(), data)
-    explanation = ip.explain(game, budget=900, store=tmp_path / "a.db")
+    explanation = ip.explain(game, budget=600, store=tmp_path / "a.db")
     spectra = {"all": explanation.spectrum, "first order": explanation.spectrum.truncate(order=1)}
     curves = training.removal_curves(
         game, [0, 4], spectra, n_random=30, time_limit=1, store=tmp_path / "a.db"
@@ -245,3 +256,99 @@ def test_relations_are_of_training_data() -> None:
     assert "test point 1 (b)" in str(one)
     with pytest.raises(ValueError, match="test point 4 is not one of the 4"):
         training.relations(explanation, 4)
+    with pytest.raises(ValueError, match="min_order=3 is not between 2 and order=2"):
+        training.relations(explanation, min_order=3)
+    single = small(test_features=np.ones((1, 3)), test_labels=["c"])
+    alone = ip.explain(TrainingGame(Ridge(), single, test_names=["the one"]))
+    assert training.relations(alone, 0).point == "the one"
+
+
+def test_relations_by_size_and_over_test_points() -> None:
+    """What cancels in the mean shows in the root mean square; pairs and larger sets apart."""
+    data = small()
+
+    class Planted(TrainingGame):
+        def __call__(self, masks: Any, /, *seeds: Any) -> Any:
+            kept = masks.astype(float)
+            pair = kept[:, 0] * kept[:, 3]  # of one class
+            three = kept[:, 1] * kept[:, 2] * kept[:, 4]  # of two
+            return np.stack([pair + three, 0.5 * pair - three, pair, pair], axis=1)
+
+    explanation = ip.explain(Planted(Ridge(), data))
+    whole = training.relations(explanation, order=3)
+    assert [each.players for each in whole.synergies_same] == [(0, 3)]
+    assert whole.synergies_same[0].value == pytest.approx(3.5 / 4)
+    assert str(whole.synergies_same[0]) == "0 x 3 +0.875 (rms 0.901)"
+    triples = training.relations(explanation, 1, order=3, min_order=3)
+    assert [each.players for each in triples.redundancies_mixed] == [(1, 2, 4)]
+    assert triples.redundancies_mixed[0].value == pytest.approx(-1)
+    assert not triples.synergies_same
+    assert not triples.synergies_mixed
+
+
+def test_a_loss_is_better_low() -> None:
+    by = {
+        score: training.relations(ip.explain(TrainingGame(Ridge(), small(), score)), top=3)
+        for score in ("loss", "logprob")
+    }
+    for one, other in zip(by["loss"].kinds, by["logprob"].kinds, strict=True):
+        assert one[0] == other[0]
+        assert [each.players for each in one[1]] == [each.players for each in other[1]]
+        for here, there in zip(one[1], other[1], strict=True):
+            assert here.value == pytest.approx(-there.value)
+
+
+def test_what_reports_need_is_told(tmp_path: Path) -> None:
+    game = TrainingGame(
+        Ridge(), small(), snippets=["first", None, "", "x", "y", "z"], thumbnails=[None] * 6
+    )
+    ip.explain(game).save(tmp_path / "a.interplay")
+    loaded = ip.load(tmp_path / "a.interplay")
+    told = loaded.provenance["game"]["description"]
+    assert loaded.players == ("0", "1", "2", "3", "4", "5")
+    assert told["classes"] == ["a", "b", "c"]
+    assert told["rows_by_class"] == [[2, 0, 0], [0, 2, 0], [0, 0, 2]] * 2
+    assert told["test_points"] == ["0 (a)", "1 (b)", "2 (c)", "3 (a)"]
+    assert told["snippets"] == ["first", None, "", "x", "y", "z"]
+    assert told["thumbnails"] == [None] * 6
+    assert "snippets" not in TrainingGame(Ridge(), small()).describe()
+    assert game.fingerprint == TrainingGame(Ridge(), small()).fingerprint
+    with pytest.raises(ValueError, match="2 snippets were given for 6 players; give one per"):
+        TrainingGame(Ridge(), small(), snippets=["a", "b"])
+
+
+def test_a_training_that_diverges_is_no_value() -> None:
+    """It stops the run, saying on what, or is left out; it is never a number."""
+    pytest.importorskip("torch")
+    features = small().features
+    features[0] = 1e30  # squares beyond float32
+    data = small(features=features, groups=np.arange(12))
+    network = training.Network(hidden=(4,), steps=30, batch=6)
+    with pytest.raises(ip.GameError, match="nan"):
+        ip.explain(TrainingGame(network, data), budget=100, on_error="raise")
+    values = TrainingGame(network, data)(np.eye(12, dtype=bool)[:2])
+    assert np.isnan(values[0]).all()
+    assert np.isfinite(values[1]).all()
+
+
+def test_repeats_tell_the_noise() -> None:
+    """Of a network's scores a part is chance; the mean over more seeds has less of it."""
+    pytest.importorskip("torch")
+    images, labels = load_digits(n_class=3, return_X_y=True)
+    data = TrainingData.checked(
+        images[:60] / 16,
+        labels[:60],
+        images[60:63] / 16,
+        labels[60:63],
+        training.within_classes(labels[:60], 9),
+    )
+    network = training.Network(hidden=(8,), steps=20, batch=16)
+    few, many = (
+        ip.explain(TrainingGame(network, data, n_repeats=n), budget=100).faithfulness
+        for n in (2, 6)
+    )
+    assert few.noise is not None
+    assert many.noise is not None
+    assert 0 < many.noise < few.noise
+    assert "is the most to be expected" in str(few)
+    assert ip.explain(TrainingGame(network, data), budget=100).faithfulness.noise is None

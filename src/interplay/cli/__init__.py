@@ -14,9 +14,9 @@ from rich.markup import escape
 from interplay.cli.components import components_command
 from interplay.cli.folders import STORE, write
 from interplay.cli.store import store_app
-from interplay.cli.tables import console, interruptible, print_explanation
+from interplay.cli.tables import console, interruptible, print_explanation, print_run
 from interplay.cli.text import plan_command, print_prompt, text_command
-from interplay.cli.training import training_command
+from interplay.cli.training import ShownPoint, print_training, training_command
 from interplay.errors import GameError, MissingDependencyError, StoreError
 from interplay.explain import explain
 from interplay.explanation import FILE, load
@@ -73,9 +73,15 @@ def show(
     index: Annotated[str, typer.Option(help="FSII, STII, SII, k-SII, FBII, BII, ...")] = "FSII",
     order: Annotated[int, typer.Option(help="Largest order of interaction.")] = 2,
     top: Annotated[int, typer.Option(help="How many rows.")] = 10,
+    point: ShownPoint = None,
 ) -> None:
     """Print the interactions of a saved explanation under any index."""
-    print_explanation(load(path / FILE if path.is_dir() else path), index, order, top)
+    explanation = load(path / FILE if path.is_dir() else path)
+    if explanation.provenance["game"]["description"].get("lens") == "training":
+        print_training(explanation, point, index, order, top)
+        print_run(explanation)
+    else:
+        print_explanation(explanation, index, order, top)
 
 
 def main() -> None:

@@ -40,6 +40,6 @@ def refuse_another(game: PlannedGame, known: Path) -> None:
     )
     raise ValueError(
         f"{known.parent} holds the explanation of another game, with the fingerprint {there}; this "
-        f"one has {here}. They differ in: {differ or 'the weights or the tokenizer'}. Give another "
+        f"one has {here}. They differ in: {differ or 'weights, tokenizer or data'}. Give another "
         "folder by --out, or remove that one"
     )

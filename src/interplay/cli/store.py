@@ -24,7 +24,7 @@ store_app = typer.Typer(
 _console = Console()
 _SHORTEST = 12
 _LINE = 40
-_FIRST = ("lens", "model", "target", "by", "dtype", "text")
+_FIRST = ("lens", "model", "target", "by", "dtype", "text", "trainer", "score", "classes")
 
 _Path = Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="A store of ablations.")]
 _Fingerprint = Annotated[

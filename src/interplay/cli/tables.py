@@ -57,6 +57,13 @@ def print_explanation(explanation: Explanation, index: str, order: int, top: int
             joint = " × " if sum(map(len, names)) < _LINE else "\n"
             table.add_row(*(f"{number:+.4g}" for number in numbers), joint.join(names))
         console.print(table)
+    print_run(explanation)
+    if explanation.confirmation is not None:
+        print_confirmation(explanation.confirmation)
+
+
+def print_run(explanation: Explanation) -> None:
+    """The faithfulness, and what it took."""
     budget = explanation.provenance["budget"]
     decoder = explanation.provenance["decoder"]
     seconds = explanation.provenance["seconds"]
@@ -84,8 +91,6 @@ def print_explanation(explanation: Explanation, index: str, order: int, top: int
         )
     if "summary" in decoder["diagnosis"]:
         console.print(decoder["diagnosis"]["summary"])
-    if explanation.confirmation is not None:
-        print_confirmation(explanation.confirmation)
 
 
 def print_confirmation(confirmation: Confirmation) -> None:

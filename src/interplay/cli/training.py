@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,8 +14,8 @@ from rich.table import Table
 from interplay import training as lens
 from interplay.cli.folders import STORE, refuse_another, write
 from interplay.cli.options import Budget, Decoder, Decoding, Holdout, OnError, Order, Out, Seed
-from interplay.cli.rows import Rows, read_rows
-from interplay.cli.tables import console, interruptible
+from interplay.cli.rows import SIZE, Rows, read_rows, snippets, standardised, thumbnails
+from interplay.cli.tables import console, interruptible, print_run
 from interplay.decoders import decode
 from interplay.evaluation import lds
 from interplay.explain import explain
@@ -28,8 +29,8 @@ TableFile = Annotated[
         "--table",
         exists=True,
         dir_okay=False,
-        help="Training rows: CSV with a header. Columns other than the label and the group are "
-        "features, numbers.",
+        help="Training rows: CSV with a header. All columns but those named by the other options "
+        "are features, numbers; they are standardised.",
     ),
 ]
 Images = Annotated[
@@ -37,30 +38,57 @@ Images = Annotated[
     typer.Option(
         exists=True,
         file_okay=False,
-        help="A folder of images: the table's column `file` names one for each row.",
+        help="A folder of images: the table's column `file` names one for each row. They are made "
+        f"grey and {SIZE} pixels wide and high, and are the features.",
     ),
 ]
 Label = Annotated[str, typer.Option(help="The column with the class.")]
 Group = Annotated[str | None, typer.Option(help="The column with the group: a player each.")]
 Players = Annotated[
     int | None,
-    typer.Option(help="Without --group: so many random groups, each of one class; else each row."),
+    typer.Option(
+        help="Without --group: so many random groups, each of one class, are the players; without "
+        "either, each row is one."
+    ),
+]
+Note = Annotated[
+    str | None,
+    typer.Option(help="A column that says in words what a row is: kept for reports, no feature."),
 ]
 TestFile = Annotated[
     Path | None,
-    typer.Option(exists=True, dir_okay=False, help="Test points, in the form of --table."),
+    typer.Option(exists=True, dir_okay=False, help="Test points, with the columns of --table."),
 ]
 Points = Annotated[
-    int, typer.Option(help="So many test points; without --test taken out of the table, at random.")
+    int,
+    typer.Option(
+        help="So many test points, at random: of --test, or taken out of the table. Each has its "
+        "own explanation, which takes its time."
+    ),
 ]
 TrainerName = Annotated[str, typer.Option(help="ridge, logistic or network.")]
 ScoreName = Annotated[
     str, typer.Option(help="At each test point: margin, logprob, loss or correct.")
 ]
-Repeats = Annotated[int, typer.Option(help="Seeds for each subset, for a network.")]
+Repeats = Annotated[
+    int,
+    typer.Option(help="Trainings of each subset, averaged; 2 or more tell a network's noise."),
+]
+ShownPoint = Annotated[
+    int | None,
+    typer.Option(
+        "--point", help="Of training data: at this test point, counted from 0; else their mean."
+    ),
+]
+Shown = Annotated[
+    list[int] | None,
+    typer.Option(
+        "--point", help="Print what acts together at this test point too, counted from 0."
+    ),
+]
 Remove = Annotated[
     list[int] | None,
-    typer.Option(help="Remove so many players that hurt most, and retrain; several times."),
+    typer.Option(help="Remove so many players that hurt most, and retrain; may be repeated."),
 ]
 _DEFAULT_OUT = Path("out/training")
 
@@ -70,6 +98,7 @@ def training_command(
     label: Label,
     group: Group = None,
     players: Players = None,
+    note: Note = None,
     images: Images = None,
     test: TestFile = None,
     points: Points = 20,
@@ -77,6 +106,7 @@ def training_command(
     score: ScoreName = "margin",
     repeats: Repeats = 1,
     remove: Remove = None,
+    point: Shown = None,
     decoder: Decoder = "proxyspex",
     decoding: Decoding = None,
     order: Order = None,
@@ -86,7 +116,11 @@ def training_command(
     on_error: OnError = "raise",
     out: Out = _DEFAULT_OUT,
 ) -> None:
-    """Explain a classifier's scores at test points by what it was trained on.
+    """Which training data act together: a classifier is retrained without some of them.
+
+    A player is a group of training rows; the score is the retrained classifier's at each test
+    point. Synergies: together the players do more for the score than each alone. Redundancies: one
+    of them would do.
 
     Example: interplay training --table digits.csv --label digit --players 100 --trainer logistic
     --budget 2000 --remove 10 --out out/digits
@@ -97,29 +131,25 @@ def training_command(
         raise ValueError("--group and --players were both given; choose one of them")
     if points < 1:
         raise ValueError(f"--points {points} is below 1; give at least one test point")
-    rows = read_rows(table, label, group, images)
+    for number in point or ():
+        if not 0 <= number < points:
+            raise ValueError(f"--point {number} is not one of the {points}, which count from 0")
+    rows = read_rows(table, label, group, note, images)
     rng = np.random.default_rng(random_state)
     if test is not None:
-        judged = read_rows(test, label, group, images)
-        chosen = rng.permutation(len(judged))[:points]
-        judged = _take(judged, chosen)
-    else:
+        judged = read_rows(test, label, images=images, columns=rows.columns)
+        judged = judged.take(rng.permutation(len(judged))[:points])
+    elif points < len(rows):
         order_of = rng.permutation(len(rows))
-        if points >= len(rows):
-            raise ValueError(
-                f"--points {points} takes all {len(rows)} rows; leave some to train on"
-            )
-        rows, judged = _take(rows, np.sort(order_of[points:])), _take(rows, order_of[:points])
-    groups: Any = rows.groups
-    if players is not None:
-        groups = lens.within_classes(rows.labels, players, random_state)
-    data = lens.TrainingData.checked(
-        rows.features, rows.labels, judged.features, judged.labels, groups
-    )
-    game = lens.TrainingGame(_TRAINERS[trainer](), data, score, n_repeats=repeats)  # type: ignore[arg-type]
+        rows, judged = rows.take(np.sort(order_of[points:])), rows.take(order_of[:points])
+    else:
+        raise ValueError(f"--points {points} takes all {len(rows)} rows; leave some to train on")
+    game = _game(rows, judged, players, _TRAINERS[trainer](), score, repeats, random_state)
     refuse_another(game, out / FILE)
     console.print(
-        f"{game.n_players} players of {len(rows)} rows, {len(judged)} test points", highlight=False
+        f"{game.n_players} players of {len(rows)} rows, {len(judged)} test "
+        f"point{'' if len(judged) == 1 else 's'}",
+        highlight=False,
     )
     options: dict[str, Any] = {} if decoding is None else {"decoding": decoding}
     with interruptible():
@@ -136,44 +166,100 @@ def training_command(
         )
     page = write(explanation, out)
     first_order = decode(explanation.fit.masks, explanation.fit.values, "lasso")
-    _print(explanation, first_order)
+    print_training(explanation)
+    for number in point or ():
+        print_training(explanation, number)
+    print_run(explanation)
+    _print_lds(explanation, first_order)
     if remove:
         ran = explanation.provenance["decoder"]["ran"]
         spectra = {ran: explanation.spectrum, "first order": first_order}
         with interruptible():
-            curves = lens.removal_curves(game, remove, spectra, store=out / STORE)
+            curves = lens.removal_curves(
+                game, remove, spectra, hurting=score != "loss", store=out / STORE
+            )
         _print_curves(curves)
     console.print(f"page: {page}")
 
 
-def _take(rows: Rows, chosen: Any) -> Rows:
-    numbers = [int(n) for n in chosen]
-    return Rows(
-        rows.features[numbers],
-        [rows.labels[n] for n in numbers],
-        None if rows.groups is None else [rows.groups[n] for n in numbers],
+def _game(
+    rows: Rows,
+    judged: Rows,
+    players: int | None,
+    trainer: lens.Trainer,
+    score: Any,
+    repeats: int,
+    random_state: int,
+) -> lens.TrainingGame:
+    features, tests = rows.features, judged.features
+    if rows.columns:
+        features, tests = standardised(features, tests)
+    groups: Any = rows.groups
+    if players is not None:
+        groups = lens.within_classes(rows.labels, players, random_state)
+    data = lens.TrainingData.checked(features, rows.labels, tests, judged.labels, groups)
+    if groups is None:
+        data = replace(data, players=tuple(rows.names))
+    own = data.owners, data.n_players
+    return lens.TrainingGame(
+        trainer,
+        data,
+        score,
+        n_repeats=repeats,
+        test_names=[f"{n} ({c})" for n, c in zip(judged.names, judged.labels, strict=True)],
+        snippets=None if rows.notes is None else snippets(rows.notes, *own),
+        thumbnails=None if rows.columns else thumbnails(rows.features, *own),
     )
 
 
-def _print(explanation: Explanation, first_order: Any) -> None:
-    console.print(f"Held-out faithfulness: [bold]{explanation.faithfulness}[/bold]")
+def print_training(
+    explanation: Explanation,
+    point: int | None = None,
+    index: str = "FSII",
+    order: int = 3,
+    top: int = 3,
+) -> None:
+    """The strongest pairs and larger sets of each kind, at a test point or over all of them."""
+    table = Table(title_justify="left", min_width=60)
+    table.add_column("", no_wrap=True)
+    table.add_column("value", justify="right", no_wrap=True)
+    if point is None:
+        table.add_column("rms", justify="right", no_wrap=True)
+    table.add_column("players")
+    sizes = {"pairs": (2, 2)} | ({"larger sets": (3, order)} if order > 2 else {})
+    orders = ", ".join(f"{name} by order {largest}" for name, (_, largest) in sizes.items())
+    for name, (smallest, largest) in sizes.items():
+        found = lens.relations(
+            explanation, point, index=index, order=largest, min_order=smallest, top=top
+        )
+        for title, some in found.kinds:
+            for place, one in enumerate(some):
+                first = f"{name}: {title}" if place == 0 else ""
+                spread = [f"{one.rms:.3g}"] if point is None else []
+                table.add_row(first, f"{one.value:+.3g}", *spread, escape(one.label))
+        where = "mean over the test points" if found.point is None else f"test point {found.point}"
+        table.title = escape(f"What acts together, {where} ({index}; {orders})")
+    console.print(table)
+
+
+def _print_lds(explanation: Explanation, first_order: Any) -> None:
     held = explanation.held_out
-    for name, spectrum in (("spectrum", explanation.spectrum), ("first order", first_order)):
-        score = lds(spectrum, held.masks, held.values)
-        console.print(f"LDS of the {name}: {np.nanmean(score):.3f}, mean over test points")
-    budget, seconds = explanation.provenance["budget"], explanation.provenance["seconds"]
-    console.print(
-        f"{budget['spent']} retrainings ({budget['evaluated']} made, {budget['from_store']} from "
-        f"the store) in {seconds['ablations']:.1f} s, decoded in {seconds['decoding']:.1f} s"
+    whole, first = (
+        np.nanmean(lds(spectrum, held.masks, held.values))
+        for spectrum in (explanation.spectrum, first_order)
     )
-    console.print(str(lens.relations(explanation)), markup=False, highlight=False)
+    console.print(
+        f"LDS (rank correlation with those held out, mean over test points): {whole:.3f}; of first "
+        f"order alone {first:.3f}"
+    )
 
 
 def _print_curves(curves: Any) -> None:
-    table = Table(title="Without the players that hurt most", title_justify="left", min_width=60)
+    table = Table(title="Mean score without the players that hurt most", title_justify="left")
     table.add_column("removed", justify="right")
     for curve in curves:
-        table.add_column(escape(f"{curve.method}: actual (predicted)"), justify="right")
+        what = "mean (5 to 95 %)" if curve.method == "random" else "actual (predicted)"
+        table.add_column(escape(f"{curve.method}: {what}"), justify="right")
     for row, count in enumerate(curves[0].n_removed):
         cells = [
             f"{curve.actual[row]:+.3f} ({curve.predicted[row]:+.3f})"

@@ -64,7 +64,8 @@ class TrainingData:
                 of the sorted ids; ``None``: each row is a player.
 
         Raises:
-            ValueError: numbers that do not match, are not finite, or one class only.
+            ValueError: numbers that do not match or are not finite, labels or ids that are missing,
+                or one class only.
         """
         x, x_test = (np.asarray(f, dtype=np.float64) for f in (features, test_features))
         y, y_test = (np.asarray(each) for each in (labels, test_labels))
@@ -77,6 +78,7 @@ class TrainingData:
                     f"{name} of shape {array.shape} and {other} of shape {own.shape} do not go "
                     "together; give one row of features for each label, and at least one"
                 )
+            _refuse_missing(other, own)
             bad = ~np.isfinite(array.reshape(len(array), -1)).all(axis=1)
             if bad.any():
                 raise ValueError(
@@ -106,6 +108,7 @@ class TrainingData:
                 f"group ids of shape {ids.shape} do not match {len(y)} training rows; give one id "
                 "per row"
             )
+        _refuse_missing("groups", ids)
         names, owners = np.unique(ids, return_inverse=True)
         return cls(
             features=x,
@@ -116,3 +119,12 @@ class TrainingData:
             test_labels=np.searchsorted(classes, y_test).astype(np.int64),
             classes=tuple(map(str, classes.tolist())),
         )
+
+
+def _refuse_missing(what: str, ids: npt.NDArray[Any]) -> None:
+    """Refuse ids that say nothing, which would all become one class or one player."""
+    for row, each in enumerate(ids.tolist()):
+        if each is None or each != each or each == "":  # NaN is not itself
+            raise ValueError(
+                f"{what}[{row}] is {each!r}; give each row one, or leave the rows without out"
+            )

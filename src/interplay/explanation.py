@@ -223,8 +223,10 @@ class Explanation:
     @property
     def title(self) -> str:
         """What was explained, in a few words."""
-        lens = self.provenance["game"]["description"].get("lens") or "game"
-        return f"{lens} of {len(self.players)} players"
+        description = self.provenance["game"]["description"]
+        by = f" by {description['by']}" if description.get("by") else ""
+        lens = (description.get("lens") or "game").capitalize()
+        return f"{lens} of {len(self.players)} players{by}"
 
     def body(self) -> Body:
         """This explanation's part of a page."""

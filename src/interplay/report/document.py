@@ -171,7 +171,9 @@ def _view(description: Json, n_players: int) -> Json:
         return {
             "kind": "grid",
             "title": "The components",
-            "units": [[[layer, kind, head] for layer, kind, head in own] for own in description["units"]],
+            "units": [
+                [[layer, kind, head] for layer, kind, head in own] for own in description["units"]
+            ],
             "n_heads": description["n_heads"],
         }
     training = description.get("lens") == "training"

@@ -24,9 +24,7 @@ from interplay.interactions import Interactions
 from interplay.report.bundle import bundle
 from interplay.report.document import (
     INDEX,
-    ORDER,
     document,
-    pieces,
     script_json,
     shown_terms,
     visible,
@@ -128,6 +126,7 @@ def body(
         provenance=provenance,
         provenance_json=json.dumps(provenance, indent=2, ensure_ascii=False),
         outputs=outputs,
+        target=_target(description),
         static=_static(shown, players, outputs, data, held_out),
         uncertain=shown.deviations is not None,
         confirmation=confirmation,
@@ -155,6 +154,23 @@ def _template(name: str) -> Template:
         finalize=lambda value: visible(value) if type(value) is str else value,
     )
     return environment.get_template(name)
+
+
+def _target(description: Json) -> str:
+    """What was scored, in a line."""
+    targets = [
+        " ".join(
+            [str(target.get("kind", ""))]
+            + [
+                f"{key}={json.dumps(value, ensure_ascii=False)}"
+                for key, value in target.items()
+                if key != "kind" and value is not None
+            ]
+        )
+        for target in description.get("targets") or ()
+    ]
+    scores = description.get("scores") or [description.get("score") or ""]
+    return "; ".join(targets) or ", ".join(scores)
 
 
 def _static(

@@ -16,7 +16,7 @@ const OF_PLAYER = 8;
  */
 export function createBoard(model, store) {
   const { content, elements, noun } = LENSES[model.view.kind](model);
-  const links = createLinks(content, elements);
+  const links = createLinks(content, elements, model.view.kind === "text");
   elements.forEach((own, player) =>
     own.forEach((element, i) => {
       element.dataset.player = player;

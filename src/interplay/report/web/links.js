@@ -13,34 +13,53 @@ export function steps(players) {
   return players.slice(1).map((player, i) => [players[i], player]);
 }
 
+/** A bow from one point to another, to one side of the straight line. */
+function bow([x1, y1], [x2, y2]) {
+  const lean = 0.18;
+  return curve([
+    [x1, y1],
+    [(x1 + x2) / 2 + lean * (y2 - y1), (y1 + y2) / 2 - lean * (x2 - x1)],
+    [x2, y2],
+  ]);
+}
+
 /**
- * Draws links between players' elements over a lens, from the top of each.
+ * Draws links between players' elements: in a text arches over its lines, which stand behind the
+ * words; between tiles and cells bows from centre to centre.
  *
  * @param {Element} content the lens; it is positioned.
  * @param {Element[][]} elements by player.
+ * @param {boolean} flowing whether the players flow as text does.
  * @returns {function({players: number[], value: number}[], number, boolean): void} draws rows; the
  *     largest value; whether they are pointed at.
  */
-export function createLinks(content, elements) {
-  const svg = select(content).append("svg").attr("class", "links").attr("aria-hidden", "true");
+export function createLinks(content, elements, flowing) {
+  const svg = select(content).insert("svg", ":first-child").attr("aria-hidden", "true");
   const at = (player, origin) => {
     const box = elements[player][0].getClientRects()[0] ?? origin;
-    const x = box.left - origin.left + content.scrollLeft + Math.min(box.width / 2, 40);
-    return [x, box.top - origin.top + content.scrollTop + 1];
+    const x = box.left - origin.left + content.scrollLeft;
+    const y = box.top - origin.top + content.scrollTop;
+    return flowing
+      ? [x + Math.min(box.width / 2, 40), y + 1]
+      : [x + box.width / 2, y + box.height / 2];
+  };
+  const path = (from, to) => {
+    if (!flowing) return bow(from, to);
+    const lift = Math.min(10 + Math.abs(to[0] - from[0]) * 0.08, 34);
+    return arch(from, to, Math.min(from[1], to[1]) - lift);
   };
   return (rows, largest, strong) => {
     const origin = content.getBoundingClientRect();
     svg.attr("width", content.clientWidth).attr("height", content.scrollHeight);
-    const drawn = rows.flatMap((row) => {
-      const points = row.players.map((player) => at(player, origin));
-      const width = 1 + (3 * Math.abs(row.value)) / (largest || 1);
-      return steps(points).map(([from, to]) => {
-        const lift = Math.min(10 + Math.abs(to[0] - from[0]) * 0.08, 34);
-        return { d: arch(from, to, Math.min(from[1], to[1]) - lift), width, plus: row.value >= 0 };
-      });
-    });
+    const drawn = rows.flatMap((row) =>
+      steps(row.players.map((player) => at(player, origin))).map(([from, to]) => ({
+        d: path(from, to),
+        width: 1 + (3 * Math.abs(row.value)) / (largest || 1),
+        plus: row.value >= 0,
+      })),
+    );
     svg
-      .classed("strong", strong)
+      .attr("class", `links ${flowing ? "behind" : "over"}${strong ? " strong" : ""}`)
       .selectAll("path")
       .data(drawn)
       .join("path")

@@ -32,7 +32,8 @@ export function createWhatIf(model, store) {
     const before = predict(model, output, whole);
     predicted.textContent = number(value);
     predicted.dataset.value = value;
-    change.textContent = `${signed(value - before)} against the whole input (${number(before)})`;
+    const gone = model.n - mask.reduce((all, kept) => all + kept, 0);
+    change.textContent = gone ? `${signed(value - before)} against the whole input (${number(before)})` : "";
     const found = nearest(model, mask);
     const actual = found?.distance === 0 ? model.ablations.values[output][found.row] : null;
     recorded.textContent = actual === null ? "not evaluated" : number(actual);
@@ -45,10 +46,9 @@ export function createWhatIf(model, store) {
         `The nearest recorded ablation differs in ${count(found.distance)} ` +
         `${found.distance === 1 ? "player" : "players"}.`;
     } else note.textContent = "The page holds no recorded ablations.";
-    const gone = model.n - mask.reduce((all, kept) => all + kept, 0);
     removed.textContent = gone
       ? `${count(gone)} of ${count(model.n)} removed.`
-      : "Nothing is removed: the whole input.";
+      : "Nothing is removed: this is the whole input.";
     marks(svg, model.ablations.values[output], before, value, actual);
   });
   return h(

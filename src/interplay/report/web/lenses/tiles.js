@@ -22,10 +22,14 @@ export function tilesLens(model) {
     if (look === "cards") {
       const rows = rowsByClass ? rowsByClass[player].reduce((all, some) => all + some, 0) : null;
       element.append(
-        h("sup", {}, String(player)),
-        h("bdi", { class: "words" }, cut(snippets?.[player] || name, 90)),
+        h(
+          "div",
+          { class: "about" },
+          h("sup", {}, String(player)),
+          h("bdi", { class: "words" }, cut(snippets?.[player] || name, 90)),
+          rows === null ? null : h("small", {}, `${count(rows)} ${rows === 1 ? "row" : "rows"}`),
+        ),
       );
-      if (rows !== null) element.append(h("small", {}, ` ${count(rows)} ${rows === 1 ? "row" : "rows"}`));
     } else if (look === "chips" && !picture) {
       element.append(h("span", { class: "words" }, String(player)));
     }

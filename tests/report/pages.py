@@ -181,6 +181,12 @@ def training() -> Explanation:
     return explanation(planted(n, 40), description, tuple(f"group {i}" for i in range(n)))
 
 
+def test_points() -> Explanation:
+    """Groups of rows judged at three test points."""
+    description = training().provenance["game"]["description"] | {"outputs": ["0", "1", "2"]}
+    return explanation(planted(24, 40, 3), description, tuple(f"group {i}" for i in range(24)))
+
+
 def large(n_players: int = 1000, n_terms: int = 3000) -> Explanation:
     """Very many players of no particular kind."""
     names = tuple(f"feature {i}" for i in range(n_players))

@@ -14,6 +14,7 @@ import pytest
 
 import interplay as ip
 from interplay.explanation import Explanation
+from interplay.relations import at_point
 from interplay.report.html import write_page
 from tests.report import pages
 
@@ -212,6 +213,18 @@ def test_what_if_beside_what_was_recorded(
         assert page.locator(".part .whatif").first.get_by_text("8 of 8 removed").is_visible()
         page.get_by_role("button", name="Keep all").click()
         assert page.locator("[role=checkbox][aria-checked=false]").count() == 0
+
+
+def test_training_data_begin_with_the_mean_over_test_points(browser: Any, tmp_path: Path) -> None:
+    explanation = pages.test_points()
+    mean = at_point(explanation.spectrum, None)
+    with opened(browser, explanation.to_html(tmp_path / "a.html")) as page:
+        same(ranked(page), mean.to("FSII", 3).top(10, min_order=2))
+        page.get_by_role("button", name="Next recorded ablation").click()
+        assert value_of(page, "recorded") == pytest.approx(explanation.held_out.values[0].mean())
+        assert page.locator(".player img").count() == 12
+        choice(page, "Output").select_option("1")
+        same(ranked(page), explanation.spectrum.output(1).to("FSII", 3).top(10, min_order=2))
 
 
 def test_the_nearest_recorded_ablation(

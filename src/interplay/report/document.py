@@ -29,9 +29,9 @@ INDICES = ("FSII", "STII", "k-SII", "SII", "FBII", "BII", "Moebius", "Fourier")
 _HIGHEST = 5
 _MAX_PAIRS = 200_000
 """The most pairs of a set and a superset that the script is left to write out."""
-_MAX_NUMBERS = 200_000
+_MAX_NUMBERS = 100_000
 """The most coefficients, all outputs together, in a page."""
-_MAX_BYTES = 512 * 1024
+_MAX_BYTES = 256 * 1024
 """The most bytes of recorded ablations in a page."""
 _MAX_SPREAD = 4_000_000
 """The most numbers of the spectrum's uncertainty from which the intervals of all indices are made;
@@ -90,6 +90,8 @@ def document(
         "n": spectrum.n_players,
         "players": [visible(name) for name in players],
         "outputs": [visible(name) for name in outputs],
+        # of many test points, as of `relations`, the mean is what is asked for first
+        "mean": description.get("lens") == "training" and len(outputs) > 1,
         "index": INDEX,
         "order": first,
         "orders": orders,

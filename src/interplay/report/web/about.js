@@ -8,10 +8,14 @@ export function chips(model, players) {
   return h(
     "span",
     { class: "chips" },
-    ...players.map((player) =>
-      h("span", { class: "chip" }, h("sup", {}, String(player)), h("bdi", {}, name(model, player, 160))),
-    ),
+    ...players.map((player) => h("span", { class: "chip" }, ...title(model, player, 160))),
   );
+}
+
+/** Number and name; the name alone where it is the number. */
+function title(model, player, length) {
+  const text = h("bdi", {}, name(model, player, length));
+  return model.players[player] === String(player) ? [text] : [h("sup", {}, String(player)), text];
 }
 
 function name(model, player, length) {
@@ -26,7 +30,7 @@ export function aboutPlayer(model, state, player) {
   const value = effects[player];
   const half = halves[player];
   const lines = [
-    h("p", { class: "name" }, h("sup", {}, String(player)), h("bdi", {}, name(model, player, 220))),
+    h("p", { class: "name" }, ...title(model, player, 220)),
     h(
       "p",
       {},
@@ -47,8 +51,8 @@ export function aboutPlayer(model, state, player) {
   const together = strongest(rows.filter((row) => row.players.length > 1 && row.players.includes(player)), 3);
   for (const row of together) {
     const others = row.players.filter((other) => other !== player);
-    const named = others.map((other) => `${other} ${name(model, other, 30)}`).join(" × ");
-    lines.push(h("p", { class: "soft" }, `${signed(row.value)} with `, h("bdi", {}, named)));
+    const named = others.flatMap((other, i) => [i ? " × " : "", ...title(model, other, 40)]);
+    lines.push(h("p", { class: "soft" }, `${signed(row.value)} with `, ...named));
   }
   return lines;
 }

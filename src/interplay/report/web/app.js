@@ -13,7 +13,7 @@ import { createWhatIf } from "./whatif.js";
 export function startPart(part) {
   const model = readModel(JSON.parse(part.querySelector("script.data").textContent));
   const store = createStore({
-    output: 0,
+    output: model.output,
     index: model.index,
     order: model.order,
     size: model.orders > 1 ? "many" : "one",
@@ -62,12 +62,12 @@ export function startPart(part) {
   return { model, store };
 }
 
-function meaning(model, { index, order }) {
+function meaning(model, { index, order, output }) {
   const what =
     index === "Fourier"
       ? "Fourier coefficients: how the score swings with the parity of the kept players."
       : "Positive: together they add more than apart. Negative: they stand in for each other, or cancel.";
-  const intervals = model.halves[`${index}/${order}`]
+  const intervals = model.halves[`${index}/${order}`]?.[output]
     ? ` Lines on the bars: intervals that cover with ${Math.round(100 * model.intervals.level)} %.`
     : "";
   return `${index} of order ${order}. ${what}${intervals}`;

@@ -8,7 +8,8 @@ import { hideTip, showTip } from "./tip.js";
 
 const LENSES = { text: textLens, grid: gridLens, tiles: tilesLens };
 const FAINT = 5;
-const OF_PLAYER = 8;
+const OF_PLAYER = 5;
+const LEAST = 0.1; // of the strongest: what is drawn of a player's interactions
 
 /**
  * The players, shaded by their own effect, with links: point at one to read its values, click it
@@ -113,8 +114,9 @@ export function createBoard(model, store) {
   const drawn = ({ hover, pinned, rows, listed }) => {
     if (hover?.row || (pinned && hover?.player === undefined)) return [[hover?.row ?? pinned], true];
     if (hover) {
-      const with_ = rows.filter((row) => row.players.length > 1 && row.players.includes(hover.player));
-      return [strongest(with_, OF_PLAYER), true];
+      const own = rows.filter((row) => row.players.length > 1 && row.players.includes(hover.player));
+      const some = strongest(own, OF_PLAYER);
+      return [some.filter((row) => Math.abs(row.value) >= LEAST * Math.abs(some[0].value)), true];
     }
     return [listed.filter((row) => row.players.length > 1).slice(0, FAINT), false];
   };

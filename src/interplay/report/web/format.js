@@ -1,8 +1,10 @@
 import { format } from "d3-format";
 
-/** A signed number with four digits, as in the tables. */
-export const signed = format("+.4~g");
-export const number = format(".4~g");
+/** A number with four digits, in powers of ten where Python would. */
+export const number = (value) => (tiny(value) ? format(".3~e") : format(".4~g"))(value);
+export const signed = (value) => (tiny(value) ? format("+.3~e") : format("+.4~g"))(value);
+const tiny = (value) => value !== 0 && Math.abs(value) < 1e-4;
+
 export const count = format(",d");
 export const percent = format(".1%");
 

@@ -2,7 +2,9 @@
  * What the page's data block says, ready to compute with.
  *
  * Sets of players are rows of `members`, ascending and padded with n. Numbers come as base64 of
- * little-endian arrays, so that they are what Python computed to the last bit.
+ * little-endian arrays, so that they are what Python computed to the last bit. Where the data ask
+ * for it, the mean over all outputs is one more output, the last, and the first to be shown; its
+ * intervals are not known.
  */
 export function readModel(data) {
   const { n, spectrum, ablations } = data;
@@ -16,10 +18,13 @@ export function readModel(data) {
   }
   const bytes = (n + 7) >> 3;
   const masks = array(ablations.masks, Uint8Array);
+  const withMean = (all) => (data.mean ? [...all, average(all)] : all);
   return {
     ...data,
+    outputs: data.mean ? [...data.outputs, `mean of all ${outputs}`] : data.outputs,
+    output: data.mean ? outputs : 0,
     terms: { count: nTerms, width, members, orders },
-    coefficients: columns(array(spectrum.coefficients, Float64Array), outputs),
+    coefficients: withMean(columns(array(spectrum.coefficients, Float64Array), outputs)),
     halves: Object.fromEntries(
       Object.entries(data.intervals.tables).map(([key, text]) => [
         key,
@@ -31,7 +36,7 @@ export function readModel(data) {
       bytes,
       masks,
       count: bytes ? masks.length / bytes : 0,
-      values: columns(array(ablations.values, Float64Array), outputs),
+      values: withMean(columns(array(ablations.values, Float64Array), outputs)),
     },
   };
 }
@@ -51,6 +56,11 @@ function columns(values, k) {
     for (let row = 0; row < rows; row++) one[row] = values[row * k + column];
     return one;
   });
+}
+
+/** The mean of columns, row by row. */
+function average(columns) {
+  return columns[0].map((_, row) => columns.reduce((all, one) => all + one[row], 0) / columns.length);
 }
 
 /** The mask of one recorded ablation, (n,): 1 is kept. */

@@ -60,7 +60,8 @@ export function createRanking(model, store) {
       const lit = hover?.row === row || (hover?.player !== undefined && row.players.includes(hover.player));
       element.classList.toggle("lit", lit);
       element.classList.toggle("pinned", pinned === row);
-      element.setAttribute("aria-selected", pinned === row ? "true" : "false");
+      if (pinned === row) element.setAttribute("aria-current", "true");
+      else element.removeAttribute("aria-current");
     }
   });
   return h(

@@ -16,7 +16,7 @@ export function tilesLens(model) {
 
   const tile = (player) => {
     const name = model.players[player];
-    const element = h("div", { class: "player tile", "aria-label": `${player}: ${name}` });
+    const element = h("div", { class: "player tile", "aria-label": name === String(player) ? name : `${player}: ${name}` });
     const picture = thumbnail(thumbnails?.[player]);
     if (picture) element.append(picture);
     if (look === "cards") {
@@ -25,7 +25,7 @@ export function tilesLens(model) {
         h(
           "div",
           { class: "about" },
-          h("sup", {}, String(player)),
+          name === String(player) && !snippets?.[player] ? null : h("sup", {}, String(player)),
           h("bdi", { class: "words" }, cut(snippets?.[player] || name, 90)),
           rows === null ? null : h("small", {}, `${count(rows)} ${rows === 1 ? "row" : "rows"}`),
         ),

@@ -364,6 +364,21 @@ def test_several_explanations_one_at_a_time(browser: Any, tmp_path: Path) -> Non
         assert page.locator(".controls:visible").count() == 0
 
 
+@pytest.mark.parametrize("n_players", [1, 4, 40])
+@pytest.mark.parametrize("varies", [False, True])
+def test_games_of_little_to_show(
+    browser: Any, tmp_path: Path, n_players: int, varies: bool
+) -> None:
+    game = ip.FunctionGame(lambda m: m[:, 0] * 1.0 if varies else np.full(len(m), 3.0), n_players)
+    path = ip.explain(game, budget=100).to_html(tmp_path / "a.html")
+    with opened(browser, path, 400) as page:
+        page.locator("[data-player='0']").first.click()
+        assert value_of(page, "predicted") == pytest.approx(0.0 if varies else 3.0, abs=1e-9)
+        choice(page, "Show").select_option("all")
+        assert ranked(page)[:1] == ([((0,), pytest.approx(1.0))] if varies else [])
+        assert ("does not vary" in page.locator(".energy").text_content()) != varies
+
+
 def test_without_script(browser: Any, made: dict[str, tuple[Explanation, Path]]) -> None:
     explanation, path = made["outputs"]
     with opened(browser, path, java_script_enabled=False) as page:

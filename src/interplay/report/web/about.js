@@ -51,7 +51,7 @@ export function aboutPlayer(model, state, player) {
   const together = strongest(rows.filter((row) => row.players.length > 1 && row.players.includes(player)), 3);
   for (const row of together) {
     const others = row.players.filter((other) => other !== player);
-    const named = others.flatMap((other, i) => [i ? " × " : "", ...title(model, other, 40)]);
+    const named = others.flatMap((other, i) => [i ? " × " : "", ...title(model, other, 28)]);
     lines.push(h("p", { class: "soft" }, `${signed(row.value)} with `, ...named));
   }
   return lines;

@@ -1,6 +1,7 @@
 import { select } from "d3-selection";
 import { curveBasis, line } from "d3-shape";
 
+const BOW = 60; // pixels, of which a basis curve reaches two thirds
 const curve = line().curve(curveBasis);
 
 /** A smooth arch from one point to another that rises to `top`. */
@@ -15,7 +16,8 @@ export function steps(players) {
 
 /** A bow from one point to another, to one side of the straight line. */
 function bow([x1, y1], [x2, y2]) {
-  const lean = 0.18;
+  const length = Math.hypot(x2 - x1, y2 - y1) || 1;
+  const lean = Math.min(0.2, BOW / length);
   return curve([
     [x1, y1],
     [(x1 + x2) / 2 + lean * (y2 - y1), (y1 + y2) / 2 - lean * (x2 - x1)],

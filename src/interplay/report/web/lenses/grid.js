@@ -46,7 +46,7 @@ export function gridLens(model) {
     ...(hasMlps ? [h("div", {}, "MLP")] : []),
     ...(hasLayers ? [h("div", {}, "")] : []),
   );
-  const content = h("div", { class: "layers" }, titles, ...rows);
+  const content = h("div", { class: layers.length > 12 ? "layers many" : "layers" }, titles, ...rows);
   const wide = "minmax(0, 2fr)";
   const template = `2.2rem ${"minmax(0, 1fr) ".repeat(widest)}${hasMlps ? wide : ""} ${hasLayers ? wide : ""}`;
   for (const row of content.children) row.style.gridTemplateColumns = template;

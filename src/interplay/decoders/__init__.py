@@ -9,8 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from interplay._types import FloatArray
+from interplay.decoders.auto import AUTO
 from interplay.decoders.base import Decoded, Decoder
 from interplay.decoders.exact import EXACT
+from interplay.decoders.gaussian import GAUSSIAN
 from interplay.decoders.lasso import LASSO
 from interplay.decoders.proxyspex import PROXYSPEX
 from interplay.decoders.spex import SPEX, CodedDesign
@@ -19,7 +21,7 @@ from interplay.masks import as_masks, distinct
 from interplay.sets import as_columns
 from interplay.spectrum import Spectrum
 
-DECODERS: dict[str, Decoder] = {d.name: d for d in (PROXYSPEX, SPEX, LASSO, EXACT)}
+DECODERS: dict[str, Decoder] = {d.name: d for d in (AUTO, GAUSSIAN, PROXYSPEX, SPEX, LASSO, EXACT)}
 
 
 def get_decoder(name: str) -> Decoder:
@@ -97,14 +99,19 @@ def run_decoder(
     decoder.check(n_masks, n_players, order)
     decoded = decoder.decode(design, as_columns(values), order, rng, **options)
     if values.ndim == 1:
-        return replace(decoded, spectrum=decoded.spectrum.output(0))
+        surrogate = decoded.surrogate
+        return replace(
+            decoded,
+            spectrum=decoded.spectrum.output(0),
+            surrogate=None if surrogate is None else surrogate.output(0),
+        )
     return decoded
 
 
 def decode(
     masks: npt.ArrayLike | CodedDesign,
     values: npt.ArrayLike,
-    decoder: str = "proxyspex",
+    decoder: str = "auto",
     order: int | None = None,
     random_state: int = 0,
     **options: object,
@@ -115,7 +122,7 @@ def decode(
         masks: ``(m, n) bool``, ``True`` for a player that is kept; or the design of
             ``interplay.spex.design``, which SPEX needs. The values of equal masks are averaged.
         values: ``(m,)``, or ``(m, k)`` for k outputs.
-        decoder: ``"proxyspex"``, ``"spex"``, ``"lasso"`` or ``"exact"``.
+        decoder: ``"auto"``, ``"gp"``, ``"proxyspex"``, ``"spex"``, ``"lasso"`` or ``"exact"``.
         order: the largest order of interaction; by default 5, for LASSO 1.
         random_state: seed of folds and proxies; the same seed gives the same spectrum.
         **options: the decoder's own: for SPEX ``decoding="soft"`` or ``"hard"``.

@@ -3,12 +3,12 @@ PYTHON ?= python3
 BIN := .venv/bin
 OUT ?= out/demo
 
-.PHONY: demo test check format bench bench-spex bench-negations bench-throughput bench-components bench-drill bench-training clean
+.PHONY: demo test check format page bench bench-page bench-spex bench-negations bench-throughput bench-components bench-drill bench-training clean
 
 demo: .venv/ready
 	$(BIN)/interplay demo --out $(OUT)
 
-test: .venv/ready
+test: .venv/ready page
 	$(BIN)/python -m pytest
 
 check: .venv/ready
@@ -19,6 +19,10 @@ check: .venv/ready
 format: .venv/ready
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+# the HTML page's script, where its sources in src/interplay/report/web have changed; needs npm
+page: .venv/ready
+	$(BIN)/python hatch_build.py
 
 bench: .venv/ready .venv-peer/ready
 	$(BIN)/python benchmarks/bench_core.py
@@ -46,6 +50,10 @@ bench-components: .venv/ready
 bench-training: .venv/ready
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/bench_training.py
 
+# the HTML page's weight and its time to be interactive, in chromium; a minute
+bench-page: .venv/ready page
+	$(BIN)/python benchmarks/bench_page.py
+
 # ablations per second of the text lens against the plain loop; the store; the Ray back end
 bench-throughput: .venv/ready
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/bench_throughput.py
@@ -70,4 +78,5 @@ PEER ?= python3.12
 	touch $@
 
 clean:
+	rm -rf src/interplay/report/built src/interplay/report/web/node_modules
 	rm -rf .venv .venv-peer out .pytest_cache .mypy_cache .ruff_cache

@@ -23,7 +23,8 @@ from interplay.explanation import Ablations, Explanation
 from interplay.masks import every_mask, keys
 from interplay.patterns import averaged, derivatives, patterns, predicted_variance
 from tests.conftest import planted
-from tests.report.test_html import HOSTILE, Collector, HostileText
+from tests.report.pages import HOSTILE
+from tests.report.test_html import Collector
 
 N = 20
 TRUTH = ip.Spectrum.from_dict(
@@ -592,16 +593,19 @@ def _page(explanation: Explanation, folder: Path) -> Any:
 
 
 def test_the_page_shows_the_confirmation_and_escapes_it(tmp_path: Path) -> None:
-    explanation = ip.explain(HostileText())
+    explanation = ip.explain(
+        ip.FunctionGame(lambda m: m[:, 0] + 2.0 * (m[:, 1] & m[:, 2]) - m[:, 3], 4, HOSTILE[:4])
+    )
     assert "Confirmed by" not in _page(explanation, tmp_path).text
     confirmation = explanation.confirm(1)
     seen = _page(dataclasses.replace(explanation, confirmation=confirmation), tmp_path)
     assert "Checked on the same ablations" in seen.text  # all 16 masks are known
     assert confirmation.summary in seen.text
     assert HOLDS in seen.text
-    assert not {"script", "img", "b", "link"} & set(seen.tags)
-    assert all(not re.match(r"(on|src|href)", name) for name, _ in seen.attributes)
-    section = seen.text.split("Checked on")[1].split("Single players")[0]
+    assert seen.tags.count("script") == 2  # the data and the bundle
+    assert not {"img", "b", "link"} & set(seen.tags)
+    assert all(not re.match(r"(on|src|href|style)", name) for name, _ in seen.attributes)
+    section = seen.text.split("Checked on")[1].split("Provenance")[0]
     for player in confirmation.tested[0].players:
         assert HOSTILE[player] in section
 

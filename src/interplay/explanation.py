@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from markupsafe import Markup
 
 from interplay._types import BoolArray, FloatArray, Json
 from interplay.ablation.backends import Backend, get_backend
@@ -22,7 +21,7 @@ from interplay.confirmation import Confirmation
 from interplay.evaluation import Faithfulness
 from interplay.game import Game, fingerprint_of
 from interplay.interactions import Interactions
-from interplay.report.html import body, write_page
+from interplay.report.html import Body, body, write_page
 from interplay.sets import pack, unpack
 from interplay.spectrum import Spectrum
 
@@ -224,10 +223,12 @@ class Explanation:
     @property
     def title(self) -> str:
         """What was explained, in a few words."""
-        lens = self.provenance["game"]["description"].get("lens") or "game"
-        return f"{lens} of {len(self.players)} players"
+        description = self.provenance["game"]["description"]
+        by = f" by {description['by']}" if description.get("by") else ""
+        lens = (description.get("lens") or "game").capitalize()
+        return f"{lens} of {len(self.players)} players{by}"
 
-    def body(self) -> Markup:
+    def body(self) -> Body:
         """This explanation's part of a page."""
         return body(
             spectrum=self.spectrum,
@@ -235,8 +236,8 @@ class Explanation:
             outputs=self.outputs,
             faithfulness=self.faithfulness,
             provenance=self.provenance,
-            masks=self.held_out.masks,
-            values=self.held_out.values,
+            held_out=(self.held_out.masks, self.held_out.values),
+            fit=(self.fit.masks, self.fit.values),
             confirmation=self.confirmation,
         )
 

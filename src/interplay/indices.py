@@ -30,7 +30,7 @@ FBII       faithful Banzhaf: F cut to t <= k, then Moebius   (Tsai, Yeh and Ravi
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from fractions import Fraction
 from functools import lru_cache
 from itertools import combinations
@@ -47,6 +47,7 @@ Weight = Callable[[int, int], Fraction]
 MAX_SETS = 20_000_000
 """The most (set, superset) pairs that one conversion writes out."""
 
+_SINGLE = ("SV", "BV")
 _ZERO, _ONE = Fraction(0), Fraction(1)
 
 
@@ -132,6 +133,23 @@ INDICES: tuple[str, ...] = (*_PLAIN, *_BY_ORDER)
 """The tags, as shapiq writes them."""
 
 
+def weights(index: str, order: int, sizes: Iterable[int]) -> dict[tuple[int, int], float]:
+    """The weights W of an index that are not zero, by (s, t).
+
+    Args:
+        index: one of :data:`INDICES`.
+        order: the largest s, and the k of indices that are defined with one.
+        sizes: the t wanted.
+    """
+    weight = _PLAIN[index] if index in _PLAIN else _BY_ORDER[index](order)
+    table = {
+        (s, t): float(weight(s, t))
+        for t in sizes
+        for s in range(1 if index in _SINGLE else 0, min(order, t) + 1)
+    }
+    return {orders: value for orders, value in table.items() if value != 0.0}
+
+
 def convert(
     sets: Members, coefficients: FloatArray, n_players: int, index: str, order: int | None = None
 ) -> tuple[Members, FloatArray, int]:
@@ -159,17 +177,11 @@ def convert(
         raise ValueError(f"order={order} is below 1; interactions start at order 1 (one player)")
     order_of = (sets < n_players).sum(axis=1)
     largest = int(order_of.max(initial=0))
-    single = index in ("SV", "BV")
-    k = 1 if single else max(1, largest) if order is None else min(order, n_players)
-    weight = _PLAIN[index] if index in _PLAIN else _BY_ORDER[index](k)
+    k = max(1, largest) if order is None else min(order, n_players)
+    if index in _SINGLE:
+        k = 1
     counts = np.bincount(order_of, minlength=largest + 1).tolist()
-    table = {
-        (s, t): float(weight(s, t))
-        for t in range(largest + 1)
-        if counts[t]
-        for s in range(1 if single else 0, min(k, t) + 1)
-    }
-    table = {orders: value for orders, value in table.items() if value != 0.0}
+    table = weights(index, k, np.flatnonzero(counts).tolist())
     n_pairs = sum(counts[t] * comb(t, s) for s, t in table)
     if n_pairs > MAX_SETS:
         raise ValueError(

@@ -480,7 +480,7 @@ def test_an_explanation_of_components_and_its_structure(tmp_path: Path) -> None:
         assert all(value * sign > 0 and " x " in name for name, value in named)
     explanation.save(tmp_path / "a.interplay")
     assert components.structure(ip.load(tmp_path / "a.interplay")) == found
-    assert "components of 8 players" in explanation.to_html(tmp_path / "a.html").read_text()
+    assert "Components of 8 players" in explanation.to_html(tmp_path / "a.html").read_text()
     with pytest.raises(ValueError, match="output=1 is not one of the 1 outputs"):
         components.structure(explanation, output=1)
     plain = ip.explain(ip.FunctionGame(lambda masks: masks[:, 0], 3))

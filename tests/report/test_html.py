@@ -1,56 +1,19 @@
 from __future__ import annotations
 
+import base64
+import hashlib
+import importlib.util
+import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
+import pytest
 
-import interplay as ip
-from interplay._types import BoolArray, FloatArray, Json
-
-HOSTILE = ['<script>alert("x")</script>', "a & b", "<img src=x onerror=alert(1)>", "'\"><b>"]
-
-
-class HostileText:
-    """What a TextGame describes, with a text full of markup."""
-
-    text = " ".join(HOSTILE)
-    fingerprint = "hostile"
-    batch_size = 16
-
-    @property
-    def spans(self) -> list[tuple[int, int]]:
-        spans = []
-        at = 0
-        for piece in HOSTILE:
-            spans.append((at, at + len(piece)))
-            at += len(piece) + 1
-        return spans
-
-    @property
-    def players(self) -> list[str]:
-        return HOSTILE
-
-    @property
-    def n_players(self) -> int:
-        return len(HOSTILE)
-
-    def __call__(self, masks: BoolArray, /) -> FloatArray:
-        return masks[:, 0] * 1.0 + 2.0 * (masks[:, 1] & masks[:, 2]) - masks[:, 3]
-
-    def cost(self, masks: BoolArray, /) -> FloatArray:
-        return np.ones(len(masks))
-
-    def describe(self) -> Json:
-        return {
-            "lens": "text",
-            "model": "</title><script>1</script>",
-            "targets": [{"kind": "Response", "text": "<i>"}],
-            "template": "<u>{text}</u>",
-            "text": self.text,
-            "spans": [list(span) for span in self.spans],
-        }
+from interplay.report import bundle as bundling
+from interplay.report import document, html
+from tests.report import pages
 
 
 class Collector(HTMLParser):
@@ -68,25 +31,135 @@ class Collector(HTMLParser):
         self.text += data
 
 
-def test_the_page_escapes_everything_and_needs_nothing(tmp_path: Path) -> None:
-    explanation = ip.explain(HostileText())
-    page = explanation.to_html(tmp_path / "a.html").read_text(encoding="utf-8")
+def read(page: str) -> Collector:
     seen = Collector()
     seen.feed(page)
-    assert not {"script", "img", "b", "iu", "link", "iframe"} & (set(seen.tags) - {"i"})
-    assert all(not re.match(r"(on|src|href)", name) for name, _ in seen.attributes)
-    for piece in HOSTILE:
-        assert piece in seen.text
-    assert "default-src 'none'" in page
-    assert "http://" not in page
-    assert "https://" not in page
+    return seen
+
+
+@pytest.mark.parametrize("lens", [None, "text", "components", "training"])
+def test_the_page_escapes_everything_and_needs_nothing(tmp_path: Path, lens: str | None) -> None:
+    page = pages.hostile(lens).to_html(tmp_path / "a.html").read_text(encoding="utf-8")
+    plain = pages.text().to_html(tmp_path / "b.html").read_text(encoding="utf-8")
+    seen, usual = read(page), read(plain)
+    assert seen.tags.count("script") == usual.tags.count("script") == 2  # the data and the bundle
+    assert not {"img", "b", "link", "iframe", "object", "form"} & set(seen.tags)
+    assert all(not re.match(r"(on|src|style)", name) for name, _ in seen.attributes)
+    assert all(
+        re.fullmatch(r"#part\d+", value) for name, value in seen.attributes if name == "href"
+    )
+    for text in pages.HOSTILE[:5]:
+        assert text in seen.text
+    assert not re.search("[\u0000-\u0008\u202a-\u202e\u2066-\u2069]", page)
+
+
+def test_nothing_is_fetched_and_the_policy_names_what_may_run(tmp_path: Path) -> None:
+    page = pages.text().to_html(tmp_path / "a.html").read_text(encoding="utf-8")
+    script = re.findall(r"<script>(.*?)</script>", page, re.S)
+    style = re.findall(r"<style>(.*?)</style>", page, re.S)
+    assert len(script) == len(style) == 1
+    policy = re.search(r'Content-Security-Policy" content="([^"]*)"', page)
+    assert policy is not None
+    for text in (script[0], style[0]):
+        digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        assert f"'sha256-{digest}'" in policy[1]
+    assert policy[1].startswith("default-src 'none'; script-src 'sha256-")
+    assert "unsafe" not in policy[1]
+    addresses = set(re.findall(r"https?://[^\s\"'`)]+", page))
+    assert addresses <= {  # names of XML, which nothing asks for
+        "http://www.w3.org/2000/svg",
+        "http://www.w3.org/1999/xhtml",
+        "http://www.w3.org/1999/xlink",
+        "http://www.w3.org/XML/1998/namespace",
+        "http://www.w3.org/2000/xmlns/",
+    }
+    assert "url(" not in style[0]
+    assert "Copyright" in script[0]  # the libraries' licences
+    assert "Mike Bostock" in script[0]
+
+
+def test_the_sources_make_no_markup_of_text() -> None:
+    web = Path(html.__file__).with_name("web")
+    ours = [path for path in web.rglob("*.js") if "node_modules" not in path.parts]
+    assert len(ours) > 15
+    for path in ours:
+        text = path.read_text(encoding="utf-8")
+        found = re.search(
+            r"innerHTML|outerHTML|insertAdjacent|document\.write|\beval\(|\.html\(|\"style\"", text
+        )
+        assert found is None, (path.name, found)
+        assert len(text.splitlines()) < 300
+
+
+def test_the_bundle_is_that_of_the_sources() -> None:
+    path = Path(__file__).parents[2] / "hatch_build.py"
+    if not path.exists():
+        pytest.skip("not in a source tree")
+    spec = importlib.util.spec_from_file_location("hatch_build", path)
+    assert spec is not None
+    assert spec.loader is not None
+    hook = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(hook)
+    assert hook.is_built(), "run `make page`: web/ has changed since it was bundled"
+
+
+def test_a_tree_that_was_not_built_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bundling, "files", lambda _: tmp_path)
+    with pytest.raises(FileNotFoundError, match="make page"):
+        bundling.bundle.__wrapped__()
 
 
 def test_the_page_says_what_was_found(tmp_path: Path) -> None:
-    explanation = ip.explain(HostileText())
-    seen = Collector()
-    seen.feed(explanation.to_html(tmp_path / "a.html").read_text(encoding="utf-8"))
+    explanation = pages.text()
+    seen = read(explanation.to_html(tmp_path / "a.html").read_text(encoding="utf-8"))
     assert str(explanation.faithfulness) in seen.text
-    assert explanation.interactions("FSII", 3).top(1, min_order=2).sets == [(1, 2)]
-    assert "+2" in seen.text
+    top = explanation.interactions("FSII", 3).top(1, min_order=2)
+    assert top.low is not None
+    assert f"{top.values[0]:+.4g}" in seen.text
+    assert f"{top.low[0]:+.4g} to " in seen.text
     assert '"masks_sha256"' in seen.text
+
+
+def test_the_data_block_is_the_explanation(tmp_path: Path) -> None:
+    explanation = pages.outputs()
+    page = explanation.to_html(tmp_path / "a.html").read_text(encoding="utf-8")
+    block = re.search(r'<script type="application/json" class="data">(.*?)</script>', page, re.S)
+    assert block is not None
+    assert not re.search("[<>&\u2028\u2029]", block[1])
+    data = json.loads(block[1])
+    spectrum = explanation.spectrum
+    numbers = np.frombuffer(base64.b64decode(data["spectrum"]["coefficients"]), "<f8")
+    assert (numbers.reshape(spectrum.coefficients.shape) == spectrum.coefficients).all()
+    recorded = np.frombuffer(base64.b64decode(data["ablations"]["values"]), "<f8")
+    both = np.concatenate([explanation.held_out.values, explanation.fit.values])
+    assert (recorded.reshape(both.shape) == both).all()
+    assert data["ablations"]["held"] == len(explanation.held_out)
+    halves = np.frombuffer(base64.b64decode(data["intervals"]["tables"]["STII/2"]), "<f4")
+    found = spectrum.to("STII", 2)
+    assert found.high is not None
+    assert np.allclose(halves, (found.high - found.values).ravel(), rtol=1e-6)
+
+
+def test_what_is_left_out_of_a_large_page_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(document, "_MAX_NUMBERS", 30)
+    monkeypatch.setattr(document, "_MAX_BYTES", 1000)
+    explanation = pages.components()
+    page = explanation.to_html(tmp_path / "a.html").read_text(encoding="utf-8")
+    share = explanation.spectrum.truncate(n_terms=29)
+    energy = share.energies[1:].sum() / explanation.spectrum.energies[1:].sum()
+    assert f"the 30 strongest of 40 terms, which carry {100 * energy:.2f} % of" in read(page).text
+    block = re.search(r'class="data">(.*?)</script>', page, re.S)
+    assert block is not None
+    data = json.loads(block[1])
+    assert data["spectrum"]["n_terms"] == 30
+    assert data["ablations"]["total"] == 360
+    assert len(base64.b64decode(data["ablations"]["values"])) // 8 == 1000 // (3 + 8)
+
+
+def test_hidden_characters_are_named() -> None:
+    assert document.visible("a\u202eb\u0000\n\u200d") == "a⟨U+202E⟩b⟨U+0000⟩\n\u200d"
+    assert document.visible("\ud800") == "⟨U+D800⟩"

@@ -1,4 +1,8 @@
-"""One self-contained HTML page for an explanation: no script, no network, everything escaped."""
+"""One self-contained HTML page of one explanation or several: no network, everything escaped.
+
+What must be readable without a script, and all facts about the run, are rendered here; the bundled
+script (``web/``) puts interactive views in the place of the static ones.
+"""
 
 from __future__ import annotations
 
@@ -17,16 +21,35 @@ from interplay._types import BoolArray, FloatArray, Json
 from interplay.confirmation import Confirmation
 from interplay.evaluation import Faithfulness
 from interplay.interactions import Interactions
+from interplay.report.bundle import bundle
+from interplay.report.document import (
+    INDEX,
+    document,
+    script_json,
+    shown_terms,
+    visible,
+)
 from interplay.sets import as_columns
 from interplay.spectrum import Spectrum
 
-INDEX = "FSII"
-ORDER = 3
-"""The index and order that the page shows."""
 _ROWS = 15
 _DOTS = 500
 _PLOT = 300
 _INTERVAL = 200
+_SHADES = 5
+
+
+@dataclass(frozen=True)
+class Body:
+    """An explanation's part of a page.
+
+    Attributes:
+        html: all of it, its data for the script included.
+        facts: what the index of a page of several says of it.
+    """
+
+    html: Markup
+    facts: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -37,10 +60,11 @@ class _Row:
     numbers: tuple[int, ...]
     value: float
     share: float
+    interval: tuple[float, float] | None
 
 
-def write_page(path: str | Path, parts: Sequence[tuple[str, Markup]]) -> Path:
-    """Write a self-contained page of one explanation, or of several with links to them.
+def write_page(path: str | Path, parts: Sequence[tuple[str, Body]]) -> Path:
+    """Write a self-contained page of one explanation, or of several with an index of them.
 
     Args:
         path: where to.
@@ -48,10 +72,19 @@ def write_page(path: str | Path, parts: Sequence[tuple[str, Markup]]) -> Path:
 
     Returns:
         The path.
+
+    Raises:
+        FileNotFoundError: this installation's script was not built.
     """
     path = Path(path)
+    made = _template("page.html").render(
+        parts=parts,
+        policy=bundle().policy,
+        script=Markup(bundle().script),
+        style=Markup(bundle().style),
+    )
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(_template("page.html").render(parts=parts), encoding="utf-8")
+    path.write_text(made, encoding="utf-8", newline="\n")
     return path
 
 
@@ -62,60 +95,52 @@ def body(
     outputs: tuple[str, ...],
     faithfulness: Faithfulness,
     provenance: Json,
-    masks: BoolArray,
-    values: FloatArray,
+    held_out: tuple[BoolArray, FloatArray],
+    fit: tuple[BoolArray, FloatArray],
     confirmation: Confirmation | None = None,
-) -> Markup:
+) -> Body:
     """An explanation's part of a page.
 
     Args:
-        spectrum: the spectrum, of one or k outputs; each output has a section.
+        spectrum: the spectrum, of one or k outputs.
         players: the players' names.
         outputs: the names of several outputs; else empty.
         faithfulness: the held-out score.
         provenance: as in ``Explanation.provenance``.
-        masks: held-out masks, ``(m, n)``.
-        values: the game's values on them, ``(m,)`` or ``(m, k)``.
+        held_out: the masks that it was judged on, ``(m, n)``, and the game's values on them,
+            ``(m,)`` or ``(m, k)``.
+        fit: the masks that it was fitted to, and their values.
         confirmation: of its interactions, where there is one.
-
-    Returns:
-        HTML.
     """
-    predictions = as_columns(spectrum.predict(masks))
-    actual = as_columns(values)
+    shown = shown_terms(spectrum)
     description = provenance["game"]["description"]
-    sections = []
-    for column in range(actual.shape[1]):
-        one = spectrum.output(column)
-        found = one.to(INDEX, ORDER, players)
-        energy = one.energy_by_order()[1:]
-        sections.append(
-            {
-                "name": outputs[column] if outputs else "",
-                "r2": faithfulness.by_output[column],
-                "singles": _rows(found.top(_ROWS, max_order=1)),
-                "interactions": _rows(found.top(_ROWS, min_order=2)),
-                "text": _shaded(description, found) if description["lens"] == "text" else None,
-                "energy": (energy / energy.sum()).tolist() if energy.sum() else [],
-                "plot": _scatter(actual[:, column], predictions[:, column]),
-            }
-        )
+    data = document(shown, players, outputs, description, held_out, fit, faithfulness.exact)
     made = _template("explanation.html").render(
         index=INDEX,
-        order=ORDER,
         n_terms=len(spectrum),
-        faithfulness=str(faithfulness),
-        exact=faithfulness.exact,
+        n_shown=len(shown),
+        share_shown=shown.energies[shown.orders > 0].sum()
+        / (spectrum.energies[spectrum.orders > 0].sum() or 1.0),
+        faithfulness=faithfulness,
         description=description,
         provenance=provenance,
         provenance_json=json.dumps(provenance, indent=2, ensure_ascii=False),
-        sections=sections,
-        size=_PLOT,
+        outputs=outputs,
+        target=_target(description),
+        static=_static(shown, players, outputs, data, held_out),
+        uncertain=shown.deviations is not None,
         confirmation=confirmation,
         tested=[] if confirmation is None else _intervals(confirmation),
+        size=_PLOT,
         width=_INTERVAL,
+        data=Markup(script_json(data)),
     )
-    return Markup(made)  # everything in it was escaped by the template
+    facts = (
+        f"R2 {faithfulness.r2:.3f}" if faithfulness.varies else "R2 not known",
+        f"{provenance['budget']['spent']:,} ablations",
+        f"{len(spectrum):,} terms",
+    )
+    return Body(Markup(made), facts)  # everything in it was escaped by the template
 
 
 @cache
@@ -126,43 +151,80 @@ def _template(name: str) -> Template:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        finalize=lambda value: visible(value) if type(value) is str else value,
     )
     return environment.get_template(name)
 
 
+def _target(description: Json) -> str:
+    """What was scored, in a line."""
+    targets = [
+        " ".join(
+            [str(target.get("kind", ""))]
+            + [
+                f"{key}={json.dumps(value, ensure_ascii=False)}"
+                for key, value in target.items()
+                if key != "kind" and value is not None
+            ]
+        )
+        for target in description.get("targets") or ()
+    ]
+    scores = description.get("scores") or [description.get("score") or ""]
+    return "; ".join(targets) or ", ".join(scores)
+
+
+def _static(
+    spectrum: Spectrum,
+    players: tuple[str, ...],
+    outputs: tuple[str, ...],
+    data: Json,
+    held_out: tuple[BoolArray, FloatArray],
+) -> dict[str, Any]:
+    """What is shown of the first output without the script."""
+    one = spectrum.output(0)
+    found = one.to(INDEX, data["order"], players)
+    energy = one.energy_by_order()[1:]
+    masks, values = held_out
+    return {
+        "order": data["order"],
+        "singles": _rows(found.top(_ROWS, max_order=1)),
+        "interactions": _rows(found.top(_ROWS, min_order=2)),
+        "text": _shaded(data["view"]["pieces"], found) if data["view"]["kind"] == "text" else None,
+        "energy": (energy / energy.sum()).tolist() if energy.sum() else [],
+        "plot": _scatter(as_columns(values)[:, 0], one.predict(masks)),
+    }
+
+
 def _rows(interactions: Interactions) -> list[_Row]:
     largest = float(interactions.strength.max(initial=0.0)) or 1.0
+    low, high = interactions.low, interactions.high
     return [
         _Row(
             tuple(interactions.players[player] for player in members),
             members,
             float(value),
             abs(float(value)) / largest,
+            None if low is None or high is None else (float(low[row]), float(high[row])),
         )
-        for members, value in interactions
+        for row, (members, value) in enumerate(interactions)
     ]
 
 
-def _shaded(description: Json, found: Interactions) -> list[dict[str, Any]]:
+def _shaded(cut: list[tuple[str, int | None]], found: Interactions) -> list[dict[str, Any]]:
     """The prompt in pieces; those that are players carry their own effect and their number."""
-    text, spans = description["text"], description["spans"]
     effects = [float(found[[player]]) for player in range(found.n_players)]
     largest = max(map(abs, effects)) or 1.0
-    pieces: list[dict[str, Any]] = []
-    at = 0
-    for player, (start, stop) in enumerate(spans):
-        pieces.append({"text": text[at:start], "player": None})
-        pieces.append(
-            {
-                "text": text[start:stop],
-                "player": player,
-                "effect": effects[player],
-                "alpha": round(0.55 * abs(effects[player]) / largest, 3),
-            }
-        )
-        at = stop
-    pieces.append({"text": text[at:], "player": None})
-    return pieces
+    return [
+        {"text": text, "player": None}
+        if player is None
+        else {
+            "text": text,
+            "player": player,
+            "effect": effects[player],
+            "shade": round(_SHADES * abs(effects[player]) / largest),
+        }
+        for text, player in cut
+    ]
 
 
 def _scatter(actual: FloatArray, predicted: FloatArray) -> dict[str, Any]:

@@ -1,0 +1,205 @@
+"""What the page's script computes with: an explanation as JSON that is safe inside HTML.
+
+The script is given the spectrum and each index's table of weights, and computes any index, order,
+output and prediction itself; the numbers are those of Python to the last bit.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from math import comb
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from interplay._types import BoolArray, FloatArray, Json
+from interplay.indices import weights
+from interplay.interactions import LEVEL
+from interplay.sets import as_columns, pack
+from interplay.spectrum import Spectrum
+
+INDEX = "FSII"
+ORDER = 3
+"""The index and the largest order that the page shows first."""
+INDICES = ("FSII", "STII", "k-SII", "SII", "FBII", "BII", "Moebius", "Fourier")
+"""Those that the page offers. Single players' SII and BII are the Shapley and Banzhaf values."""
+_HIGHEST = 5
+_MAX_PAIRS = 200_000
+"""The most pairs of a set and a superset that the script is left to write out."""
+_MAX_NUMBERS = 100_000
+"""The most coefficients, all outputs together, in a page."""
+_MAX_BYTES = 256 * 1024
+"""The most bytes of recorded ablations in a page."""
+_MAX_SPREAD = 4_000_000
+"""The most numbers of the spectrum's uncertainty from which the intervals of all indices are made;
+beyond it those of the first index only."""
+
+_HIDDEN = re.compile(
+    "[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200b\u200e\u200f\u2028-\u202e"
+    "\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff]"
+)
+
+
+def visible(text: str) -> str:
+    """A text in which characters that cannot be seen, or reorder their neighbours, are named.
+
+    Line breaks, tabs and the joiners of emoji and of scripts stay as they are.
+    """
+    return _HIDDEN.sub(lambda found: f"\u27e8U+{ord(found[0]):04X}\u27e9", text)
+
+
+def script_json(document: Json) -> str:
+    """JSON that cannot end its ``<script>`` element or begin a comment, in ASCII."""
+    text = json.dumps(document, separators=(",", ":"), allow_nan=False)
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def shown_terms(spectrum: Spectrum) -> Spectrum:
+    """The spectrum that a page holds: the strongest terms where there are very many."""
+    n_terms = _MAX_NUMBERS // (spectrum.n_outputs or 1)
+    return spectrum if len(spectrum) <= n_terms else spectrum.truncate(n_terms=n_terms - 1)
+
+
+def document(
+    spectrum: Spectrum,
+    players: tuple[str, ...],
+    outputs: tuple[str, ...],
+    description: Json,
+    held_out: tuple[BoolArray, FloatArray],
+    fit: tuple[BoolArray, FloatArray],
+    exact: bool,
+) -> Json:
+    """Everything that the script needs of an explanation.
+
+    Args:
+        spectrum: as :func:`shown_terms` gives it.
+        players: the players' names.
+        outputs: the names of several outputs; else empty.
+        description: the game's.
+        held_out: the masks that the explanation was judged on, ``(m, n)``, and their values.
+        fit: those it was fitted to.
+        exact: the two are the same, all 2^n masks.
+    """
+    orders = _orders(spectrum)
+    first = min(ORDER, orders)
+    sizes = np.unique(spectrum.orders).tolist()
+    return {
+        "n": spectrum.n_players,
+        "players": [visible(name) for name in players],
+        "outputs": [visible(name) for name in outputs],
+        # of many test points, as of `relations`, the mean is what is asked for first
+        "mean": description.get("lens") == "training" and len(outputs) > 1,
+        "index": INDEX,
+        "order": first,
+        "orders": orders,
+        "spectrum": {
+            "n_terms": len(spectrum),
+            "width": spectrum.members.shape[1],
+            "members": _base64(spectrum.members, "<i4"),
+            "coefficients": _base64(spectrum.coefficients, "<f8"),
+        },
+        "weights": {
+            index: {
+                order: [[s, t, value] for (s, t), value in weights(index, order, sizes).items()]
+                for order in range(1, orders + 1)
+            }
+            for index in INDICES
+        },
+        "intervals": {"level": LEVEL, "tables": _intervals(spectrum, orders, first)},
+        "ablations": _recorded(held_out, fit, exact),
+        "view": _view(description, spectrum.n_players),
+    }
+
+
+def _orders(spectrum: Spectrum) -> int:
+    """The largest order that the page offers: what the script can write out in an instant."""
+    counts = np.bincount(spectrum.orders).tolist()
+    largest = max(1, min(len(counts) - 1, _HIGHEST))
+    pairs = 0
+    for order in range(largest + 1):
+        pairs += sum(count * comb(size, order) for size, count in enumerate(counts))
+        if pairs > _MAX_PAIRS:
+            return max(1, order - 1)
+    return largest
+
+
+def _intervals(spectrum: Spectrum, orders: int, first: int) -> dict[str, str]:
+    """Half the widths of the intervals, by index and order, in the order of the interactions."""
+    if spectrum.deviations is None:
+        return {}
+    wanted = [(index, order) for index in INDICES for order in range(1, orders + 1)]
+    if spectrum.deviations.size > _MAX_SPREAD:
+        wanted = [(INDEX, first)]
+    tables = {}
+    for index, order in wanted:
+        found = spectrum.to(index, order)
+        if found.high is not None:
+            tables[f"{index}/{order}"] = _base64(found.high - found.values, "<f4")
+    return tables
+
+
+def _recorded(
+    held_out: tuple[BoolArray, FloatArray], fit: tuple[BoolArray, FloatArray], exact: bool
+) -> Json:
+    """Recorded ablations, those held out first, as many as there is room for."""
+    masks, values = held_out
+    n_held, total = len(masks), len(masks)
+    if not exact:
+        masks, values = np.concatenate([masks, fit[0]]), np.concatenate([values, fit[1]])
+        total = len(masks)
+    packed, columns = pack(masks), as_columns(values)
+    room = max(1, _MAX_BYTES // (packed.shape[1] + 8 * columns.shape[1]))
+    return {
+        "masks": _base64(packed[:room], "u1"),
+        "values": _base64(columns[:room], "<f8"),
+        "held": min(n_held, room),
+        "exact": exact,
+        "total": total,
+    }
+
+
+def _base64(array: npt.NDArray[Any], dtype: str) -> str:
+    return base64.b64encode(np.ascontiguousarray(array, dtype=dtype).tobytes()).decode("ascii")
+
+
+def _view(description: Json, n_players: int) -> Json:
+    """How the lens shows its players."""
+    if description.get("lens") == "text" and len(description.get("spans", ())) == n_players:
+        return {"kind": "text", "title": "The input", "pieces": pieces(description)}
+    if description.get("lens") == "components" and "units" in description:
+        return {
+            "kind": "grid",
+            "title": "The components",
+            "units": [
+                [[layer, kind, head] for layer, kind, head in own] for own in description["units"]
+            ],
+            "n_heads": description["n_heads"],
+        }
+    training = description.get("lens") == "training"
+    return {
+        "kind": "tiles",
+        "title": "The training data" if training else "The players",
+        "rows_by_class": description.get("rows_by_class") if training else None,
+        "classes": [visible(str(name)) for name in description.get("classes", ())],
+        "thumbnails": description.get("thumbnails"),
+        "snippets": _each(description.get("snippets")),
+    }
+
+
+def _each(texts: list[str | None] | None) -> list[str | None] | None:
+    return texts and [text if text is None else visible(text) for text in texts]
+
+
+def pieces(description: Json) -> list[tuple[str, int | None]]:
+    """The text of a prompt in order, cut at the players' spans: each piece with its player."""
+    text, spans = description["text"], description["spans"]
+    cut: list[tuple[str, int | None]] = []
+    at = 0
+    for player, (start, stop) in enumerate(spans):
+        cut += [(text[at:start], None), (text[start:stop], player)]
+        at = stop
+    cut.append((text[at:], None))
+    return [(visible(piece), player) for piece, player in cut if piece or player is not None]

@@ -1,0 +1,74 @@
+import { createArcs } from "./arcs.js";
+import { createBoard } from "./board.js";
+import { h } from "./dom.js";
+import { createEnergy, createScatter } from "./faithfulness.js";
+import { createChoices, createFilters, listed, matching } from "./filters.js";
+import { readModel } from "./model.js";
+import { createRanking } from "./ranking.js";
+import { interactions } from "./spectrum.js";
+import { createStore } from "./state.js";
+import { createWhatIf } from "./whatif.js";
+
+/** Puts an explanation's interactive views in the place of its static ones. */
+export function startPart(part) {
+  const model = readModel(JSON.parse(part.querySelector("script.data").textContent));
+  const store = createStore({
+    output: model.output,
+    index: model.index,
+    order: model.order,
+    size: model.orders > 1 ? "many" : "one",
+    sign: "all",
+    strength: 0,
+    query: "",
+    top: 10,
+    mask: new Uint8Array(model.n).fill(1),
+    hover: null,
+    pinned: null,
+  });
+  store.on(["index", "order", "output"], ({ index, order, output }) => {
+    const rows = interactions(model, index, order, output);
+    const effects = new Float64Array(model.n);
+    const halves = new Array(model.n).fill(null);
+    for (const { players, value, half } of rows) {
+      if (players.length === 1) {
+        effects[players[0]] = value;
+        halves[players[0]] = half;
+      }
+    }
+    store.set({ rows, effects: Array.from(effects), halves });
+  });
+  store.on(["query"], ({ query }) => store.set({ matches: matching(model, query) }));
+  store.on(["rows", "size", "sign", "strength", "matches"], (state) => store.set({ listed: listed(state) }));
+
+  const about = h("p", { class: "soft small", "data-about": true });
+  store.on(["index", "order", "output"], (state) => (about.textContent = meaning(model, state)));
+  const app = part.querySelector(".app");
+  app.append(
+    createChoices(model, store),
+    h("div", { class: "split" }, createBoard(model, store), createWhatIf(model, store)),
+    h(
+      "section",
+      {},
+      h("h2", {}, "Interactions"),
+      about,
+      createFilters(model, store),
+      createArcs(model, store),
+      createRanking(model, store),
+    ),
+    h("section", { class: "charts" }, createScatter(model, store), createEnergy(model, store)),
+  );
+  app.hidden = false;
+  part.querySelector(".static").hidden = true;
+  return { model, store };
+}
+
+function meaning(model, { index, order, output }) {
+  const what =
+    index === "Fourier"
+      ? "Fourier coefficients: how the score swings with the parity of the kept players."
+      : "Positive: together they add more than apart. Negative: they stand in for each other, or cancel.";
+  const intervals = model.halves[`${index}/${order}`]?.[output]
+    ? ` Lines on the bars: intervals that cover with ${Math.round(100 * model.intervals.level)} %.`
+    : "";
+  return `${index} of order ${order}. ${what}${intervals}`;
+}

@@ -1,0 +1,21 @@
+import { startPart } from "./app.js";
+
+performance.mark("interplay:start");
+const parts = [...document.querySelectorAll("section.part")];
+const started = new Map();
+
+/** With several explanations one is shown at a time: the one that the address names. */
+function show() {
+  const wanted = parts.find((part) => `#${part.id}` === location.hash) ?? parts[0];
+  for (const part of parts) part.hidden = part !== wanted;
+  for (const link of document.querySelectorAll("nav a")) {
+    if (link.hash === `#${wanted.id}`) link.setAttribute("aria-current", "true");
+    else link.removeAttribute("aria-current");
+  }
+  if (!started.has(wanted)) started.set(wanted, startPart(wanted));
+}
+
+window.addEventListener("hashchange", show);
+show();
+performance.mark("interplay:interactive");
+document.documentElement.dataset.ready = "true";

@@ -1,0 +1,95 @@
+/**
+ * What the page's data block says, ready to compute with.
+ *
+ * Sets of players are rows of `members`, ascending and padded with n. Numbers come as base64 of
+ * little-endian arrays, so that they are what Python computed to the last bit. Where the data ask
+ * for it, the mean over all outputs is one more output, the last, and the first to be shown; its
+ * intervals are not known.
+ */
+export function readModel(data) {
+  const { n, spectrum, ablations } = data;
+  const outputs = data.outputs.length || 1;
+  const members = array(spectrum.members, Int32Array);
+  const width = spectrum.width;
+  const nTerms = spectrum.n_terms;
+  const orders = new Uint16Array(nTerms);
+  for (let term = 0; term < nTerms; term++) {
+    while (orders[term] < width && members[term * width + orders[term]] < n) orders[term]++;
+  }
+  const bytes = (n + 7) >> 3;
+  const masks = array(ablations.masks, Uint8Array);
+  const withMean = (all) => (data.mean ? [...all, average(all)] : all);
+  return {
+    ...data,
+    outputs: data.mean ? [...data.outputs, `mean of all ${outputs}`] : data.outputs,
+    output: data.mean ? outputs : 0,
+    terms: { count: nTerms, width, members, orders },
+    coefficients: withMean(columns(array(spectrum.coefficients, Float64Array), outputs)),
+    halves: Object.fromEntries(
+      Object.entries(data.intervals.tables).map(([key, text]) => [
+        key,
+        columns(array(text, Float32Array), outputs),
+      ]),
+    ),
+    ablations: {
+      ...ablations,
+      bytes,
+      masks,
+      count: bytes ? masks.length / bytes : 0,
+      values: withMean(columns(array(ablations.values, Float64Array), outputs)),
+    },
+  };
+}
+
+function array(base64, type) {
+  const text = atob(base64);
+  const bytes = new Uint8Array(text.length);
+  for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i);
+  return new type(bytes.buffer);
+}
+
+/** Row-major (rows, k) as k columns. */
+function columns(values, k) {
+  const rows = values.length / k;
+  return Array.from({ length: k }, (_, column) => {
+    const one = new values.constructor(rows);
+    for (let row = 0; row < rows; row++) one[row] = values[row * k + column];
+    return one;
+  });
+}
+
+/** The mean of columns, row by row. */
+function average(columns) {
+  return columns[0].map((_, row) => columns.reduce((all, one) => all + one[row], 0) / columns.length);
+}
+
+/** The mask of one recorded ablation, (n,): 1 is kept. */
+export function recordedMask(model, row) {
+  const { masks, bytes } = model.ablations;
+  return Uint8Array.from({ length: model.n }, (_, i) => (masks[row * bytes + (i >> 3)] >> (i & 7)) & 1);
+}
+
+/**
+ * The recorded ablation that is nearest to a mask, and in how many players it differs.
+ *
+ * @returns {{row: number, distance: number}|null} null where the page holds none.
+ */
+export function nearest(model, mask) {
+  const { masks, bytes, count } = model.ablations;
+  if (!count) return null;
+  const wanted = new Uint8Array(bytes);
+  mask.forEach((kept, i) => {
+    wanted[i >> 3] |= kept << (i & 7);
+  });
+  let best = { row: 0, distance: Infinity };
+  for (let row = 0; row < count && best.distance; row++) {
+    let distance = 0;
+    for (let byte = 0; byte < bytes; byte++) {
+      distance += BITS[masks[row * bytes + byte] ^ wanted[byte]];
+    }
+    if (distance < best.distance) best = { row, distance };
+  }
+  return best;
+}
+
+const BITS = Uint8Array.from({ length: 256 }, (_, byte) => byte.toString(2).replaceAll("0", "").length);

@@ -1,0 +1,32 @@
+import { h } from "./dom.js";
+
+let tip = null;
+
+/** Shows lines of text under (or above) an element; one at a time. */
+export function showTip(element, content) {
+  if (!tip) {
+    tip = h("div", { class: "tip", role: "tooltip", id: "tip", hidden: true });
+    document.body.append(tip);
+    document.addEventListener("keydown", (event) => event.key === "Escape" && hideTip());
+    window.addEventListener("scroll", hideTip, { passive: true, capture: true });
+  }
+  tip.replaceChildren(...content);
+  tip.hidden = false;
+  const at = element.getBoundingClientRect();
+  const own = tip.getBoundingClientRect();
+  const room = document.documentElement.clientWidth - own.width - 8;
+  const left = Math.max(8, Math.min(at.left + at.width / 2 - own.width / 2, room));
+  const below = at.bottom + 8;
+  const top = below + own.height < window.innerHeight ? below : at.top - own.height - 8;
+  tip.style.left = `${left + window.scrollX}px`;
+  tip.style.top = `${Math.max(top, 4) + window.scrollY}px`;
+  element.setAttribute("aria-describedby", "tip");
+}
+
+export function hideTip() {
+  if (!tip || tip.hidden) return;
+  tip.hidden = true;
+  for (const element of document.querySelectorAll('[aria-describedby="tip"]')) {
+    element.removeAttribute("aria-describedby");
+  }
+}

@@ -26,6 +26,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from interplay._types import BoolArray, FloatArray, IntArray, Json
+from interplay.characters import characters
 from interplay.decoders.base import Decoded, Decoder
 from interplay.decoders.forest import LEARNING_RATE, N_FOLDS, Forest, grow_all
 from interplay.decoders.gaussian.kernel import MAX_DEGREE, Inputs
@@ -52,7 +53,8 @@ class _Blend:
         posteriors: with hyperparameters of different folds.
         forests: one for each output.
         shares: the weight of the Gaussian process, ``(k,)``.
-        errors: what the average predicts wrongly of the ablations that were left out, ``(h, k)``.
+        known: the ablations that were left out, ``(h,)``.
+        errors: their values less what the average predicts of them, ``(h, k)``.
         claimed: the variance that the posteriors claim for them, ``(h,)``.
         r2: the share of the variance that is predicted so, ``(k,)``.
     """
@@ -60,6 +62,7 @@ class _Blend:
     posteriors: list[Posterior]
     forests: list[Forest]
     shares: FloatArray
+    known: IntArray
     errors: FloatArray
     claimed: FloatArray
     r2: FloatArray
@@ -154,7 +157,7 @@ def _fit(
     shares = np.clip(((actual - trees) * apart).sum(axis=0) / np.maximum(size, 1e-12), 0.0, 1.0)
     errors = actual - (shares * smooth + (1 - shares) * trees)
     r2 = 1 - (errors**2).mean(axis=0) / np.maximum(actual.var(axis=0), 1e-12)
-    return _Blend(posteriors, forests, shares, errors, claimed[known] / times[known], r2)
+    return _Blend(posteriors, forests, shares, known, errors, claimed[known] / times[known], r2)
 
 
 def _surrogate(masks: BoolArray, blend: _Blend, order: int) -> Spectrum:
@@ -168,23 +171,33 @@ def _surrogate(masks: BoolArray, blend: _Blend, order: int) -> Spectrum:
 
 
 def _deviations(masks: BoolArray, spectrum: Spectrum, blend: _Blend) -> FloatArray:
-    """A factor of the coefficients' covariance, ``(s, k, s + 5)``.
+    r"""A factor of the coefficients' covariance, ``(s, k, s + 6)``.
 
     That of the posteriors, and between them, times the ratio of the honest squared errors to those
-    claimed; and that of the trees' mean between folds.
+    claimed; that of the trees' mean between folds; and the squared bias. Masks are uniform, so
+    that the honest errors e of h ablations tell how far a coefficient is off,
+
+    .. math:: \delta_S = \tfrac1h \sum_m e(m) \chi_S(m) \approx F(S) - \hat F(S),
+
+    with the variance v = mean(e^2) / h. What of delta^2 is beyond v is bias, as shrinkage makes it
+    where a few strong terms are all there is.
     """
     family = Family(spectrum.members, spectrum.n_players)
     within = np.mean([family.covariance(masks, p) for p in blend.posteriors], axis=0)
     means = np.stack(family.means(masks, blend.posteriors))
-    ratio = (blend.errors**2).mean(axis=0) / blend.claimed.mean()
+    honest = (blend.errors**2).mean(axis=0)
+    ratio, n_known = honest / blend.claimed.mean(), len(blend.known)
+    off = characters(masks[blend.known], spectrum.supports).T @ blend.errors / n_known
+    bias = np.sign(off) * np.sqrt(np.maximum(off**2 - honest / n_known, 0.0))
     factors = []
     for j, (forest, share) in enumerate(zip(blend.forests, blend.shares, strict=True)):
         between = means[:, :, j] - means[:, :, j].mean(axis=0)
         smooth = ratio[j] * (within + between.T @ between / len(between))
         values, vectors = np.linalg.eigh(smooth)
         trees = np.array([[fold.spectrum[s] for s in spectrum.sets] for fold in forest.folds]).T
-        apart = (trees - trees.mean(axis=1, keepdims=True)) / N_FOLDS
-        factors.append(np.hstack([vectors * np.sqrt(np.maximum(values, 0.0)), (1 - share) * apart]))
+        apart = (1 - share) * (trees - trees.mean(axis=1, keepdims=True)) / N_FOLDS
+        along = vectors * np.sqrt(np.maximum(values, 0.0))
+        factors.append(np.hstack([along, apart, bias[:, j : j + 1]]))
     return np.stack(factors, axis=1)
 
 

@@ -15,6 +15,8 @@ from interplay.indices import INDICES
 from interplay.interactions import Interactions
 from interplay.plan import Plan, plan
 from interplay.spectrum import Spectrum
+from interplay.verification import Verification
+from interplay.verify import verify
 
 __version__ = version("interplay")
 
@@ -32,6 +34,7 @@ __all__ = [
     "RayBackend",
     "Spectrum",
     "StoreError",
+    "Verification",
     "components",
     "decode",
     "explain",
@@ -42,4 +45,5 @@ __all__ = [
     "spex",
     "text",
     "training",
+    "verify",
 ]

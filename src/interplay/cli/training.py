@@ -91,6 +91,60 @@ def training_command(
     Example: interplay training --table digits.csv --label digit --players 100 --trainer logistic
     --budget 2000 --remove 10 --out out/digits
     """
+    everything = locals()
+    given = {name: everything[name] for name in _GAME}
+    game, n_rows = training_game(**given)
+    refuse_another(game, out / FILE)
+    console.print(
+        f"{game.n_players} players of {n_rows} rows, {len(game.data.test_labels)} test points",
+        highlight=False,
+    )
+    options: dict[str, Any] = {} if decoding is None else {"decoding": decoding}
+    with interruptible():
+        explanation = explain(
+            game,
+            decoder,
+            budget,
+            order,
+            holdout,
+            out / STORE,
+            random_state,
+            on_error=on_error,
+            **options,
+        )
+    page = write(explanation, out, "training", given)
+    first_order = decode(explanation.fit.masks, explanation.fit.values, "lasso")
+    _print(explanation, first_order)
+    if remove:
+        ran = explanation.provenance["decoder"]["ran"]
+        spectra = {ran: explanation.spectrum, "first order": first_order}
+        with interruptible():
+            curves = lens.removal_curves(game, remove, spectra, store=out / STORE)
+        _print_curves(curves)
+    console.print(f"page: {page}")
+
+
+_GAME = (
+    *("table", "label", "group", "players", "images", "test", "points", "trainer", "score"),
+    *("repeats", "random_state"),
+)
+
+
+def training_game(
+    *,
+    table: Path,
+    label: str,
+    group: str | None,
+    players: int | None,
+    images: Path | None,
+    test: Path | None,
+    points: int,
+    trainer: str,
+    score: str,
+    repeats: int,
+    random_state: int,
+) -> tuple[lens.TrainingGame, int]:
+    """The game of ``interplay training``, by its options, and the number of its training rows."""
     if trainer not in _TRAINERS:
         raise ValueError(f"--trainer {trainer} is unknown; choose one of {', '.join(_TRAINERS)}")
     if group is not None and players is not None:
@@ -117,33 +171,7 @@ def training_command(
         rows.features, rows.labels, judged.features, judged.labels, groups
     )
     game = lens.TrainingGame(_TRAINERS[trainer](), data, score, n_repeats=repeats)  # type: ignore[arg-type]
-    refuse_another(game, out / FILE)
-    console.print(
-        f"{game.n_players} players of {len(rows)} rows, {len(judged)} test points", highlight=False
-    )
-    options: dict[str, Any] = {} if decoding is None else {"decoding": decoding}
-    with interruptible():
-        explanation = explain(
-            game,
-            decoder,
-            budget,
-            order,
-            holdout,
-            out / STORE,
-            random_state,
-            on_error=on_error,
-            **options,
-        )
-    page = write(explanation, out)
-    first_order = decode(explanation.fit.masks, explanation.fit.values, "lasso")
-    _print(explanation, first_order)
-    if remove:
-        ran = explanation.provenance["decoder"]["ran"]
-        spectra = {ran: explanation.spectrum, "first order": first_order}
-        with interruptible():
-            curves = lens.removal_curves(game, remove, spectra, store=out / STORE)
-        _print_curves(curves)
-    console.print(f"page: {page}")
+    return game, len(rows)
 
 
 def _take(rows: Rows, chosen: Any) -> Rows:

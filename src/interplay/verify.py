@@ -145,8 +145,8 @@ def _stand_in(explanation: Explanation) -> FunctionGame:
 
 
 def _read(explanation: Explanation, path: Path) -> _Stored | None:
-    """Look the ablations up; ``None``: there is no such file."""
-    if not path.exists():
+    """Look the ablations up; ``None``: there is no such file, or it cannot have them."""
+    if not path.exists() or explanation.provenance["game"]["fingerprint"] is None:
         return None
     game = _stand_in(explanation)
     used = explanation.ablations

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -103,7 +104,7 @@ def _draw(
         top = piece.line * step
         ink = style.SOFT if piece.player is None else style.INK
         if piece.player is not None and piece.right > piece.left:
-            ax.add_patch(
+            ax.add_artist(
                 FancyBboxPatch(
                     (piece.left - 0.5, top + 0.14 * step),
                     piece.right - piece.left + 1.8,
@@ -160,6 +161,7 @@ def _measure() -> Callable[[str], float]:
     renderer: Any = RendererAgg(1, 1, _DPI)  # type: ignore[no-untyped-call]
     font = FontProperties(size=_SIZE)
 
+    @cache
     def width(words: str) -> float:
         pixels = renderer.get_text_width_height_descent(words, font, ismath=False)[0]
         return float(pixels) * _ROUNDING * 72 / _DPI

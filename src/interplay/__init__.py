@@ -15,7 +15,7 @@ from interplay.indices import INDICES
 from interplay.interactions import Interactions
 from interplay.plan import Plan, plan
 from interplay.spectrum import Spectrum
-from interplay.verification import Verification
+from interplay.verification.checks import Verification
 from interplay.verify import verify
 
 __version__ = version("interplay")

@@ -17,7 +17,7 @@ from typing import Any
 
 from interplay._types import Json
 from interplay.lenses.text.api.account import public_address
-from interplay.verification import Check, Entry, checked, texts
+from interplay.verification.checks import Check, Entry, checked, texts
 
 RECIPE = "recipe.json"
 _FORMAT = 1

@@ -19,7 +19,7 @@ from interplay.cli.training import training_game
 from interplay.demo import demo_game
 from interplay.explanation import load
 from interplay.game import Game
-from interplay.verification import Verification
+from interplay.verification.checks import Verification
 from interplay.verify import verify
 
 _GAMES: dict[str, Callable[..., Game]] = {

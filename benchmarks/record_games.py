@@ -189,7 +189,7 @@ SOURCES: dict[str, Source] = {
     ),
     "heads-54": Source(lambda: _heads(range(20, 26), 8)),
     "review-139": Source(lambda: _review("review-130")),
-    "review-247": Source(lambda: _review("review-250", "bfloat16")),
+    "review-247": Source(lambda: _review("review-250", "bfloat16"), largest=4),
 }
 
 

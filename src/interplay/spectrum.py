@@ -296,3 +296,15 @@ class Spectrum:
         return (
             f"Spectrum of {self.n_players} players, {len(self)} terms (energy {by_order or 'none'})"
         )
+
+
+def join_outputs(spectra: Sequence[Spectrum]) -> Spectrum:
+    """Spectra of one output each as one of k outputs, over the union of their terms."""
+    n_players = spectra[0].n_players
+    width = max(s.members.shape[1] for s in spectra)
+    sets = [
+        np.pad(s.members, ((0, 0), (0, width - s.members.shape[1])), constant_values=n_players)
+        for s in spectra
+    ]
+    blocks = [np.outer(s.coefficients, np.arange(len(spectra)) == j) for j, s in enumerate(spectra)]
+    return Spectrum.from_members(n_players, np.concatenate(sets), np.concatenate(blocks))

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from interplay._types import FloatArray
 from interplay.decoders.base import Decoded, Decoder
 from interplay.decoders.exact import EXACT
+from interplay.decoders.gaussian import GAUSSIAN
 from interplay.decoders.lasso import LASSO
 from interplay.decoders.proxyspex import PROXYSPEX
 from interplay.decoders.spex import SPEX, CodedDesign
@@ -19,7 +20,7 @@ from interplay.masks import as_masks, distinct
 from interplay.sets import as_columns
 from interplay.spectrum import Spectrum
 
-DECODERS: dict[str, Decoder] = {d.name: d for d in (PROXYSPEX, SPEX, LASSO, EXACT)}
+DECODERS: dict[str, Decoder] = {d.name: d for d in (GAUSSIAN, PROXYSPEX, SPEX, LASSO, EXACT)}
 
 
 def get_decoder(name: str) -> Decoder:
@@ -97,7 +98,12 @@ def run_decoder(
     decoder.check(n_masks, n_players, order)
     decoded = decoder.decode(design, as_columns(values), order, rng, **options)
     if values.ndim == 1:
-        return replace(decoded, spectrum=decoded.spectrum.output(0))
+        surrogate = decoded.surrogate
+        return replace(
+            decoded,
+            spectrum=decoded.spectrum.output(0),
+            surrogate=None if surrogate is None else surrogate.output(0),
+        )
     return decoded
 
 

@@ -20,11 +20,14 @@ class Decoded:
         spectrum: the sparse spectrum.
         settings: the settings that ran, as chosen by the user or by cross-validation.
         diagnosis: what the decoder noticed (scores, sparsity, ...), for people to judge the result.
+        surrogate: the whole of what was learned, for prediction, where the spectrum is only its
+            strongest terms; else ``None``.
     """
 
     spectrum: Spectrum
     settings: Json
     diagnosis: Json = field(default_factory=dict)
+    surrogate: Spectrum | None = None
 
 
 @dataclass(frozen=True)

@@ -21,46 +21,24 @@ energy does, and shrinking towards the trees was never worse than shrinking towa
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from os import cpu_count
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from interplay._types import BoolArray, FloatArray, IntArray, Json
+from interplay._types import BoolArray, FloatArray, Json
 from interplay.characters import characters
 from interplay.decoders.base import Decoded, Decoder
-from interplay.decoders.trees import fit_boosted, fourier, read_trees
+from interplay.decoders.forest import LEARNING_RATE, N_FOLDS, Fold, grow
 from interplay.design import Design, uniform_design
-from interplay.spectrum import Spectrum
+from interplay.spectrum import Spectrum, join_outputs
 
-_FOLDS = 5
-_SCREENED = 2
-_SHALLOW = 3
-"""Trees of this depth compete with trees as deep as the order (the published depths: 3 and 5)."""
-_RATE = 0.1
-_PATIENCE = 30
-_MAX_TREES = 1000
 _SIZES = (10, 15, 22, 33, 50, 75, 112, 168, 250, 400)
 """How many terms a refitted spectrum may have; larger explanations are read by nobody."""
 _PENALTIES: tuple[float, ...] = (*np.logspace(-3, 2, 11).tolist(), np.inf)
 """lambda, in units of the number of masks."""
 
 
-@dataclass(frozen=True)
-class _Fold:
-    """A proxy fitted without one fifth of the masks."""
-
-    depth: int
-    n_trees: int
-    spectrum: Spectrum
-    fit: IntArray
-    held: IntArray
-
-
 def _decode(design: Design, values: FloatArray, order: int, rng: np.random.Generator) -> Decoded:
-    n_players = design.masks.shape[1]
     spectra, settings, diagnoses = [], [], []
     # the matrices are small: a second BLAS thread gains little, and waits busily for the first
     with threadpool_limits(1, user_api="blas"):
@@ -69,14 +47,7 @@ def _decode(design: Design, values: FloatArray, order: int, rng: np.random.Gener
             spectra.append(spectrum)
             settings.append(chosen)
             diagnoses.append(diagnosis)
-    # the outputs share one support: each output's terms, with zeros where it has none
-    width = max(s.members.shape[1] for s in spectra)
-    sets = [
-        np.pad(s.members, ((0, 0), (0, width - s.members.shape[1])), constant_values=n_players)
-        for s in spectra
-    ]
-    blocks = [np.outer(s.coefficients, np.arange(len(spectra)) == j) for j, s in enumerate(spectra)]
-    joined = Spectrum.from_members(n_players, np.concatenate(sets), np.concatenate(blocks))
+    joined = join_outputs(spectra)
     return Decoded(joined, {"order": order, "outputs": settings}, {"outputs": diagnoses})
 
 
@@ -89,48 +60,25 @@ def _decode_one(
         return Spectrum.from_dict(n_players, {(): mean}), {"constant": True}, {}
     target = (values - mean) / scale
     seed = int(rng.integers(1 << 31))
-    fold_of = rng.permutation(n_masks) % _FOLDS
-
-    def fold(depth: int, i: int) -> _Fold:
-        fit, held = np.flatnonzero(fold_of != i), np.flatnonzero(fold_of == i)
-        booster, n_trees = fit_boosted(
-            masks[fit],
-            target[fit],
-            depth=depth,
-            rate=_RATE,
-            n_trees=_MAX_TREES,
-            seed=seed,
-            valid=(masks[held], target[held]),
-            patience=_PATIENCE,
-        )
-        return _Fold(depth, n_trees, fourier(read_trees(booster, n_trees), n_players), fit, held)
-
-    def run(depth: int, which: range) -> list[_Fold]:
-        # LightGBM works outside the interpreter lock, each fold on a thread of its own
-        with ThreadPoolExecutor(min(len(which), cpu_count() or 1)) as pool:
-            return list(pool.map(lambda i: fold(depth, i), which))
-
-    # the depth is chosen on the first folds; only the better one goes through the others
-    screened = {
-        depth: run(depth, range(_SCREENED)) for depth in sorted({min(_SHALLOW, order), order})
-    }
-    depth = min(screened, key=lambda d: _trees_error(masks, target, screened[d]))
-    folds = screened[depth] + run(depth, range(_SCREENED, _FOLDS))
-    trees_error = _trees_error(masks, target, folds)
-    errors = _refit_errors(masks, target, folds)
+    fold_of = rng.permutation(n_masks) % N_FOLDS
+    forest = grow(masks, target, fold_of, order, seed)
+    trees_error = _mean(
+        [_squares(target[f.held], forest.held_predictions[f.held]) for f in forest.folds]
+    )
+    errors = _refit_errors(masks, target, forest.folds)
     errors[None, np.inf] = trees_error
     size, penalty = min(errors, key=lambda candidate: errors[candidate])
-    spectrum = _mean_spectrum([f.spectrum for f in folds])
+    spectrum = forest.spectrum
     if size is not None:
         spectrum = spectrum.truncate(n_terms=size)
     if np.isfinite(penalty):
         spectrum = _refit(masks, target, spectrum, [penalty])[0]
     spectrum = spectrum * scale + Spectrum.from_dict(n_players, {(): mean})
     settings: Json = {
-        "depth": depth,
-        "n_trees": [f.n_trees for f in folds],
-        "learning_rate": _RATE,
-        "folds": _FOLDS,
+        "depth": forest.depth,
+        "n_trees": [f.n_trees for f in forest.folds],
+        "learning_rate": LEARNING_RATE,
+        "folds": N_FOLDS,
         "terms_kept": size,
         "refit_penalty": penalty if np.isfinite(penalty) else None,
     }
@@ -142,20 +90,8 @@ def _decode_one(
     return spectrum, settings, diagnosis
 
 
-def _trees_error(masks: BoolArray, target: FloatArray, folds: Sequence[_Fold]) -> float:
-    """Cross-validated mean squared error of the trees as they are."""
-    return _mean([_squares(target[f.held], f.spectrum.predict(masks[f.held])) for f in folds])
-
-
-def _mean_spectrum(spectra: Sequence[Spectrum]) -> Spectrum:
-    total = spectra[0]
-    for spectrum in spectra[1:]:
-        total = total + spectrum
-    return total / len(spectra)
-
-
 def _refit_errors(
-    masks: BoolArray, target: FloatArray, folds: Sequence[_Fold]
+    masks: BoolArray, target: FloatArray, folds: Sequence[Fold]
 ) -> dict[tuple[int | None, float], float]:
     """Cross-validated mean squared error of each (number of terms, lambda)."""
     errors: dict[tuple[int | None, float], list[float]] = {}

@@ -1,0 +1,190 @@
+r"""A Gaussian process on masks, averaged with boosted trees.
+
+1. The prior over set functions is a kernel that makes low orders, and sets of players that matter
+   anyway, likelier (:mod:`.kernel`). Its hyperparameters are learned in five folds
+   (:mod:`.learn`), and the five posteriors averaged.
+2. Boosted trees, also in five folds (:mod:`interplay.decoders.forest`), see what the kernel does
+   not: high orders among few players. Both predict each ablation without having used it for
+   anything but the posterior's own linear solve, so that the weight of the average is a
+   least-squares fit, w = <y - t, g - t> / <g - t, g - t> in [0, 1], for the Gaussian process g and
+   the trees t.
+3. Coefficients come in closed form (:mod:`.terms`),
+   :math:`F(S) = V(S)\, \chi_S^\top (K + s^2 I)^{-1} y` for any set S, the trees' by their exact
+   transform. All that are worth writing down are the ``surrogate``; the strongest of them
+   are the spectrum that people read. Characters are orthogonal over uniform masks, so that leaving
+   the others out needs no refit.
+4. The coefficients' covariance is the mean of the posteriors' and that between them, times
+   the ratio of honest to claimed squared errors.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from interplay._types import BoolArray, FloatArray, IntArray, Json
+from interplay.decoders.base import Decoded, Decoder
+from interplay.decoders.forest import LEARNING_RATE, N_FOLDS, Forest, grow
+from interplay.decoders.gaussian.kernel import MAX_DEGREE, Inputs
+from interplay.decoders.gaussian.learn import learn
+from interplay.decoders.gaussian.terms import Family, Posterior, candidates
+from interplay.design import Design, uniform_design
+from interplay.spectrum import Spectrum, join_outputs
+
+N_TERMS, N_TERMS_SHARED = 200, 400
+"""Terms of the spectrum that people read, of one output and of several."""
+_MOST_LEARNED = 600
+"""Ablations that one fold's hyperparameters are learned from."""
+_FEWER_FOLDS = ((3000, 2), (1200, 3))
+"""From so many ablations on, so many folds' posteriors: they come to differ little."""
+_COVERED = 0.9
+"""How often the prediction interval holds."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Blend:
+    """Posteriors and trees of k outputs that vary, and the weights of their average.
+
+    Attributes:
+        posteriors: with hyperparameters of different folds.
+        forests: one for each output.
+        shares: the weight of the Gaussian process, ``(k,)``.
+        errors: what the average predicts wrongly of the ablations that were left out, ``(h, k)``.
+        claimed: the variance that the posteriors claim for them, ``(h,)``.
+        r2: the share of the variance that is predicted so, ``(k,)``.
+    """
+
+    posteriors: list[Posterior]
+    forests: list[Forest]
+    shares: FloatArray
+    errors: FloatArray
+    claimed: FloatArray
+    r2: FloatArray
+
+
+def _decode(design: Design, values: FloatArray, order: int, rng: np.random.Generator) -> Decoded:
+    masks = design.masks
+    n_players = masks.shape[1]
+    mean, scale = values.mean(axis=0), values.std(axis=0)
+    varying = np.flatnonzero(scale > 1e-12 * np.abs(values).max(axis=0))
+    if not len(varying):
+        constant = Spectrum.from_terms(n_players, [()], mean[None, :])
+        return Decoded(constant, {"constant": True}, {}, constant)
+    target = (values[:, varying] - mean[varying]) / scale[varying]
+    # the matrices are small: a second BLAS thread gains little, and waits busily for the first
+    with threadpool_limits(1, user_api="blas"):
+        blend = _fit(masks, target, order, rng)
+        surrogate = _surrogate(masks, blend, order)
+        n_terms = N_TERMS if len(varying) == 1 else N_TERMS_SHARED
+        spectrum = surrogate.truncate(n_terms=n_terms)
+        spectrum = replace(spectrum, deviations=_deviations(masks, spectrum, blend))
+    kernel = blend.posteriors[0].kernel
+    settings: Json = {
+        "order": order,
+        "degree": kernel.degree,
+        "folds": N_FOLDS,
+        "posteriors": len(blend.posteriors),
+        "learning_rate": LEARNING_RATE,
+        "depth": [forest.depth for forest in blend.forests],
+        "n_trees": [[fold.n_trees for fold in forest.folds] for forest in blend.forests],
+        "weight_of_gaussian_process": blend.shares.tolist(),
+        "terms_of_surrogate": len(surrogate),
+    }
+    wrong = np.quantile(np.abs(blend.errors), _COVERED, axis=0) * scale[varying]
+    diagnosis: Json = {
+        "cv_r2": blend.r2.tolist(),
+        "prediction_interval": wrong.tolist(),
+        "share_of_variance_in_spectrum": float(
+            spectrum.energies[spectrum.orders > 0].sum()
+            / surrogate.energies[surrogate.orders > 0].sum()
+        ),
+    }
+    found = [_in_units(s, varying, mean, scale) for s in (spectrum, surrogate)]
+    return Decoded(found[0], settings, diagnosis, found[1])
+
+
+def _fit(masks: BoolArray, target: FloatArray, order: int, rng: np.random.Generator) -> _Blend:
+    """Learn, condition, grow, and weigh by what was left out."""
+    n_masks = len(masks)
+    fold_of, seed = rng.permutation(n_masks) % N_FOLDS, int(rng.integers(1 << 31))
+    inputs, degree = Inputs.of(masks), min(order, MAX_DEGREE)
+    n_posteriors = next((count for size, count in _FEWER_FOLDS if n_masks >= size), N_FOLDS)
+    sums, claimed, times = np.zeros_like(target), np.zeros(n_masks), np.zeros(n_masks)
+    posteriors = []
+    for number in range(n_posteriors):
+        rows = np.flatnonzero(fold_of != number)
+        rows = np.sort(rng.choice(rows, min(len(rows), _MOST_LEARNED), replace=False))
+        posteriors.append(Posterior.of(learn(inputs[rows], target[rows], degree), inputs, target))
+        predicted, variance = posteriors[-1].left_out(target)
+        out = np.setdiff1d(np.arange(n_masks), rows)
+        sums[out] += predicted[out]
+        claimed[out] += variance[out]
+        times[out] += 1
+    known = np.flatnonzero(times)
+    smooth = (sums[known].T / times[known]).T
+    forests = [grow(masks, column, fold_of, order, seed) for column in target.T]
+    trees = np.column_stack([forest.held_predictions[known] for forest in forests])
+    actual, apart = target[known], smooth - trees
+    size = (apart**2).sum(axis=0)
+    shares = np.clip(((actual - trees) * apart).sum(axis=0) / np.maximum(size, 1e-12), 0.0, 1.0)
+    errors = actual - (shares * smooth + (1 - shares) * trees)
+    r2 = 1 - (errors**2).mean(axis=0) / np.maximum(actual.var(axis=0), 1e-12)
+    return _Blend(posteriors, forests, shares, errors, claimed[known] / times[known], r2)
+
+
+def _surrogate(masks: BoolArray, blend: _Blend, order: int) -> Spectrum:
+    """The average, with every term that is worth writing down; k outputs."""
+    n_players = masks.shape[1]
+    family = Family(candidates(masks, blend.posteriors, order), n_players)
+    smooth = np.mean(family.means(masks, blend.posteriors), axis=0) * blend.shares
+    trees = join_outputs([forest.spectrum for forest in blend.forests])
+    weighted = replace(trees, coefficients=trees.coefficients * (1 - blend.shares))
+    return Spectrum.from_members(n_players, family.members, smooth) + weighted
+
+
+def _deviations(masks: BoolArray, spectrum: Spectrum, blend: _Blend) -> FloatArray:
+    """A factor of the coefficients' covariance, ``(s, k, s + 5)``.
+
+    That of the posteriors, and between them, times the ratio of the honest squared errors to those
+    claimed; and that of the trees' mean between folds.
+    """
+    family = Family(spectrum.members, spectrum.n_players)
+    within = np.mean([family.covariance(masks, p) for p in blend.posteriors], axis=0)
+    means = np.stack(family.means(masks, blend.posteriors))
+    ratio = (blend.errors**2).mean(axis=0) / blend.claimed.mean()
+    factors = []
+    for j, (forest, share) in enumerate(zip(blend.forests, blend.shares, strict=True)):
+        between = means[:, :, j] - means[:, :, j].mean(axis=0)
+        smooth = ratio[j] * (within + between.T @ between / len(between))
+        values, vectors = np.linalg.eigh(smooth)
+        trees = np.array([[fold.spectrum[s] for s in spectrum.sets] for fold in forest.folds]).T
+        apart = (trees - trees.mean(axis=1, keepdims=True)) / N_FOLDS
+        factors.append(np.hstack([vectors * np.sqrt(np.maximum(values, 0.0)), (1 - share) * apart]))
+    return np.stack(factors, axis=1)
+
+
+def _in_units(
+    spectrum: Spectrum, varying: IntArray, mean: FloatArray, scale: FloatArray
+) -> Spectrum:
+    """From standardised outputs that vary to all outputs in their own units."""
+    n_terms, n_outputs = len(spectrum), len(mean)
+    coefficients = np.zeros((n_terms, n_outputs))
+    coefficients[:, varying] = spectrum.coefficients * scale[varying]
+    coefficients[spectrum.orders == 0] += mean
+    deviations = None
+    if spectrum.deviations is not None:
+        deviations = np.zeros((n_terms, n_outputs, spectrum.deviations.shape[-1]))
+        deviations[:, varying] = spectrum.deviations * scale[varying, None]
+    return replace(spectrum, coefficients=coefficients, deviations=deviations)
+
+
+GAUSSIAN = Decoder(
+    name="gp",
+    order=5,
+    max_order=None,
+    min_masks=lambda n_players: 20,
+    design=uniform_design,
+    decode=_decode,
+)

@@ -1,0 +1,95 @@
+r"""Hyperparameters by marginal likelihood.
+
+For standardised values Y ``(m, k)``, whose k outputs share the kernel, and C = K + s^2 I, what is
+minimised is
+
+.. math:: \tfrac12 \sum_j y_j^\top C^{-1} y_j + \tfrac k2 \log\det C - \log p(\theta)
+
+by L-BFGS with the exact gradient. The prior p keeps relevances within about a factor e of each
+other and the other hyperparameters near what games of language models have (tuned on the games of
+the race that are named for it).
+
+One hyperparameter for each player, fitted to the same few hundred values as everything else,
+overfits: on a film review of 59 words and 174 ablations the leave-one-out R2 is 0.64, on masks held
+out 0.29. So the hyperparameters are learned several times, on random parts of the ablations, and
+the posteriors of all of them, given all ablations, are averaged (held-out R2 there: 0.39). An
+ablation that took no part in a learning is then judged honestly by its leave-one-out prediction.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from scipy.linalg import cho_solve, cholesky, lapack
+from scipy.optimize import minimize
+
+from interplay._types import FloatArray
+from interplay.decoders.gaussian.kernel import Inputs, Kernel
+
+_SPREAD = 1.0
+"""Prior standard deviation of log relevances."""
+_CENTRES = (-1.2, -1.4, -2.0, -3.0)
+_REST = (-5.0, -2.0, -0.5, -3.0)
+_LOOSE = 2.0
+_ITERATIONS = 30
+_BOUND = 12.0
+
+
+def learn(inputs: Inputs, values: FloatArray, degree: int, start: Kernel | None = None) -> Kernel:
+    """Hyperparameters that make the values likely.
+
+    Args:
+        inputs: m masks.
+        values: ``(m, k)``, each column of mean 0 and variance 1.
+        degree: D, 1 to 4.
+        start: where to start from.
+    """
+    n_players = inputs.signs.shape[1]
+    kernel = start or Kernel.start(n_players, degree)
+    centre = np.concatenate([_CENTRES[:degree], _REST])
+
+    def objective(theta: FloatArray) -> tuple[float, FloatArray]:
+        value, gradient = _likelihood(replace(kernel, theta=theta), inputs, values)
+        relevances, rest = theta[:n_players], theta[n_players:] - centre
+        away = relevances - relevances.mean()
+        gradient[:n_players] += away / _SPREAD**2 + relevances.mean() / n_players
+        gradient[n_players:] += rest / _LOOSE**2
+        penalty = (away**2).sum() / _SPREAD**2 + relevances.mean() ** 2
+        return value + float(penalty + (rest**2).sum() / _LOOSE**2) / 2, gradient
+
+    found = minimize(
+        objective,
+        kernel.theta,
+        jac=True,
+        method="L-BFGS-B",
+        bounds=[(-_BOUND, _BOUND)] * len(kernel.theta),
+        options={"maxiter": _ITERATIONS, "maxcor": 20},
+    )
+    return replace(kernel, theta=np.asarray(found.x))
+
+
+def _likelihood(kernel: Kernel, inputs: Inputs, values: FloatArray) -> tuple[float, FloatArray]:
+    """The negative log marginal likelihood without its constant, and its gradient."""
+    n_outputs = values.shape[1]
+    powers = kernel.powers(inputs, inputs)
+    lower = factor(kernel.combine(powers, inputs, inputs), kernel.noise)
+    weights = cho_solve((lower, True), values)
+    fit = 0.5 * float((values * weights).sum())
+    volume = n_outputs * float(np.log(np.diagonal(lower)).sum())
+    outer = (n_outputs * inverse(lower) - weights @ weights.T) / 2
+    return fit + volume, kernel.gradient(powers, inputs, outer)
+
+
+def factor(covariance: FloatArray, noise: float) -> FloatArray:
+    """The lower Cholesky factor of covariance + noise I; the covariance is overwritten."""
+    ridge = noise + 1e-8 * float(np.abs(np.diagonal(covariance)).max(initial=1.0))
+    covariance[np.diag_indices_from(covariance)] += ridge
+    return np.asarray(cholesky(covariance, lower=True, overwrite_a=True, check_finite=False))
+
+
+def inverse(lower: FloatArray) -> FloatArray:
+    """The inverse of L L^T."""
+    half, _ = lapack.dpotri(lower, lower=True)
+    half = np.tril(half)
+    return np.asarray(half + np.tril(half, -1).T)

@@ -1,0 +1,239 @@
+"""The Fourier terms of a posterior: which sets can matter, their coefficients and covariance."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from itertools import combinations
+
+import numpy as np
+from scipy.linalg import cho_solve, solve_triangular
+from scipy.sparse import csr_array
+
+from interplay._types import BoolArray, ByteArray, FloatArray, IntArray
+from interplay.characters import characters
+from interplay.decoders.gaussian.kernel import REACH, Inputs, Kernel, neighbours
+from interplay.decoders.gaussian.learn import factor, inverse
+from interplay.sets import Members, collapse, pack_members
+
+_MOST_PAIRS = 60_000
+_MOST_TRIPLES = 20_000
+_MOST_QUADRUPLES = 4_000
+_TRIPLE_WORK = 2e10
+"""Multiplications spent on looking at triples."""
+_GROWN = 1_000
+"""Triples that quadruples are grown from."""
+_CELLS_AT_ONCE = 30_000_000
+
+
+@dataclass(frozen=True, eq=False)
+class Posterior:
+    """A Gaussian process given values. Made by :meth:`of`.
+
+    Attributes:
+        kernel: its prior.
+        inputs: the m masks.
+        lower: the Cholesky factor of K + s^2 I, ``(m, m)``.
+        weights: (K + s^2 I)^-1 Y, ``(m, k)``.
+    """
+
+    kernel: Kernel
+    inputs: Inputs
+    lower: FloatArray
+    weights: FloatArray
+
+    @classmethod
+    def of(cls, kernel: Kernel, inputs: Inputs, values: FloatArray) -> Posterior:
+        """Given standardised values ``(m, k)``."""
+        lower = factor(kernel(inputs, inputs), kernel.noise)
+        return cls(kernel, inputs, lower, cho_solve((lower, True), values))
+
+    @cached_property
+    def _precision(self) -> FloatArray:
+        return np.diagonal(inverse(self.lower)).copy()
+
+    def left_out(self, values: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """For each mask the prediction without it, ``(m, k)``, and its variance, ``(m,)``.
+
+        In closed form: y_i - a_i / P_ii and 1 / P_ii, P the inverse of K + s^2 I and a its product
+        with y.
+        """
+        return values - self.weights / self._precision[:, None], 1.0 / self._precision
+
+
+def candidates(masks: BoolArray, posteriors: list[Posterior], order: int) -> Members:
+    """Sets of up to ``order`` players that may have a coefficient worth writing down.
+
+    All singles; all pairs, or the strongest; the strongest triples among the most relevant players;
+    quadruples grown from them; and every set of players close to each other.
+
+    Returns:
+        Members, ``(s, d)``, the empty set among them, distinct and sorted.
+    """
+    n_masks, n = masks.shape
+    relevance = np.mean([p.kernel.relevances for p in posteriors], axis=0)
+    first = posteriors[0]
+    signs, weights = first.inputs.signs, first.weights
+    found = [np.full((1, 1), n), np.arange(n)[:, None], _windows(n, order)]
+    if order >= 2 and n >= 2:
+        energy = np.zeros((n, n))
+        for column in weights.T:
+            energy += ((signs * column[:, None]).T @ signs) ** 2
+        i, j = np.triu_indices(n, 1)
+        strength = np.sqrt(energy[i, j]) * relevance[i] * relevance[j]
+        best = np.argsort(-strength, kind="stable")[:_MOST_PAIRS]
+        found.append(np.stack([i[best], j[best]], axis=1))
+    if order >= 3 and n >= 3 and first.kernel.degree >= 3:
+        room = int((_TRIPLE_WORK / (n_masks * weights.shape[1])) ** (1 / 3))
+        chosen = np.sort(np.argsort(-relevance, kind="stable")[: max(3, min(room, n))])
+        triples = _triples(signs[:, chosen], weights, relevance[chosen])
+        found.append(chosen[triples])
+        if order >= 4 and n >= 4 and first.kernel.degree >= 4:
+            near = np.argsort(-relevance, kind="stable")[:32]
+            grown = _grow(chosen[triples[:_GROWN]], near, n)
+            found.append(_strongest(masks, grown, weights, relevance, _MOST_QUADRUPLES))
+    width = max(sets.shape[1] for sets in found)
+    padded = [
+        np.pad(np.sort(sets, axis=1), ((0, 0), (0, width - sets.shape[1])), constant_values=n)
+        for sets in found
+    ]
+    joined = np.concatenate(padded).astype(np.int32)
+    return collapse(joined, np.zeros(len(joined)), n)[0]
+
+
+def _triples(signs: FloatArray, weights: FloatArray, relevance: FloatArray) -> IntArray:
+    """The strongest triples of columns, strongest first, ``(t, 3)``."""
+    n = signs.shape[1]
+    strength = np.zeros((n, n, n))
+    for column in weights.T:
+        for i in range(n - 2):
+            block = signs[:, i + 1 :]
+            strength[i, i + 1 :, i + 1 :] += (
+                (block * (column * signs[:, i])[:, None]).T @ block
+            ) ** 2
+    i, j, k = np.array(list(combinations(range(n), 3)), dtype=np.int64).T
+    size = np.sqrt(strength[i, j, k]) * relevance[i] * relevance[j] * relevance[k]
+    best = np.argsort(-size, kind="stable")[:_MOST_TRIPLES]
+    return np.stack([i[best], j[best], k[best]], axis=1)
+
+
+def _grow(sets: IntArray, players: IntArray, n_players: int) -> Members:
+    """Each set with each further player, distinct."""
+    both = np.concatenate(
+        [np.repeat(sets, len(players), axis=0), np.tile(players, len(sets))[:, None]], axis=1
+    )
+    both = np.sort(both, axis=1)
+    new = (np.diff(both, axis=1) > 0).all(axis=1)
+    return collapse(both[new].astype(np.int32), np.zeros(int(new.sum())), n_players)[0]
+
+
+def _strongest(
+    masks: BoolArray, sets: Members, weights: FloatArray, relevance: FloatArray, count: int
+) -> Members:
+    products = correlations(masks, pack_members(sets, masks.shape[1]), weights)
+    size = np.sqrt((products**2).sum(axis=1)) * relevance[sets].prod(axis=1)
+    return sets[np.argsort(-size, kind="stable")[:count]]
+
+
+def _windows(n_players: int, order: int) -> Members:
+    """Every set whose players are within :data:`REACH` of each other."""
+    reach = min(REACH, n_players - 1)
+    rows = [
+        [i, *(i + step for step in steps)]
+        for size in range(min(order - 1, reach) + 1)
+        for steps in combinations(range(1, reach + 1), size)
+        for i in range(n_players - max(steps, default=0))
+    ]
+    result = np.full((len(rows), reach + 1), n_players, dtype=np.int32)
+    for at, row in enumerate(rows):
+        result[at, : len(row)] = row
+    return result
+
+
+def correlations(masks: BoolArray, packed: ByteArray, weights: FloatArray) -> FloatArray:
+    """sum_m chi_S(m) weights[m], ``(s, k)``, in blocks of bounded memory."""
+    result = np.empty((len(packed), weights.shape[1]))
+    step = max(1, _CELLS_AT_ONCE // len(masks))
+    for start in range(0, len(packed), step):
+        block = packed[start : start + step]
+        result[start : start + step] = characters(masks, block).T @ weights
+    return result
+
+
+@lru_cache(maxsize=8)
+def _expansion(n_players: int) -> tuple[list[tuple[int, ...]], IntArray, FloatArray]:
+    r"""The Fourier terms of all B_ij: sets, the pair that each belongs to, coefficients.
+
+    m = (1 - chi) / 2 and 1 - m = (1 + chi) / 2, so that with T a subset of {i, ..., j}
+    :math:`B_{ij} = 2^{-(j-i+1)} \sum_T (-1)^{|T \cap \{i, j\}|} \chi_T`.
+    """
+    sets, owners, coefficients = [], [], []
+    for pair, (i, j) in enumerate(neighbours(n_players).tolist()):
+        window = range(i, j + 1)
+        for size in range(len(window) + 1):
+            for chosen in combinations(window, size):
+                sets.append(chosen)
+                owners.append(pair)
+                coefficients.append((-1.0) ** ((i in chosen) + (j in chosen)) / 2 ** len(window))
+    return sets, np.array(owners, dtype=np.int64), np.array(coefficients)
+
+
+@dataclass(frozen=True, eq=False)
+class Family:
+    """Sets whose coefficients are asked of several posteriors.
+
+    Attributes:
+        members: ``(s, d)``, distinct.
+        n_players: n.
+    """
+
+    members: Members
+    n_players: int
+
+    @cached_property
+    def packed(self) -> ByteArray:
+        """The sets, packed."""
+        return pack_members(self.members, self.n_players)
+
+    @cached_property
+    def orders(self) -> IntArray:
+        """Their sizes, ``(s,)``."""
+        return np.asarray((self.members < self.n_players).sum(axis=1))
+
+    @cached_property
+    def adjacency(self) -> csr_array:
+        """The Fourier coefficients of the B_ij at these sets, ``(s, pairs)``."""
+        rows = {packed.tobytes(): row for row, packed in enumerate(self.packed)}
+        sets, owners, coefficients = _expansion(self.n_players)
+        width = REACH + 1
+        padded = np.full((len(sets), width), self.n_players, dtype=np.int32)
+        for row, chosen in enumerate(sets):
+            padded[row, : len(chosen)] = chosen
+        at = [rows.get(key.tobytes(), -1) for key in pack_members(padded, self.n_players)]
+        where = np.array(at, dtype=np.int64)
+        here = where >= 0
+        shape = (len(self.members), len(neighbours(self.n_players)))
+        return csr_array((coefficients[here], (where[here], owners[here])), shape=shape)
+
+    def means(self, masks: BoolArray, posteriors: list[Posterior]) -> list[FloatArray]:
+        """The posterior means of F(S), ``(s, k)`` for each posterior."""
+        k = posteriors[0].weights.shape[1]
+        joined = np.hstack([p.weights for p in posteriors])
+        products = correlations(masks, self.packed, joined)
+        found = []
+        for number, posterior in enumerate(posteriors):
+            kernel = posterior.kernel
+            own = products[:, number * k : (number + 1) * k]
+            mean = kernel.prior(self.orders, self.members)[:, None] * own
+            along = posterior.inputs.adjacent.T @ posterior.weights
+            found.append(mean + self.adjacency @ (kernel.adjacency[:, None] * along))
+        return found
+
+    def covariance(self, masks: BoolArray, posterior: Posterior) -> FloatArray:
+        """The posterior covariance of F over the sets, ``(s, s)``."""
+        kernel, own = posterior.kernel, self.adjacency
+        prior = kernel.prior(self.orders, self.members)
+        shared = own * kernel.adjacency[None, :]
+        cross = characters(masks, self.packed) * prior + (shared @ posterior.inputs.adjacent.T).T
+        half = solve_triangular(posterior.lower, cross, lower=True, check_finite=False)
+        return np.asarray(np.diag(prior) + (shared @ own.T).toarray() - half.T @ half)

@@ -170,14 +170,19 @@ def test_a_term_left_out_and_one_made_up(run: tuple[ip.Explanation, Path]) -> No
     assert new.what == "players 0, 1, 2, 3, 4, 5, 6"
 
 
-def test_tampered_intervals(run: tuple[ip.Explanation, Path]) -> None:
-    explanation, store = run
-    spectrum = explanation.spectrum
-    shape = (*spectrum.coefficients.shape, 1)
-    true = spectrum.deviations if spectrum.deviations is not None else np.ones(shape)
-    changed = replace(explanation, spectrum=replace(spectrum, deviations=0.5 * true))
-    found = ip.verify(changed, store=store)
-    assert wrong(found) == {"uncertainty"}
+def test_the_uncertainty_is_made_again(tmp_path: Path) -> None:
+    explanation = ip.explain(game(), "gp", 100, store=tmp_path / "a.db")
+    saved = ip.load(explanation.save(tmp_path / "a.interplay"))
+    found = ip.verify(saved, store=tmp_path / "a.db")
+    assert found.matches
+    assert found["uncertainty"].n_matching == len(saved.spectrum)
+    spectrum = saved.spectrum
+    assert spectrum.deviations is not None
+    surer = replace(spectrum, deviations=0.5 * spectrum.deviations)
+    changed = ip.verify(replace(saved, spectrum=surer), store=tmp_path / "a.db")
+    assert wrong(changed) == {"uncertainty"}
+    silent = ip.verify(replace(saved, spectrum=replace(spectrum, deviations=None)))
+    assert wrong(silent) == {"uncertainty"}
 
 
 def test_a_tampered_score(run: tuple[ip.Explanation, Path]) -> None:

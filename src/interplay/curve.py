@@ -12,9 +12,6 @@ from interplay.evaluation import Faithfulness, faithfulness
 from interplay.explanation import Ablations, Explanation
 from interplay.study import MIN_HELD_OUT
 
-_ANY_MASKS = ("proxyspex", "lasso")
-"""Decoders that take any masks."""
-
 
 @dataclass(frozen=True)
 class BudgetCurve:
@@ -55,7 +52,9 @@ def budget_curve(explanation: Explanation, points: int = 6) -> BudgetCurve:
         raise ValueError(f"points={points} is below 2; a curve has at least two")
     provenance = explanation.provenance
     ran, settings = provenance["decoder"]["ran"], provenance["decoder"]["settings"]
-    decoder = get_decoder(ran if ran in _ANY_MASKS else "proxyspex")
+    decoder = get_decoder(ran)
+    if decoder.most_missing is not None:  # its masks belong together
+        decoder = get_decoder("proxyspex")
     order = min(settings["order"], decoder.order if ran == "exact" else settings["order"])
     fit, held, exact = explanation.fit, explanation.held_out, explanation.faithfulness.exact
     # as in explain: the fit's and the score's generators are the third and fourth of the seed's

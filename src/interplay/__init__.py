@@ -2,7 +2,7 @@
 
 from importlib.metadata import version
 
-from interplay import components, optimize, text, training
+from interplay import components, optimize, plots, text, training
 from interplay.ablation.backends import RayBackend
 from interplay.confirmation import Confirmation
 from interplay.decoders import decode, spex
@@ -42,6 +42,7 @@ __all__ = [
     "load",
     "optimize",
     "plan",
+    "plots",
     "spex",
     "text",
     "training",

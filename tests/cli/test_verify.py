@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import numpy as np
@@ -16,7 +17,9 @@ from typer.testing import CliRunner
 
 import interplay as ip
 from interplay.cli import app
-from interplay.cli.recipes import read_recipe
+from interplay.cli.recipes import Recipe, read_recipe, write_recipe
+from interplay.cli.verify import games_of
+from interplay.demo import CASES
 from interplay.report.export import schema
 from tests.cli.test_training import written
 from tests.lenses.servers import Reply, serving, truthful
@@ -218,6 +221,19 @@ def test_a_damaged_recipe(words: Path, tmp_path: Path, damage: str) -> None:
     (tmp_path / "recipe.json").write_text(damage)
     with pytest.raises(ValueError, match=r"is not a recipe|has format 2, but"):
         call("verify", tmp_path)
+
+
+@pytest.mark.model
+def test_the_recipe_of_the_demo(smollm: tuple[Any, Any], tmp_path: Path) -> None:
+    case = CASES[0]
+    write_recipe(Recipe("demo", {"name": case.name}, tmp_path / "ablations.db"), tmp_path)
+    recipe = read_recipe(tmp_path)
+    assert recipe is not None
+    assert next(games_of(recipe)).fingerprint == case.game(*smollm).fingerprint
+    with pytest.raises(ValueError, match="the demo has no case 'none'; it has review, handover"):
+        next(games_of(Recipe("demo", {"name": "none"}, tmp_path)))
+    with pytest.raises(ValueError, match="the recipe's command 'cook' is unknown"):
+        next(games_of(Recipe("cook", {}, tmp_path)))
 
 
 # --- report -------------------------------------------------------------------------------------

@@ -70,7 +70,7 @@ def verify_command(
     kept = store or (recipe.store if recipe else folder / STORE)
     games: Iterator[Game | None] = iter([None] * len(files))
     if recipe is not None:
-        games = _games(recipe)
+        games = games_of(recipe)
     elif sample:
         console.print(
             f"{folder} has no recipe of how its game was made: the model is not asked. Make the "
@@ -101,7 +101,7 @@ def verify_command(
         raise typer.Exit(1)
 
 
-def _games(recipe: Recipe) -> Iterator[Game]:
+def games_of(recipe: Recipe) -> Iterator[Game]:
     """The recipe's game; of a drill-down, one level's after another."""
     if recipe.command not in _GAMES:
         raise ValueError(f"the recipe's command {recipe.command!r} is unknown")

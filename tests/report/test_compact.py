@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import numpy as np
 
@@ -35,3 +36,17 @@ def test_of_many_outputs_the_first_are_shown() -> None:
     assert "the first 4 of 6 outputs" in view.text
     assert re.search(r"…0\+1\+2\+3\+4", view.text)
     assert "none found" in view.text
+
+
+def test_intervals_are_shown_and_names_that_are_numbers_once() -> None:
+    explanation = ip.explain(ip.FunctionGame(lambda masks: masks[:, 0] & masks[:, 1], 4))
+    spectrum = explanation.spectrum
+    uncertain = replace(
+        explanation, spectrum=replace(spectrum, deviations=0.1 * np.ones((len(spectrum), 1)))
+    )
+    view = seen(uncertain._repr_html_())
+    found = uncertain.interactions("FSII", 3).top(1, min_order=2)
+    assert found.low is not None
+    assert found.high is not None
+    assert f"0 × 1+1{found.low[0]:+.3g} to {found.high[0]:+.3g}" in view.text
+    assert "0 × 1+1single" in seen(explanation._repr_html_()).text

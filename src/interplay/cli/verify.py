@@ -120,4 +120,4 @@ def _print(name: str, result: Verification) -> None:
         if check.name == "model":
             lines += [f"  {entry}" for entry in check.entries if entry.matches]
     lines.append(result.summary)
-    console.print("\n".join(lines), markup=False, highlight=False)
+    console.print("\n".join(lines), markup=False, highlight=False, soft_wrap=True)

@@ -81,21 +81,19 @@ def _rows(what: str, found: Interactions, outputs: tuple[str, ...]) -> Markup:
     if not len(found):
         return head + Markup('<tr><td style="{cell}">none found</td></tr>').format(cell=_CELL)
     lines = []
-    for members, row in zip(found.sets, columns, strict=True):
-        names = Markup(" × ").join(
-            Markup('{name}<sub style="opacity:.6">{number}</sub>').format(
-                name=_short(found.players[player]), number=player
-            )
-            for player in members
-        )
+    for at, (members, row) in enumerate(zip(found.sets, columns, strict=True)):
+        names = Markup(" × ").join(_name(found.players[player], player) for player in members)
         cells = Markup("").join(
-            Markup('<td style="{style};background:rgba({colour},{alpha})">{value}</td>').format(
+            Markup(
+                '<td style="{style};background:rgba({colour},{alpha})">{value}{span}</td>'
+            ).format(
                 style=_NUMBER,
                 colour=_PLUS if value >= 0 else _MINUS,
                 alpha=f"{0.5 * abs(value) / largest:.2f}",
                 value=f"{value:+.4g}",
+                span=_span(found, at, column),
             )
-            for value in row.tolist()
+            for column, value in enumerate(row.tolist())
         )
         lines.append(
             Markup('<tr><td style="{cell}">{names}</td>{cells}</tr>').format(
@@ -103,6 +101,25 @@ def _rows(what: str, found: Interactions, outputs: tuple[str, ...]) -> Markup:
             )
         )
     return head + Markup("").join(lines)
+
+
+def _name(name: str, player: int) -> Markup:
+    """A player's name with its number; the number alone where that is its name."""
+    if name == str(player):
+        return Markup(player)
+    return Markup('{name}<sub style="opacity:.6">{number}</sub>').format(
+        name=_short(name), number=player
+    )
+
+
+def _span(found: Interactions, row: int, column: int) -> Markup:
+    """The interval of a value, where there is one."""
+    if found.low is None or found.high is None:
+        return Markup("")
+    low, high = (float(as_columns(ends)[row, column]) for ends in (found.low, found.high))
+    return Markup('<div style="font-size:10px;opacity:.7">{low} to {high}</div>').format(
+        low=f"{low:+.3g}", high=f"{high:+.3g}"
+    )
 
 
 def _short(name: str) -> str:

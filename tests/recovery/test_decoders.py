@@ -132,7 +132,9 @@ def test_a_constant_game(decoder: str) -> None:
 
 def test_bad_input() -> None:
     masks = uniform(100, 10, np.random.default_rng(0))
-    with pytest.raises(ValueError, match="decoder='spx' is unknown; choose one of proxyspex"):
+    with pytest.raises(
+        ValueError, match="decoder='spx' is unknown; choose one of auto, gp, proxyspex"
+    ):
         decode(masks, np.zeros(100), decoder="spx")
     with pytest.raises(ValueError, match=r"values of shape \(99,\) do not belong to masks"):
         decode(masks, np.zeros(99))

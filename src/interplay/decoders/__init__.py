@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from interplay._types import FloatArray
+from interplay.decoders.auto import AUTO
 from interplay.decoders.base import Decoded, Decoder
 from interplay.decoders.exact import EXACT
 from interplay.decoders.gaussian import GAUSSIAN
@@ -20,7 +21,7 @@ from interplay.masks import as_masks, distinct
 from interplay.sets import as_columns
 from interplay.spectrum import Spectrum
 
-DECODERS: dict[str, Decoder] = {d.name: d for d in (GAUSSIAN, PROXYSPEX, SPEX, LASSO, EXACT)}
+DECODERS: dict[str, Decoder] = {d.name: d for d in (AUTO, GAUSSIAN, PROXYSPEX, SPEX, LASSO, EXACT)}
 
 
 def get_decoder(name: str) -> Decoder:
@@ -110,7 +111,7 @@ def run_decoder(
 def decode(
     masks: npt.ArrayLike | CodedDesign,
     values: npt.ArrayLike,
-    decoder: str = "proxyspex",
+    decoder: str = "auto",
     order: int | None = None,
     random_state: int = 0,
     **options: object,
@@ -121,7 +122,7 @@ def decode(
         masks: ``(m, n) bool``, ``True`` for a player that is kept; or the design of
             ``interplay.spex.design``, which SPEX needs. The values of equal masks are averaged.
         values: ``(m,)``, or ``(m, k)`` for k outputs.
-        decoder: ``"proxyspex"``, ``"spex"``, ``"lasso"`` or ``"exact"``.
+        decoder: ``"auto"``, ``"gp"``, ``"proxyspex"``, ``"spex"``, ``"lasso"`` or ``"exact"``.
         order: the largest order of interaction; by default 5, for LASSO 1.
         random_state: seed of folds and proxies; the same seed gives the same spectrum.
         **options: the decoder's own: for SPEX ``decoding="soft"`` or ``"hard"``.

@@ -47,11 +47,13 @@ class Forest:
     Attributes:
         depth: of the trees, chosen by cross-validation.
         folds: the five.
+        fold_of: the fold in which each mask was held out, ``(m,)``.
         held_predictions: for each mask the prediction of the fold that did not see it, ``(m,)``.
     """
 
     depth: int
     folds: tuple[Fold, ...]
+    fold_of: IntArray
     held_predictions: FloatArray
 
     @cached_property
@@ -110,4 +112,27 @@ def grow(masks: BoolArray, target: FloatArray, fold_of: IntArray, order: int, se
     predictions = np.empty(len(masks))
     for fold in folds:
         predictions[fold.held] = fold.spectrum.predict(masks[fold.held])
-    return Forest(depth, tuple(folds), predictions)
+    return Forest(depth, tuple(folds), fold_of, predictions)
+
+
+def varying(values: FloatArray) -> BoolArray:
+    """Which outputs of ``(m, k)`` vary by more than rounding, ``(k,)``."""
+    return np.asarray(values.std(axis=0) > 1e-12 * np.abs(values).max(axis=0))
+
+
+def grow_all(
+    masks: BoolArray, values: FloatArray, order: int, rng: np.random.Generator
+) -> list[Forest | None]:
+    """A forest for each of k outputs, in the same folds; ``None`` for one that does not vary.
+
+    Args:
+        masks: ``(m, n)``.
+        values: ``(m, k)``; each column is standardised.
+        order: the largest depth.
+        rng: for the folds and LightGBM's seed.
+    """
+    fold_of, seed = rng.permutation(len(masks)) % N_FOLDS, int(rng.integers(1 << 31))
+    return [
+        grow(masks, (column - column.mean()) / column.std(), fold_of, order, seed) if some else None
+        for column, some in zip(values.T, varying(values).tolist(), strict=True)
+    ]

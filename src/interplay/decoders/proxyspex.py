@@ -28,7 +28,7 @@ from threadpoolctl import threadpool_limits
 from interplay._types import BoolArray, FloatArray, Json
 from interplay.characters import characters
 from interplay.decoders.base import Decoded, Decoder
-from interplay.decoders.forest import LEARNING_RATE, N_FOLDS, Fold, grow
+from interplay.decoders.forest import LEARNING_RATE, N_FOLDS, Fold, Forest, grow_all
 from interplay.design import Design, uniform_design
 from interplay.spectrum import Spectrum, join_outputs
 
@@ -39,29 +39,40 @@ _PENALTIES: tuple[float, ...] = (*np.logspace(-3, 2, 11).tolist(), np.inf)
 
 
 def _decode(design: Design, values: FloatArray, order: int, rng: np.random.Generator) -> Decoded:
-    spectra, settings, diagnoses = [], [], []
     # the matrices are small: a second BLAS thread gains little, and waits busily for the first
     with threadpool_limits(1, user_api="blas"):
-        for column in values.T:
-            spectrum, chosen, diagnosis = _decode_one(design.masks, column, order, rng)
-            spectra.append(spectrum)
-            settings.append(chosen)
-            diagnoses.append(diagnosis)
-    joined = join_outputs(spectra)
-    return Decoded(joined, {"order": order, "outputs": settings}, {"outputs": diagnoses})
+        return refitted(design.masks, values, grow_all(design.masks, values, order, rng), order)
 
 
-def _decode_one(
-    masks: BoolArray, values: FloatArray, order: int, rng: np.random.Generator
+def refitted(
+    masks: BoolArray, values: FloatArray, forests: Sequence[Forest | None], order: int
+) -> Decoded:
+    """Steps 2 and 3, for each of k outputs.
+
+    Args:
+        masks: ``(m, n)``.
+        values: ``(m, k)``.
+        forests: of :func:`interplay.decoders.forest.grow_all`.
+        order: for the record.
+    """
+    found = [_refitted(masks, *each) for each in zip(values.T, forests, strict=True)]
+    spectra, settings, diagnoses = (list(each) for each in zip(*found, strict=True))
+    known = [diagnosis["cv_r2"] for diagnosis in diagnoses if diagnosis]
+    return Decoded(
+        join_outputs(spectra),
+        {"order": order, "outputs": settings},
+        {"outputs": diagnoses, "cv_r2": known},
+    )
+
+
+def _refitted(
+    masks: BoolArray, values: FloatArray, forest: Forest | None
 ) -> tuple[Spectrum, Json, Json]:
-    n_masks, n_players = masks.shape
+    n_players = masks.shape[1]
     mean, scale = float(values.mean()), float(values.std())
-    if scale <= 1e-12 * np.abs(values).max():
+    if forest is None:
         return Spectrum.from_dict(n_players, {(): mean}), {"constant": True}, {}
     target = (values - mean) / scale
-    seed = int(rng.integers(1 << 31))
-    fold_of = rng.permutation(n_masks) % N_FOLDS
-    forest = grow(masks, target, fold_of, order, seed)
     trees_error = _mean(
         [_squares(target[f.held], forest.held_predictions[f.held]) for f in forest.folds]
     )

@@ -19,6 +19,7 @@ r"""A Gaussian process on masks, averaged with boosted trees.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -26,7 +27,7 @@ from threadpoolctl import threadpool_limits
 
 from interplay._types import BoolArray, FloatArray, IntArray, Json
 from interplay.decoders.base import Decoded, Decoder
-from interplay.decoders.forest import LEARNING_RATE, N_FOLDS, Forest, grow
+from interplay.decoders.forest import LEARNING_RATE, N_FOLDS, Forest, grow_all
 from interplay.decoders.gaussian.kernel import MAX_DEGREE, Inputs
 from interplay.decoders.gaussian.learn import learn
 from interplay.decoders.gaussian.terms import Family, Posterior, candidates
@@ -65,21 +66,39 @@ class _Blend:
 
 
 def _decode(design: Design, values: FloatArray, order: int, rng: np.random.Generator) -> Decoded:
-    masks = design.masks
-    n_players = masks.shape[1]
-    mean, scale = values.mean(axis=0), values.std(axis=0)
-    varying = np.flatnonzero(scale > 1e-12 * np.abs(values).max(axis=0))
-    if not len(varying):
-        constant = Spectrum.from_terms(n_players, [()], mean[None, :])
-        return Decoded(constant, {"constant": True}, {}, constant)
-    target = (values[:, varying] - mean[varying]) / scale[varying]
     # the matrices are small: a second BLAS thread gains little, and waits busily for the first
     with threadpool_limits(1, user_api="blas"):
-        blend = _fit(masks, target, order, rng)
-        surrogate = _surrogate(masks, blend, order)
-        n_terms = N_TERMS if len(varying) == 1 else N_TERMS_SHARED
-        spectrum = surrogate.truncate(n_terms=n_terms)
-        spectrum = replace(spectrum, deviations=_deviations(masks, spectrum, blend))
+        forests = grow_all(design.masks, values, order, rng)
+        return averaged(design.masks, values, forests, order, rng)
+
+
+def averaged(
+    masks: BoolArray,
+    values: FloatArray,
+    forests: Sequence[Forest | None],
+    order: int,
+    rng: np.random.Generator,
+) -> Decoded:
+    """The Gaussian process, averaged with trees that are there, for k outputs.
+
+    Args:
+        masks: ``(m, n)``.
+        values: ``(m, k)``.
+        forests: of :func:`interplay.decoders.forest.grow_all`, one for each output.
+        order: the largest order.
+        rng: draws the ablations that hyperparameters are learned from.
+    """
+    mean, scale = values.mean(axis=0), values.std(axis=0)
+    grown = [forest for forest in forests if forest is not None]
+    some = np.array([j for j, forest in enumerate(forests) if forest is not None], dtype=np.int64)
+    if not grown:
+        constant = Spectrum.from_terms(masks.shape[1], [()], mean[None, :])
+        return Decoded(constant, {"constant": True}, {"cv_r2": []}, constant)
+    target = (values[:, some] - mean[some]) / scale[some]
+    blend = _fit(masks, target, grown, order, rng)
+    surrogate = _surrogate(masks, blend, order)
+    spectrum = surrogate.truncate(n_terms=N_TERMS if len(some) == 1 else N_TERMS_SHARED)
+    spectrum = replace(spectrum, deviations=_deviations(masks, spectrum, blend))
     kernel = blend.posteriors[0].kernel
     settings: Json = {
         "order": order,
@@ -92,7 +111,7 @@ def _decode(design: Design, values: FloatArray, order: int, rng: np.random.Gener
         "weight_of_gaussian_process": blend.shares.tolist(),
         "terms_of_surrogate": len(surrogate),
     }
-    wrong = np.quantile(np.abs(blend.errors), _COVERED, axis=0) * scale[varying]
+    wrong = np.quantile(np.abs(blend.errors), _COVERED, axis=0) * scale[some]
     diagnosis: Json = {
         "cv_r2": blend.r2.tolist(),
         "prediction_interval": wrong.tolist(),
@@ -101,14 +120,19 @@ def _decode(design: Design, values: FloatArray, order: int, rng: np.random.Gener
             / surrogate.energies[surrogate.orders > 0].sum()
         ),
     }
-    found = [_in_units(s, varying, mean, scale) for s in (spectrum, surrogate)]
+    found = [_in_units(s, some, mean, scale) for s in (spectrum, surrogate)]
     return Decoded(found[0], settings, diagnosis, found[1])
 
 
-def _fit(masks: BoolArray, target: FloatArray, order: int, rng: np.random.Generator) -> _Blend:
-    """Learn, condition, grow, and weigh by what was left out."""
-    n_masks = len(masks)
-    fold_of, seed = rng.permutation(n_masks) % N_FOLDS, int(rng.integers(1 << 31))
+def _fit(
+    masks: BoolArray,
+    target: FloatArray,
+    forests: list[Forest],
+    order: int,
+    rng: np.random.Generator,
+) -> _Blend:
+    """Learn, condition, and weigh against the trees by what was left out."""
+    n_masks, fold_of = len(masks), forests[0].fold_of
     inputs, degree = Inputs.of(masks), min(order, MAX_DEGREE)
     n_posteriors = next((count for size, count in _FEWER_FOLDS if n_masks >= size), N_FOLDS)
     sums, claimed, times = np.zeros_like(target), np.zeros(n_masks), np.zeros(n_masks)
@@ -124,7 +148,6 @@ def _fit(masks: BoolArray, target: FloatArray, order: int, rng: np.random.Genera
         times[out] += 1
     known = np.flatnonzero(times)
     smooth = (sums[known].T / times[known]).T
-    forests = [grow(masks, column, fold_of, order, seed) for column in target.T]
     trees = np.column_stack([forest.held_predictions[known] for forest in forests])
     actual, apart = target[known], smooth - trees
     size = (apart**2).sum(axis=0)
@@ -168,7 +191,7 @@ def _deviations(masks: BoolArray, spectrum: Spectrum, blend: _Blend) -> FloatArr
 def _in_units(
     spectrum: Spectrum, varying: IntArray, mean: FloatArray, scale: FloatArray
 ) -> Spectrum:
-    """From standardised outputs that vary to all outputs in their own units."""
+    """From standardised outputs, those of the numbers ``varying``, to all in their own units."""
     n_terms, n_outputs = len(spectrum), len(mean)
     coefficients = np.zeros((n_terms, n_outputs))
     coefficients[:, varying] = spectrum.coefficients * scale[varying]

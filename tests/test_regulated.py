@@ -34,7 +34,7 @@ def example() -> Any:
 def test_the_page_on_auditing_quotes_what_is_checked_in() -> None:
     page = text(ROOT / "docs" / "auditing.md").partition("## Two documents")[2]
     report, removals = text(FOLDER / "report.md"), text(FOLDER / "removals.md")
-    rows = re.findall(r"\| [-+]0\.\d+ \| [^|]+ \|", page)
+    rows = re.findall(r"\| [-+]0\.\d+ \([^|]+\) \| [^|]+ \|", page)
     assert len(rows) == 5
     for row in rows:
         assert row in report

@@ -79,7 +79,8 @@ def main() -> None:
         run(
             *("text", "--model", "smollm2", "--threads", 1, "--file", case.file),
             *("--by", "sentence", "--question", case.question, "--response", case.response),
-            *("--target", "prob", "--budget", 400, "--confirm", 5, "--out", out),
+            *("--target", "prob", "--decoder", "auto", "--budget", 400, "--confirm", 5),
+            *("--out", out),
         )
         run("verify", out, "--sample", 20, "--record", out / "verification.json")
         run("report", out, "-o", FOLDER / f"{case.name}.html")

@@ -78,6 +78,8 @@ def test_json_with_intervals_and_a_confirmation(hostile: ip.Explanation, tmp_pat
     said = whole.to_markdown(tmp_path / "a.md").read_text(encoding="utf-8")
     assert "### Confirmed by ablations made for it" in said
     assert "| holds |" in said
+    assert "### Interactions (FSII, order 3, 90% intervals in brackets)" in said
+    assert re.search(r"\| \+2 \(\+\d\.\d+ to \+\d\.\d+\) \|", said)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from typing import Any
 from interplay._types import FloatArray, Json
 from interplay.confirmation import Confirmation
 from interplay.evaluation import Faithfulness
+from interplay.interactions import LEVEL
 from interplay.sets import as_columns
 from interplay.spectrum import Spectrum
 
@@ -154,6 +155,8 @@ def _markdown(one: Json) -> Iterable[str]:
     outputs = one["outputs"] or [one["interactions"]["index"]]
     terms = one["interactions"]["terms"]
     what = f"{one['interactions']['index']}, order {one['interactions']['order']}"
+    if any("low" in term for term in terms):
+        what += f", {LEVEL:.0%} intervals in brackets"
     yield from _table(f"Interactions ({what})", one, outputs, _of_order(terms, 2)[:_ROWS])
     if "confirmation" in one:
         yield from _confirmation(one["confirmation"])

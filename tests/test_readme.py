@@ -68,3 +68,16 @@ def test_the_page_on_the_training_lens(capsys: pytest.CaptureFixture[str]) -> No
     said = capsys.readouterr().out
     assert "redundancies, same class: " in said
     assert "random (2, 5)" in said
+
+
+def test_the_page_on_plots(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = Path("docs/plots.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```python\n(.*?)```", page, re.S)
+    (said,) = re.findall(r'get_title\("left"\).*  # (.*)', block)
+    monkeypatch.chdir(tmp_path)
+    exec(f"import matplotlib; matplotlib.use('Agg')\n{block}", {})
+    assert capsys.readouterr().out == f"{said}\n"
+    assert (tmp_path / "bars.pdf").exists()
+    assert (tmp_path / "upset.png").exists()

@@ -2,7 +2,7 @@
 
 from importlib.metadata import version
 
-from interplay import components, optimize, text, training
+from interplay import components, optimize, plots, text, training
 from interplay.ablation.backends import RayBackend
 from interplay.confirmation import Confirmation
 from interplay.decoders import decode, spex
@@ -15,6 +15,8 @@ from interplay.indices import INDICES
 from interplay.interactions import Interactions
 from interplay.plan import Plan, plan
 from interplay.spectrum import Spectrum
+from interplay.verification.checks import Verification
+from interplay.verify import verify
 
 __version__ = version("interplay")
 
@@ -32,6 +34,7 @@ __all__ = [
     "RayBackend",
     "Spectrum",
     "StoreError",
+    "Verification",
     "components",
     "decode",
     "explain",
@@ -39,7 +42,9 @@ __all__ = [
     "load",
     "optimize",
     "plan",
+    "plots",
     "spex",
     "text",
     "training",
+    "verify",
 ]

@@ -5,7 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from interplay.lenses.text import LogitDifference, Response, Target, TextGame
+from interplay.lenses.text import (
+    PACKAGED,
+    LogitDifference,
+    Response,
+    Target,
+    TextGame,
+    load_model,
+)
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -89,3 +96,21 @@ CASES = (
         intended=((3, 16), (3, 9, 16)),  # the two witnesses; both of them against the distractor
     ),
 )
+
+
+def demo_model() -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """The packaged model and its tokenizer."""
+    # one thread: on a busy machine two of them wait for each other and are many times slower
+    return load_model(PACKAGED, threads=1)
+
+
+def demo_game(name: str) -> TextGame:
+    """The game of one of the cases.
+
+    Raises:
+        ValueError: there is no such case.
+    """
+    for case in CASES:
+        if case.name == name:
+            return case.game(*demo_model())
+    raise ValueError(f"the demo has no case {name!r}; it has {', '.join(c.name for c in CASES)}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import platform
 import sys
 import time
@@ -19,11 +18,12 @@ from interplay.ablation.runner import Evaluated, evaluate
 from interplay.decoders import get_decoder, run_decoder
 from interplay.decoders.base import Decoded, Decoder
 from interplay.design import Design, PlainDesign
+from interplay.digests import ablations_digest, masks_digest
 from interplay.errors import GameError, hand_over
-from interplay.evaluation import faithfulness
+from interplay.evaluation import Faithfulness, faithfulness
 from interplay.explanation import Ablations, Explanation
 from interplay.game import Game, repeats_of
-from interplay.sets import finite_rows, pack
+from interplay.sets import finite_rows
 from interplay.study import MIN_HELD_OUT, Study, prepare
 
 _REPORTED_PACKAGES = (
@@ -106,11 +106,54 @@ def explain(
             description=study.description,
         )
     evaluated_at = time.perf_counter()
+    derived = derive(study, evaluated)
+    finished = time.perf_counter()
+    provenance = _provenance(study, derived, evaluated, runs_on.name) | {
+        "seconds": {
+            "ablations": evaluated_at - started,
+            "decoding": finished - evaluated_at,
+            "total": finished - started,
+        }
+    }
+    return Explanation(
+        derived.decoded.spectrum,
+        study.players,
+        derived.score,
+        provenance,
+        derived.made.fit,
+        derived.made.held_out,
+        game,
+    )
+
+
+@dataclass(frozen=True)
+class Derived:
+    """What follows from a study and the values of its masks, by its seed alone.
+
+    Attributes:
+        made: the ablations that went into it, sorted.
+        decoded: the spectrum.
+        score: its faithfulness.
+    """
+
+    made: Made
+    decoded: Decoded
+    score: Faithfulness
+
+
+def derive(study: Study, evaluated: Evaluated) -> Derived:
+    """Decode and score the values of a study's masks.
+
+    The same study and the same values give the same result, which is what an audit relies on.
+
+    Raises:
+        GameError: too few masks have a value.
+        KeyboardInterrupt: likewise, after an interruption.
+    """
     made = _made(study, evaluated)
     decoded = run_decoder(
         made.chosen, made.design, made.fit_values, made.order, study.fit_rng, made.options
     )
-    decoded_at = time.perf_counter()
     score = faithfulness(
         decoded.spectrum,
         made.held_out.masks,
@@ -119,20 +162,11 @@ def explain(
         exact=made.exact,
         noise=made.held_noise,
     )
-    provenance = _provenance(study, made, evaluated, decoded, runs_on.name) | {
-        "seconds": {
-            "ablations": evaluated_at - started,
-            "decoding": decoded_at - evaluated_at,
-            "total": time.perf_counter() - started,
-        }
-    }
-    return Explanation(
-        decoded.spectrum, study.players, score, provenance, made.fit, made.held_out, game
-    )
+    return Derived(made, decoded, score)
 
 
 @dataclass(frozen=True)
-class _Made:
+class Made:
     """What a study came to: as planned, or what is left where some ablations have no value."""
 
     chosen: Decoder
@@ -146,7 +180,7 @@ class _Made:
     exact: bool
 
 
-def _made(study: Study, evaluated: Evaluated) -> _Made:
+def _made(study: Study, evaluated: Evaluated) -> Made:
     """Sort the values into those of the fit and those held out, and mind the missing ones.
 
     A few missing values of a design that hangs together are left to its decoder; with more, and
@@ -181,7 +215,7 @@ def _made(study: Study, evaluated: Evaluated) -> _Made:
     noise = evaluated.noise
     if noise is not None:
         noise = noise[fit_rows if exact else held_rows]
-    return _Made(chosen, options, order, design, fit_values, fit, held_out, noise, exact)
+    return Made(chosen, options, order, design, fit_values, fit, held_out, noise, exact)
 
 
 def _too_few(study: Study, evaluated: Evaluated, known: BoolArray) -> BaseException:
@@ -197,13 +231,13 @@ def _too_few(study: Study, evaluated: Evaluated, known: BoolArray) -> BaseExcept
     return hand_over(interrupt, masks, values)
 
 
-def _provenance(
-    study: Study, made: _Made, evaluated: Evaluated, decoded: Decoded, backend: str
-) -> Json:
+def _provenance(study: Study, derived: Derived, evaluated: Evaluated, backend: str) -> Json:
+    made, decoded = derived.made, derived.decoded
+    used = made.fit if made.exact else made.fit + made.held_out
     n_held = 0 if made.exact else len(made.held_out)
     return {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "versions": _versions(),
+        "versions": versions(),
         "platform": platform.platform(),
         "game": {
             "fingerprint": study.fingerprint,
@@ -212,7 +246,9 @@ def _provenance(
             "n_repeats": repeats_of(study.game),
             "description": study.description,
         },
-        "design": {"kind": made.design.kind, "masks_sha256": _sha256(made.design.masks)},
+        "request": study.request,
+        "design": {"kind": made.design.kind, "masks_sha256": masks_digest(made.design.masks)},
+        "ablations": {"sha256": ablations_digest(used.masks, used.values)},
         "decoder": {
             "requested": study.requested.name,
             "ran": made.chosen.name,
@@ -235,7 +271,8 @@ def _provenance(
     }
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """The versions of Python and of the packages that have a part in an explanation."""
     found = {"interplay": version("interplay"), "python": platform.python_version()}
     for package in _REPORTED_PACKAGES:
         try:
@@ -243,7 +280,3 @@ def _versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
-
-
-def _sha256(masks: BoolArray) -> str:
-    return hashlib.sha256(pack(masks).tobytes()).hexdigest()

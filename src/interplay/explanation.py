@@ -21,6 +21,8 @@ from interplay.confirmation import Confirmation
 from interplay.evaluation import Faithfulness
 from interplay.game import Game, fingerprint_of
 from interplay.interactions import Interactions
+from interplay.report.compact import compact
+from interplay.report.export import record, write_json, write_markdown
 from interplay.report.html import Body, body, write_page
 from interplay.sets import pack, unpack
 from interplay.spectrum import Spectrum
@@ -45,6 +47,12 @@ class Ablations:
 
     def __len__(self) -> int:
         return len(self.masks)
+
+    def __add__(self, other: Ablations) -> Ablations:
+        """These and then the others."""
+        return Ablations(
+            np.concatenate([self.masks, other.masks]), np.concatenate([self.values, other.values])
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,6 +79,11 @@ class Explanation:
     held_out: Ablations
     game: Game | None = field(default=None, repr=False)
     confirmation: Confirmation | None = None
+
+    @property
+    def ablations(self) -> Ablations:
+        """All that went into it, each once: those of the fit, then those held out."""
+        return self.fit if self.faithfulness.exact else self.fit + self.held_out
 
     def interactions(self, index: str = "FSII", order: int | None = None) -> Interactions:
         """The interactions under an index, with the players' names (see ``Spectrum.to``)."""
@@ -143,10 +156,7 @@ class Explanation:
             self._explained(game),
             one,
             one.to(index, order, self.players).top(top, min_order=2),
-            (
-                np.concatenate([self.fit.masks, self.held_out.masks]),
-                np.concatenate([self.fit.values, self.held_out.values]),
-            ),
+            (self.ablations.masks, self.ablations.values),
             output=output,
             budget=None if budget is None else whole_number(budget),
             store=store,
@@ -220,6 +230,36 @@ class Explanation:
         """
         return write_page(path, [(self.title, self.body())])
 
+    def to_json(self, path: str | Path) -> Path:
+        """Write it as JSON that follows ``interplay.report.export.schema()``.
+
+        Beside :meth:`save`, for other programs: with the interactions, without the ablations.
+
+        Returns:
+            The path.
+        """
+        return write_json(path, [self.record()])
+
+    def to_markdown(self, path: str | Path) -> Path:
+        """Write it as Markdown, for people to read.
+
+        Returns:
+            The path.
+        """
+        return write_markdown(path, [self.record()])
+
+    def _repr_html_(self) -> str:
+        return str(
+            compact(
+                title=self.title,
+                spectrum=self.spectrum,
+                players=self.players,
+                outputs=self.outputs,
+                faithfulness=self.faithfulness,
+                provenance=self.provenance,
+            )
+        )
+
     @property
     def title(self) -> str:
         """What was explained, in a few words."""
@@ -238,6 +278,18 @@ class Explanation:
             provenance=self.provenance,
             held_out=(self.held_out.masks, self.held_out.values),
             fit=(self.fit.masks, self.fit.values),
+            confirmation=self.confirmation,
+        )
+
+    def record(self, title: str | None = None) -> Json:
+        """This explanation's part of a JSON or Markdown file (see ``interplay.report.export``)."""
+        return record(
+            title=self.title if title is None else title,
+            spectrum=self.spectrum,
+            players=self.players,
+            outputs=self.outputs,
+            faithfulness=self.faithfulness,
+            provenance=self.provenance,
             confirmation=self.confirmation,
         )
 

@@ -34,6 +34,7 @@ class Study:
         players: its players' names.
         fingerprint: the game's.
         description: what the game says of itself.
+        request: what was asked for, as ``explain`` takes it, the budget filled in. JSON.
         requested: the decoder that was asked for.
         chosen: the one that runs: ``exact`` where the budget covers all masks.
         options: the decoder's options.
@@ -50,6 +51,7 @@ class Study:
     players: tuple[str, ...]
     fingerprint: str | None
     description: Json
+    request: Json
     requested: Decoder
     chosen: Decoder
     options: Mapping[str, object]
@@ -102,6 +104,13 @@ def prepare(
     n_players, random_state = int(game.n_players), index(random_state)
     needed = _needed(requested, n_players, holdout)
     budget = max(default_budget(n_players), needed) if budget is None else _whole(budget)
+    request = {
+        "decoder": decoder,
+        "budget": budget,
+        "order": None if order is None else largest,
+        "holdout": float(holdout),
+        "options": dict(options),
+    }
     design_rng, held_rng, fit_rng, score_rng = (
         np.random.default_rng(seed) for seed in np.random.SeedSequence(random_state).spawn(4)
     )
@@ -119,6 +128,7 @@ def prepare(
         players=names_of(game.players, n_players),
         fingerprint=fingerprint_of(game),
         description=described(game),
+        request=request,
         requested=requested,
         chosen=chosen,
         options=options,

@@ -77,7 +77,7 @@ class _Table:
         """The masks that are known, and their values."""
         if self.values is None:
             return self.masks[:0], np.zeros(0)
-        return self.masks[self.known], _averaged(self.values[self.known], n_repeats)[0]
+        return self.masks[self.known], over_repeats(self.values[self.known], n_repeats)[0]
 
 
 def cut(game: Game, masks: BoolArray, batch_size: int | None = None) -> list[IntArray]:
@@ -206,7 +206,7 @@ def evaluate(
         raise
     if table.values is None:
         table.values = np.full((len(unique), n_repeats) if n_repeats > 1 else len(unique), np.nan)
-    averaged, noise = _averaged(table.values, n_repeats)
+    averaged, noise = over_repeats(table.values, n_repeats)
     return Evaluated(
         averaged[inverse],
         None if noise is None else noise[inverse],
@@ -316,8 +316,16 @@ def _rescue(
         store.put(key, masks[fresh], values[fresh])
 
 
-def _averaged(values: FloatArray, n_repeats: int) -> tuple[FloatArray, FloatArray | None]:
-    """The mean of repeats, and the variance of that mean."""
+def over_repeats(values: FloatArray, n_repeats: int) -> tuple[FloatArray, FloatArray | None]:
+    """The mean of repeats, and the variance of that mean.
+
+    Args:
+        values: as a store keeps them, ``(m, r * k)``; without repeats ``(m,)`` or ``(m, k)``.
+        n_repeats: r.
+
+    Returns:
+        Each ``(m,)`` or ``(m, k)``; without repeats the values as they are, and ``None``.
+    """
     if n_repeats == 1:
         return values, None
     single = values.shape[1] == n_repeats

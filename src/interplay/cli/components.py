@@ -143,16 +143,9 @@ def components_command(
     """
     if random and not keep:
         raise ValueError("--random compares ways to prune; give --keep too, or leave it out")
-    scores: Any = tuple(score or ("margin", "correct"))
-    _check_choices(kind, units, scores)
-    whole = lens.Task.from_file(task, scores)
-    train, judged = whole.split(test, random_state) if keep else (whole, None)
-    stand_in = _ablation(ablation, rescale, reference)
-    loaded, tokenizer = load_model(model, task=kind, dtype=dtype, device=device, threads=threads)
-    numbers = None if layers is None else _numbers(layers)
-    found = tuple(unit for name in units or ["heads"] for unit in _UNITS[name](loaded, numbers))
-    players: Any = found if group is None else lens.by_layers(found, group)
-    game = lens.ComponentGame(loaded, tokenizer, train, players, stand_in)
+    everything = locals()
+    given = {name: everything[name] for name in _GAME}
+    game, judged = components_game(**given)
     for each in keep or ():
         number_to_keep(each, game.n_players)  # before anything is paid for
     refuse_another(game, out / FILE)
@@ -169,10 +162,10 @@ def components_command(
         with interruptible():
             console.print(str(plan(game, **settings)), markup=False, highlight=False)
         return
-    console.print(f"{game.n_players} players; {len(train.items)} questions to explain by")
+    console.print(f"{game.n_players} players; {len(game.task.items)} questions to explain by")
     with interruptible():
         explanation = explain(game, backend=backend, on_error=on_error, **settings)
-    page = write(explanation, out)
+    page = write(explanation, out, "components", given)
     if confirm:
         with interruptible():
             confirmation = explanation.confirm(
@@ -183,7 +176,7 @@ def components_command(
                 batch_size=batch_size,
             )
         explanation = replace(explanation, confirmation=confirmation)
-        page = write(explanation, out)
+        page = write(explanation, out, "components", given)
     print_explanation(explanation, "FSII", 2, 10)
     console.print(str(lens.structure(explanation)), markup=False, highlight=False)
     if judged is not None:
@@ -200,6 +193,44 @@ def components_command(
             )
         _print_pruned(game, judged, pruned)
     console.print(f"page: {page}")
+
+
+_GAME = (
+    *("model", "task", "kind", "units", "layers", "group", "score", "ablation", "rescale"),
+    *("reference", "test", "keep", "random_state", "dtype", "device", "threads"),
+)
+
+
+def components_game(
+    *,
+    model: str,
+    task: Path,
+    kind: str,
+    units: list[str] | None,
+    layers: str | None,
+    group: int | None,
+    score: list[str] | None,
+    ablation: str,
+    rescale: bool,
+    reference: Path | None,
+    test: float,
+    keep: list[float] | None,
+    random_state: int,
+    dtype: str,
+    device: str,
+    threads: int | None,
+) -> tuple[lens.ComponentGame, lens.Task | None]:
+    """The game of ``interplay components``, and the questions that judge the pruning."""
+    scores: Any = tuple(score or ("margin", "correct"))
+    _check_choices(kind, units, scores)
+    whole = lens.Task.from_file(task, scores)
+    train, judged = whole.split(test, random_state) if keep else (whole, None)
+    stand_in = _ablation(ablation, rescale, reference)
+    loaded, tokenizer = load_model(model, task=kind, dtype=dtype, device=device, threads=threads)
+    numbers = None if layers is None else _numbers(layers)
+    found = tuple(unit for name in units or ["heads"] for unit in _UNITS[name](loaded, numbers))
+    players: Any = found if group is None else lens.by_layers(found, group)
+    return lens.ComponentGame(loaded, tokenizer, train, players, stand_in), judged
 
 
 def _check_choices(kind: str, units: list[str] | None, scores: tuple[str, ...]) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-from interplay.drill import Drilled
+from interplay.cli.recipes import Recipe, write_recipe
+from interplay.drill import LEVEL_FILE, Drilled
 from interplay.explanation import FILE, Explanation, load
 from interplay.game import PlannedGame, fingerprint_of
 
@@ -12,13 +14,44 @@ STORE = "ablations.db"
 PAGE = "explanation.html"
 
 
-def write(found: Explanation | Drilled, folder: Path) -> Path:
-    """Save what was found and its page into a folder; returns the page."""
+def write(
+    found: Explanation | Drilled, folder: Path, command: str, options: dict[str, Any], **more: Any
+) -> Path:
+    """Save what was found, its recipe and its page into a folder; returns the page.
+
+    Args:
+        found: what was found.
+        folder: where to.
+        command: that found it.
+        options: by which the command makes its game.
+        **more: the recipe's ``store``, where it is not in the folder, and its ``levels``.
+    """
     if isinstance(found, Drilled):
         found.save(folder)
     else:
         found.save(folder / FILE)
+    write_recipe(Recipe(command, options, **({"store": folder / STORE} | more)), folder)
     return found.to_html(folder / PAGE)
+
+
+def saved(path: Path) -> list[tuple[str, Path]]:
+    """The explanations at a path, each with a name: a file, a folder of one, a drill-down's levels.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if path.is_file():
+        return [(path.stem, path)]
+    name = path.resolve().name
+    if (path / FILE).exists():
+        return [(name, path / FILE)]
+    levels = sorted(path.glob(LEVEL_FILE.format("*")), key=lambda each: int(each.stem[5:]))
+    if not levels:
+        raise ValueError(
+            f"{path} holds no explanation; give the --out folder of a run, or a file that "
+            "Explanation.save wrote"
+        )
+    return [(f"{name}, level {number}", each) for number, each in enumerate(levels, 1)]
 
 
 def finest(found: Explanation | Drilled) -> Explanation:

@@ -182,7 +182,8 @@ def text_command(
     Example: interplay text --model smollm2 --file context.txt --question "Therefore: The key is in
     the" --response " garden" --target prob --budget 400 --out out/key
     """
-    game = _game(**_of(locals(), _GAME))
+    given = _of(locals(), _GAME)
+    game = text_game(**given)
     refuse_another(game, out / (LEVEL_FILE.format(1) if drill_down else FILE))
     print_prompt(game)
     settings = _of(locals(), _RUN) | _options(decoding)
@@ -193,7 +194,10 @@ def text_command(
             if drill_down
             else explain(game, **settings)
         )
-    page = write(found, out)
+    levels: tuple[Any, ...] = ()
+    if isinstance(found, Drilled):
+        levels = tuple(zip(drill_down or (), found.chosen, strict=False))
+    page = write(found, out, "text", given, levels=levels)
     if confirm:
         with interruptible():
             confirmed = finest(found).confirm(
@@ -208,7 +212,7 @@ def text_command(
             found = replace(found, levels=(*found.levels[:-1], explanation))
         else:
             found = explanation
-        page = write(found, out)
+        page = write(found, out, "text", given, levels=levels)
     if isinstance(found, Drilled):
         console.print(str(found), markup=False, highlight=False)
     print_explanation(finest(found), "FSII", 3, 10)
@@ -261,7 +265,7 @@ def plan_command(
 
     What the measurement makes is kept in the store of --out, where the run finds it.
     """
-    game = _game(**_of(locals(), _GAME))
+    game = text_game(**_of(locals(), _GAME))
     run = _of(locals(), _RUN)
     with interruptible():
         planned = plan(
@@ -296,7 +300,7 @@ def _options(decoding: str | None) -> dict[str, Any]:
     return {} if decoding is None else {"decoding": decoding}
 
 
-def _game(
+def text_game(
     *,
     model: str,
     file: Path | None,
@@ -318,6 +322,7 @@ def _game(
     concurrency: int,
     **target: Any,
 ) -> _Game:
+    """The game of ``interplay text``, by its options."""
     written = read_prompt(file, docs, chat, question, prompt)
     scored = _target(**target)
     if replacement is not None and masking != "delete":

@@ -125,30 +125,17 @@ def training_command(
     Example: interplay training --table digits.csv --label digit --players 100 --trainer logistic
     --budget 2000 --remove 10 --out out/digits
     """
-    if trainer not in _TRAINERS:
-        raise ValueError(f"--trainer {trainer} is unknown; choose one of {', '.join(_TRAINERS)}")
-    if group is not None and players is not None:
-        raise ValueError("--group and --players were both given; choose one of them")
-    if points < 1:
-        raise ValueError(f"--points {points} is below 1; give at least one test point")
+    everything = locals()
+    given = {name: everything[name] for name in _GAME}
     for number in point or ():
         if not 0 <= number < points:
             raise ValueError(f"--point {number} is not one of the {points}, which count from 0")
-    rows = read_rows(table, label, group, note, images)
-    rng = np.random.default_rng(random_state)
-    if test is not None:
-        judged = read_rows(test, label, images=images, columns=rows.columns)
-        judged = judged.take(rng.permutation(len(judged))[:points])
-    elif points < len(rows):
-        order_of = rng.permutation(len(rows))
-        rows, judged = rows.take(np.sort(order_of[points:])), rows.take(order_of[:points])
-    else:
-        raise ValueError(f"--points {points} takes all {len(rows)} rows; leave some to train on")
-    game = _game(rows, judged, players, _TRAINERS[trainer](), score, repeats, random_state)
+    game, n_rows = training_game(**given)
     refuse_another(game, out / FILE)
+    n_points = len(game.data.test_labels)
     console.print(
-        f"{game.n_players} players of {len(rows)} rows, {len(judged)} test "
-        f"point{'' if len(judged) == 1 else 's'}",
+        f"{game.n_players} players of {n_rows} rows, {n_points} test "
+        f"point{'' if n_points == 1 else 's'}",
         highlight=False,
     )
     options: dict[str, Any] = {} if decoding is None else {"decoding": decoding}
@@ -164,7 +151,7 @@ def training_command(
             on_error=on_error,
             **options,
         )
-    page = write(explanation, out)
+    page = write(explanation, out, "training", given)
     first_order = decode(explanation.fit.masks, explanation.fit.values, "lasso")
     print_training(explanation)
     for number in point or ():
@@ -180,6 +167,48 @@ def training_command(
             )
         _print_curves(curves)
     console.print(f"page: {page}")
+
+
+_GAME = (
+    *("table", "label", "group", "players", "note", "images", "test", "points", "trainer"),
+    *("score", "repeats", "random_state"),
+)
+
+
+def training_game(
+    *,
+    table: Path,
+    label: str,
+    group: str | None,
+    players: int | None,
+    note: str | None,
+    images: Path | None,
+    test: Path | None,
+    points: int,
+    trainer: str,
+    score: str,
+    repeats: int,
+    random_state: int,
+) -> tuple[lens.TrainingGame, int]:
+    """The game of ``interplay training``, by its options, and the number of its training rows."""
+    if trainer not in _TRAINERS:
+        raise ValueError(f"--trainer {trainer} is unknown; choose one of {', '.join(_TRAINERS)}")
+    if group is not None and players is not None:
+        raise ValueError("--group and --players were both given; choose one of them")
+    if points < 1:
+        raise ValueError(f"--points {points} is below 1; give at least one test point")
+    rows = read_rows(table, label, group, note, images)
+    rng = np.random.default_rng(random_state)
+    if test is not None:
+        judged = read_rows(test, label, images=images, columns=rows.columns)
+        judged = judged.take(rng.permutation(len(judged))[:points])
+    elif points < len(rows):
+        order_of = rng.permutation(len(rows))
+        rows, judged = rows.take(np.sort(order_of[points:])), rows.take(order_of[:points])
+    else:
+        raise ValueError(f"--points {points} takes all {len(rows)} rows; leave some to train on")
+    game = _game(rows, judged, players, _TRAINERS[trainer](), score, repeats, random_state)
+    return game, len(rows)
 
 
 def _game(

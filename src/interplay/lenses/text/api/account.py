@@ -42,6 +42,13 @@ class Spent:
     unlisted: int = 0
 
 
+def public_address(base_url: str) -> str:
+    """A URL without user, password and query."""
+    parts = urlsplit(base_url)
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit((parts.scheme, host, parts.path.rstrip("/"), "", ""))
+
+
 @dataclass(frozen=True)
 class Endpoint:
     """Where requests go, and how hard they are tried.
@@ -81,9 +88,7 @@ class Endpoint:
     @property
     def address(self) -> str:
         """The base URL without user, password and query: what may be shown."""
-        parts = urlsplit(self.base_url)
-        host = parts.netloc.rpartition("@")[2]
-        return urlunsplit((parts.scheme, host, parts.path.rstrip("/"), "", ""))
+        return public_address(self.base_url)
 
     @property
     def loopback(self) -> bool:

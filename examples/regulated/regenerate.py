@@ -1,0 +1,100 @@
+"""Explains two documents, audits what came of it, and writes their pages beside them.
+
+A loan decision with its policy, and a triage note with its guideline; both were written for this
+example. docs/auditing.md says what is to be seen.
+
+Run: make examples-regulated. Minutes on one core; again it takes the ablations from its store.
+"""
+
+import subprocess
+import sys
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+
+import interplay as ip
+
+FOLDER = Path(__file__).parent
+OUT = Path("out/regulated")
+
+
+@dataclass(frozen=True)
+class Case:
+    """A document and the answer that is explained.
+
+    Attributes:
+        name: of the document's file.
+        question: what stands after it.
+        response: the answer whose probability is the score.
+        removed: sentences, by number, that are removed from the whole prompt in all combinations.
+    """
+
+    name: str
+    question: str
+    response: str
+    removed: tuple[tuple[int, ...], ...]
+
+    @property
+    def file(self) -> Path:
+        """The document."""
+        return FOLDER / f"{self.name}.txt"
+
+
+CASES = (
+    Case("loan", "Therefore: the application of Ms Reed is", " declined", ((1, 7, 10), (8,))),
+    Case("triage", "Therefore: the case of Mr Cole is", " urgent", ((1, 7, 10), (9,))),
+)
+
+
+def run(*arguments: object) -> None:
+    """Show a command and run it; the whole ends where it fails."""
+    words = list(map(str, arguments))
+    print("interplay", " ".join(repr(word) if " " in word else word for word in words), flush=True)
+    subprocess.run([sys.executable, "-m", "interplay.cli", *words], check=True)
+
+
+def removals(game: ip.text.TextGame, removed: tuple[tuple[int, ...], ...]) -> list[str]:
+    """The score of the whole prompt without some sentences, as a table in Markdown."""
+    lines = []
+    for players in removed:
+        kept = np.array(list(product([True, False], repeat=len(players))))
+        masks = np.ones((len(kept), game.n_players), dtype=bool)
+        masks[:, players] = kept
+        lines += ["| score | " + " | ".join(f"{n} {game.players[n]}" for n in players) + " |"]
+        lines += ["|" + "---|" * (1 + len(players))]
+        for value, row in zip(game(masks), kept, strict=True):
+            lines.append(f"| {value:.3f} | " + " | ".join(np.where(row, "there", "")) + " |")
+        lines.append("")
+    return lines
+
+
+def main() -> None:
+    """Explain, audit, report."""
+    lines = ["# The whole prompts, without some of their sentences", ""]
+    model, tokenizer = ip.text.load_model("smollm2", threads=1)
+    for case in CASES:
+        out = OUT / case.name
+        run(
+            *("text", "--model", "smollm2", "--threads", 1, "--file", case.file),
+            *("--by", "sentence", "--question", case.question, "--response", case.response),
+            *("--target", "prob", "--decoder", "auto", "--budget", 400, "--confirm", 5),
+            *("--out", out),
+        )
+        run("verify", out, "--sample", 20, "--record", out / "verification.json")
+        run("report", out, "-o", FOLDER / f"{case.name}.html")
+        game = ip.text.TextGame(
+            model,
+            tokenizer,
+            case.file.read_text(encoding="utf-8").strip(),
+            ip.text.Response(case.response, score="prob"),
+            prompt=f"{{text}}\n\n{case.question}",
+        )
+        lines += [f"## {case.name}", "", *removals(game, case.removed)]
+    run("report", *(OUT / case.name for case in CASES), "-o", FOLDER / "report.md")
+    (FOLDER / "removals.md").write_text("\n".join(lines).rstrip("\n") + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,79 @@
+"""The strongest interactions as bars."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from interplay.explanation import Explanation
+from interplay.plots import style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_LABEL = 52
+
+
+def bars(
+    explanation: Explanation,
+    *,
+    index: str = "FSII",
+    order: int = 3,
+    top: int = 15,
+    min_order: int = 2,
+    output: int = 0,
+    ax: Axes | None = None,
+) -> Axes:
+    """The strongest interactions, the strongest on top, with their intervals where there are any.
+
+    Args:
+        explanation: what to draw.
+        index: the interaction index.
+        order: its largest order.
+        top: how many.
+        min_order: the fewest players of a set; 1: single players too.
+        output: which of several outputs.
+        ax: where to draw; by default a new figure of fitting height.
+
+    Raises:
+        ValueError: a bad ``index``, ``order``, ``top`` or ``output``.
+        MissingDependencyError: matplotlib is not installed.
+    """
+    found, what = style.chosen(explanation, index, order, output)
+    shown = found.top(style.at_least_one(top), min_order=min_order)
+    labels = [style.joint_label(shown, members, _LABEL) for members in shown.sets]
+    # a bar is as thick as its label has lines
+    lines = np.array([label.count("\n") + 1.6 for label in labels])
+    ax = style.axes(ax, 7.2, 0.9 + 0.155 * max(float(lines.sum()), 4.0))
+    style.title(ax, f"Strongest interactions ({what})" if min_order > 1 else f"Strongest ({what})")
+    if not len(shown):
+        style.nothing(ax, "no interactions found")
+        return ax
+    at = np.cumsum(lines) - lines / 2
+    ax.axvline(0, color=style.SOFT, linewidth=0.8, zorder=1)
+    ax.barh(at, shown.values, 0.85, color=[style.colour(value) for value in shown.values])
+    if shown.low is not None and shown.high is not None:
+        spans = np.stack([shown.values - shown.low, shown.high - shown.values])
+        ax.errorbar(
+            shown.values,
+            at,
+            xerr=spans,
+            fmt="none",
+            ecolor=style.INK,
+            elinewidth=1.1,
+            capsize=2.5,
+        )
+        style.literal(
+            [ax.set_xlabel(f"{found.index}; lines: 90 % intervals", fontsize=style.SMALL)]
+        )
+    else:
+        ax.set_xlabel(found.index, fontsize=style.SMALL)
+    ax.set_yticks(at, labels)
+    style.literal(ax.get_yticklabels())
+    ax.set_ylim(float(lines.sum()), 0)
+    ax.tick_params(axis="y", length=0)
+    ax.spines["left"].set_visible(False)
+    ax.grid(axis="x", color=style.LINE, linewidth=0.6)
+    ax.set_axisbelow(True)
+    return ax

@@ -1,0 +1,160 @@
+"""What the plots have in common: colours, figures, and names made fit to be drawn."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Iterable
+from operator import index as whole_number
+from typing import TYPE_CHECKING
+
+from interplay.errors import MissingDependencyError
+from interplay.explanation import Explanation
+from interplay.interactions import Interactions
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.colors import Colormap
+    from matplotlib.figure import Figure
+    from matplotlib.text import Text
+
+PLUS, MINUS = "#256fbe", "#cc4e20"
+INK, SOFT, LINE = "#1c2430", "#5b6675", "#d9dee5"
+SEVERAL = ("#256fbe", "#cc4e20", "#3a9d6e", "#8a5fb8", "#b8860b", "#5b6675")
+"""Colours of several outputs, one after another and again."""
+_TITLE = 48
+SMALL = 8.0
+"""The size of most of the writing, in points."""
+
+
+def missing() -> MissingDependencyError:
+    """What to raise where matplotlib is not installed."""
+    return MissingDependencyError("matplotlib", "plot", "interplay.plots")
+
+
+def colour(value: float) -> str:
+    """Blue from zero on, orange below."""
+    return PLUS if value >= 0 else MINUS
+
+
+def diverging() -> Colormap:
+    """Orange through white to blue."""
+    from matplotlib.colors import LinearSegmentedColormap
+
+    return LinearSegmentedColormap.from_list("interplay", [MINUS, "#ffffff", PLUS])
+
+
+def figure(width: float, height: float, *, fitted: bool = True) -> Figure:
+    """A figure of so many inches, which pyplot shows.
+
+    Args:
+        width: in inches.
+        height: in inches.
+        fitted: let what is drawn make room for its labels.
+
+    Raises:
+        MissingDependencyError: matplotlib is not installed.
+    """
+    try:
+        from matplotlib import pyplot
+    except ImportError as error:
+        raise missing() from error
+    return pyplot.figure(figsize=(width, height), layout="constrained" if fitted else "none")
+
+
+def axes(ax: Axes | None, width: float, height: float) -> Axes:
+    """The axes that were given, or those of a new figure; without a frame on top and right."""
+    ax = figure(width, height).add_subplot() if ax is None else ax
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.spines[["left", "bottom"]].set_color(SOFT)
+    ax.tick_params(labelsize=SMALL, colors=INK)
+    ax.tick_params(which="both", color=SOFT)
+    return ax
+
+
+def title(ax: Axes, words: str) -> None:
+    """A title on the left; what stands in brackets on a line of its own where it is long."""
+    words = one_line(words, 110)
+    if len(words) > _TITLE:
+        words = words.replace(" (", "\n(", 1)
+    literal([ax.set_title(words, loc="left", fontsize=10, color=INK)])
+
+
+def literal(texts: Iterable[Text]) -> None:
+    """Draw texts as they are: a dollar sign begins no formula."""
+    for each in texts:
+        each.set_parse_math(False)
+
+
+def one_line(name: str, limit: int) -> str:
+    """A name without line breaks and control characters, at most so long."""
+    flat = re.sub(r"[\x00-\x20\x7f-\x9f\u2028\u2029]+", " ", name).strip()
+    return flat if len(flat) <= limit else f"{flat[: limit - 1].rstrip()}…"
+
+
+def joint_label(found: Interactions, members: Iterable[int], width: int) -> str:
+    """The players of a set with their numbers, on one line, or on a line each where it is long."""
+    members = tuple(members)
+    names = [numbered(found, player, width) for player in members]
+    whole = " × ".join(names)
+    return whole if len(whole) <= width else " ×\n".join(names)
+
+
+def numbered(found: Interactions, player: int, width: int) -> str:
+    """A player's number and name; the number alone where that is its name."""
+    name = found.players[player]
+    if name == str(player):
+        return name
+    return f"{player} {one_line(name, width - len(str(player)) - 1)}"
+
+
+def wrapped(name: str, width: int, lines: int) -> str:
+    """A name on a few lines."""
+    flat = one_line(name, width * lines)
+    return "\n".join(textwrap.wrap(flat, width, max_lines=lines, placeholder="…")) or flat
+
+
+def chosen(
+    explanation: Explanation, index: str, order: int, output: int
+) -> tuple[Interactions, str]:
+    """The interactions of one output, and what they are, in words.
+
+    Raises:
+        ValueError: there is no such output; or what ``Spectrum.to`` raises.
+    """
+    found = explanation.interactions(index, order).output(checked_output(explanation, output))
+    return found, f"{found.index}, order {found.order}{of_output(explanation, output)}"
+
+
+def checked_output(explanation: Explanation, output: int) -> int:
+    """The number of an output.
+
+    Raises:
+        ValueError: there is no such output.
+    """
+    count = explanation.spectrum.n_outputs or 1
+    if not 0 <= whole_number(output) < count:
+        raise ValueError(f"output={output} is not one of the {count} outputs, which count from 0")
+    return output
+
+
+def of_output(explanation: Explanation, output: int) -> str:
+    """Which output, where there are several."""
+    return f", output {one_line(explanation.outputs[output], 30)}" if explanation.outputs else ""
+
+
+def at_least_one(top: int) -> int:
+    """A number of interactions.
+
+    Raises:
+        ValueError: it is below 1.
+    """
+    if top < 1:
+        raise ValueError(f"top={top} is below 1; give the number of interactions to draw")
+    return top
+
+
+def nothing(ax: Axes, what: str) -> None:
+    """Say that there is nothing to draw."""
+    ax.set_axis_off()
+    ax.text(0.5, 0.5, what, ha="center", va="center", color=SOFT, transform=ax.transAxes)

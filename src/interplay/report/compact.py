@@ -1,0 +1,126 @@
+"""The compact view of an explanation in a notebook: a few lines of HTML, everything escaped."""
+
+from __future__ import annotations
+
+import numpy as np
+from markupsafe import Markup
+
+from interplay._types import Json
+from interplay.evaluation import Faithfulness
+from interplay.interactions import Interactions
+from interplay.sets import as_columns
+from interplay.spectrum import Spectrum
+
+_INDEX, _ORDER = "FSII", 3
+_ROWS = 5
+_OUTPUTS = 4
+_NAME = 60
+_PLUS, _MINUS = "37,111,190", "204,78,32"
+_CELL = "text-align:left;padding:2px 10px 2px 0;vertical-align:top"
+_NUMBER = "text-align:right;padding:2px 10px 2px 6px;white-space:nowrap"
+
+
+def compact(
+    *,
+    title: str,
+    spectrum: Spectrum,
+    players: tuple[str, ...],
+    outputs: tuple[str, ...],
+    faithfulness: Faithfulness,
+    provenance: Json,
+) -> Markup:
+    """The score, and the strongest interactions and players.
+
+    Args:
+        title: what was explained.
+        spectrum: of one or k outputs; the first few are shown.
+        players: the players' names.
+        outputs: the names of several outputs; else empty.
+        faithfulness: the held-out score.
+        provenance: as in ``Explanation.provenance``.
+
+    Returns:
+        HTML without scripts, styled in its elements, legible on light and on dark.
+    """
+    found = spectrum.to(_INDEX, _ORDER, players)
+    shown = outputs[:_OUTPUTS] or (found.index,)
+    kind = "Faithfulness" if faithfulness.exact else "Held-out faithfulness"
+    more = f", the first {_OUTPUTS} of {len(outputs)} outputs" if len(outputs) > _OUTPUTS else ""
+    return Markup(
+        '<div style="font-family:system-ui,sans-serif;font-size:13px;line-height:1.5">'
+        "<div><b>{title}</b> · {n_terms} terms · {spent} ablations · {decoder}</div>"
+        "<div>{kind}: {score}</div>"
+        '<div style="opacity:.7">{index}, order {order}{more}</div>'
+        '<table style="border-collapse:collapse">{interactions}{singles}</table></div>'
+    ).format(
+        title=title,
+        n_terms=len(spectrum),
+        spent=provenance["budget"]["spent"],
+        decoder=provenance["decoder"]["ran"],
+        kind=kind,
+        score=str(faithfulness),
+        index=found.index,
+        order=found.order,
+        more=more,
+        interactions=_rows("interactions", found.top(_ROWS, min_order=2), shown),
+        singles=_rows("single players", found.top(_ROWS, max_order=1), shown),
+    )
+
+
+def _rows(what: str, found: Interactions, outputs: tuple[str, ...]) -> Markup:
+    columns = as_columns(found.values)[:, : len(outputs)]
+    largest = float(np.abs(columns).max(initial=0.0)) or 1.0
+    head = Markup('<tr><th style="{cell}">{what}</th>{names}</tr>').format(
+        cell=_CELL,
+        what=what,
+        names=Markup("").join(
+            Markup('<th style="{style}">{name}</th>').format(style=_NUMBER, name=_short(name))
+            for name in outputs
+        ),
+    )
+    if not len(found):
+        return head + Markup('<tr><td style="{cell}">none found</td></tr>').format(cell=_CELL)
+    lines = []
+    for at, (members, row) in enumerate(zip(found.sets, columns, strict=True)):
+        names = Markup(" × ").join(_name(found.players[player], player) for player in members)
+        cells = Markup("").join(
+            Markup(
+                '<td style="{style};background:rgba({colour},{alpha})">{value}{span}</td>'
+            ).format(
+                style=_NUMBER,
+                colour=_PLUS if value >= 0 else _MINUS,
+                alpha=f"{0.5 * abs(value) / largest:.2f}",
+                value=f"{value:+.4g}",
+                span=_span(found, at, column),
+            )
+            for column, value in enumerate(row.tolist())
+        )
+        lines.append(
+            Markup('<tr><td style="{cell}">{names}</td>{cells}</tr>').format(
+                cell=_CELL, names=names, cells=cells
+            )
+        )
+    return head + Markup("").join(lines)
+
+
+def _name(name: str, player: int) -> Markup:
+    """A player's name with its number; the number alone where that is its name."""
+    if name == str(player):
+        return Markup(player)
+    return Markup('{name}<sub style="opacity:.6">{number}</sub>').format(
+        name=_short(name), number=player
+    )
+
+
+def _span(found: Interactions, row: int, column: int) -> Markup:
+    """The interval of a value, where there is one."""
+    if found.low is None or found.high is None:
+        return Markup("")
+    low, high = (float(as_columns(ends)[row, column]) for ends in (found.low, found.high))
+    return Markup('<div style="font-size:10px;opacity:.7">{low} to {high}</div>').format(
+        low=f"{low:+.3g}", high=f"{high:+.3g}"
+    )
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= _NAME else f"{name[: _NAME - 1]}…"

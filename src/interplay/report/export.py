@@ -1,0 +1,245 @@
+"""Explanations as JSON, by a published schema, and as Markdown."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from interplay._types import FloatArray, Json
+from interplay.confirmation import Confirmation
+from interplay.evaluation import Faithfulness
+from interplay.interactions import LEVEL
+from interplay.sets import as_columns
+from interplay.spectrum import Spectrum
+
+SCHEMA = "urn:interplay:explanations:1"
+"""The identifier of the schema that exports follow; a change that breaks readers changes it."""
+_INDEX, _ORDER = "FSII", 3
+_ROWS = 15
+_SHOWN_PLAYERS = 200
+
+
+@cache
+def schema() -> Json:
+    """The JSON Schema (draft 2020-12) of what :func:`write_json` writes."""
+    text = files("interplay.report").joinpath("explanations.schema.json").read_text("utf-8")
+    found: Json = json.loads(text)
+    return found
+
+
+def record(
+    *,
+    title: str,
+    spectrum: Spectrum,
+    players: tuple[str, ...],
+    outputs: tuple[str, ...],
+    faithfulness: Faithfulness,
+    provenance: Json,
+    confirmation: Confirmation | None = None,
+) -> Json:
+    """One explanation as JSON.
+
+    Args:
+        title: what it is of.
+        spectrum: of one or k outputs.
+        players: the players' names.
+        outputs: the names of several outputs; else empty.
+        faithfulness: the held-out score.
+        provenance: as in ``Explanation.provenance``.
+        confirmation: of its interactions, where there is one.
+
+    Returns:
+        An item of ``explanations`` in the schema: numbers are lists with an entry for each output,
+        players are named by their place in ``players``.
+    """
+    found = spectrum.to(_INDEX, _ORDER, players)
+    ranked = found.top(len(found))
+    intervals = {} if ranked.low is None else {"low": ranked.low, "high": ranked.high}
+    energy = [
+        spectrum.output(column).energy_by_order()[1:].tolist()
+        for column in range(spectrum.n_outputs or 1)
+    ]
+    made: Json = {
+        "title": title,
+        "players": list(players),
+        "outputs": list(outputs),
+        "faithfulness": asdict(faithfulness),
+        "interactions": {
+            "index": found.index,
+            "order": found.order,
+            "terms": _terms(ranked.sets, {"values": ranked.values, **intervals}),
+        },
+        "spectrum": {
+            "energy_by_order": energy,
+            "terms": _terms(spectrum.sets, {"coefficients": spectrum.coefficients}),
+        },
+        "provenance": provenance,
+    }
+    if confirmation is not None:
+        made["confirmation"] = asdict(confirmation)
+    return made
+
+
+def _terms(sets: Sequence[tuple[int, ...]], numbers: dict[str, FloatArray | None]) -> list[Json]:
+    columns = {
+        name: as_columns(values).tolist() for name, values in numbers.items() if values is not None
+    }
+    return [
+        {"players": list(members)} | {name: rows[row] for name, rows in columns.items()}
+        for row, members in enumerate(sets)
+    ]
+
+
+def write_json(path: str | Path, records: Sequence[Json]) -> Path:
+    """Write records (see :func:`record`) to a file that follows :func:`schema`.
+
+    Returns:
+        The path.
+    """
+    document = {"schema": SCHEMA, "explanations": list(records)}
+    return _write(path, json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def write_markdown(path: str | Path, records: Sequence[Json]) -> Path:
+    """Write records (see :func:`record`) for people to read, with an index of several.
+
+    Returns:
+        The path.
+    """
+    lines = ["# What acts together", ""]
+    if len(records) > 1:
+        lines += [
+            f"{number}. {_inline(each['title'])}: {_faithfulness(each)}"
+            for number, each in enumerate(records, 1)
+        ]
+        lines.append("")
+    for number, each in enumerate(records, 1):
+        before = f"{number}. " if len(records) > 1 else ""
+        lines += [f"## {before}{_inline(each['title'])}", "", *_markdown(each)]
+    return _write(path, "\n".join(lines).rstrip("\n") + "\n")
+
+
+def _write(path: str | Path, text: str) -> Path:
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+# --- Markdown -----------------------------------------------------------------------------------
+
+
+def _markdown(one: Json) -> Iterable[str]:
+    provenance, players = one["provenance"], one["players"]
+    budget, description = provenance["budget"], provenance["game"]["description"]
+    yield f"**{_faithfulness(one)}.**"
+    yield ""
+    yield (
+        f"{budget['spent']} ablations ({budget['fit']} fitted, {budget['held_out']} held out), "
+        f"decoder {provenance['decoder']['ran']}, seed {provenance['random_state']}, "
+        f"{provenance['created']}."
+    )
+    for name in ("model", "template", "targets"):
+        if description.get(name):
+            yield f"{name.capitalize()}: {_inline(_plain(description[name]))}."
+    if budget["interrupted"]:
+        yield f"Interrupted: this is what {budget['spent']} of {budget['planned']} ablations say."
+    if budget["skipped"]:
+        yield f"{budget['skipped']} ablations failed and were left out."
+    outputs = one["outputs"] or [one["interactions"]["index"]]
+    terms = one["interactions"]["terms"]
+    what = f"{one['interactions']['index']}, order {one['interactions']['order']}"
+    if any("low" in term for term in terms):
+        what += f", {LEVEL:.0%} intervals in brackets"
+    yield from _table(f"Interactions ({what})", one, outputs, _of_order(terms, 2)[:_ROWS])
+    if "confirmation" in one:
+        yield from _confirmation(one["confirmation"])
+    yield from _table(f"Single players ({what})", one, outputs, _of_order(terms, 1)[:_ROWS])
+    yield from ("", "### Share of the variation by order", "")
+    orders = max(map(len, one["spectrum"]["energy_by_order"]))
+    yield from _rows(["output" if one["outputs"] else "", *map(str, range(1, orders + 1))])
+    for name, energy in zip(outputs, one["spectrum"]["energy_by_order"], strict=True):
+        total = sum(energy) or 1.0
+        shares = [f"{part / total:.1%}" for part in energy]
+        yield _row([name, *shares, *[""] * (orders - len(shares))])
+    yield from ("", "### Players", "")
+    for number, name in enumerate(players[:_SHOWN_PLAYERS]):
+        yield f"- {number}: {_inline(name)}"
+    if len(players) > _SHOWN_PLAYERS:
+        yield f"- ... and {len(players) - _SHOWN_PLAYERS} more"
+    yield from ("", "### Provenance", "", *_fenced(provenance), "")
+
+
+def _faithfulness(one: Json) -> str:
+    score = one["faithfulness"]
+    kind = "Faithfulness" if score["exact"] else "Held-out faithfulness"
+    return f"{kind}: {Faithfulness(**{**score, 'by_output': tuple(score['by_output'])})}"
+
+
+def _of_order(terms: Sequence[Json], order: int) -> list[Json]:
+    """Terms of one player, or of two and more."""
+    return [one for one in terms if (len(one["players"]) >= 2) == (order >= 2) and one["players"]]
+
+
+def _table(title: str, one: Json, outputs: Sequence[str], terms: Sequence[Json]) -> Iterable[str]:
+    yield from ("", f"### {title}", "")
+    if not terms:
+        yield "None found."
+        return
+    yield from _rows([*outputs, "players"])
+    for term in terms:
+        cells = []
+        for column, value in enumerate(term["values"]):
+            cell = f"{value:+.4g}"
+            if "low" in term:
+                cell += f" ({term['low'][column]:+.3g} to {term['high'][column]:+.3g})"
+            cells.append(cell)
+        yield _row([*cells, " × ".join(f"{n} {one['players'][n]}" for n in term["players"])])
+
+
+def _confirmation(confirmation: Json) -> Iterable[str]:
+    found = Confirmation.from_json(confirmation)
+    yield from ("", "### Confirmed by ablations made for it", "", _inline(found.summary), "")
+    yield from _rows(["verdict", "predicted", "measured", "players"])
+    for one in found.tested:
+        named = zip(one.players, one.labels, strict=True)
+        measured = f"{one.measured:+.3g} ({one.low:+.3g} to {one.high:+.3g})"
+        yield _row(
+            [
+                one.verdict,
+                f"{one.predicted:+.3g}",
+                measured,
+                " × ".join(f"{number} {label}" for number, label in named),
+            ]
+        )
+
+
+def _rows(names: Sequence[str]) -> list[str]:
+    return [_row(names), "|" + "---|" * len(names)]
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(map(_inline, cells))} |"
+
+
+def _plain(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _inline(text: str) -> str:
+    """Any text on one line, with nothing in it that Markdown or HTML would act on."""
+    flat = re.sub(r"[\x00-\x20\x7f-\x9f\u2028\u2029]+", " ", text).strip()
+    return re.sub(r"([\\`*_{}\[\]<>|~#&$])", r"\\\1", flat)
+
+
+def _fenced(value: Json) -> list[str]:
+    text = json.dumps(value, indent=1, ensure_ascii=False)
+    longest = max(map(len, re.findall(r"`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return [f"{fence}json", text, fence]

@@ -6,7 +6,8 @@ from dataclasses import replace
 import numpy as np
 
 import interplay as ip
-from tests.report.test_html import HOSTILE, Collector, HostileText
+from tests.report.hostile import HOSTILE, hostile_game
+from tests.report.test_html import Collector
 
 
 def seen(html: str) -> Collector:
@@ -16,7 +17,7 @@ def seen(html: str) -> Collector:
 
 
 def test_a_notebook_is_shown_what_was_found_and_nothing_acts() -> None:
-    explanation = ip.explain(HostileText())
+    explanation = ip.explain(hostile_game())
     html = explanation._repr_html_()
     view = seen(html)
     assert set(view.tags) == {"div", "b", "table", "tr", "th", "td", "sub"}

@@ -14,14 +14,14 @@ import pytest
 
 import interplay as ip
 from interplay.report.export import SCHEMA, schema, write_json, write_markdown
-from tests.report.test_html import HOSTILE, HostileText
+from tests.report.hostile import HOSTILE, hostile_game
 
 VALIDATOR = jsonschema.Draft202012Validator(schema(), format_checker=jsonschema.FormatChecker())
 
 
 @pytest.fixture(scope="module")
 def hostile() -> ip.Explanation:
-    return ip.explain(HostileText())
+    return ip.explain(hostile_game())
 
 
 @pytest.fixture(scope="module")

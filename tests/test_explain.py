@@ -302,7 +302,9 @@ def test_load_refuses_what_it_cannot_read(tmp_path: Path) -> None:
 
 def test_bad_requests(tmp_path: Path) -> None:
     game = ip.FunctionGame(Asked(), 30)
-    with pytest.raises(ValueError, match="decoder='magic' is unknown; choose one of auto, gp, proxyspex"):
+    with pytest.raises(
+        ValueError, match="decoder='magic' is unknown; choose one of auto, gp, proxyspex"
+    ):
         ip.explain(game, decoder="magic")
     with pytest.raises(
         ValueError,

@@ -23,6 +23,7 @@ from interplay.errors import GameError, hand_over
 from interplay.evaluation import Faithfulness, faithfulness
 from interplay.explanation import Ablations, Explanation
 from interplay.game import Game, repeats_of
+from interplay.sequential import enough
 from interplay.sets import finite_rows
 from interplay.study import MIN_HELD_OUT, Study, prepare
 
@@ -39,8 +40,8 @@ _REPORTED_PACKAGES = (
 
 def explain(
     game: Game,
-    decoder: str = "proxyspex",
-    budget: int | None = None,
+    decoder: str = "auto",
+    budget: int | str | None = None,
     order: int | None = None,
     holdout: float = 0.1,
     store: str | Path | None = None,
@@ -49,6 +50,7 @@ def explain(
     batch_size: int | None = None,
     on_error: str = "raise",
     progress: bool | None = None,
+    until: float | None = None,
     **options: object,
 ) -> Explanation:
     """Find the interactions that drive a game.
@@ -63,9 +65,11 @@ def explain(
 
     Args:
         game: what to explain.
-        decoder: ``"proxyspex"``, ``"spex"`` or ``"lasso"``.
+        decoder: ``"auto"``, which picks ``"gp"`` or ``"proxyspex"`` by cross-validation;
+            ``"spex"`` or ``"lasso"``.
         budget: the most distinct evaluations of the game, held-out ones and stored ones included;
-            by default 4 n log2 n, at least 100 and what the decoder needs.
+            by default 4 n log2 n, at least 100 and what the decoder needs. ``"auto"`` is
+            ``until=1``.
         order: the largest order of interaction; by default 5, for LASSO 1, and without a limit
             where all 2^n masks are made.
         holdout: the share (below 1) or number (from 10) of evaluations that take no part in the
@@ -81,6 +85,9 @@ def explain(
         on_error: for a mask on which the game raises or gives a value that is not finite:
             ``"raise"``, or ``"skip"``, which goes on without at most 1 % of the masks.
         progress: show progress on stderr; by default where stderr is a terminal.
+        until: stop making ablations once the cross-validated R2 reaches this, or no longer grows,
+            or the budget, now by default 8 n log2 n, is spent. The held-out ablations are made
+            after that and have no part in it, so that their score is as honest as ever.
         **options: the decoder's own: for SPEX ``decoding="soft"`` or ``"hard"``.
 
     Raises:
@@ -92,28 +99,43 @@ def explain(
     """
     started = time.perf_counter()
     runs_on = get_backend(backend)
-    study = prepare(game, decoder, budget, order, holdout, random_state, options)
+    if budget == "auto":
+        budget, until = None, 1.0 if until is None else until
+    elif isinstance(budget, str):
+        raise ValueError(f'budget={budget!r} is neither a number of evaluations nor "auto"')
+
+    def study_of(evaluations: int | None) -> Study:
+        return prepare(game, decoder, evaluations, order, holdout, random_state, options)
+
+    study, stopped = study_of(budget), None
     with study.open_store(store) as ablations:
-        evaluated = evaluate(
-            game,
-            study.masks,
-            ablations,
-            fingerprint=study.fingerprint,
-            backend=runs_on,
-            batch_size=batch_size,
-            on_error=on_error,
-            progress=sys.stderr.isatty() if progress is None else progress,
-            description=study.description,
-        )
+
+        def ask(study: Study, masks: BoolArray) -> Evaluated:
+            return evaluate(
+                game,
+                masks,
+                ablations,
+                fingerprint=study.fingerprint,
+                backend=runs_on,
+                batch_size=batch_size,
+                on_error=on_error,
+                progress=sys.stderr.isatty() if progress is None else progress,
+                description=study.description,
+            )
+
+        if until is not None:
+            study, stopped = enough(study_of, budget, until, ask)
+        evaluated = ask(study, study.masks)
     evaluated_at = time.perf_counter()
     derived = derive(study, evaluated)
     finished = time.perf_counter()
     provenance = _provenance(study, derived, evaluated, runs_on.name) | {
+        "until": stopped,
         "seconds": {
             "ablations": evaluated_at - started,
             "decoding": finished - evaluated_at,
             "total": finished - started,
-        }
+        },
     }
     return Explanation(
         derived.decoded.spectrum,
@@ -123,6 +145,7 @@ def explain(
         derived.made.fit,
         derived.made.held_out,
         game,
+        surrogate=derived.decoded.surrogate,
     )
 
 
@@ -251,7 +274,7 @@ def _provenance(study: Study, derived: Derived, evaluated: Evaluated, backend: s
         "ablations": {"sha256": ablations_digest(used.masks, used.values)},
         "decoder": {
             "requested": study.requested.name,
-            "ran": made.chosen.name,
+            "ran": decoded.settings.get("picked", made.chosen.name),
             "settings": decoded.settings,
             "diagnosis": decoded.diagnosis,
         },

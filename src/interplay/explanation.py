@@ -18,7 +18,7 @@ from interplay._types import BoolArray, FloatArray, Json
 from interplay.ablation.backends import Backend, get_backend
 from interplay.confirm import confirm
 from interplay.confirmation import Confirmation
-from interplay.evaluation import Faithfulness
+from interplay.evaluation import Faithfulness, r2
 from interplay.game import Game, fingerprint_of
 from interplay.interactions import Interactions
 from interplay.report.compact import compact
@@ -31,6 +31,7 @@ FORMAT_VERSION = 1
 FILE = "explanation.interplay"
 """The name of a saved explanation in a folder of its own."""
 _ARRAYS = ("supports", "coefficients", "fit_masks", "fit_values", "held_masks", "held_values")
+_MORE_ARRAYS = ("deviations", "surrogate_supports", "surrogate_coefficients")
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +70,8 @@ class Explanation:
         game: what was explained; ``None`` where the explanation was loaded, since it is not saved.
         confirmation: what :meth:`confirm` found, where it was put here
             (``dataclasses.replace(explanation, confirmation=...)``): saved and reported.
+        surrogate: everything that was learned, where ``spectrum`` is only its strongest terms, for
+            :meth:`predict`; else ``None``.
     """
 
     spectrum: Spectrum
@@ -79,6 +82,30 @@ class Explanation:
     held_out: Ablations
     game: Game | None = field(default=None, repr=False)
     confirmation: Confirmation | None = None
+    surrogate: Spectrum | None = None
+
+    def predict(self, masks: npt.ArrayLike) -> FloatArray:
+        """The value of each mask as far as it was learned: the surrogate's, or the spectrum's.
+
+        Args:
+            masks: ``(m, n) bool``, or one mask ``(n,)``.
+
+        Returns:
+            ``(m,)`` or ``(m, k)``; for one mask without the first axis.
+        """
+        return (self.spectrum if self.surrogate is None else self.surrogate).predict(masks)
+
+    @property
+    def surrogate_r2(self) -> float | None:
+        """R2 of the surrogate on the held-out masks, the mean over outputs.
+
+        That of the spectrum is in ``faithfulness``; the difference is what is lost on terms that
+        nobody reads.
+        """
+        if self.surrogate is None:
+            return None
+        held = self.held_out
+        return float(r2(held.values, self.surrogate.predict(held.masks)).mean())
 
     @property
     def ablations(self) -> Ablations:
@@ -210,6 +237,9 @@ class Explanation:
         arrays = dict(zip(_ARRAYS, named, strict=True))
         if self.spectrum.deviations is not None:
             arrays["deviations"] = self.spectrum.deviations.astype(np.float32)
+        if self.surrogate is not None:
+            arrays["surrogate_supports"] = self.surrogate.supports
+            arrays["surrogate_coefficients"] = self.surrogate.coefficients
         path.parent.mkdir(parents=True, exist_ok=True)
         text = json.dumps(document, indent=1, allow_nan=False)
         part = path.with_name(path.name + ".part")
@@ -309,7 +339,8 @@ def load(path: str | Path) -> Explanation:
                     f"{path} has format {document['format']}, but this version of interplay reads "
                     f"{FORMAT_VERSION}; load it with the version that wrote it"
                 )
-            there = [*_ARRAYS, *(["deviations"] if "deviations.npy" in archive.namelist() else [])]
+            names = archive.namelist()
+            there = [*_ARRAYS, *(name for name in _MORE_ARRAYS if f"{name}.npy" in names)]
             arrays = {
                 name: np.load(io.BytesIO(archive.read(f"{name}.npy")), allow_pickle=False)
                 for name in there
@@ -329,4 +360,9 @@ def load(path: str | Path) -> Explanation:
         fit=Ablations(unpack(arrays["fit_masks"], n_players), arrays["fit_values"]),
         held_out=Ablations(unpack(arrays["held_masks"], n_players), arrays["held_values"]),
         confirmation=None if confirmation is None else Confirmation.from_json(confirmation),
+        surrogate=(
+            Spectrum(n_players, arrays["surrogate_supports"], arrays["surrogate_coefficients"])
+            if "surrogate_supports" in arrays
+            else None
+        ),
     )

@@ -93,7 +93,7 @@ class Plan:
 
 def plan(
     game: Game,
-    decoder: str = "proxyspex",
+    decoder: str = "auto",
     budget: int | None = None,
     order: int | None = None,
     holdout: float = 0.1,

@@ -120,7 +120,7 @@ def components_command(
     test: Test = 0.5,
     keep: Keep = None,
     random: Random = 0,
-    decoder: Decoder = "proxyspex",
+    decoder: Decoder = "auto",
     decoding: Decoding = None,
     order: Order = None,
     budget: Budget = None,

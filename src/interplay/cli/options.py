@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-Decoder = Annotated[str, typer.Option(help="proxyspex, spex or lasso.")]
+Decoder = Annotated[str, typer.Option(help="auto, gp, proxyspex, spex or lasso.")]
 Decoding = Annotated[str | None, typer.Option(help="For spex: soft or hard.")]
 Order = Annotated[int | None, typer.Option(help="Largest order of interaction.")]
 Budget = Annotated[

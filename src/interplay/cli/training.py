@@ -107,7 +107,7 @@ def training_command(
     repeats: Repeats = 1,
     remove: Remove = None,
     point: Shown = None,
-    decoder: Decoder = "proxyspex",
+    decoder: Decoder = "auto",
     decoding: Decoding = None,
     order: Order = None,
     budget: Budget = None,

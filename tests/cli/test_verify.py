@@ -249,13 +249,13 @@ def test_a_report_of_several_runs(words: Path, drilled: Path, tmp_path: Path) ->
     count = 1 + len(list(drilled.glob("level*.interplay")))
     assert f"{count} explanations: {page}" in said
     html = page.read_text(encoding="utf-8")
-    assert "words: text of 12 players" in html
-    assert "drilled, level 2: text of" in html
+    assert "words: Text of 12 players" in html
+    assert "drilled, level 2: Text of" in html
     call("report", words, drilled, "-o", tmp_path / "all.json")
     document = json.loads((tmp_path / "all.json").read_text(encoding="utf-8"))
     jsonschema.validate(document, schema())
     assert len(document["explanations"]) == count
-    assert document["explanations"][0]["title"] == "words: text of 12 players"
+    assert document["explanations"][0]["title"] == "words: Text of 12 players"
     saved = ip.load(words / "explanation.interplay")
     terms = document["explanations"][0]["interactions"]["terms"]
     np.testing.assert_allclose(
@@ -263,7 +263,7 @@ def test_a_report_of_several_runs(words: Path, drilled: Path, tmp_path: Path) ->
     )
     assert document["explanations"][0]["confirmation"]["tested"]
     call("report", words, "-o", tmp_path / "one", "--format", "md")
-    assert "## words: text of 12 players" in (tmp_path / "one").read_text(encoding="utf-8")
+    assert "## words: Text of 12 players" in (tmp_path / "one").read_text(encoding="utf-8")
 
 
 def test_bad_requests(words: Path, tmp_path: Path) -> None:

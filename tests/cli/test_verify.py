@@ -255,7 +255,7 @@ def test_a_report_of_several_runs(words: Path, drilled: Path, tmp_path: Path) ->
     document = json.loads((tmp_path / "all.json").read_text(encoding="utf-8"))
     jsonschema.validate(document, schema())
     assert len(document["explanations"]) == count
-    assert document["explanations"][0]["title"] == "words: Text of 12 players"
+    assert document["explanations"][0]["title"] == "words: Text of 12 players by word"
     saved = ip.load(words / "explanation.interplay")
     terms = document["explanations"][0]["interactions"]["terms"]
     np.testing.assert_allclose(

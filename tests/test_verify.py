@@ -31,7 +31,10 @@ def two(masks: BoolArray) -> FloatArray:
 
 
 GAMES: dict[str, tuple[Callable[[], ip.FunctionGame], dict[str, Any]]] = {
-    "proxyspex": (lambda: ip.FunctionGame(TRUTH.predict, 20, fingerprint="f"), {"budget": 150}),
+    "proxyspex": (
+        lambda: ip.FunctionGame(TRUTH.predict, 20, fingerprint="f"),
+        {"budget": 150, "decoder": "proxyspex"},
+    ),
     "spex": (
         lambda: ip.FunctionGame(TRUTH.predict, 20, fingerprint="f"),
         {"budget": 800, "decoder": "spex", "decoding": "hard"},
@@ -42,7 +45,7 @@ GAMES: dict[str, tuple[Callable[[], ip.FunctionGame], dict[str, Any]]] = {
     ),
     "a random game": (
         lambda: ip.FunctionGame(noisy, 20, fingerprint="r", n_repeats=3),
-        {"budget": 120},
+        {"budget": 120, "decoder": "proxyspex"},
     ),
     "a full table": (
         lambda: ip.FunctionGame(lambda m: 1.0 * (m[:, 0] & m[:, 1]), 4, fingerprint="t"),
@@ -176,6 +179,10 @@ def test_the_uncertainty_is_made_again(tmp_path: Path) -> None:
     found = ip.verify(saved, store=tmp_path / "a.db")
     assert found.matches
     assert found["uncertainty"].n_matching == len(saved.spectrum)
+    assert saved.surrogate is not None
+    assert found["surrogate"].n_matching == len(saved.surrogate) > len(saved.spectrum)
+    richer = ip.verify(replace(saved, surrogate=1.01 * saved.surrogate))
+    assert wrong(richer) == {"surrogate"}
     spectrum = saved.spectrum
     assert spectrum.deviations is not None
     surer = replace(spectrum, deviations=0.5 * spectrum.deviations)
@@ -263,7 +270,7 @@ def test_what_cannot_be_checked_is_said(run: tuple[ip.Explanation, Path], tmp_pa
     assert older.matches
     assert [check.name for check in older.named("match")] == ["game", "model"]
     unnamed = ip.FunctionGame(TRUTH.predict, 20)
-    nameless = ip.verify(ip.explain(unnamed, budget=100), store=tmp_path / "a.db")
+    nameless = ip.verify(ip.explain(unnamed, "lasso", budget=100), store=tmp_path / "a.db")
     assert nameless.matches
     assert "never stored" in nameless["store"].detail
     assert nameless["model"].status == "match"  # an explanation made here has its game
@@ -276,7 +283,9 @@ def test_an_interrupted_run_is_made_again_from_what_there_was(tmp_path: Path) ->
         return values
 
     given = ip.FunctionGame(failing, 20, fingerprint="f")
-    explanation = ip.explain(given, budget=400, store=tmp_path / "a.db", on_error="skip")
+    explanation = ip.explain(
+        given, "proxyspex", budget=400, store=tmp_path / "a.db", on_error="skip"
+    )
     assert explanation.provenance["budget"]["skipped"] > 0
     found = ip.verify(explanation, store=tmp_path / "a.db")
     assert found.matches

@@ -31,7 +31,11 @@ def two(masks: BoolArray) -> FloatArray:
 
 
 GAMES: dict[str, tuple[Callable[[], ip.FunctionGame], dict[str, Any]]] = {
-    "proxyspex": (lambda: ip.FunctionGame(TRUTH.predict, 20, fingerprint="f"), {"budget": 150}),
+    "gp": (lambda: ip.FunctionGame(TRUTH.predict, 20, fingerprint="f"), {"budget": 150}),
+    "proxyspex": (
+        lambda: ip.FunctionGame(TRUTH.predict, 20, fingerprint="f"),
+        {"budget": 150, "decoder": "proxyspex"},
+    ),
     "spex": (
         lambda: ip.FunctionGame(TRUTH.predict, 20, fingerprint="f"),
         {"budget": 800, "decoder": "spex", "decoding": "hard"},
@@ -58,11 +62,15 @@ def test_nothing_is_found_where_nothing_was_changed(name: str, tmp_path: Path) -
     saved = ip.explain(make(), store=store, **settings).save(tmp_path / "a.interplay")
     found = ip.verify(ip.load(saved), make(), store=store)
     assert found.matches
-    assert found.summary == "MATCH (7 match, 0 mismatch, 0 not checked)"
-    assert [check.name for check in found.checks] == [
-        *("ablations", "store", "masks", "spectrum", "faithfulness", "game", "model")
-    ]
     explanation = ip.load(saved)
+    # what has an uncertainty has it checked
+    uncertain = explanation.provenance["decoder"]["ran"] == "gp"
+    assert uncertain == (name in ("gp", "a random game"))
+    assert found.summary == f"MATCH ({7 + uncertain} match, 0 mismatch, 0 not checked)"
+    assert [check.name for check in found.checks] == [
+        *("ablations", "store", "masks", "spectrum", *["uncertainty"] * uncertain),
+        *("faithfulness", "game", "model"),
+    ]
     assert len(found["store"].entries) == len(explanation.ablations) + 1
     assert len(found["spectrum"].entries) == len(explanation.spectrum)
     assert len(found["model"].entries) == min(20, len(explanation.ablations))
@@ -73,14 +81,14 @@ def test_nothing_is_found_where_nothing_was_changed(name: str, tmp_path: Path) -
 @pytest.fixture
 def run(tmp_path: Path) -> tuple[ip.Explanation, Path]:
     """An explanation and its store."""
-    make, settings = GAMES["proxyspex"]
+    make, settings = GAMES["gp"]
     store = tmp_path / "a.db"
     explanation = ip.explain(make(), store=store, **settings)
     return ip.load(explanation.save(tmp_path / "a.interplay")), store
 
 
 def game() -> ip.FunctionGame:
-    return GAMES["proxyspex"][0]()
+    return GAMES["gp"][0]()
 
 
 def wrong(found: ip.Verification) -> set[str]:
@@ -102,7 +110,7 @@ def test_a_tampered_value_in_the_store(run: tuple[ip.Explanation, Path]) -> None
     explanation, store = run
     tamper(store, explanation.fit.masks[5], 0.5)
     found = ip.verify(explanation, game(), store=store, sample=0)
-    assert wrong(found) == {"store", "spectrum", "faithfulness"}
+    assert wrong(found) == {"store", "spectrum", "uncertainty", "faithfulness"}
     check = found["store"]
     assert check.n_matching == len(check.entries) - 2  # the value, and the hash of them all
     (entry, _) = [each for each in check.entries if not each.matches]
@@ -125,7 +133,8 @@ def test_a_value_changed_in_the_explanation(run: tuple[ip.Explanation, Path]) ->
     changed = replace(explanation, fit=Ablations(explanation.fit.masks, values))
     assert wrong(ip.verify(changed, store=store)) == {"ablations", "store"}
     # without the store what it says is not what its own values give
-    assert wrong(ip.verify(changed)) == {"ablations", "spectrum", "faithfulness"}
+    derived = {"spectrum", "uncertainty", "faithfulness"}
+    assert wrong(ip.verify(changed)) == {"ablations", *derived}
 
 
 def test_a_value_changed_everywhere_is_found_by_the_model(tmp_path: Path) -> None:
@@ -160,7 +169,7 @@ def test_a_term_left_out_and_one_made_up(run: tuple[ip.Explanation, Path]) -> No
     terms = {players: float(value) for players, value in terms.items() if players != left_out}
     spectrum = ip.Spectrum.from_dict(20, terms | {made_up: 0.3})
     found = ip.verify(replace(explanation, spectrum=spectrum), store=store)
-    assert wrong(found) == {"spectrum"}
+    assert wrong(found) == {"spectrum", "uncertainty"}  # the made-up spectrum has none
     missing, new = sorted(
         (each for each in found["spectrum"].entries if not each.matches),
         key=lambda each: each.found is None,
@@ -252,7 +261,7 @@ def test_what_cannot_be_checked_is_said(run: tuple[ip.Explanation, Path], tmp_pa
     explanation, _ = run
     found = ip.verify(explanation)
     assert found.matches
-    assert found.summary.startswith("MATCH as far as it was checked (4 match")
+    assert found.summary.startswith("MATCH as far as it was checked (5 match")
     assert {check.name for check in found.named("not checked")} == {"store", "game", "model"}
     assert "ip.verify(explanation, game, store=...)" in found["game"].detail
     gone = ip.verify(explanation, store=tmp_path / "none.db")
@@ -280,7 +289,7 @@ def test_an_interrupted_run_is_made_again_from_what_there_was(tmp_path: Path) ->
     assert explanation.provenance["budget"]["skipped"] > 0
     found = ip.verify(explanation, store=tmp_path / "a.db")
     assert found.matches
-    assert len(found.named("match")) == 7
+    assert len(found.named("match")) == 8
 
 
 def test_other_versions_are_named(run: tuple[ip.Explanation, Path]) -> None:

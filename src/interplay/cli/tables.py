@@ -85,7 +85,7 @@ def print_run(explanation: Explanation) -> None:
         console.print(
             f"The budget covers all 2^n masks, so that {decoder['requested']} was not needed."
         )
-    elif decoder["ran"] != decoder["requested"]:
+    elif decoder["ran"] != decoder["requested"] and "picked" not in decoder["settings"]:
         console.print(
             f"{decoder['requested']} needs all its masks; {decoder['ran']} decoded what there is."
         )

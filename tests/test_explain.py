@@ -388,14 +388,19 @@ def test_a_table_too_large_for_the_budget_is_refused_at_once() -> None:
 
 def test_held_out_masks_that_all_failed_are_replaced() -> None:
     game = ip.FunctionGame(Asked(), 30)
-    held = ip.explain(game, budget=1500, holdout=10).held_out.masks
+    held = ip.explain(game, "lasso", budget=1500, holdout=10).held_out.masks
 
     def f(masks: BoolArray) -> FloatArray:
         bad = (masks[:, None] == held[None]).all(axis=2).any(axis=1)
         return np.where(bad, np.nan, TRUTH.predict(masks))
 
     explanation = ip.explain(
-        ip.FunctionGame(f, 30), budget=1500, holdout=10, on_error="skip", progress=False
+        ip.FunctionGame(f, 30),
+        "proxyspex",
+        budget=1500,
+        holdout=10,
+        on_error="skip",
+        progress=False,
     )
     assert explanation.provenance["budget"]["skipped"] == 10
     assert explanation.faithfulness.n_masks >= 10

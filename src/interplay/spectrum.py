@@ -159,7 +159,7 @@ class Spectrum:
     def mean_output(self) -> Spectrum:
         """The spectrum of the mean over the outputs.
 
-        Without an uncertainty: the outputs' errors hang together, which ``deviations`` does not say.
+        Without an uncertainty: how the outputs' errors hang together is not in ``deviations``.
         """
         mean = as_columns(self.coefficients).mean(axis=1)
         return replace(self, coefficients=mean, deviations=None)

@@ -70,10 +70,10 @@ def enough(
         evaluations = min(evaluations, most)
         study = study_of(evaluations)
         if len(study.held) == 0:
-            return study, _said(until, "all masks", steps), None
+            return study, _said(until, "all masks were made", steps), None
         made = ask(study, study.design.masks)
         if made.interrupted:
-            return study, _said(until, "interrupted", steps), made
+            return study, _said(until, "it was interrupted", steps), made
         known = finite_rows(made.values)  # what failed is left out
         design = PlainDesign(study.design.kind, study.design.masks[known])
         rng = np.random.default_rng(study.random_state)

@@ -42,7 +42,8 @@ def brute_force(kernel: Kernel, a: BoolArray, b: BoolArray) -> FloatArray:
 
 
 @pytest.mark.parametrize(
-    ("n_players", "degree"), [(1, 1), (2, 1), (2, 2), (3, 3), (4, 4), (5, 4), (6, 1), (6, 3), (6, 4)]
+    ("n_players", "degree"),
+    [(1, 1), (2, 1), (2, 2), (3, 3), (4, 4), (5, 4), (6, 1), (6, 3), (6, 4)],
 )
 def test_the_kernel_is_its_sum_over_all_subsets(n_players: int, degree: int) -> None:
     rng = np.random.default_rng(degree)

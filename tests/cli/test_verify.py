@@ -85,7 +85,8 @@ def drilled(inputs: Path) -> Path:
 
 def test_a_text_by_word(words: Path) -> None:
     said = call("verify", words, "--sample", 5)
-    assert "MATCH (8 match, 0 mismatch, 0 not checked)" in said
+    assert "MATCH (9 match, 0 mismatch, 0 not checked)" in said
+    assert "uncertainty: match" in said
     assert said.count("match: mask keeping") == 5
     assert "inputs: match (1 of 1)" in said
     recipe = read_recipe(words)
@@ -106,7 +107,7 @@ def test_components(inputs: Path) -> None:
     out = inputs / "components"
     call("components", "--model", inputs / "model", "--task", inputs / "task.jsonl", "--layers",
          "1-2", "--keep", "0.5", "--threads", 1, "--budget", 40, "--out", out)  # fmt: skip
-    assert "MATCH (8 match, 0 mismatch, 0 not checked)" in call("verify", out, "--sample", 4)
+    assert "MATCH (9 match, 0 mismatch, 0 not checked)" in call("verify", out, "--sample", 4)
 
 
 def test_training(inputs: Path) -> None:
@@ -147,7 +148,7 @@ def copied(run: Path, tmp_path: Path) -> Path:
 
 
 def test_a_folder_that_moved_with_its_inputs(words: Path, tmp_path: Path) -> None:
-    assert "MATCH (8 match" in call("verify", copied(words, tmp_path), "--sample", 2)
+    assert "MATCH (9 match" in call("verify", copied(words, tmp_path), "--sample", 2)
 
 
 def test_a_tampered_store(words: Path, tmp_path: Path) -> None:
@@ -158,7 +159,8 @@ def test_a_tampered_store(words: Path, tmp_path: Path) -> None:
     said = call("verify", out, "--sample", 0, "--record", record, code=1)
     assert "store: mismatch (89 of 91)" in said
     assert "spectrum: mismatch" in said
-    assert "MISMATCH (2 match, 3 mismatch, 2 not checked)" in said
+    assert "uncertainty: mismatch" in said
+    assert "MISMATCH (2 match, 4 mismatch, 2 not checked)" in said
     (found,) = json.loads(record.read_text())
     assert found["matches"] is False
     store = next(check for check in found["checks"] if check["name"] == "store")

@@ -216,7 +216,7 @@ def test_one_and_two_players_have_too_few_masks(n_players: int) -> None:
 @pytest.mark.parametrize("order", [1, 2, 3, 4, 5, 6])
 def test_never_beyond_the_order(order: int) -> None:
     """Beyond 4 it is the trees that reach them: six players that only count together."""
-    masks = uniform(220, 8, np.random.default_rng(0))
+    masks = every_mask(8)
     found = decoded(masks, 1.0 * masks[:, :6].all(axis=1), order)
     assert found.surrogate is not None
     assert found.spectrum.orders.max() == found.surrogate.orders.max() == order

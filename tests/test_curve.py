@@ -12,17 +12,20 @@ from tests.conftest import planted
 TRUTH = planted(20, 6, np.random.default_rng(0), max_order=3)
 
 
-def test_the_last_point_is_the_explanations_own_score(tmp_path: Path) -> None:
-    explanation = ip.explain(ip.FunctionGame(TRUTH.predict, 20), "proxyspex", 300, random_state=5)
+@pytest.mark.parametrize("decoder", ["auto", "proxyspex"])
+def test_the_last_point_is_the_explanations_own_score(decoder: str, tmp_path: Path) -> None:
+    game = ip.FunctionGame(TRUTH.predict, 20)
+    explanation = ip.explain(game, decoder, budget=300, random_state=5)
     curve = budget_curve(ip.load(explanation.save(tmp_path / "a.interplay")), 3)
-    assert (curve.decoder, curve.order, curve.n_held_out) == ("proxyspex", 5, 30)
+    assert (curve.decoder, curve.order, curve.n_held_out) == (
+        "gp" if decoder == "auto" else decoder,
+        *(5, 30),
+    )
     assert curve.n_fit == (20, 73, 270)
     assert curve.scores[-1] == explanation.faithfulness
     assert curve.scores[0].r2 < curve.scores[-1].r2
     # a first part of a uniform design is what a smaller budget would have made
-    smaller = ip.explain(
-        ip.FunctionGame(TRUTH.predict, 20), "proxyspex", 103, holdout=30, random_state=5
-    )
+    smaller = ip.explain(game, "lasso", budget=103, holdout=30, random_state=5)
     np.testing.assert_array_equal(smaller.fit.masks, explanation.fit.masks[:73])
 
 

@@ -29,7 +29,7 @@ class Asked:
         return self.truth.predict(masks)
 
 
-@pytest.mark.parametrize("decoder", ["proxyspex", "lasso"])
+@pytest.mark.parametrize("decoder", ["gp", "proxyspex", "lasso"])
 def test_explains_within_the_budget(decoder: str) -> None:
     asked = Asked()
     game = ip.FunctionGame(asked, 30)
@@ -150,7 +150,7 @@ def test_small_games_are_transformed_exactly(n_players: int) -> None:
     table = np.random.default_rng(0).normal(size=1 << n_players)
     game = ip.FunctionGame(lambda masks: table[masks @ (1 << np.arange(n_players))], n_players)
     explanation = ip.explain(game, order=n_players)
-    assert explanation.provenance["decoder"]["requested"] == "proxyspex"
+    assert explanation.provenance["decoder"]["requested"] == "auto"
     assert explanation.provenance["decoder"]["ran"] == "exact"
     assert explanation.provenance["budget"]["spent"] == 1 << n_players
     assert explanation.faithfulness.exact
@@ -172,7 +172,7 @@ def test_exactly_transformed_but_cut_to_an_order() -> None:
 def test_orders_beyond_five() -> None:
     """Six players that count only together, often enough seen together for trees to find them."""
     game = ip.FunctionGame(lambda masks: 1.0 * masks[:, :6].all(axis=1), 13)
-    explanation = ip.explain(game, budget=5000, order=6)
+    explanation = ip.explain(game, "proxyspex", budget=5000, order=6)
     assert explanation.spectrum.orders.max() == 6
     assert explanation.faithfulness.r2 > 0.99
 
@@ -197,7 +197,7 @@ def test_numpy_numbers_are_numbers(tmp_path: Path) -> None:
     assert len(explanation.held_out) == 20
 
 
-@pytest.mark.parametrize("decoder", ["proxyspex", "spex", "lasso"])
+@pytest.mark.parametrize("decoder", ["auto", "proxyspex", "spex", "lasso"])
 @pytest.mark.parametrize("holdout", [0.1, 0.3, 15])
 def test_the_budget_that_an_error_names_is_the_smallest_that_works(
     decoder: str, holdout: float
@@ -309,7 +309,7 @@ def test_bad_requests(tmp_path: Path) -> None:
     with pytest.raises(
         ValueError,
         match=r"budget=25 leaves 15 ablations for the fit beside 10 held out, below the 20 that "
-        r"decoder='proxyspex' needs for n=30 players; use a budget of at least 30",
+        r"decoder='auto' needs for n=30 players; use a budget of at least 30",
     ):
         ip.explain(game, budget=25)
     with pytest.raises(
@@ -388,14 +388,19 @@ def test_a_table_too_large_for_the_budget_is_refused_at_once() -> None:
 
 def test_held_out_masks_that_all_failed_are_replaced() -> None:
     game = ip.FunctionGame(Asked(), 30)
-    held = ip.explain(game, budget=1500, holdout=10).held_out.masks
+    held = ip.explain(game, "lasso", budget=1500, holdout=10).held_out.masks
 
     def f(masks: BoolArray) -> FloatArray:
         bad = (masks[:, None] == held[None]).all(axis=2).any(axis=1)
         return np.where(bad, np.nan, TRUTH.predict(masks))
 
     explanation = ip.explain(
-        ip.FunctionGame(f, 30), budget=1500, holdout=10, on_error="skip", progress=False
+        ip.FunctionGame(f, 30),
+        "proxyspex",
+        budget=1500,
+        holdout=10,
+        on_error="skip",
+        progress=False,
     )
     assert explanation.provenance["budget"]["skipped"] == 10
     assert explanation.faithfulness.n_masks >= 10

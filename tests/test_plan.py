@@ -47,7 +47,7 @@ def test_a_plan_says_what_the_run_does(tmp_path: Path) -> None:
     store = tmp_path / "a.db"
     game = Priced()
     plan = ip.plan(game, budget=400, store=store, price=2e6)
-    assert (plan.n_fit, plan.n_held_out, plan.decoder) == (360, 40, "proxyspex")
+    assert (plan.n_fit, plan.n_held_out, plan.decoder) == (360, 40, "auto")
     assert plan.warmed_up == plan.n_stored == len(game.asked) == 40
     assert plan.n_new == 360
     assert plan.batch_size == 20
@@ -115,7 +115,7 @@ def test_bad_requests() -> None:
         ip.plan(Priced(), decoder="spex", budget=40)
 
 
-@pytest.mark.parametrize("decoder", ["proxyspex", "spex", "lasso"])
+@pytest.mark.parametrize("decoder", ["auto", "proxyspex", "spex", "lasso"])
 def test_counts_are_those_of_the_run(decoder: str) -> None:
     game = ip.FunctionGame(lambda m: m[:, 0] * 1.0, 30)
     plan = ip.plan(game, decoder=decoder, budget=1500, warm_up=False)

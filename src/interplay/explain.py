@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -14,7 +14,7 @@ import numpy as np
 
 from interplay._types import BoolArray, FloatArray, Json
 from interplay.ablation.backends import Backend, get_backend
-from interplay.ablation.runner import Evaluated, evaluate
+from interplay.ablation.runner import Evaluated, evaluate, store_key
 from interplay.decoders import get_decoder, run_decoder
 from interplay.decoders.base import Decoded, Decoder
 from interplay.design import Design, PlainDesign
@@ -107,25 +107,37 @@ def explain(
     def study_of(evaluations: int | None) -> Study:
         return prepare(game, decoder, evaluations, order, holdout, random_state, options)
 
-    study, stopped = study_of(budget), None
+    study, stopped, interrupted = study_of(budget), None, None
+    key, n_new = store_key(game, study.fingerprint), 0
     with study.open_store(store) as ablations:
 
         def ask(study: Study, masks: BoolArray) -> Evaluated:
-            return evaluate(
+            nonlocal n_new
+            found = evaluate(
                 game,
                 masks,
                 ablations,
                 fingerprint=study.fingerprint,
                 backend=runs_on,
+                key=key,
                 batch_size=batch_size,
                 on_error=on_error,
                 progress=sys.stderr.isatty() if progress is None else progress,
                 description=study.description,
             )
+            n_new += found.n_new
+            return found
 
         if until is not None:
-            study, stopped = enough(study_of, budget, until, ask)
-        evaluated = ask(study, study.masks)
+            study, stopped, interrupted = enough(study_of, budget, until, ask)
+        evaluated = (
+            ask(study, study.masks)
+            if interrupted is None
+            else _without_values(interrupted, len(study.held))
+        )
+    # what an earlier step made is in the store by now, but was not there before this run
+    n_stored = evaluated.n_stored + evaluated.n_new - n_new
+    evaluated = replace(evaluated, n_new=n_new, n_stored=n_stored)
     evaluated_at = time.perf_counter()
     derived = derive(study, evaluated)
     finished = time.perf_counter()
@@ -162,6 +174,16 @@ class Derived:
     made: Made
     decoded: Decoded
     score: Faithfulness
+
+
+def _without_values(evaluated: Evaluated, count: int) -> Evaluated:
+    """With so many further masks, which have no value."""
+
+    def longer(array: FloatArray) -> FloatArray:
+        return np.concatenate([array, np.full((count, *array.shape[1:]), np.nan)])
+
+    noise = None if evaluated.noise is None else longer(evaluated.noise)
+    return replace(evaluated, values=longer(evaluated.values), noise=noise)
 
 
 def derive(study: Study, evaluated: Evaluated) -> Derived:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -155,8 +155,7 @@ def at_point(spectrum: Spectrum, point: int | None) -> Spectrum:
     """
     n_outputs = spectrum.n_outputs or 1
     if point is None:
-        mean = as_columns(spectrum.coefficients).mean(axis=1)
-        return replace(spectrum, coefficients=mean)
+        return spectrum.mean_output()
     if not 0 <= point < n_outputs:
         raise ValueError(f"test point {point} is not one of the {n_outputs}, which count from 0")
     return spectrum.output(point)

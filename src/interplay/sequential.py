@@ -9,9 +9,10 @@ import numpy as np
 
 from interplay._types import BoolArray, Json
 from interplay.ablation.runner import Evaluated
-from interplay.decoders import run_decoder
+from interplay.decoders import DECODERS, run_decoder
+from interplay.design import PlainDesign
 from interplay.sets import finite_rows
-from interplay.study import Study
+from interplay.study import Study, needed
 
 _FIRST = 0.5
 """The first batch, in n log2 n."""
@@ -28,7 +29,7 @@ def enough(
     budget: int | None,
     until: float,
     ask: Callable[[Study, BoolArray], Evaluated],
-) -> tuple[Study, Json]:
+) -> tuple[Study, Json, Evaluated | None]:
     """The study with as many ablations as are needed, those of its fit made.
 
     Each batch contains the one before. After each, the decoder's own cross-validation says how much
@@ -41,46 +42,52 @@ def enough(
         ask: makes ablations of a study.
 
     Returns:
-        The study, and what was decided at each step.
+        The study, what was decided at each step, and after an interruption the values of the
+        fit's masks as far as they were made: nothing more is to be asked for.
 
     Raises:
-        ValueError: ``until`` is not in (0, 1], or the decoder has no cross-validated score.
+        ValueError: ``until`` is not in (0, 1], or the decoder cannot stop; nothing was asked for.
     """
     if not 0.0 < until <= 1.0:
         raise ValueError(f"until={until} is not an R2 in (0, 1]")
-    n_players = len(study_of(budget).players)
+    whole = study_of(budget)
+    if not whole.requested.can_stop:
+        able = " or ".join(f'"{name}"' for name, each in DECODERS.items() if each.can_stop)
+        raise ValueError(
+            f"decoder={whole.requested.name!r} has no cross-validated score, or no masks that "
+            f"grow, to stop by; give a budget instead of until, or decoder={able}"
+        )
+    n_players = len(whole.players)
     scale = n_players * log2(max(n_players, 2))
-    most = max(_FEWEST, ceil(_LAST * scale)) if budget is None else budget
+    fewest = max(_FEWEST, needed(whole.requested, n_players, whole.request["holdout"]))
+    most = max(fewest, ceil(_LAST * scale)) if budget is None else budget
     if n_players < 63:
         most = min(most, 1 << n_players)
-    evaluations = max(_FEWEST, ceil(_FIRST * scale))
+    evaluations = max(fewest, ceil(_FIRST * scale))
     scores: list[float] = []
     steps: list[Json] = []
     while True:
         evaluations = min(evaluations, most)
         study = study_of(evaluations)
         if len(study.held) == 0:
-            return study, _said(until, "all masks", steps)
+            return study, _said(until, "all masks were made", steps), None
         made = ask(study, study.design.masks)
-        if made.interrupted or not finite_rows(made.values).all():
-            return study, _said(until, "interrupted" if made.interrupted else "failures", steps)
+        if made.interrupted:
+            return study, _said(until, "it was interrupted", steps), made
+        known = finite_rows(made.values)  # what failed is left out
+        design = PlainDesign(study.design.kind, study.design.masks[known])
         rng = np.random.default_rng(study.random_state)
         found = run_decoder(
-            study.chosen, study.design, made.values, study.order, rng, study.options
+            study.chosen, design, made.values[known], study.order, rng, study.options
         )
-        if "cv_r2" not in found.diagnosis:
-            raise ValueError(
-                f"decoder={study.chosen.name!r} has no cross-validated score to stop by; give a "
-                'budget instead of until, or decoder="auto"'
-            )
         scores.append(float(np.mean(found.diagnosis["cv_r2"] or [1.0])))
         steps.append({"ablations": len(study.design.masks), "cv_r2": scores[-1]})
         if scores[-1] >= until:
-            return study, _said(until, "the goal was reached", steps)
+            return study, _said(until, "the goal was reached", steps), None
         if len(scores) > 2 and max(scores[-2:]) < max(scores[:-2]) + _GAIN:
-            return study, _said(until, "it no longer grew", steps)
+            return study, _said(until, "it no longer grew", steps), None
         if evaluations >= most:
-            return study, _said(until, "the budget was spent", steps)
+            return study, _said(until, "the budget was spent", steps), None
         evaluations = ceil(evaluations * _GROWTH)
 
 

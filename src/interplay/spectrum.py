@@ -156,6 +156,14 @@ class Spectrum:
         coefficients = as_columns(self.coefficients)[:, column]
         return replace(self, coefficients=coefficients, deviations=deviations)
 
+    def mean_output(self) -> Spectrum:
+        """The spectrum of the mean over the outputs.
+
+        Without an uncertainty: how the outputs' errors hang together is not in ``deviations``.
+        """
+        mean = as_columns(self.coefficients).mean(axis=1)
+        return replace(self, coefficients=mean, deviations=None)
+
     # --- arithmetic -----------------------------------------------------------------------------
 
     def __add__(self, other: Spectrum) -> Spectrum:

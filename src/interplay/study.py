@@ -102,8 +102,8 @@ def prepare(
     chosen = requested = get_decoder(decoder)
     largest = check_request(requested, order, options)
     n_players, random_state = int(game.n_players), index(random_state)
-    needed = _needed(requested, n_players, holdout)
-    budget = max(default_budget(n_players), needed) if budget is None else _whole(budget)
+    smallest = needed(requested, n_players, holdout)
+    budget = max(default_budget(n_players), smallest) if budget is None else _whole(budget)
     request = {
         "decoder": decoder,
         "budget": budget,
@@ -120,7 +120,7 @@ def prepare(
         n_held = 0
     else:
         n_held = _n_held_out(holdout, budget)
-        _check_budget(budget, n_held, n_players, requested, needed)
+        _check_budget(budget, n_held, n_players, requested, smallest)
         requested.check(budget - n_held, n_players, min(largest, n_players))
     design = chosen.design(budget - n_held, n_players, design_rng)
     return Study(
@@ -175,7 +175,7 @@ def _n_held_out(holdout: float, budget: int) -> int:
     return int(holdout)
 
 
-def _needed(decoder: Decoder, n_players: int, holdout: float) -> int:
+def needed(decoder: Decoder, n_players: int, holdout: float) -> int:
     """The smallest budget that leaves the decoder enough beside what is held out."""
     fewest = decoder.min_masks(n_players)
     share = holdout if holdout < 1 else 0.0

@@ -79,7 +79,7 @@ def test_text_after_a_plan(tmp_path: Path) -> None:
     first = run(*arguments)
     assert "4 players by sentence" in first
     assert f"{left[1]} evaluated, {16 - int(left[1])} from the store" in first
-    assert "The budget covers all 2^n masks, so that proxyspex was not needed." in first
+    assert "The budget covers all 2^n masks, so that auto was not needed." in first
     assert "0 evaluated, 16 from the store" in run(*arguments)
     assert (tmp_path / "out" / "explanation.html").stat().st_size > 4000
     shown = run("show", tmp_path / "out", "--index", "SV", "--order", 1)

@@ -42,12 +42,12 @@ def test_a_run_explains_prunes_and_goes_on_from_its_store(folder: Path, tmp_path
     first = run(*given, "--budget", 60, "--keep", 0.66, "--keep", 5, "--random", 5, "--out", out)
     assert "10 players; 6 questions to explain by" in first
     assert "On 6 questions held out" in first
-    for method in ("none", "proxyspex", "lasso", "single", "random"):
+    for method in ("none", "gp", "lasso", "single", "random"):
         assert method in first
     assert "7 of 10" in first
     assert "5 of 10" in first
     assert "linear " in first
-    assert "proxyspex removes L" in first
+    assert "gp removes L" in first
     explanation = ip.load(out / "explanation.interplay")
     assert explanation.players[:2] == ("L1.H0", "L1.H1")
     assert explanation.outputs == ("margin", "correct")

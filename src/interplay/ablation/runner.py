@@ -126,6 +126,7 @@ def evaluate(
     *,
     fingerprint: str | None,
     backend: Backend,
+    key: str | None = None,
     batch_size: int | None = None,
     on_error: str = "raise",
     progress: bool = False,
@@ -145,8 +146,10 @@ def evaluate(
         masks: ``(m, n)``; equal rows are evaluated once.
         store: where values are looked up and kept.
         fingerprint: the game's. Without one its values go to ``store`` under a name of this call
-            only; give such a game a store in memory.
+            only (or ``key``); give such a game a store in memory.
         backend: where the game runs.
+        key: of :func:`store_key`, for several calls that share the values of a game without a
+            fingerprint.
         batch_size: masks per block (see :func:`cut`).
         on_error: for a mask on which the game raises or gives a value that is not finite:
             ``"raise"``, or ``"skip"``, which leaves out at most 1 % of the masks.
@@ -163,7 +166,7 @@ def evaluate(
     if on_error not in ON_ERROR:
         raise ValueError(f"on_error={on_error!r} is unknown; choose one of {', '.join(ON_ERROR)}")
     n_repeats = repeats_of(game)
-    key = store_key(game, fingerprint)
+    key = store_key(game, fingerprint) if key is None else key
     unique, inverse = distinct(masks)
     table = _Table(unique, np.zeros(len(unique), dtype=np.bool_))
     try:

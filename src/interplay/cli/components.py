@@ -28,6 +28,7 @@ from interplay.cli.options import (
     RunsOn,
     Seed,
     Threads,
+    Until,
 )
 from interplay.cli.tables import console, interruptible, print_explanation
 from interplay.decoders import decode
@@ -124,6 +125,7 @@ def components_command(
     decoding: Decoding = None,
     order: Order = None,
     budget: Budget = None,
+    until: Until = None,
     holdout: Holdout = 0.1,
     random_state: Seed = 0,
     dtype: Dtype = "float32",
@@ -164,7 +166,7 @@ def components_command(
         return
     console.print(f"{game.n_players} players; {len(game.task.items)} questions to explain by")
     with interruptible():
-        explanation = explain(game, backend=backend, on_error=on_error, **settings)
+        explanation = explain(game, backend=backend, on_error=on_error, until=until, **settings)
     page = write(explanation, out, "components", given)
     if confirm:
         with interruptible():

@@ -13,6 +13,13 @@ Order = Annotated[int | None, typer.Option(help="Largest order of interaction.")
 Budget = Annotated[
     int | None, typer.Option(help="Most ablations; by default 4 n log2 n, at least 100.")
 ]
+Until = Annotated[
+    float | None,
+    typer.Option(
+        help="Stop once the cross-validated R2 reaches this (1: once it no longer grows), or "
+        "--budget, now by default 8 n log2 n, is spent."
+    ),
+]
 Holdout = Annotated[float, typer.Option(help="Share (or number, from 10) of ablations held out.")]
 Seed = Annotated[int, typer.Option("--seed", help="Seed of masks and fits.")]
 Dtype = Annotated[

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from interplay._types import Json
 from interplay.confirmation import Confirmation
 from interplay.explanation import Explanation
 
@@ -74,6 +75,9 @@ def print_run(explanation: Explanation) -> None:
         f"from the store) in {seconds['ablations']:.1f} s, decoded in {seconds['decoding']:.1f} s "
         f"by {decoder['ran']}"
     )
+    until = explanation.provenance.get("until")
+    if until is not None:
+        console.print(_stopped(until), highlight=False)
     if budget["interrupted"]:
         console.print(
             f"[yellow]Interrupted: this is what {budget['spent']} of {budget['planned']} ablations "
@@ -85,12 +89,21 @@ def print_run(explanation: Explanation) -> None:
         console.print(
             f"The budget covers all 2^n masks, so that {decoder['requested']} was not needed."
         )
-    elif decoder["ran"] != decoder["requested"]:
+    elif decoder["ran"] != decoder["requested"] and "picked" not in decoder["settings"]:
         console.print(
             f"{decoder['requested']} needs all its masks; {decoder['ran']} decoded what there is."
         )
     if "summary" in decoder["diagnosis"]:
         console.print(decoder["diagnosis"]["summary"])
+
+
+def _stopped(until: Json) -> str:
+    """Why no more ablations were made, in a line."""
+    scores = ", ".join(f"{step['ablations']}: {step['cv_r2']:.3f}" for step in until["steps"])
+    return (
+        f"Stopped since {until['stopped_since']}; the goal was a cross-validated R2 of "
+        f"{until['goal']:g}" + (f" ({scores})" if scores else "")
+    )
 
 
 def print_confirmation(confirmation: Confirmation) -> None:

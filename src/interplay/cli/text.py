@@ -26,6 +26,7 @@ from interplay.cli.options import (
     RunsOn,
     Seed,
     Threads,
+    Until,
 )
 from interplay.cli.prompts import pattern, read_prompt, unit
 from interplay.cli.tables import console, interruptible, print_explanation
@@ -153,6 +154,7 @@ def text_command(
     decoding: Decoding = None,
     order: Order = None,
     budget: Budget = None,
+    until: Until = None,
     holdout: Holdout = 0.1,
     random_state: Seed = 0,
     dtype: Dtype = "float32",
@@ -187,7 +189,7 @@ def text_command(
     refuse_another(game, out / (LEVEL_FILE.format(1) if drill_down else FILE))
     print_prompt(game)
     settings = _of(locals(), _RUN) | _options(decoding)
-    settings |= {"store": out / STORE, "backend": backend, "on_error": on_error}
+    settings |= {"store": out / STORE, "backend": backend, "on_error": on_error, "until": until}
     with interruptible():
         found = (
             drill(game, [unit(each) for each in drill_down], **settings)

@@ -13,7 +13,17 @@ from rich.table import Table
 
 from interplay import training as lens
 from interplay.cli.folders import STORE, refuse_another, write
-from interplay.cli.options import Budget, Decoder, Decoding, Holdout, OnError, Order, Out, Seed
+from interplay.cli.options import (
+    Budget,
+    Decoder,
+    Decoding,
+    Holdout,
+    OnError,
+    Order,
+    Out,
+    Seed,
+    Until,
+)
 from interplay.cli.rows import SIZE, Rows, read_rows, snippets, standardised, thumbnails
 from interplay.cli.tables import console, interruptible, print_run
 from interplay.decoders import decode
@@ -111,6 +121,7 @@ def training_command(
     decoding: Decoding = None,
     order: Order = None,
     budget: Budget = None,
+    until: Until = None,
     holdout: Holdout = 0.1,
     random_state: Seed = 0,
     on_error: OnError = "raise",
@@ -149,6 +160,7 @@ def training_command(
             out / STORE,
             random_state,
             on_error=on_error,
+            until=until,
             **options,
         )
     page = write(explanation, out, "training", given)

@@ -52,4 +52,5 @@ AUTO = Decoder(
     min_masks=lambda n_players: 20,
     design=uniform_design,
     decode=_decode,
+    can_stop=True,
 )

@@ -46,6 +46,8 @@ class Decoder:
         options: further keywords that ``decode`` takes, and the values that each may have.
         most_missing: for a design whose masks belong together, the share of them that may lack a
             value (NaN) when it is decoded; ``None``: any masks will do.
+        can_stop: its ``diagnosis`` has ``cv_r2``, and a larger design contains the smaller ones, so
+            that ablations can be made until there are enough of them.
     """
 
     name: str
@@ -57,3 +59,4 @@ class Decoder:
     check: Callable[[int, int, int], None] = lambda n_masks, n_players, order: None
     options: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     most_missing: float | None = None
+    can_stop: bool = False

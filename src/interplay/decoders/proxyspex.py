@@ -150,4 +150,5 @@ PROXYSPEX = Decoder(
     min_masks=lambda n_players: 20,
     design=uniform_design,
     decode=_decode,
+    can_stop=True,
 )

@@ -263,4 +263,5 @@ GAUSSIAN = Decoder(
     min_masks=lambda n_players: 20,
     design=uniform_design,
     decode=_decode,
+    can_stop=True,
 )

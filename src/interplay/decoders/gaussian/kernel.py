@@ -82,8 +82,9 @@ class Kernel:
 
     Attributes:
         n_players: n.
-        theta: ``(n + D + 4,)``: log r (relevances; they count relative to their mean), log w of
-            degrees 1 to D, log c, log b, log lambda, and log of the noise's variance.
+        theta: ``(n + D + 4,)``, D at most n: log r (relevances; they count relative to their
+            mean), log w of degrees 1 to D, log c, log b, log lambda, and log of the noise's
+            variance.
     """
 
     n_players: int

@@ -3,12 +3,11 @@ r"""A Gaussian process on masks, averaged with boosted trees.
 1. The prior over set functions is a kernel that makes low orders, and sets of players that matter
    anyway, likelier (:mod:`.kernel`). Its hyperparameters are learned in five folds
    (:mod:`.learn`), and the five posteriors averaged.
-   Each fold learns twice, once with a prior under which players are much alike and once with one
-   under which few matter: games differ in that.
 2. Boosted trees, also in five folds (:mod:`interplay.decoders.forest`), see what the kernel does
    not: high orders among few players. Both predict each ablation without having used it for
-   anything but the posterior's own linear solve, so that the weights of the average are a
-   least-squares fit, none negative and of sum 1.
+   anything but the posterior's own linear solve, so that the weight of the average is a
+   least-squares fit, w = <y - t, g - t> / <g - t, g - t> in [0, 1], for the Gaussian process g and
+   the trees t.
 3. Coefficients come in closed form (:mod:`.terms`),
    :math:`F(S) = V(S)\, \chi_S^\top (K + s^2 I)^{-1} y` for any set S, the trees' by their exact
    transform. All that are worth writing down are the ``surrogate``; the strongest of them
@@ -24,7 +23,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.optimize import nnls
 from threadpoolctl import threadpool_limits
 
 from interplay._types import BoolArray, FloatArray, IntArray, Json
@@ -37,16 +35,12 @@ from interplay.decoders.gaussian.terms import Family, Posterior, candidates
 from interplay.design import Design, uniform_design
 from interplay.spectrum import Spectrum, join_outputs
 
-SPREADS = (0.6, 2.0)
-"""Prior standard deviations of log relevances: players much alike, and few that matter."""
 N_TERMS, N_TERMS_SHARED = 200, 400
 """Terms of the spectrum that people read, of one output and of several."""
 _MOST_LEARNED = 600
 """Ablations that one fold's hyperparameters are learned from."""
-_FEWER_FOLDS = ((3000, 1), (1000, 2))
+_FEWER_FOLDS = ((3000, 2), (1200, 3))
 """From so many ablations on, so many folds' posteriors: they come to differ little."""
-_TOLD = 300
-"""Ablations by which the weights of the priors are half told apart."""
 _COVERED = 0.9
 """How often the prediction interval holds."""
 
@@ -58,7 +52,7 @@ class _Blend:
     Attributes:
         posteriors: with hyperparameters of different folds.
         forests: one for each output.
-        weights: of each posterior in the average, ``(p, k)``; the rest, up to 1, is the trees'.
+        shares: the weight of the Gaussian process, ``(k,)``.
         known: the ablations that were left out, ``(h,)``.
         errors: their values less what the average predicts of them, ``(h, k)``.
         claimed: the variance that the posteriors claim for them, ``(h,)``.
@@ -67,16 +61,11 @@ class _Blend:
 
     posteriors: list[Posterior]
     forests: list[Forest]
-    weights: FloatArray
+    shares: FloatArray
     known: IntArray
     errors: FloatArray
     claimed: FloatArray
     r2: FloatArray
-
-    @property
-    def shares(self) -> FloatArray:
-        """The weight of the Gaussian process, ``(k,)``."""
-        return np.asarray(self.weights.sum(axis=0))
 
 
 def _decode(design: Design, values: FloatArray, order: int, rng: np.random.Generator) -> Decoded:
@@ -131,7 +120,7 @@ def averaged(
         "prediction_interval": wrong.tolist(),
         "share_of_variance_in_spectrum": float(
             spectrum.energies[spectrum.orders > 0].sum()
-            / surrogate.energies[surrogate.orders > 0].sum()
+            / (surrogate.energies[surrogate.orders > 0].sum() or 1.0)
         ),
     }
     found = [_in_units(s, some, mean, scale) for s in (spectrum, surrogate)]
@@ -148,65 +137,42 @@ def _fit(
     """Learn, condition, and weigh against the trees by what was left out."""
     n_masks, fold_of = len(masks), forests[0].fold_of
     inputs, degree = Inputs.of(masks), min(order, MAX_DEGREE)
-    n_folds = next((count for size, count in _FEWER_FOLDS if n_masks >= size), N_FOLDS)
-    sums = np.zeros((len(SPREADS), *target.shape))
-    claimed, times = np.zeros(n_masks), np.zeros(n_masks)
+    n_posteriors = next((count for size, count in _FEWER_FOLDS if n_masks >= size), N_FOLDS)
+    sums, claimed, times = np.zeros_like(target), np.zeros(n_masks), np.zeros(n_masks)
     posteriors = []
-    for number in range(n_folds):
+    for number in range(n_posteriors):
         rows = np.flatnonzero(fold_of != number)
         rows = np.sort(rng.choice(rows, min(len(rows), _MOST_LEARNED), replace=False))
+        posteriors.append(Posterior.of(learn(inputs[rows], target[rows], degree), inputs, target))
+        predicted, variance = posteriors[-1].left_out(target)
         out = np.setdiff1d(np.arange(n_masks), rows)
+        sums[out] += predicted[out]
+        claimed[out] += variance[out]
         times[out] += 1
-        for which, spread in enumerate(SPREADS):
-            kernel = learn(inputs[rows], target[rows], degree, spread)
-            posteriors.append(Posterior.of(kernel, inputs, target))
-            predicted, variance = posteriors[-1].left_out(target)
-            sums[which, out] += predicted[out]
-            claimed[out] += variance[out] / len(SPREADS)
     known = np.flatnonzero(times)
+    smooth = (sums[known].T / times[known]).T
     trees = np.column_stack([forest.held_predictions[known] for forest in forests])
-    members = np.concatenate([sums[:, known] / times[known, None], trees[None]])
-    actual = target[known]
-    shares = np.column_stack([mix(each.T, y) for each, y in zip(members.T, actual.T, strict=True)])
-    errors = actual - (members * shares[:, None, :]).sum(axis=0)
+    actual, apart = target[known], smooth - trees
+    size = (apart**2).sum(axis=0)
+    shares = np.clip(((actual - trees) * apart).sum(axis=0) / np.maximum(size, 1e-12), 0.0, 1.0)
+    errors = actual - (shares * smooth + (1 - shares) * trees)
     r2 = 1 - (errors**2).mean(axis=0) / np.maximum(actual.var(axis=0), 1e-12)
-    weights = np.tile(shares[:-1] / n_folds, (n_folds, 1))
-    return _Blend(posteriors, forests, weights, known, errors, claimed[known] / times[known], r2)
-
-
-def mix(members: FloatArray, values: FloatArray) -> FloatArray:
-    """Weights of members, the trees last; none is negative, and they sum to 1.
-
-    They make the average nearest to the values; but few values cannot tell the priors apart, so
-    that the weights are drawn towards those with which all priors weigh the same.
-
-    Args:
-        members: ``(p, h)``.
-        values: ``(h,)``.
-    """
-    n_priors = len(members) - 1
-    priors, trees = _nearest(np.stack([members[:-1].mean(axis=0), members[-1]]), values)
-    alike = np.append(np.full(n_priors, priors / n_priors), trees)
-    told = len(values) / (len(values) + _TOLD)
-    return np.asarray(told * _nearest(members, values) + (1 - told) * alike)
-
-
-def _nearest(members: FloatArray, values: FloatArray) -> FloatArray:
-    strong = 1e3 * np.sqrt(len(values)) * max(float(np.abs(members).max(initial=0.0)), 1.0)
-    rows = np.vstack([members.T, np.full(len(members), strong)])
-    weights, _ = nnls(rows, np.append(values, strong))
-    return np.asarray(weights / weights.sum())
+    return _Blend(posteriors, forests, shares, known, errors, claimed[known] / times[known], r2)
 
 
 def _surrogate(masks: BoolArray, blend: _Blend, order: int) -> Spectrum:
-    """The average, with every term that is worth writing down; k outputs."""
+    """The average, with every term that is worth writing down; k outputs.
+
+    Where the trees are better alone, nothing of the Gaussian process is left to write down.
+    """
     n_players = masks.shape[1]
     family = Family(candidates(masks, blend.posteriors, order), n_players)
-    means = family.means(masks, blend.posteriors)
-    smooth = sum(mean * weight for mean, weight in zip(means, blend.weights, strict=True))
+    smooth = np.mean(family.means(masks, blend.posteriors), axis=0) * blend.shares
     trees = join_outputs([forest.spectrum for forest in blend.forests])
     weighted = replace(trees, coefficients=trees.coefficients * (1 - blend.shares))
-    return Spectrum.from_members(n_players, family.members, np.asarray(smooth)) + weighted
+    whole = Spectrum.from_members(n_players, family.members, smooth) + weighted
+    some = (whole.energies > 0) | (whole.orders == 0)
+    return Spectrum(n_players, whole.supports[some], whole.coefficients[some])
 
 
 def _deviations(masks: BoolArray, spectrum: Spectrum, blend: _Blend) -> FloatArray:
@@ -225,14 +191,16 @@ def _deviations(masks: BoolArray, spectrum: Spectrum, blend: _Blend) -> FloatArr
     within = np.mean([family.covariance(masks, p) for p in blend.posteriors], axis=0)
     means = np.stack(family.means(masks, blend.posteriors))
     honest = (blend.errors**2).mean(axis=0)
-    ratio, n_known = honest / blend.claimed.mean(), len(blend.known)
+    n_known = len(blend.known)
     off = characters(masks[blend.known], spectrum.supports).T @ blend.errors / n_known
     bias = np.sign(off) * np.sqrt(np.maximum(off**2 - honest / n_known, 0.0))
     factors = []
     for j, (forest, share) in enumerate(zip(blend.forests, blend.shares, strict=True)):
-        weights = blend.weights[:, j] / max(float(share), 1e-12)
-        between = np.sqrt(weights)[:, None] * (means[:, :, j] - weights @ means[:, :, j])
-        smooth = ratio[j] * (within + between.T @ between)
+        between = means[:, :, j] - means[:, :, j].mean(axis=0)
+        between /= np.sqrt(len(between))
+        # by Parseval the posteriors' predictions differ by the sum of its squares
+        ratio = honest[j] / (blend.claimed.mean() + (between**2).sum())
+        smooth = ratio * (within + between.T @ between)
         values, vectors = np.linalg.eigh(smooth)
         trees = np.array([[fold.spectrum[s] for s in spectrum.sets] for fold in forest.folds]).T
         apart = (1 - share) * (trees - trees.mean(axis=1, keepdims=True)) / N_FOLDS

@@ -5,8 +5,8 @@ minimised is
 
 .. math:: \tfrac12 \sum_j y_j^\top C^{-1} y_j + \tfrac k2 \log\det C - \log p(\theta)
 
-by L-BFGS with the exact gradient. The prior p keeps relevances near each other, by a spread that is
-given, and the other hyperparameters near what games of language models have (tuned on the games of
+by L-BFGS with the exact gradient. The prior p keeps relevances within about a factor e of each
+other and the other hyperparameters near what games of language models have (tuned on the games of
 the race that are named for it).
 
 One hyperparameter for each player, fitted to the same few hundred values as everything else,
@@ -27,6 +27,8 @@ from scipy.optimize import minimize
 from interplay._types import FloatArray
 from interplay.decoders.gaussian.kernel import Inputs, Kernel
 
+_SPREAD = 1.0
+"""Prior standard deviation of log relevances."""
 _CENTRES = (-1.2, -1.4, -2.0, -3.0)
 _REST = (-5.0, -2.0, -0.5, -3.0)
 _LOOSE = 2.0
@@ -34,26 +36,26 @@ _ITERATIONS = 30
 _BOUND = 12.0
 
 
-def learn(inputs: Inputs, values: FloatArray, degree: int, spread: float) -> Kernel:
+def learn(inputs: Inputs, values: FloatArray, degree: int, start: Kernel | None = None) -> Kernel:
     """Hyperparameters that make the values likely.
 
     Args:
         inputs: m masks.
         values: ``(m, k)``, each column of mean 0 and variance 1.
         degree: D, 1 to 4.
-        spread: the prior standard deviation of log relevances.
+        start: where to start from.
     """
     n_players = inputs.signs.shape[1]
-    kernel = Kernel.start(n_players, degree)
+    kernel = start or Kernel.start(n_players, degree)
     centre = np.concatenate([_CENTRES[:degree], _REST])
 
     def objective(theta: FloatArray) -> tuple[float, FloatArray]:
         value, gradient = _likelihood(replace(kernel, theta=theta), inputs, values)
         relevances, rest = theta[:n_players], theta[n_players:] - centre
         away = relevances - relevances.mean()
-        gradient[:n_players] += away / spread**2 + relevances.mean() / n_players
+        gradient[:n_players] += away / _SPREAD**2 + relevances.mean() / n_players
         gradient[n_players:] += rest / _LOOSE**2
-        penalty = (away**2).sum() / spread**2 + relevances.mean() ** 2
+        penalty = (away**2).sum() / _SPREAD**2 + relevances.mean() ** 2
         return value + float(penalty + (rest**2).sum() / _LOOSE**2) / 2, gradient
 
     found = minimize(

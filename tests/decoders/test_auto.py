@@ -84,7 +84,7 @@ def test_a_sparse_function_goes_to_the_one_that_scores_better(seed: int) -> None
 
 def test_the_explanation_says_what_ran() -> None:
     game = ip.FunctionGame(few_terms, 16)
-    decoder = ip.explain(game, budget=440).provenance["decoder"]
+    decoder = ip.explain(game, budget=600).provenance["decoder"]
     assert (decoder["requested"], decoder["ran"]) == ("auto", "proxyspex")
     assert decoder["settings"]["picked"] == "proxyspex"
     assert "proxyspex was picked by its cross-validated R2" in decoder["diagnosis"]["summary"]

@@ -18,7 +18,7 @@ from interplay.report.export import schema
 from tests.decoders.gaussian.test_decode import N, hierarchical
 
 TRUTH = hierarchical(0)
-NOISE = 0.3
+NOISE = 0.1
 
 
 class Asked:

@@ -269,3 +269,13 @@ def test_a_sparse_function_is_decoded_from_enough_masks() -> None:
     assert set(found.truncate(n_terms=6).sets) == set(truth.sets)
     for players, coefficient in truth:
         assert float(found[players]) == pytest.approx(float(coefficient), abs=0.05)
+
+
+def test_where_the_trees_are_better_alone_only_their_terms_are_left() -> None:
+    """The parity of all players: the kernel knows no order above 4, and the trees little."""
+    masks = every_mask(6)
+    found = decoded(masks, (-1.0) ** masks.sum(axis=1))
+    assert found.settings["weight_of_gaussian_process"] == [0.0]
+    assert found.surrogate is not None
+    assert (found.surrogate.energies[1:] > 0).all()
+    assert found.diagnosis["cv_r2"][0] < 0.1

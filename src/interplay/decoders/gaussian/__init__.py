@@ -120,7 +120,7 @@ def averaged(
         "prediction_interval": wrong.tolist(),
         "share_of_variance_in_spectrum": float(
             spectrum.energies[spectrum.orders > 0].sum()
-            / surrogate.energies[surrogate.orders > 0].sum()
+            / (surrogate.energies[surrogate.orders > 0].sum() or 1.0)
         ),
     }
     found = [_in_units(s, some, mean, scale) for s in (spectrum, surrogate)]
@@ -161,13 +161,18 @@ def _fit(
 
 
 def _surrogate(masks: BoolArray, blend: _Blend, order: int) -> Spectrum:
-    """The average, with every term that is worth writing down; k outputs."""
+    """The average, with every term that is worth writing down; k outputs.
+
+    Where the trees are better alone, nothing of the Gaussian process is left to write down.
+    """
     n_players = masks.shape[1]
     family = Family(candidates(masks, blend.posteriors, order), n_players)
     smooth = np.mean(family.means(masks, blend.posteriors), axis=0) * blend.shares
     trees = join_outputs([forest.spectrum for forest in blend.forests])
     weighted = replace(trees, coefficients=trees.coefficients * (1 - blend.shares))
-    return Spectrum.from_members(n_players, family.members, smooth) + weighted
+    whole = Spectrum.from_members(n_players, family.members, smooth) + weighted
+    some = (whole.energies > 0) | (whole.orders == 0)
+    return Spectrum(n_players, whole.supports[some], whole.coefficients[some])
 
 
 def _deviations(masks: BoolArray, spectrum: Spectrum, blend: _Blend) -> FloatArray:

@@ -415,3 +415,43 @@ def test_default_budget() -> None:
         warnings.simplefilter("error")
         explanation = ip.explain(ip.FunctionGame(Asked(), 30))
     assert explanation.provenance["budget"]["spent"] == default_budget(30)
+
+
+def test_a_surrogate_predicts_what_the_spectrum_leaves_out(tmp_path: Path) -> None:
+    """Every player and pair matters a little: more terms than the 200 that people read."""
+    rng = np.random.default_rng(0)
+    pairs = {(i, j): float(rng.normal()) for i in range(30) for j in range(i + 1, 30)}
+    truth = ip.Spectrum.from_dict(30, {(i,): 3 * float(rng.normal()) for i in range(30)} | pairs)
+    explanation = ip.explain(ip.FunctionGame(truth.predict, 30), "gp", budget=600)
+    surrogate = explanation.surrogate
+    assert surrogate is not None
+    assert len(surrogate) > len(explanation.spectrum) == 201
+    held = explanation.held_out
+    np.testing.assert_array_equal(explanation.predict(held.masks), surrogate.predict(held.masks))
+    assert explanation.predict(held.masks[0]).shape == ()
+    assert explanation.surrogate_r2 is not None
+    assert explanation.surrogate_r2 > explanation.faithfulness.r2 + 0.01
+    again = ip.load(explanation.save(tmp_path / "a.interplay"))
+    assert again.surrogate is not None
+    assert again.surrogate.sets == surrogate.sets
+    assert again.surrogate.coefficients.tobytes() == surrogate.coefficients.tobytes()
+    assert again.surrogate_r2 == explanation.surrogate_r2
+    np.testing.assert_array_equal(again.predict(held.masks), explanation.predict(held.masks))
+    # the uncertainty is saved too, in single precision
+    assert again.spectrum.deviations is not None
+    assert explanation.spectrum.deviations is not None
+    np.testing.assert_allclose(
+        again.spectrum.deviations, explanation.spectrum.deviations, rtol=1e-6, atol=1e-9
+    )
+    assert again.interactions("FSII", 2).low is not None
+
+
+def test_without_a_surrogate_the_spectrum_predicts(tmp_path: Path) -> None:
+    explanation = ip.explain(ip.FunctionGame(Asked(), 30), "lasso", budget=200)
+    assert explanation.surrogate is None
+    assert explanation.surrogate_r2 is None
+    masks = explanation.held_out.masks
+    np.testing.assert_array_equal(explanation.predict(masks), explanation.spectrum.predict(masks))
+    again = ip.load(explanation.save(tmp_path / "a.interplay"))
+    assert again.surrogate is None
+    assert again.spectrum.deviations is None

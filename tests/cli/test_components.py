@@ -57,6 +57,15 @@ def test_a_run_explains_prunes_and_goes_on_from_its_store(folder: Path, tmp_path
     assert "--out" in run(*given, "--budget", 60, "--score", "prob", "--out", out, code=2)
 
 
+def test_a_run_until_it_is_good_enough(folder: Path, tmp_path: Path) -> None:
+    given = ("components", "--model", folder / "model", "--task", folder / "task.jsonl")
+    said = run(*given, "--threads", 1, "--until", 0.2, "--out", tmp_path / "out")
+    explanation = ip.load(tmp_path / "out" / "explanation.interplay")
+    assert explanation.provenance["until"]["goal"] == 0.2
+    why = explanation.provenance["until"]["stopped_since"]
+    assert f"Stopped since {why}; the goal was a cross-validated R2 of 0.2 (50: " in said
+
+
 def test_layers_in_groups_with_a_mean_for_reference(folder: Path, tmp_path: Path) -> None:
     reference = tmp_path / "reference.txt"
     reference.write_text("w1 w2\n\nw3 w4 w5\n")

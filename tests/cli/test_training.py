@@ -53,6 +53,19 @@ def test_a_table_with_groups(table: Path, tmp_path: Path) -> None:
     assert "--out" in run(*given, "--score", "loss", code=2)
 
 
+def test_until_it_is_good_enough(table: Path, tmp_path: Path) -> None:
+    given = ("training", "--table", table, "--label", "digit", "--group", "source", "--points", 2)
+    said = run(*given, "--until", 0.5, "--out", tmp_path / "out")
+    explanation = ip.load(tmp_path / "out" / "explanation.interplay")
+    until = explanation.provenance["until"]
+    assert until["stopped_since"] == "the goal was reached"
+    assert "Stopped since the goal was reached; the goal was a cross-validated R2 of 0.5" in said
+    assert f"{until['steps'][0]['ablations']}: {until['steps'][0]['cv_r2']:.3f}" in said
+    assert explanation.provenance["budget"]["spent"] < 1024
+    wrong = run(*given, "--until", 1.5, "--out", tmp_path / "other", code=2)
+    assert "until=1.5 is not an R2 in (0, 1]" in wrong
+
+
 def test_images_and_a_file_of_test_points(tmp_path: Path) -> None:
     image = pytest.importorskip("PIL.Image")
     images, labels = load_digits(n_class=2, return_X_y=True)

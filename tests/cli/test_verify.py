@@ -96,6 +96,15 @@ def test_a_text_by_word(words: Path) -> None:
     assert recipe.options["file"].resolve() == (words.parent / "text.txt").resolve()
 
 
+def test_a_text_until_it_is_good_enough(inputs: Path) -> None:
+    out = inputs / "until"
+    said = call(*text_options(inputs), "--by", "word", "--until", 0.5, "--out", out)
+    until = ip.load(out / "explanation.interplay").provenance["until"]
+    assert until["goal"] == 0.5
+    assert f"Stopped since {until['stopped_since']}; the goal was a cross-validated R2" in said
+    assert " match, 0 mismatch, 0 not checked)" in call("verify", out)
+
+
 def test_a_drill_down_level_by_level(drilled: Path) -> None:
     levels = len(list(drilled.glob("level*.interplay")))
     assert levels > 1
@@ -249,7 +258,7 @@ def test_a_report_of_several_runs(words: Path, drilled: Path, tmp_path: Path) ->
     count = 1 + len(list(drilled.glob("level*.interplay")))
     assert f"{count} explanations: {page}" in said
     html = page.read_text(encoding="utf-8")
-    assert "words: Text of 12 players" in html
+    assert "words: Text of 12 players by word" in html
     assert "drilled, level 2: Text of" in html
     call("report", words, drilled, "-o", tmp_path / "all.json")
     document = json.loads((tmp_path / "all.json").read_text(encoding="utf-8"))
@@ -263,7 +272,7 @@ def test_a_report_of_several_runs(words: Path, drilled: Path, tmp_path: Path) ->
     )
     assert document["explanations"][0]["confirmation"]["tested"]
     call("report", words, "-o", tmp_path / "one", "--format", "md")
-    assert "## words: Text of 12 players" in (tmp_path / "one").read_text(encoding="utf-8")
+    assert "## words: Text of 12 players by word" in (tmp_path / "one").read_text(encoding="utf-8")
 
 
 def test_bad_requests(words: Path, tmp_path: Path) -> None:

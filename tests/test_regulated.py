@@ -57,7 +57,7 @@ def test_the_page_on_auditing_quotes_what_is_checked_in() -> None:
 def test_the_pages_are_small_and_of_the_documents(name: str) -> None:
     page = (FOLDER / f"{name}.html").read_text(encoding="utf-8")
     assert len(page.encode()) < 400_000
-    (r2,) = re.findall(rf"{name}: text of .*?R2 = (\S+)", text(FOLDER / "report.md"))[:1]
+    (r2,) = re.findall(rf"{name}: Text of .*?R2 = (\S+)", text(FOLDER / "report.md"))[:1]
     assert f"R2 = {r2}" in page
     for sentence in re.findall(r"\w[^.]+\.", text(FOLDER / f"{name}.txt")):
         assert sentence in page

@@ -31,7 +31,6 @@ def two(masks: BoolArray) -> FloatArray:
 
 
 GAMES: dict[str, tuple[Callable[[], ip.FunctionGame], dict[str, Any]]] = {
-    "gp": (lambda: ip.FunctionGame(TRUTH.predict, 20, fingerprint="f"), {"budget": 150}),
     "proxyspex": (
         lambda: ip.FunctionGame(TRUTH.predict, 20, fingerprint="f"),
         {"budget": 150, "decoder": "proxyspex"},
@@ -46,7 +45,7 @@ GAMES: dict[str, tuple[Callable[[], ip.FunctionGame], dict[str, Any]]] = {
     ),
     "a random game": (
         lambda: ip.FunctionGame(noisy, 20, fingerprint="r", n_repeats=3),
-        {"budget": 120},
+        {"budget": 120, "decoder": "proxyspex"},
     ),
     "a full table": (
         lambda: ip.FunctionGame(lambda m: 1.0 * (m[:, 0] & m[:, 1]), 4, fingerprint="t"),
@@ -62,15 +61,11 @@ def test_nothing_is_found_where_nothing_was_changed(name: str, tmp_path: Path) -
     saved = ip.explain(make(), store=store, **settings).save(tmp_path / "a.interplay")
     found = ip.verify(ip.load(saved), make(), store=store)
     assert found.matches
-    explanation = ip.load(saved)
-    # what has an uncertainty has it checked
-    uncertain = explanation.provenance["decoder"]["ran"] == "gp"
-    assert uncertain == (name in ("gp", "a random game"))
-    assert found.summary == f"MATCH ({7 + uncertain} match, 0 mismatch, 0 not checked)"
+    assert found.summary == "MATCH (7 match, 0 mismatch, 0 not checked)"
     assert [check.name for check in found.checks] == [
-        *("ablations", "store", "masks", "spectrum", *["uncertainty"] * uncertain),
-        *("faithfulness", "game", "model"),
+        *("ablations", "store", "masks", "spectrum", "faithfulness", "game", "model")
     ]
+    explanation = ip.load(saved)
     assert len(found["store"].entries) == len(explanation.ablations) + 1
     assert len(found["spectrum"].entries) == len(explanation.spectrum)
     assert len(found["model"].entries) == min(20, len(explanation.ablations))
@@ -81,14 +76,14 @@ def test_nothing_is_found_where_nothing_was_changed(name: str, tmp_path: Path) -
 @pytest.fixture
 def run(tmp_path: Path) -> tuple[ip.Explanation, Path]:
     """An explanation and its store."""
-    make, settings = GAMES["gp"]
+    make, settings = GAMES["proxyspex"]
     store = tmp_path / "a.db"
     explanation = ip.explain(make(), store=store, **settings)
     return ip.load(explanation.save(tmp_path / "a.interplay")), store
 
 
 def game() -> ip.FunctionGame:
-    return GAMES["gp"][0]()
+    return GAMES["proxyspex"][0]()
 
 
 def wrong(found: ip.Verification) -> set[str]:
@@ -110,7 +105,7 @@ def test_a_tampered_value_in_the_store(run: tuple[ip.Explanation, Path]) -> None
     explanation, store = run
     tamper(store, explanation.fit.masks[5], 0.5)
     found = ip.verify(explanation, game(), store=store, sample=0)
-    assert wrong(found) == {"store", "spectrum", "uncertainty", "faithfulness"}
+    assert wrong(found) == {"store", "spectrum", "faithfulness"}
     check = found["store"]
     assert check.n_matching == len(check.entries) - 2  # the value, and the hash of them all
     (entry, _) = [each for each in check.entries if not each.matches]
@@ -133,8 +128,7 @@ def test_a_value_changed_in_the_explanation(run: tuple[ip.Explanation, Path]) ->
     changed = replace(explanation, fit=Ablations(explanation.fit.masks, values))
     assert wrong(ip.verify(changed, store=store)) == {"ablations", "store"}
     # without the store what it says is not what its own values give
-    derived = {"spectrum", "uncertainty", "faithfulness"}
-    assert wrong(ip.verify(changed)) == {"ablations", *derived}
+    assert wrong(ip.verify(changed)) == {"ablations", "spectrum", "faithfulness"}
 
 
 def test_a_value_changed_everywhere_is_found_by_the_model(tmp_path: Path) -> None:
@@ -169,7 +163,7 @@ def test_a_term_left_out_and_one_made_up(run: tuple[ip.Explanation, Path]) -> No
     terms = {players: float(value) for players, value in terms.items() if players != left_out}
     spectrum = ip.Spectrum.from_dict(20, terms | {made_up: 0.3})
     found = ip.verify(replace(explanation, spectrum=spectrum), store=store)
-    assert wrong(found) == {"spectrum", "uncertainty"}  # the made-up spectrum has none
+    assert wrong(found) == {"spectrum"}
     missing, new = sorted(
         (each for each in found["spectrum"].entries if not each.matches),
         key=lambda each: each.found is None,
@@ -185,6 +179,10 @@ def test_the_uncertainty_is_made_again(tmp_path: Path) -> None:
     found = ip.verify(saved, store=tmp_path / "a.db")
     assert found.matches
     assert found["uncertainty"].n_matching == len(saved.spectrum)
+    assert saved.surrogate is not None
+    assert found["surrogate"].n_matching == len(saved.surrogate) > len(saved.spectrum)
+    richer = ip.verify(replace(saved, surrogate=1.01 * saved.surrogate))
+    assert wrong(richer) == {"surrogate"}
     spectrum = saved.spectrum
     assert spectrum.deviations is not None
     surer = replace(spectrum, deviations=0.5 * spectrum.deviations)
@@ -261,7 +259,7 @@ def test_what_cannot_be_checked_is_said(run: tuple[ip.Explanation, Path], tmp_pa
     explanation, _ = run
     found = ip.verify(explanation)
     assert found.matches
-    assert found.summary.startswith("MATCH as far as it was checked (5 match")
+    assert found.summary.startswith("MATCH as far as it was checked (4 match")
     assert {check.name for check in found.named("not checked")} == {"store", "game", "model"}
     assert "ip.verify(explanation, game, store=...)" in found["game"].detail
     gone = ip.verify(explanation, store=tmp_path / "none.db")
@@ -272,7 +270,7 @@ def test_what_cannot_be_checked_is_said(run: tuple[ip.Explanation, Path], tmp_pa
     assert older.matches
     assert [check.name for check in older.named("match")] == ["game", "model"]
     unnamed = ip.FunctionGame(TRUTH.predict, 20)
-    nameless = ip.verify(ip.explain(unnamed, budget=100), store=tmp_path / "a.db")
+    nameless = ip.verify(ip.explain(unnamed, "lasso", budget=100), store=tmp_path / "a.db")
     assert nameless.matches
     assert "never stored" in nameless["store"].detail
     assert nameless["model"].status == "match"  # an explanation made here has its game
@@ -285,11 +283,13 @@ def test_an_interrupted_run_is_made_again_from_what_there_was(tmp_path: Path) ->
         return values
 
     given = ip.FunctionGame(failing, 20, fingerprint="f")
-    explanation = ip.explain(given, budget=400, store=tmp_path / "a.db", on_error="skip")
+    explanation = ip.explain(
+        given, "proxyspex", budget=400, store=tmp_path / "a.db", on_error="skip"
+    )
     assert explanation.provenance["budget"]["skipped"] > 0
     found = ip.verify(explanation, store=tmp_path / "a.db")
     assert found.matches
-    assert len(found.named("match")) == 8
+    assert len(found.named("match")) == 7
 
 
 def test_other_versions_are_named(run: tuple[ip.Explanation, Path]) -> None:

@@ -42,8 +42,8 @@ def verify(
     - ``ablations``: the hash of its masks and values is the one in its provenance.
     - ``store``: each of its ablations is in the store with the same value, bit by bit.
     - ``masks``: its seed and settings draw the same masks.
-    - ``spectrum``, ``uncertainty``, ``faithfulness``: the same decoder with the same seed makes the
-      same of the store's values (of the explanation's own, without a store).
+    - ``spectrum``, ``surrogate``, ``uncertainty``, ``faithfulness``: the same decoder with the
+      same seed makes the same of the store's values (of the explanation's own, without a store).
     - ``game``: the game has the fingerprint of the one that was explained.
     - ``model``: the game gives the stored values for a random sample of the masks.
 

@@ -125,6 +125,17 @@ def _spectrum(explanation: Explanation, derived: Derived) -> list[Check]:
             SPECTRUM_TOLERANCE,
         )
     ]
+    surrogates = (explanation.surrogate, derived.decoded.surrogate)
+    if surrogates != (None, None):
+        sides = [{} if one is None else _by_set(one, one.coefficients) for one in surrogates]
+        checks.append(
+            _terms(
+                "surrogate",
+                f"each coefficient of all that was learned is the one {where}",
+                (sides[0], sides[1]),
+                SPECTRUM_TOLERANCE,
+            )
+        )
     if old.deviations is None and new.deviations is None:
         return checks
     deviations = (

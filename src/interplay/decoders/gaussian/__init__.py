@@ -191,13 +191,16 @@ def _deviations(masks: BoolArray, spectrum: Spectrum, blend: _Blend) -> FloatArr
     within = np.mean([family.covariance(masks, p) for p in blend.posteriors], axis=0)
     means = np.stack(family.means(masks, blend.posteriors))
     honest = (blend.errors**2).mean(axis=0)
-    ratio, n_known = honest / blend.claimed.mean(), len(blend.known)
+    n_known = len(blend.known)
     off = characters(masks[blend.known], spectrum.supports).T @ blend.errors / n_known
     bias = np.sign(off) * np.sqrt(np.maximum(off**2 - honest / n_known, 0.0))
     factors = []
     for j, (forest, share) in enumerate(zip(blend.forests, blend.shares, strict=True)):
         between = means[:, :, j] - means[:, :, j].mean(axis=0)
-        smooth = ratio[j] * (within + between.T @ between / len(between))
+        between /= np.sqrt(len(between))
+        # by Parseval the posteriors' predictions differ by the sum of its squares
+        ratio = honest[j] / (blend.claimed.mean() + (between**2).sum())
+        smooth = ratio * (within + between.T @ between)
         values, vectors = np.linalg.eigh(smooth)
         trees = np.array([[fold.spectrum[s] for s in spectrum.sets] for fold in forest.folds]).T
         apart = (1 - share) * (trees - trees.mean(axis=1, keepdims=True)) / N_FOLDS

@@ -135,18 +135,30 @@ class Kernel:
 
     def powers(self, a: Inputs, b: Inputs) -> list[FloatArray]:
         """e_1 .. e_D of r z, each ``(len(a), len(b))``."""
-        r = self.relevances
-        p1 = (a.signs * r) @ b.signs.T
-        found = [p1]
-        if self.degree > 1:
-            found.append((p1 * p1 - (r**2).sum()) / 2)
-        if self.degree > 2:
-            p3 = (a.signs * r**3) @ b.signs.T
-            found.append((found[1] * p1 - p1 * (r**2).sum() + p3) / 3)
-        if self.degree > 3:
-            e1, e2, e3 = found
-            found.append((e3 * p1 - e2 * (r**2).sum() + e1 * p3 - (r**4).sum()) / 4)
-        return found
+        r, degree = self.relevances, self.degree
+        p2, p4 = float((r**2).sum()), float((r**4).sum())
+        e1 = (a.signs * r) @ b.signs.T
+        if degree == 1:
+            return [e1]
+        # in place: new arrays of this size cost more than the arithmetic
+        e2 = e1 * e1
+        e2 -= p2
+        e2 *= 0.5
+        if degree == 2:
+            return [e1, e2]
+        p3 = (a.signs * r**3) @ b.signs.T
+        e3 = e2 - p2
+        e3 *= e1
+        e3 += p3
+        e3 /= 3
+        if degree == 3:
+            return [e1, e2, e3]
+        e4 = np.add(e3, p3, out=p3)
+        e4 *= e1
+        e4 -= p2 * e2
+        e4 -= p4
+        e4 *= 0.25
+        return [e1, e2, e3, e4]
 
     def prior(self, orders: IntArray, members: Members) -> FloatArray:
         """The prior variance of F(S), the adjacency's part left out, ``(s,)``; orders 1 to D.

@@ -41,6 +41,12 @@ bench-negations: .venv/ready
 bench-drill: .venv/ready
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/bench_drill.py
 
+# recorded games of real models: ours and the peers by ablations; hours where nothing is kept in out/bench
+race: .venv/ready .venv-peer/ready
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/race.py
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/bench_gp.py
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/bench_intervals.py
+
 # the components lens against a loop with hooks; ten minutes
 bench-components: .venv/ready
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/bench_components.py

@@ -1,0 +1,52 @@
+"""How often the 90 % intervals of the Gaussian process hold, on planted hierarchical functions."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from common import hierarchical
+from interplay.decoders import get_decoder, run_decoder
+from interplay.design import PlainDesign
+from interplay.masks import uniform
+
+SETTINGS = ((20, 200, 0.0), (20, 400, 0.3), (40, 500, 0.0), (64, 800, 0.3))
+"""Players, masks, and the noise's share of the standard deviation."""
+INDICES = (("Fourier", None), ("BII", 2), ("FSII", 2), ("SV", None))
+N_SEEDS = 6
+
+
+def main() -> None:
+    print("share of intervals that hold; in brackets, of sets whose true value is not zero")
+    for n_players, n_masks, noise in SETTINGS:
+        held: dict[str, list[tuple[float, float]]] = {}
+        for seed in range(N_SEEDS):
+            rng = np.random.default_rng(seed)
+            truth = hierarchical(n_players, rng)
+            masks = uniform(n_masks, n_players, rng)
+            values = truth.predict(masks)
+            values = values + noise * values.std() * rng.normal(size=n_masks)
+            found = run_decoder(
+                get_decoder("gp"),
+                PlainDesign("planted", masks),
+                values,
+                5,
+                np.random.default_rng(0),
+                {},
+            ).spectrum
+            for index, order in INDICES:
+                listed, true = found.to(index, order), truth.to(index, order)
+                actual = np.array([float(true[players]) for players in listed.sets])
+                assert listed.low is not None
+                assert listed.high is not None
+                inside = (listed.low <= actual) & (actual <= listed.high)
+                there = inside[actual != 0]
+                held.setdefault(index, []).append((inside.mean(), there.mean()))
+        cells = [
+            f"{index} {np.mean([a for a, _ in some]):.2f} ({np.mean([b for _, b in some]):.2f})"
+            for index, some in held.items()
+        ]
+        print(f"n={n_players}, {n_masks} masks, noise {noise:g}: " + ", ".join(cells), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -77,7 +77,7 @@ def test_a_sparse_function_goes_to_the_one_that_scores_better(seed: int) -> None
     found = decoded("auto", masks, truth.predict(masks), seed)
     scores = found.settings["cv_r2_of_each"]
     assert set(scores) == {"gp", "proxyspex"}
-    assert scores[found.settings["picked"]] == max(scores.values())
+    assert scores[found.settings["picked"]] >= max(scores.values()) - 1e-6  # a tie is ProxySPEX's
     fresh = uniform(500, N, np.random.default_rng(99), exclude=masks)
     assert r2(truth.predict(fresh), found.spectrum.predict(fresh))[0] > 0.98
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import numpy as np
 import typer
 from rich.console import Console
 from rich.markup import escape
@@ -13,6 +14,7 @@ from rich.table import Table
 from interplay._types import Json
 from interplay.confirmation import Confirmation
 from interplay.explanation import Explanation
+from interplay.interactions import LEVEL, Interactions
 
 console = Console()
 
@@ -46,21 +48,36 @@ def print_explanation(explanation: Explanation, index: str, order: int, top: int
         ("Strongest single players", found.top(top, max_order=1)),
         ("Strongest interactions", found.top(top, min_order=2)),
     ):
+        interval = "" if chosen.high is None else f", ± {LEVEL:.0%} interval"
         table = Table(
-            title=f"{title} ({index}, order {found.order})", title_justify="left", min_width=60
+            title=f"{title} ({index}, order {found.order}{interval})",
+            title_justify="left",
+            min_width=60,
         )
         for output in outputs:
             table.add_column(escape(output), justify="right")
         table.add_column("players")
-        for players, value in chosen:
-            numbers = value.reshape(-1).tolist()
+        for row, players in enumerate(chosen.sets):
+            numbers = _numbers(chosen, row)
             names = [_name(player, explanation.players[player]) for player in players]
             joint = " × " if sum(map(len, names)) < _LINE else "\n"
-            table.add_row(*(f"{number:+.4g}" for number in numbers), joint.join(names))
+            table.add_row(*numbers, joint.join(names))
         console.print(table)
     print_run(explanation)
     if explanation.confirmation is not None:
         print_confirmation(explanation.confirmation)
+
+
+def _numbers(found: Interactions, row: int) -> list[str]:
+    """The value of a set for each output, with half the width of its interval where it has one."""
+    values = np.atleast_1d(found.values[row]).tolist()
+    if found.high is None:
+        return [f"{value:+.4g}" for value in values]
+    widths = np.atleast_1d(found.high[row] - found.values[row]).tolist()
+    return [
+        f"{value:+.3f} ± {w:.3f}" if max(abs(value), w) >= 0.01 else f"{value:+.1e} ± {w:.1e}"
+        for value, w in zip(values, widths, strict=True)
+    ]
 
 
 def print_run(explanation: Explanation) -> None:

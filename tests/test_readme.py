@@ -58,7 +58,7 @@ def test_the_page_on_the_components_lens(capsys: pytest.CaptureFixture[str]) -> 
     exec(block, {})
     said = capsys.readouterr().out
     assert "linear " in said
-    assert "proxyspex 8 " in said
+    assert "spectrum 8 " in said
 
 
 def test_the_page_on_the_training_lens(capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 
 # before torch: with two threads and another process on a core it gets many times slower
 os.environ["OMP_NUM_THREADS"] = "1"
@@ -28,6 +29,17 @@ settings.register_profile(
     "interplay", deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
 )
 settings.load_profile("interplay")
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    """Torch keeps to one thread, whatever an earlier test or a library made of it.
+
+    With two, rows of one batch may differ in their last bits.
+    """
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.get_num_threads() != 1:
+        torch.set_num_threads(1)
 
 
 def subsets(n_players: int, up_to: int | None = None) -> Iterator[Players]:

@@ -38,7 +38,7 @@ def one_thread() -> None:
     With two, rows of one batch may differ in their last bits.
     """
     torch = sys.modules.get("torch")
-    if torch is not None and torch.get_num_threads() != 1:
+    if torch is not None:
         torch.set_num_threads(1)
 
 

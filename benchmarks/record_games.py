@@ -1,8 +1,9 @@
 """Records the games of the race: masks and values of real models, in ``benchmarks/games/*.npz``.
 
 Each file holds uniform masks (packed bits), the model's values (float32) and where they come from.
-The first 8 n log2 n masks are to be fitted to, smaller budgets to the first of them; the last 1,500
-are held out. Recording goes through a store: a run that was stopped goes on where it was.
+The first 8 n log2 n masks (4 n log2 n of the longest text) are to be fitted to, smaller budgets to
+the first of them; the last 1,500 are held out. Recording goes through a store: a run that was
+stopped goes on where it was.
 
 The texts beside the files were written for this purpose. The games named ``tune`` are those that
 settings were chosen on; the race reports the others.

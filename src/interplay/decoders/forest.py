@@ -32,12 +32,14 @@ class Fold:
         spectrum: their exact transform.
         fit: the rows they were fitted to.
         held: the rows they were not.
+        predictions: of the values of these.
     """
 
     n_trees: int
     spectrum: Spectrum
     fit: IntArray
     held: IntArray
+    predictions: FloatArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +91,8 @@ def grow(masks: BoolArray, target: FloatArray, fold_of: IntArray, order: int, se
             valid=(masks[held], target[held]),
             patience=_PATIENCE,
         )
-        return Fold(n_trees, fourier(read_trees(booster, n_trees), n_players), fit, held)
+        spectrum = fourier(read_trees(booster, n_trees), n_players)
+        return Fold(n_trees, spectrum, fit, held, spectrum.predict(masks[held]))
 
     def run(depth: int, which: range) -> list[Fold]:
         # LightGBM works outside the interpreter lock, each fold on a thread of its own
@@ -97,11 +100,7 @@ def grow(masks: BoolArray, target: FloatArray, fold_of: IntArray, order: int, se
             return list(pool.map(lambda number: one(depth, number), which))
 
     def error(folds: Sequence[Fold]) -> float:
-        return float(
-            np.mean(
-                [((target[f.held] - f.spectrum.predict(masks[f.held])) ** 2).mean() for f in folds]
-            )
-        )
+        return float(np.mean([((target[f.held] - f.predictions) ** 2).mean() for f in folds]))
 
     # the depth is chosen on the first folds; only the better one goes through the others
     screened = {
@@ -111,7 +110,7 @@ def grow(masks: BoolArray, target: FloatArray, fold_of: IntArray, order: int, se
     folds = screened[depth] + run(depth, range(_SCREENED, N_FOLDS))
     predictions = np.empty(len(masks))
     for fold in folds:
-        predictions[fold.held] = fold.spectrum.predict(masks[fold.held])
+        predictions[fold.held] = fold.predictions
     return Forest(depth, tuple(folds), fold_of, predictions)
 
 

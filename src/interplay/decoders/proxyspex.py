@@ -73,9 +73,7 @@ def _refitted(
     if forest is None:
         return Spectrum.from_dict(n_players, {(): mean}), {"constant": True}, {}
     target = (values - mean) / scale
-    trees_error = _mean(
-        [_squares(target[f.held], forest.held_predictions[f.held]) for f in forest.folds]
-    )
+    trees_error = _mean([_squares(target[f.held], f.predictions) for f in forest.folds])
     errors = _refit_errors(masks, target, forest.folds)
     errors[None, np.inf] = trees_error
     size, penalty = min(errors, key=lambda candidate: errors[candidate])

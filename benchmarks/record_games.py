@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,11 +26,10 @@ from sklearn.datasets import load_digits, load_wine
 import interplay as ip
 from interplay._types import BoolArray, FloatArray, Json
 from interplay.ablation.backends import LocalBackend
-from interplay.ablation.runner import evaluate
-from interplay.ablation.store import Store
 from interplay.components import ComponentGame, Task, heads
 from interplay.game import PlannedGame
 from interplay.masks import uniform
+from interplay.measure import measure
 from interplay.sets import pack, unpack
 from interplay.training import Logistic, Network, TrainingData, TrainingGame, within_classes
 
@@ -203,19 +201,7 @@ def record(name: str, store: Path) -> None:
     rng = np.random.default_rng(20)
     masks = uniform(n_fit + N_HELD_OUT, n_players, rng)
     started = time.perf_counter()
-    with Store(store) as ablations:
-        made = evaluate(
-            game,
-            masks,
-            ablations,
-            fingerprint=game.fingerprint,
-            backend=LocalBackend(),
-            progress=sys.stderr.isatty(),
-            description=game.describe(),
-        )
-    if made.interrupted:
-        raise KeyboardInterrupt(f"stopped; what was evaluated is in {store}")
-    values = made.values if made.values.ndim == 1 else made.values[:, 0]
+    values = measure(game, masks, store=store, backend=LocalBackend(), progress=None)[:, 0]
     about = {
         "name": name,
         "tune": source.tune,

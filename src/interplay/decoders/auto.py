@@ -8,6 +8,7 @@ and each is scored on ablations that the folds left out.
 from __future__ import annotations
 
 from dataclasses import replace
+from math import sqrt
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -17,11 +18,15 @@ from interplay.decoders.base import Decoded, Decoder
 from interplay.decoders.forest import grow_all
 from interplay.decoders.gaussian import GAUSSIAN, averaged
 from interplay.decoders.proxyspex import PROXYSPEX, refitted
-from interplay.design import Design, uniform_design
+from interplay.design import Design, spread_design
 
-_LEVEL = 1e-6
-"""R2 by which the Gaussian process must be better: exact fits differ by rounding, and a sparse one
-is read more easily.
+_EXACT = 1e-6
+"""Share of the variance below which an error is rounding: of exact fits the sparse one is read more
+easily.
+"""
+_DOUBT = 2.0
+"""ProxySPEX's error is the least of many settings'; on m ablations it must be smaller by this over
+sqrt(m) of the other's.
 """
 
 
@@ -36,8 +41,8 @@ def _decode(design: Design, values: FloatArray, order: int, rng: np.random.Gener
     scores = {
         name: float(np.mean(each.diagnosis["cv_r2"] or [0.0])) for name, each in found.items()
     }
-    better = scores[GAUSSIAN.name] > scores[PROXYSPEX.name] + _LEVEL
-    picked = GAUSSIAN.name if better else PROXYSPEX.name
+    bound = max((1 - scores[GAUSSIAN.name]) * (1 - _DOUBT / sqrt(len(masks))), _EXACT)
+    picked = PROXYSPEX.name if 1 - scores[PROXYSPEX.name] <= bound else GAUSSIAN.name
     chosen = found[picked]
     return replace(
         chosen,
@@ -56,7 +61,7 @@ AUTO = Decoder(
     order=5,
     max_order=None,
     min_masks=lambda n_players: 20,
-    design=uniform_design,
+    design=spread_design,
     decode=_decode,
     can_stop=True,
 )

@@ -17,8 +17,14 @@ from interplay.sets import members, pack_sets
 from tests.conftest import subsets
 
 
+def plain_kernel(n_players: int, degree: int) -> Kernel:
+    """All players alike, low orders stronger."""
+    weights, rest = [0.4, 0.3, 0.1, 0.03][:degree], [0.02, 0.1, 0.6, 0.05]
+    return Kernel(n_players, np.log([1.0] * n_players + weights + rest))
+
+
 def some_kernel(n_players: int, degree: int, rng: np.random.Generator) -> Kernel:
-    start = Kernel.start(n_players, degree)
+    start = plain_kernel(n_players, degree)
     return replace(start, theta=start.theta + rng.normal(0, 0.5, len(start.theta)))
 
 
@@ -129,7 +135,7 @@ def test_learning_finds_who_matters_and_lowers_the_loss() -> None:
     signs = np.where(masks, -1.0, 1.0)
     values = signs[:, 2] + signs[:, 5] + signs[:, 2] * signs[:, 5]
     values = ((values - values.mean()) / values.std())[:, None]
-    inputs, start = Inputs.of(masks), Kernel.start(12, 3)
+    inputs, start = Inputs.of(masks), plain_kernel(12, 3)
     kernel = learn(inputs, values, 3)
     assert loss(kernel, inputs, values) < loss(start, inputs, values) - 50
     others = np.delete(kernel.relevances, [2, 5])

@@ -9,12 +9,12 @@ import pytest
 
 from interplay._types import FloatArray
 from interplay.characters import characters
-from interplay.decoders.gaussian.kernel import REACH, Inputs, Kernel
+from interplay.decoders.gaussian.kernel import REACH, Inputs
 from interplay.decoders.gaussian.terms import Family, Posterior, candidates, correlations
 from interplay.masks import every_mask, uniform
 from interplay.sets import members, pack_sets, tuples
 from tests.conftest import planted, subsets
-from tests.decoders.gaussian.test_kernel import some_kernel
+from tests.decoders.gaussian.test_kernel import plain_kernel, some_kernel
 
 
 def posterior(n_players: int, degree: int, n_masks: int = 40) -> tuple[Posterior, FloatArray]:
@@ -57,7 +57,7 @@ def test_means_and_covariance_are_the_transform_of_the_dense_posterior(
 def test_some_sets_have_what_all_have() -> None:
     """Of a family of few sets in any order, beside a second posterior."""
     given, values = posterior(7, 3)
-    other = Posterior.of(Kernel.start(7, 3), given.inputs, values)
+    other = Posterior.of(plain_kernel(7, 3), given.inputs, values)
     whole = Family(members(pack_sets(subsets(7), 7), 7), 7)
     rows = np.array([100, 3, 0, 64, 29])
     some = Family(whole.members[rows], 7)
@@ -114,7 +114,7 @@ def test_quadruples_are_grown_where_they_matter() -> None:
     masks = uniform(600, 24, rng)
     target = 1.0 * masks[:, [0, 7, 14, 21]].all(axis=1)
     target = ((target - target.mean()) / target.std())[:, None]
-    kernel = Kernel.start(24, 4)
+    kernel = plain_kernel(24, 4)
     theta = kernel.theta.copy()
     theta[[0, 7, 14, 21]] += 1.0
     given = Posterior.of(replace(kernel, theta=theta), Inputs.of(masks), target)

@@ -7,7 +7,7 @@ r"""A Gaussian process on masks, averaged with boosted trees.
    not: high orders among few players. Both predict each ablation without having used it for
    anything but the posterior's own linear solve, so that the weight of the average is a
    least-squares fit, w = <y - t, g - t> / <g - t, g - t> in [0, 1], for the Gaussian process g and
-   the trees t.
+   the trees t; the less certain, the more it is drawn to what is right on most games.
 3. Coefficients come in closed form (:mod:`.terms`),
    :math:`F(S) = V(S)\, \chi_S^\top (K + s^2 I)^{-1} y` for any set S, the trees' by their exact
    transform. All that are worth writing down are the ``surrogate``; the strongest of them
@@ -32,7 +32,7 @@ from interplay.decoders.forest import LEARNING_RATE, N_FOLDS, Forest, grow_all
 from interplay.decoders.gaussian.kernel import MAX_DEGREE, Inputs
 from interplay.decoders.gaussian.learn import learn
 from interplay.decoders.gaussian.terms import Family, Posterior, candidates
-from interplay.design import Design, uniform_design
+from interplay.design import Design, spread_design
 from interplay.spectrum import Spectrum, join_outputs
 
 N_TERMS, N_TERMS_SHARED = 200, 400
@@ -41,6 +41,8 @@ _MOST_LEARNED = 600
 """Ablations that one fold's hyperparameters are learned from."""
 _FEWER_FOLDS = ((3000, 2), (1200, 3))
 """From so many ablations on, so many folds' posteriors: they come to differ little."""
+_USUAL, _APART = 0.95, 0.15
+"""Prior mean and standard deviation of the Gaussian process's weight in the average."""
 _COVERED = 0.9
 """How often the prediction interval holds."""
 
@@ -152,12 +154,19 @@ def _fit(
     known = np.flatnonzero(times)
     smooth = (sums[known].T / times[known]).T
     trees = np.column_stack([forest.held_predictions[known] for forest in forests])
-    actual, apart = target[known], smooth - trees
-    size = (apart**2).sum(axis=0)
-    shares = np.clip(((actual - trees) * apart).sum(axis=0) / np.maximum(size, 1e-12), 0.0, 1.0)
+    actual = target[known]
+    shares = _weight(actual - trees, smooth - trees)
     errors = actual - (shares * smooth + (1 - shares) * trees)
     r2 = 1 - (errors**2).mean(axis=0) / np.maximum(actual.var(axis=0), 1e-12)
     return _Blend(posteriors, forests, shares, known, errors, claimed[known] / times[known], r2)
+
+
+def _weight(missed: FloatArray, apart: FloatArray) -> FloatArray:
+    """The posterior mean of w in missed = w apart + noise, each ``(h, k)``; ``(k,)`` in [0, 1]."""
+    size = np.maximum((apart**2).sum(axis=0), 1e-12)
+    fitted = np.clip((missed * apart).sum(axis=0) / size, 0.0, 1.0)
+    variance = ((missed - fitted * apart) ** 2).mean(axis=0) / size
+    return np.asarray((_APART**2 * fitted + variance * _USUAL) / (_APART**2 + variance))
 
 
 def _surrogate(masks: BoolArray, blend: _Blend, order: int) -> Spectrum:
@@ -229,7 +238,7 @@ GAUSSIAN = Decoder(
     order=5,
     max_order=None,
     min_masks=lambda n_players: 20,
-    design=uniform_design,
+    design=spread_design,
     decode=_decode,
     can_stop=True,
 )

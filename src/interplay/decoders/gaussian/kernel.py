@@ -90,13 +90,6 @@ class Kernel:
     n_players: int
     theta: FloatArray
 
-    @classmethod
-    def start(cls, n_players: int, degree: int) -> Kernel:
-        """Where learning starts: all players alike, low orders stronger."""
-        weights = np.log([0.4, 0.3, 0.1, 0.03][:degree])
-        rest = np.log([0.02, 0.1, 0.6, 0.05])
-        return cls(n_players, np.concatenate([np.zeros(n_players), weights, rest]))
-
     @property
     def degree(self) -> int:
         """D."""

@@ -37,10 +37,10 @@ from interplay.spectrum import Spectrum, join_outputs
 
 N_TERMS, N_TERMS_SHARED = 200, 400
 """Terms of the spectrum that people read, of one output and of several."""
-_MOST_LEARNED = 600
-"""Ablations that one fold's hyperparameters are learned from."""
-_FEWER_FOLDS = ((3000, 2), (1200, 3))
-"""From so many ablations on, so many folds' posteriors: they come to differ little."""
+_LEARNED = ((3000, 2, 1000), (1200, 3, 600), (0, N_FOLDS, 600))
+"""From so many ablations on, the number of posteriors (they come to differ little), and the
+ablations that the hyperparameters of each are learned from.
+"""
 _USUAL, _APART = 0.95, 0.15
 """Prior mean and standard deviation of the Gaussian process's weight in the average."""
 _COVERED = 0.9
@@ -139,12 +139,12 @@ def _fit(
     """Learn, condition, and weigh against the trees by what was left out."""
     n_masks, fold_of = len(masks), forests[0].fold_of
     inputs, degree = Inputs.of(masks), min(order, MAX_DEGREE)
-    n_posteriors = next((count for size, count in _FEWER_FOLDS if n_masks >= size), N_FOLDS)
+    n_posteriors, most = next(rest for size, *rest in _LEARNED if n_masks >= size)
     sums, claimed, times = np.zeros_like(target), np.zeros(n_masks), np.zeros(n_masks)
     posteriors = []
     for number in range(n_posteriors):
         rows = np.flatnonzero(fold_of != number)
-        rows = np.sort(rng.choice(rows, min(len(rows), _MOST_LEARNED), replace=False))
+        rows = np.sort(rng.choice(rows, min(len(rows), most), replace=False))
         posteriors.append(Posterior.of(learn(inputs[rows], target[rows], degree), inputs, target))
         predicted, variance = posteriors[-1].left_out(target)
         out = np.setdiff1d(np.arange(n_masks), rows)

@@ -190,7 +190,7 @@ class Kernel:
         """
         n, degree, x, r, w = self.n_players, self.degree, a.signs, self.relevances, self.weights
         lower = [1.0, *powers[:-1]]  # e_0 .. e_{D-1}
-        sums = [float(outer.sum()), *(float((outer * power).sum()) for power in powers)]
+        sums = [float(outer.sum()), *(float(np.vdot(outer, power)) for power in powers)]
         # d e_d / d r_i = sum_l (-r_i)^l z_i^(l+1) e_{d-1-l}; z_i^2 = 1
         by_player = np.zeros(n)
         for step in range(degree):

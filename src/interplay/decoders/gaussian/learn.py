@@ -34,7 +34,7 @@ _CENTRE = np.array([-0.8, -2.3, -3.5, -4.3, -4.9, -3.1, -0.4, -5.0])
 _ALONG = np.array([0.5, -0.9, -2.0, -2.9, -0.5, -1.9, 0.6, -2.9])
 _APART = np.array([0.4, 0.4, 0.4, 0.5, 0.9, 0.8, 0.7, 0.7])
 """The prior of log w_1 .. w_4, log c, log b, log lambda and log noise: centre, factor, residual."""
-_ITERATIONS = 30
+_ITERATIONS = 20
 _BOUND = 12.0
 
 
@@ -94,6 +94,8 @@ def factor(covariance: FloatArray, noise: float) -> FloatArray:
 
 def inverse(lower: FloatArray) -> FloatArray:
     """The inverse of L L^T."""
-    half, _ = lapack.dpotri(lower, lower=True)
-    half = np.tril(half)
-    return np.asarray(half + np.tril(half, -1).T)
+    half, _ = lapack.dpotri(lower, lower=True)  # zeros remain above the diagonal
+    diagonal = np.diagonal(half).copy()
+    half += half.T
+    half[np.diag_indices_from(half)] = diagonal
+    return np.asarray(half)

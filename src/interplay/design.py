@@ -64,7 +64,12 @@ def spread_design(n_masks: int, n_players: int, rng: np.random.Generator) -> Pla
     """Distinct masks that tell more than as many random ones (see :func:`spread`).
 
     For the same generator a larger design starts with the smaller one.
+
+    Raises:
+        ValueError: there are not so many distinct masks.
     """
+    if n_masks > 1 << n_players:
+        return uniform_design(n_masks, n_players, rng)  # which says so
     pool = uniform(_POOL if n_players > 14 else 1 << n_players, n_players, rng)
     chosen = pool[spread(pool, min(n_masks, _MOST_SPREAD, len(pool)))]
     rest = uniform(n_masks - len(chosen), n_players, rng, exclude=chosen)

@@ -1,9 +1,9 @@
 """Records the games of the race: masks and values of real models, in ``benchmarks/games/*.npz``.
 
 Each file holds uniform masks (packed bits), the model's values (float32) and where they come from.
-The first 8 n log2 n masks (4 n log2 n of the longest text) are to be fitted to, smaller budgets to
-the first of them; the last 1,500 are held out. Recording goes through a store: a run that was
-stopped goes on where it was.
+The first 8 n log2 n masks (4 of the longest text, 2 of the smallest games for tuning) are to be
+fitted to, smaller budgets to the first of them; the last 1,500 are held out. Recording goes through
+a store: a run that was stopped goes on where it was.
 
 The texts beside the files were written for this purpose. The games named ``tune`` are those that
 settings were chosen on; the race reports the others.
@@ -16,6 +16,7 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from math import ceil, log2
 from pathlib import Path
 from typing import Any
@@ -168,6 +169,22 @@ class Source:
 
 
 SOURCES: dict[str, Source] = {
+    **{
+        name: Source(partial(_review, name), tune=True, largest=2)
+        for name in ("mess-20", "grief-22", "patience-22", "waste-22", "story-22")
+    },
+    "ferry-14": Source(
+        lambda: _question("ferry-14", "Therefore: On Monday Mr Hale went to", " Orton"),
+        tune=True,
+        largest=2,
+    ),
+    "goats-18": Source(
+        lambda: _question("goats-18", "Therefore: After the flood the goats lived on the", " hill"),
+        tune=True,
+        largest=2,
+    ),
+    "heads-early-27": Source(lambda: _heads(range(5, 8), 6), tune=True, largest=2),
+    "heads-late-27": Source(lambda: _heads(range(20, 23), 6), tune=True, largest=2),
     "review-22": Source(lambda: _review("review-22"), tune=True),
     "handover-22": Source(_handover, tune=True),
     "wine-80": Source(lambda: _wine(0), tune=True),

@@ -38,19 +38,20 @@ _ITERATIONS = 20
 _BOUND = 12.0
 
 
-def learn(inputs: Inputs, values: FloatArray, degree: int) -> Kernel:
+def learn(inputs: Inputs, values: FloatArray, degree: int, trust: float = 1.0) -> Kernel:
     """Hyperparameters that make the values likely.
 
     Args:
         inputs: m masks.
         values: ``(m, k)``, each column of mean 0 and variance 1.
         degree: D, 1 to 4.
+        trust: the weight of the prior of what all players share.
     """
     n_players = inputs.signs.shape[1]
     used = [*range(degree), *range(MAX_DEGREE, len(_CENTRE))]
     centre = _CENTRE[used]
     covariance = np.outer(_ALONG, _ALONG) + np.diag(_APART**2)
-    precision = np.linalg.inv(covariance[np.ix_(used, used)])
+    precision = trust * np.linalg.inv(covariance[np.ix_(used, used)])
     kernel = Kernel(n_players, np.concatenate([np.zeros(n_players), centre]))
 
     def objective(theta: FloatArray) -> tuple[float, FloatArray]:

@@ -1,4 +1,8 @@
-"""How often the 90 % intervals of the Gaussian process hold, on planted hierarchical functions."""
+"""How often the 90 % intervals of the Gaussian process hold.
+
+Those of coefficients and indices on planted hierarchical functions; those of predictions on the
+held-out masks of recorded games. Masks are spread, as the decoder has them.
+"""
 
 from __future__ import annotations
 
@@ -6,23 +10,30 @@ import numpy as np
 
 from common import hierarchical
 from interplay.decoders import get_decoder, run_decoder
-from interplay.design import PlainDesign
-from interplay.masks import uniform
+from interplay.design import PlainDesign, spread, spread_design
+from record_games import read, recorded
 
 SETTINGS = ((20, 200, 0.0), (20, 400, 0.3), (40, 500, 0.0), (64, 800, 0.3))
 """Players, masks, and the noise's share of the standard deviation."""
 INDICES = (("Fourier", None), ("BII", 2), ("FSII", 2), ("SV", None))
 N_SEEDS = 6
+ALPHAS = (0.5, 1.0, 2.0)
 
 
 def main() -> None:
+    planted()
+    predictions()
+
+
+def planted() -> None:
+    """Coefficients and indices against the function's own."""
     print("share of intervals that hold; in brackets, of sets whose true value is not zero")
     for n_players, n_masks, noise in SETTINGS:
         held: dict[str, list[tuple[float, float]]] = {}
         for seed in range(N_SEEDS):
             rng = np.random.default_rng(seed)
             truth = hierarchical(n_players, rng)
-            masks = uniform(n_masks, n_players, rng)
+            masks = spread_design(n_masks, n_players, rng).masks
             values = truth.predict(masks)
             values = values + noise * values.std() * rng.normal(size=n_masks)
             found = run_decoder(
@@ -46,6 +57,27 @@ def main() -> None:
             for index, some in held.items()
         ]
         print(f"n={n_players}, {n_masks} masks, noise {noise:g}: " + ", ".join(cells), flush=True)
+
+
+def predictions() -> None:
+    """Predictions of what was held out."""
+    print("share of held-out masks whose value is within the prediction interval")
+    for name in recorded():
+        game = read(name)
+        if not game.reported:
+            continue
+        cells = []
+        for alpha in ALPHAS:
+            rows = spread(game.masks, game.budget(alpha))
+            design = PlainDesign("recorded", game.masks[rows])
+            found = run_decoder(
+                get_decoder("gp"), design, game.values[rows], 5, np.random.default_rng(0), {}
+            )
+            assert found.surrogate is not None
+            wrong = np.abs(found.surrogate.predict(game.held_masks) - game.held_values)
+            inside = wrong <= found.diagnosis["prediction_interval"][0]
+            cells.append(f"alpha={alpha:g}: {inside.mean():.3f}")
+        print(f"{name:20} " + ", ".join(cells), flush=True)
 
 
 if __name__ == "__main__":

@@ -22,6 +22,8 @@ def test_r2_of_a_constant() -> None:
     constant = np.full(10, 3.3)
     assert r2(constant, constant).tolist() == [1.0]
     assert r2(constant, constant + 1).tolist() == [0.0]
+    assert r2(np.zeros(10), np.full(10, -2.6e-12)).tolist() == [1.0]
+    assert r2(np.zeros(10), np.full(10, 1e-3)).tolist() == [0.0]
     # a large offset must not eat the variance
     values = 1e6 + np.arange(10.0)
     assert r2(values, values + 0.5)[0] == pytest.approx(1 - 10 * 0.25 / 82.5)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from interplay.decoders import get_decoder, run_decoder
-from interplay.design import PlainDesign
+from interplay.design import GROWING, PlainDesign
 from interplay.evaluation import Faithfulness, faithfulness
 from interplay.explanation import Ablations, Explanation
 from interplay.study import MIN_HELD_OUT
@@ -35,11 +35,11 @@ class BudgetCurve:
 def budget_curve(explanation: Explanation, points: int = 6) -> BudgetCurve:
     """Fit growing parts of an explanation's own ablations, and score them on those held out.
 
-    The parts are the first ablations of a uniform design; of any other design they are drawn by the
-    explanation's seed. The decoder is the explanation's own where that takes any masks, so that the
-    last point of a uniform design is the explanation's own score; in place of SPEX and of the exact
-    transform, which need all their masks, it is ProxySPEX. Where all masks were made and none held
-    out, a tenth of them, at least 10, is held out here. The game is asked nothing.
+    The parts are the first ablations of a uniform or spread design; of any other design they are
+    drawn by the explanation's seed. The decoder is the explanation's own where that takes any masks,
+    so that the last point of such a design is the explanation's own score; in place of SPEX and of
+    the exact transform, which need all their masks, it is ProxySPEX. Where all masks were made and
+    none held out, a tenth of them, at least 10, is held out here. The game is asked nothing.
 
     Args:
         explanation: made here or loaded.
@@ -59,7 +59,7 @@ def budget_curve(explanation: Explanation, points: int = 6) -> BudgetCurve:
     fit, held, exact = explanation.fit, explanation.held_out, explanation.faithfulness.exact
     # as in explain: the fit's and the score's generators are the third and fourth of the seed's
     draw, _, fit_seed, score_seed = np.random.SeedSequence(provenance["random_state"]).spawn(4)
-    if exact or not provenance["design"]["kind"].endswith("uniform"):
+    if exact or not provenance["design"]["kind"].endswith(GROWING):
         rows = np.random.default_rng(draw).permutation(len(fit))
         if exact:
             count = max(MIN_HELD_OUT, len(fit) // 10)

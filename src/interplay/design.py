@@ -11,6 +11,8 @@ import numpy as np
 from interplay._types import BoolArray, FloatArray, IntArray
 from interplay.masks import every_mask, uniform
 
+GROWING = ("uniform", "spread")
+"""Kinds of designs of which a part is a smaller one."""
 _POOL = 20_000
 _CANDIDATES = 20
 _MOST_SPREAD = 1_000

@@ -82,6 +82,7 @@ def _r2(
     centred = actual - actual.mean(axis=0)
     size, spread = (np.abs(a).max(axis=0, initial=0.0) for a in (actual, centred))
     scale = np.maximum(np.where(spread > 1e-10 * size, spread, size), 1e-300)
+    scale[size == 0] = 1.0  # all values are zero, which has no scale
     centred = centred / scale
     error = ((actual - predictions.reshape(actual.shape)) / scale) ** 2
     total = weights.sum(axis=1, keepdims=True)

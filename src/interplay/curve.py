@@ -35,9 +35,9 @@ class BudgetCurve:
 def budget_curve(explanation: Explanation, points: int = 6) -> BudgetCurve:
     """Fit growing parts of an explanation's own ablations, and score them on those held out.
 
-    The parts are the first ablations of a uniform or spread design; of any other design they are
-    drawn by the explanation's seed. The decoder is the explanation's own where that takes any masks,
-    so that the last point of such a design is the explanation's own score; in place of SPEX and of
+    The parts are the first ablations of a uniform or spread design; of any other they are drawn by
+    the explanation's seed. The decoder is the explanation's own where that takes any masks, so that
+    the last point of such a design is the explanation's own score; in place of SPEX and of
     the exact transform, which need all their masks, it is ProxySPEX. Where all masks were made and
     none held out, a tenth of them, at least 10, is held out here. The game is asked nothing.
 

@@ -49,11 +49,8 @@ def shapiq_proxyspex(masks, values):
 
 def spectralexplain_proxyspex(masks, values):
     """The authors' ProxySPEX, as published: its grid, 95 % of the energy, its refit."""
-    import lightgbm.sklearn
     from spectralexplain.utils import proxy_spex
 
-    # it asks for all cores; two busy threads would wait for each other on small data
-    lightgbm.sklearn._LGBMCpuCount = lambda only_physical_cores=True: 1
     found = proxy_spex((masks.astype(int), values), max_order=5)
     return {tuple(np.flatnonzero(bits)): value for bits, value in found.items()}
 
@@ -62,6 +59,10 @@ PEERS = {"shapiq": shapiq_proxyspex, "spectralexplain": spectralexplain_proxyspe
 
 
 def main():
+    import lightgbm.sklearn
+
+    # the peers ask for all cores; two busy threads would wait for each other on small data
+    lightgbm.sklearn._LGBMCpuCount = lambda only_physical_cores=True: 1
     warnings.filterwarnings("ignore")
     peer, source, target = sys.argv[1:]
     with np.load(source) as data:

@@ -114,12 +114,6 @@ def _question(name: str, question: str, answer: str) -> PlannedGame:
     return ip.text.TextGame(*_model("float32"), text, target, by="sentence", prompt=prompt)
 
 
-def _handover() -> PlannedGame:
-    from interplay.demo import CASES
-
-    return next(case for case in CASES if case.name == "handover").game(*_model("float32"))
-
-
 def _heads(layers: range, n_items: int) -> PlannedGame:
     model, tokenizer = _model("float32")
     task = Task.from_file(AGREEMENT, "margin").split(test=1 - n_items / 134)[0]
@@ -186,7 +180,6 @@ SOURCES: dict[str, Source] = {
     "heads-early-27": Source(lambda: _heads(range(5, 8), 6), tune=True, largest=2),
     "heads-late-27": Source(lambda: _heads(range(20, 23), 6), tune=True, largest=2),
     "review-22": Source(lambda: _review("review-22"), tune=True),
-    "handover-22": Source(_handover, tune=True),
     "wine-80": Source(lambda: _wine(0), tune=True),
     "digits-network-100": Source(lambda: _digits(Network(), 100, 1)),
     "digits-logistic-100": Source(lambda: _digits(Logistic(), 100, 0)),
@@ -203,7 +196,6 @@ SOURCES: dict[str, Source] = {
     "shipment-40": Source(
         lambda: _question("shipment-40", "Therefore: The medicine was sent to", " Kendal")
     ),
-    "heads-54": Source(lambda: _heads(range(20, 26), 8)),
     "review-139": Source(lambda: _review("review-130")),
     "review-247": Source(lambda: _review("review-250", "bfloat16"), largest=4),
 }

@@ -170,10 +170,7 @@ def _weight(missed: FloatArray, apart: FloatArray) -> FloatArray:
 
 
 def _surrogate(masks: BoolArray, blend: _Blend, order: int) -> Spectrum:
-    """The average, with every term that is worth writing down; k outputs.
-
-    Where the trees are better alone, nothing of the Gaussian process is left to write down.
-    """
+    """The average, with every term that is worth writing down; k outputs."""
     n_players = masks.shape[1]
     family = Family(candidates(masks, blend.posteriors, order), n_players)
     smooth = np.mean(family.means(masks, blend.posteriors), axis=0) * blend.shares

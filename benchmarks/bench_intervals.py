@@ -1,7 +1,7 @@
 """How often the 90 % intervals of the Gaussian process hold.
 
 Those of coefficients and indices on planted hierarchical functions; those of predictions on the
-held-out masks of recorded games. Masks are spread, as the decoder has them.
+held-out masks of recorded games. Masks are the decoder's own.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ import numpy as np
 
 from common import hierarchical
 from interplay.decoders import get_decoder, run_decoder
-from interplay.design import PlainDesign, spread, spread_design
-from record_games import read, recorded
+from interplay.design import PlainDesign, spread_design
+from record_games import own, read, recorded
 
 SETTINGS = ((20, 200, 0.0), (20, 400, 0.3), (40, 500, 0.0), (64, 800, 0.3))
 """Players, masks, and the noise's share of the standard deviation."""
@@ -68,11 +68,9 @@ def predictions() -> None:
             continue
         cells = []
         for alpha in ALPHAS:
-            rows = spread(game.masks, game.budget(alpha))
-            design = PlainDesign("recorded", game.masks[rows])
-            found = run_decoder(
-                get_decoder("gp"), design, game.values[rows], 5, np.random.default_rng(0), {}
-            )
+            masks, values = own(game, game.budget(alpha))
+            design = PlainDesign("recorded", masks)
+            found = run_decoder(get_decoder("gp"), design, values, 5, np.random.default_rng(0), {})
             assert found.surrogate is not None
             wrong = np.abs(found.surrogate.predict(game.held_masks) - game.held_values)
             inside = wrong <= found.diagnosis["prediction_interval"][0]

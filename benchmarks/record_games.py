@@ -2,8 +2,10 @@
 
 Each file holds uniform masks (packed bits), the model's values (float32) and where they come from.
 The first 8 n log2 n masks (4 of the longest text, 2 of the smallest games for tuning) are to be
-fitted to, smaller budgets to the first of them; the last 1,500 are held out. Recording goes through
-a store: a run that was stopped goes on where it was.
+fitted to, smaller budgets to the first of them; the last 1,500 are held out. Beside them are the
+masks that ``gp`` asks for itself, for each order of the race its own: those that tell players apart
+(``foldover``), at most 2,000. Recording goes through a store: a run that was stopped goes on where
+it was.
 
 The texts beside the files were written for this purpose. The games named ``tune`` are those that
 settings were chosen on; the race reports the others.
@@ -15,7 +17,7 @@ import argparse
 import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from math import ceil, log2
 from pathlib import Path
@@ -28,8 +30,9 @@ import interplay as ip
 from interplay._types import BoolArray, FloatArray, Json
 from interplay.ablation.backends import LocalBackend
 from interplay.components import ComponentGame, Task, heads
+from interplay.design import MOST_SPREAD, foldover, spread
 from interplay.game import PlannedGame
-from interplay.masks import uniform
+from interplay.masks import keys, uniform
 from interplay.measure import measure
 from interplay.sets import pack, unpack
 from interplay.training import Logistic, Network, TrainingData, TrainingGame, within_classes
@@ -38,6 +41,9 @@ FOLDER = Path(__file__).with_name("games")
 LARGEST = 8
 """Budgets go up to so many n log2 n."""
 N_HELD_OUT = 1500
+N_ORDERS, MOST_PLAYERS = 3, 100
+"""Orders of a game's masks; games with more players take too long for more than one."""
+MOST_DESIGNED = 2000
 SENTIMENT = "Movie review: {text}\nThe sentiment of this review is"
 AGREEMENT = Path("examples/tasks/agreement.jsonl")
 
@@ -52,6 +58,8 @@ class Recorded:
         values: ``(m,)``.
         held_masks: ``(1500, n)``.
         held_values: ``(1500,)``.
+        designed: masks of ``gp``'s own, for each order, ``(o, d, n)``.
+        designed_values: ``(o, d)``.
         about: where it comes from.
     """
 
@@ -60,6 +68,8 @@ class Recorded:
     values: FloatArray
     held_masks: BoolArray
     held_values: FloatArray
+    designed: BoolArray
+    designed_values: FloatArray
     about: Json
 
     @property
@@ -87,8 +97,54 @@ def read(name: str) -> Recorded:
         about = json.loads(str(file["about"]))
         masks = unpack(file["masks"], about["n_players"])
         values = file["values"].astype(np.float64)
+        designed = unpack(file["designed"], about["n_players"])
+        designed_values = file["designed_values"].astype(np.float64)
     n_fit = len(masks) - N_HELD_OUT
-    return Recorded(name, masks[:n_fit], values[:n_fit], masks[n_fit:], values[n_fit:], about)
+    return Recorded(
+        name,
+        masks[:n_fit],
+        values[:n_fit],
+        masks[n_fit:],
+        values[n_fit:],
+        designed.reshape(*designed_values.shape, -1),
+        designed_values,
+        about,
+    )
+
+
+def orders(game: Recorded, count: int) -> list[Recorded]:
+    """The game with its masks as they were recorded, and in other orders; each has its design."""
+    found = []
+    for seed in range(min(count, len(game.designed))):
+        order = np.arange(len(game.masks))
+        if seed:
+            order = np.random.default_rng(seed).permutation(order)
+        found.append(
+            replace(
+                game,
+                masks=game.masks[order],
+                values=game.values[order],
+                designed=game.designed[seed : seed + 1],
+                designed_values=game.designed_values[seed : seed + 1],
+            )
+        )
+    return found
+
+
+def own(game: Recorded, n_masks: int) -> tuple[BoolArray, FloatArray]:
+    """As many masks as ``gp`` would ask for, and their values.
+
+    After those that were designed for the game's first order they are spread among the recorded
+    ones, from the thousandth on as they come: as in :func:`interplay.design.spread_design`.
+    """
+    masks, values = game.designed[0][:n_masks], game.designed_values[0][:n_masks]
+    seen = set(keys(masks))
+    new = np.array([key not in seen for key in keys(game.masks)])
+    pool, of_pool = game.masks[new], game.values[new]
+    some = spread(pool, max(min(n_masks, MOST_SPREAD) - len(masks), 0), known=masks)
+    rest = np.setdiff1d(np.arange(len(pool)), some)[: n_masks - len(masks) - len(some)]
+    rows = np.concatenate([some, rest])
+    return np.concatenate([masks, pool[rows]]), np.concatenate([values, of_pool[rows]])
 
 
 def recorded() -> list[str]:
@@ -209,8 +265,17 @@ def record(name: str, store: Path) -> None:
     n_fit = budget(n_players, source.largest)
     rng = np.random.default_rng(20)
     masks = uniform(n_fit + N_HELD_OUT, n_players, rng)
+    n_orders = N_ORDERS if n_players <= MOST_PLAYERS else 1
+    designed = np.stack(
+        [
+            foldover(min(MOST_DESIGNED, n_fit), n_players, np.random.default_rng(order))
+            for order in range(n_orders)
+        ]
+    )
+    every = np.concatenate([masks, designed.reshape(-1, n_players)])
     started = time.perf_counter()
-    values = measure(game, masks, store=store, backend=LocalBackend(), progress=None)[:, 0]
+    values = measure(game, every, store=store, backend=LocalBackend(), progress=None)[:, 0]
+    values, designed_values = values[: len(masks)], values[len(masks) :]
     about = {
         "name": name,
         "tune": source.tune,
@@ -223,11 +288,13 @@ def record(name: str, store: Path) -> None:
         FOLDER / f"{name}.npz",
         masks=pack(masks),
         values=values.astype(np.float32),
+        designed=pack(designed.reshape(-1, n_players)),
+        designed_values=designed_values.reshape(n_orders, -1).astype(np.float32),
         about=np.array(json.dumps(about)),
     )
     seconds = time.perf_counter() - started
     print(
-        f"{name}: n={n_players}, {len(masks)} masks, {seconds:.0f} s, value "
+        f"{name}: n={n_players}, {len(every)} masks, {seconds:.0f} s, value "
         f"{values.mean():+.3f} (sd {values.std():.3f})",
         flush=True,
     )

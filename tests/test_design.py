@@ -1,4 +1,7 @@
-"""Designs: spread masks are distinct, nested, balanced, as uniform as others, and say more."""
+"""Designs: spread masks are distinct, nested, balanced, as uniform as others, and say more.
+
+The first of them are blocks and their complements, the next are chosen one by one.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ import pytest
 from interplay import Spectrum
 from interplay._types import BoolArray
 from interplay.decoders import get_decoder, run_decoder
-from interplay.design import Design, spread, spread_design, uniform_design
+from interplay.design import Design, foldover, spread, spread_design, uniform_design
 from interplay.evaluation import r2
 from interplay.masks import uniform
 
@@ -48,7 +51,7 @@ def test_more_masks_than_there_are() -> None:
 def test_players_come_to_be_balanced(n_players: int, n_masks: int) -> None:
     ours = spread_design(n_masks, n_players, generator()).masks
     random = uniform(n_masks, n_players, generator())
-    assert imbalance(ours) < 0.8 * imbalance(random)
+    assert imbalance(ours) < 0.5 * imbalance(random)
     share = ours.mean(axis=0)
     assert np.abs(share - 0.5).mean() < np.abs(random.mean(axis=0) - 0.5).mean()
 
@@ -62,14 +65,47 @@ def test_each_mask_is_about_as_uniform_as_others() -> None:
     assert sizes.std() == pytest.approx(4, rel=0.1)
 
 
-def test_each_mask_is_the_one_of_its_candidates_that_is_known_least() -> None:
+@pytest.mark.parametrize(("n_players", "blocks"), [(9, 1), (20, 1), (40, 2), (64, 4)])
+def test_blocks_are_nearly_orthogonal_and_complements_follow(n_players: int, blocks: int) -> None:
+    masks = foldover(10**6, n_players, generator())
+    assert len(masks) == blocks * 2 * n_players
+    for number, block in enumerate(masks.reshape(blocks, 2, n_players, n_players)):
+        np.testing.assert_array_equal(block[0], ~block[1])
+        # of m uniform masks it is 1/m, of orthogonal ones 0
+        n_masks = number * 2 * n_players + n_players
+        assert imbalance(masks[:n_masks]) < 0.35 / n_masks
+    signs = np.where(masks, -1.0, 1.0)
+    pairs = [signs[:, i] * signs[:, j] for i in range(n_players) for j in range(i)]
+    # no pair can be taken for a player
+    np.testing.assert_allclose(np.array(pairs) @ signs, 0.0, atol=1e-9)
+
+
+def test_no_single_player_turned_over_would_tell_more() -> None:
+    """Against the dense posterior covariance of the players' coefficients."""
+    n = 11
+    signs = np.where(foldover(2 * n, n, generator()), -1.0, 1.0)
+    for step in range(n):
+        earlier = signs[:step]
+        covariance = np.linalg.inv(n * np.eye(n) + earlier.T @ earlier / (0.5 + 0.3))
+        turned = signs[step] * (1.0 - 2.0 * np.eye(n))
+        variances = np.einsum("ki,ij,kj->k", turned, covariance, turned)
+        own = signs[step] @ covariance @ signs[step]
+        assert (variances <= own * (1 + 1e-6)).all()
+        if step:
+            other = np.where(uniform(200, n, np.random.default_rng(step)), -1.0, 1.0)
+            usual = np.einsum("ki,ij,kj->k", other, covariance, other)
+            assert own >= np.quantile(usual, 0.9) * (1 - 1e-9)
+
+
+@pytest.mark.parametrize("n_known", [0, 7])
+def test_each_mask_is_the_one_of_its_candidates_that_is_known_least(n_known: int) -> None:
     """Against the dense posterior variance, solved anew at each step."""
-    pool = uniform(60, 6, generator())
-    signs = np.where(pool, -1.0, 1.0)
+    every = uniform(60, 6, generator())
+    signs = np.where(every, -1.0, 1.0)
     products = signs @ signs.T
     prior = 0.05 + products / 6 + 0.5 * (products**2 - 6) / 30
-    chosen: list[int] = []
-    waiting = list(range(60))
+    chosen = list(range(n_known))
+    waiting = list(range(n_known, 60))
     for _ in range(15):
         some, waiting = waiting[:20], waiting[20:]
         known = prior[np.ix_(chosen, chosen)] + 0.3 * np.eye(len(chosen))
@@ -78,7 +114,8 @@ def test_each_mask_is_the_one_of_its_candidates_that_is_known_least() -> None:
         best = some.pop(int((variance - 1e-9 * np.arange(20)).argmax()))
         chosen.append(best)
         waiting += some
-    assert spread(pool, 15).tolist() == chosen
+    found = spread(every[n_known:], 15, known=every[:n_known]) + n_known
+    assert found.tolist() == chosen[n_known:]
 
 
 @pytest.mark.parametrize(("n_players", "n_masks"), [(20, 40), (40, 90)])

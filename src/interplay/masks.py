@@ -13,7 +13,7 @@ import numpy.typing as npt
 from interplay._types import BoolArray, ByteArray, IntArray
 from interplay.sets import pack, unpack
 
-_TABLE_LIMIT = 14
+TABLE_LIMIT = 14
 """Up to so many players, distinct masks are drawn by permuting the whole table."""
 _DRAWN_AT_ONCE = 1024
 
@@ -101,7 +101,7 @@ def uniform(
             f"{n_masks} distinct masks were asked for, but {n_players} players have only "
             f"{available} left; ask for at most {available}"
         )
-    if n_players <= _TABLE_LIMIT:
+    if n_players <= TABLE_LIMIT:
         table = _from_numbers(rng.permutation(1 << n_players), n_players)
         fresh = [row for row, key in enumerate(keys(table)) if key not in excluded]
         return table[fresh[:n_masks]]

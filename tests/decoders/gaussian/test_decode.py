@@ -11,7 +11,7 @@ from interplay import Spectrum, decode
 from interplay._types import FloatArray
 from interplay.decoders import DECODERS, run_decoder
 from interplay.decoders.base import Decoded
-from interplay.design import PlainDesign
+from interplay.design import PlainDesign, spread_design
 from interplay.evaluation import r2
 from interplay.masks import every_mask, uniform
 from tests.conftest import planted
@@ -92,6 +92,23 @@ def test_the_prediction_interval_holds_on_fresh_masks(
         wrong = np.abs(noisy(truth, fresh, 7) - found.surrogate.predict(fresh))
         share.append((wrong <= found.diagnosis["prediction_interval"][0]).mean())
     assert 0.85 <= np.mean(share) <= 0.95
+
+
+def test_it_holds_where_the_masks_were_chosen_for_being_little_known() -> None:
+    """Then what is left out is harder to predict than a uniform mask."""
+    share, wider = [], []
+    for seed in range(8):
+        truth = hierarchical(seed)
+        masks = spread_design(2 * N + 4, N, np.random.default_rng(seed)).masks
+        found = decoded(masks, noisy(truth, masks, seed), seed=seed)
+        assert found.surrogate is not None
+        fresh = uniform(1000, N, np.random.default_rng(99), exclude=masks)
+        wrong = np.abs(noisy(truth, fresh, 7) - found.surrogate.predict(fresh))
+        half = found.diagnosis["prediction_interval"][0]
+        share.append((wrong <= half).mean())
+        wider.append(half / np.quantile(wrong, 0.9))
+    assert 0.8 <= np.mean(share) <= 0.95, share
+    assert np.exp(np.mean(np.log(wider))) < 1.15, wider
 
 
 def test_the_score_is_that_of_fresh_masks(

@@ -89,6 +89,14 @@ def test_left_out_is_what_a_fit_without_each_mask_predicts(degree: int) -> None:
         assert variance[row] == pytest.approx(expected.item(), rel=1e-4)
 
 
+@pytest.mark.parametrize("degree", [1, 4])
+def test_the_variance_of_a_value_is_that_of_the_dense_posterior(degree: int) -> None:
+    given, values = posterior(6, degree)
+    _, covariance = dense(given, values)
+    expected = np.diagonal(covariance) + given.kernel.noise
+    np.testing.assert_allclose(given.variance(Inputs.of(every_mask(6))), expected, atol=1e-6)
+
+
 @pytest.mark.parametrize("n_players", [1, 2, 3, 12])
 @pytest.mark.parametrize("order", [1, 2, 3, 4, 6])
 def test_candidates_are_distinct_and_hold_what_they_must(n_players: int, order: int) -> None:

@@ -45,6 +45,8 @@ _USUAL, _APART = 0.95, 0.15
 """Prior mean and standard deviation of the Gaussian process's weight in the average."""
 _COVERED = 0.9
 """How often the prediction interval holds."""
+_ANYWHERE = 200
+"""Uniform masks that tell how well a value is known."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +60,7 @@ class _Blend:
         known: the ablations that were left out, ``(h,)``.
         errors: their values less what the average predicts of them, ``(h, k)``.
         claimed: the variance that the posteriors claim for them, ``(h,)``.
+        usual: the variance that they claim for a uniform mask, on average.
         r2: the share of the variance that is predicted so, ``(k,)``.
     """
 
@@ -67,6 +70,7 @@ class _Blend:
     known: IntArray
     errors: FloatArray
     claimed: FloatArray
+    usual: float
     r2: FloatArray
 
 
@@ -116,7 +120,9 @@ def averaged(
         "weight_of_gaussian_process": blend.shares.tolist(),
         "terms_of_surrogate": len(surrogate),
     }
-    wrong = np.quantile(np.abs(blend.errors), _COVERED, axis=0) * scale[some]
+    # masks that were chosen for being little known are harder to predict than a uniform one
+    harder = np.sqrt(blend.claimed / blend.usual)[:, None]
+    wrong = np.quantile(np.abs(blend.errors) / harder, _COVERED, axis=0) * scale[some]
     diagnosis: Json = {
         "cv_r2": blend.r2.tolist(),
         "prediction_interval": wrong.tolist(),
@@ -158,7 +164,10 @@ def _fit(
     shares = _weight(actual - trees, smooth - trees)
     errors = actual - (shares * smooth + (1 - shares) * trees)
     r2 = 1 - (errors**2).mean(axis=0) / np.maximum(actual.var(axis=0), 1e-12)
-    return _Blend(posteriors, forests, shares, known, errors, claimed[known] / times[known], r2)
+    anywhere = Inputs.of(rng.random((_ANYWHERE, masks.shape[1])) < 0.5)
+    usual = float(np.mean([posterior.variance(anywhere).mean() for posterior in posteriors]))
+    variance = claimed[known] / times[known]
+    return _Blend(posteriors, forests, shares, known, errors, variance, usual, r2)
 
 
 def _weight(missed: FloatArray, apart: FloatArray) -> FloatArray:

@@ -61,6 +61,14 @@ class Posterior:
         """
         return values - self.weights / self._precision[:, None], 1.0 / self._precision
 
+    def variance(self, inputs: Inputs) -> FloatArray:
+        """The variance of the value at each of h other masks, the noise among it, ``(h,)``."""
+        prior = np.diagonal(self.kernel(inputs, inputs)) + self.kernel.noise
+        cross = self.kernel(self.inputs, inputs)
+        return np.asarray(
+            prior - (solve_triangular(self.lower, cross, lower=True) ** 2).sum(axis=0)
+        )
+
 
 def candidates(masks: BoolArray, posteriors: list[Posterior], order: int) -> Members:
     """Sets of up to ``order`` players that may have a coefficient worth writing down.

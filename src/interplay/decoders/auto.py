@@ -38,8 +38,10 @@ def _decode(design: Design, values: FloatArray, order: int, rng: np.random.Gener
             PROXYSPEX.name: refitted(masks, values, forests, order),
             GAUSSIAN.name: averaged(masks, values, forests, order, rng),
         }
+    compared = {PROXYSPEX.name: "cv_r2", GAUSSIAN.name: "cv_r2_same_masks"}
     scores = {
-        name: float(np.mean(each.diagnosis["cv_r2"] or [0.0])) for name, each in found.items()
+        name: float(np.mean(each.diagnosis[compared[name]] or [0.0]))
+        for name, each in found.items()
     }
     bound = max((1 - scores[GAUSSIAN.name]) * (1 - _DOUBT / sqrt(len(masks))), _EXACT)
     picked = PROXYSPEX.name if 1 - scores[PROXYSPEX.name] <= bound else GAUSSIAN.name

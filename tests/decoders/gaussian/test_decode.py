@@ -96,7 +96,7 @@ def test_the_prediction_interval_holds_on_fresh_masks(
 
 def test_it_holds_where_the_masks_were_chosen_for_being_little_known() -> None:
     """Then what is left out is harder to predict than a uniform mask."""
-    share, wider = [], []
+    share, wider, off = [], [], []
     for seed in range(8):
         truth = hierarchical(seed)
         masks = spread_design(2 * N + 4, N, np.random.default_rng(seed)).masks
@@ -107,8 +107,14 @@ def test_it_holds_where_the_masks_were_chosen_for_being_little_known() -> None:
         half = found.diagnosis["prediction_interval"][0]
         share.append((wrong <= half).mean())
         wider.append(half / np.quantile(wrong, 0.9))
+        actual = r2(noisy(truth, fresh, 7), found.surrogate.predict(fresh))[0]
+        said = [found.diagnosis[key][0] for key in ("cv_r2", "cv_r2_same_masks")]
+        off.append(np.array(said) - actual)
     assert 0.8 <= np.mean(share) <= 0.95, share
     assert np.exp(np.mean(np.log(wider))) < 1.15, wider
+    fair, same_masks = np.mean(off, axis=0)
+    assert same_masks < -0.03
+    assert abs(fair) < 0.6 * abs(same_masks)
 
 
 def test_the_score_is_that_of_fresh_masks(

@@ -13,7 +13,10 @@ r"""A Gaussian process on masks, averaged with boosted trees.
    transform. All that are worth writing down are the ``surrogate``; the strongest of them
    are the spectrum that people read. Characters are orthogonal over uniform masks, so that leaving
    the others out needs no refit.
-4. The coefficients' covariance is the mean of the posteriors' and that between them, times
+4. Masks of a design are harder to predict, when left out, than uniform ones. What is said of
+   uniform masks, R2 and the interval of predictions, takes each honest error in the proportion
+   that the posterior claims of the two.
+5. The coefficients' covariance is the mean of the posteriors' and that between them, times
    the ratio of honest to claimed squared errors.
 """
 
@@ -61,7 +64,7 @@ class _Blend:
         errors: their values less what the average predicts of them, ``(h, k)``.
         claimed: the variance that the posteriors claim for them, ``(h,)``.
         usual: the variance that they claim for a uniform mask, on average.
-        r2: the share of the variance that is predicted so, ``(k,)``.
+        variance: of their values, ``(k,)``.
     """
 
     posteriors: list[Posterior]
@@ -71,7 +74,19 @@ class _Blend:
     errors: FloatArray
     claimed: FloatArray
     usual: float
-    r2: FloatArray
+    variance: FloatArray
+
+    @property
+    def usual_errors(self) -> FloatArray:
+        """The errors as they would be if the masks were as well known as uniform ones are.
+
+        Those of a design were chosen for being little known.
+        """
+        return np.asarray(self.errors * np.sqrt(self.usual / self.claimed)[:, None])
+
+    def r2(self, errors: FloatArray) -> list[float]:
+        """The share of each output's variance that is predicted with such errors."""
+        return list((1 - (errors**2).mean(axis=0) / self.variance).tolist())
 
 
 def _decode(design: Design, values: FloatArray, order: int, rng: np.random.Generator) -> Decoded:
@@ -102,7 +117,9 @@ def averaged(
     some = np.array([j for j, forest in enumerate(forests) if forest is not None], dtype=np.int64)
     if not grown:
         constant = Spectrum.from_terms(masks.shape[1], [()], mean[None, :])
-        return Decoded(constant, {"constant": True}, {"cv_r2": []}, constant)
+        return Decoded(
+            constant, {"constant": True}, {"cv_r2": [], "cv_r2_same_masks": []}, constant
+        )
     target = (values[:, some] - mean[some]) / scale[some]
     blend = _fit(masks, target, grown, order, rng)
     surrogate = _surrogate(masks, blend, order)
@@ -120,11 +137,10 @@ def averaged(
         "weight_of_gaussian_process": blend.shares.tolist(),
         "terms_of_surrogate": len(surrogate),
     }
-    # masks that were chosen for being little known are harder to predict than a uniform one
-    harder = np.sqrt(blend.claimed / blend.usual)[:, None]
-    wrong = np.quantile(np.abs(blend.errors) / harder, _COVERED, axis=0) * scale[some]
+    wrong = np.quantile(np.abs(blend.usual_errors), _COVERED, axis=0) * scale[some]
     diagnosis: Json = {
-        "cv_r2": blend.r2.tolist(),
+        "cv_r2": blend.r2(blend.usual_errors),
+        "cv_r2_same_masks": blend.r2(blend.errors),
         "prediction_interval": wrong.tolist(),
         "share_of_variance_in_spectrum": float(
             spectrum.energies[spectrum.orders > 0].sum()
@@ -163,11 +179,18 @@ def _fit(
     actual = target[known]
     shares = _weight(actual - trees, smooth - trees)
     errors = actual - (shares * smooth + (1 - shares) * trees)
-    r2 = 1 - (errors**2).mean(axis=0) / np.maximum(actual.var(axis=0), 1e-12)
     anywhere = Inputs.of(rng.random((_ANYWHERE, masks.shape[1])) < 0.5)
     usual = float(np.mean([posterior.variance(anywhere).mean() for posterior in posteriors]))
-    variance = claimed[known] / times[known]
-    return _Blend(posteriors, forests, shares, known, errors, variance, usual, r2)
+    return _Blend(
+        posteriors,
+        forests,
+        shares,
+        known,
+        errors,
+        claimed[known] / times[known],
+        usual,
+        np.maximum(actual.var(axis=0), 1e-12),
+    )
 
 
 def _weight(missed: FloatArray, apart: FloatArray) -> FloatArray:

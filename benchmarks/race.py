@@ -5,11 +5,11 @@ out. The masks are the first of several orders (seeds), the same for all; "gp" a
 its own design's, for each order others: those that tell players apart were recorded for it, those
 after them it picks among the recorded ones, without a look at values ("gp, same masks" has the
 first ones as well). The equal-faithfulness ratio is the share of ablations that ours needs to reach
-what published ProxySPEX (``spectralexplain``) reaches with alpha n log2 n,
-both by their mean over the seeds; between the budgets that ours was fitted at, R2 is interpolated
-in the logarithm of the number of masks. Games whose settings were tuned on are left out of the
-summary, whose intervals come from resampling games, and seeds within them. What was fitted is kept
-by its code and data: a race that was stopped goes on where it was, and a changed decoder runs anew.
+what published ProxySPEX (``spectralexplain``) reaches with alpha n log2 n, both by their mean over
+the seeds; between the budgets that ours was fitted at, R2 is interpolated in the logarithm of the
+number of masks. Games whose settings were tuned on are left out of the summary, whose intervals
+come from resampling games, and seeds within them. What was fitted is kept by its code and data: a
+race that was stopped goes on where it was, and a changed decoder runs anew.
 """
 
 from __future__ import annotations
@@ -60,7 +60,9 @@ def main() -> None:
     parser.add_argument("--games", nargs="*", help="by default all that are recorded")
     parser.add_argument("--methods", nargs="*", default=METHODS, choices=METHODS)
     parser.add_argument("--alphas", nargs="*", type=float, default=ALPHAS)
-    parser.add_argument("--seeds", type=int, default=3, help="orders of each game's masks")
+    parser.add_argument(
+        "--seeds", type=int, default=3, help="orders of each game's masks, at most those recorded"
+    )
     parser.add_argument("--cache", type=Path, default=Path("out/bench/race.json"))
     parser.add_argument("--cached", action="store_true", help="print only what was fitted before")
     chosen = parser.parse_args()

@@ -120,13 +120,13 @@ def foldover(n_masks: int, n_players: int, rng: np.random.Generator) -> BoolArra
                 break
             if step < n_players:
                 tried = [_exchanged(left, rng) for _ in range(n_starts)]
-                block.append(max(tried, key=lambda x: float(x @ left @ x)))
+                x = max(tried, key=lambda x: float(x @ left @ x))
+                block.append(x)
             else:
-                block.append(-block[step - n_players])
-            along = left @ block[-1]
-            left -= np.outer(along, along / (block[-1] @ along + _SECOND + _NOISE))
-            mask = block[-1] < 0
-            chosen.setdefault(mask.tobytes(), mask)
+                x = -block[step - n_players]
+            along = left @ x
+            left -= np.outer(along, along / (x @ along + _SECOND + _NOISE))
+            chosen.setdefault((x < 0).tobytes(), x < 0)
     return np.array(list(chosen.values()), dtype=np.bool_).reshape(-1, n_players)
 
 
@@ -143,7 +143,7 @@ def _exchanged(covariance: FloatArray, rng: np.random.Generator) -> FloatArray:
         along += 2 * x[best] * covariance[best]
 
 
-def spread(pool: BoolArray, n_masks: int, known: BoolArray | None = None) -> IntArray:
+def spread(pool: BoolArray, n_masks: int, known: BoolArray) -> IntArray:
     r"""Masks of a pool, each of them the one of 20 that the earlier say least about.
 
     With independent coefficients :math:`F(S) \sim N(0, v_{|S|})` of all sets of at most two players
@@ -159,13 +159,12 @@ def spread(pool: BoolArray, n_masks: int, known: BoolArray | None = None) -> Int
     Args:
         pool: ``(p, n)``, in random order.
         n_masks: how many, at most p.
-        known: masks that are there before, ``(k, n)``.
+        known: the earlier ones that are there already, ``(k, n)``.
 
     Returns:
         Rows of the pool, ``(n_masks,)``; fewer are the first of more.
     """
     n_players = pool.shape[1]
-    known = np.zeros((0, n_players), dtype=np.bool_) if known is None else known
     n_known, total = len(known), len(known) + n_masks
     signs = np.where(np.concatenate([known, pool]), -1.0, 1.0)
     pairs = max(n_players * (n_players - 1), 1)
@@ -178,9 +177,8 @@ def spread(pool: BoolArray, n_masks: int, known: BoolArray | None = None) -> Int
     waiting = deque(range(n_known, len(signs)))
     chosen = np.arange(total)
     inverse = np.zeros((total, total))  # of the Cholesky factor of those chosen
-    if n_known:
-        before = covariances(signs[:n_known], signs[:n_known]) + _NOISE * np.eye(n_known)
-        inverse[:n_known, :n_known] = np.linalg.inv(np.linalg.cholesky(before))
+    before = covariances(signs[:n_known], signs[:n_known]) + _NOISE * np.eye(n_known)
+    inverse[:n_known, :n_known] = np.linalg.inv(np.linalg.cholesky(before))
     for step in range(n_known, total):
         some = [waiting.popleft() for _ in range(min(_CANDIDATES, len(waiting)))]
         earlier = chosen[:step]

@@ -137,9 +137,10 @@ def averaged(
         "weight_of_gaussian_process": blend.shares.tolist(),
         "terms_of_surrogate": len(surrogate),
     }
-    wrong = np.quantile(np.abs(blend.usual_errors), _COVERED, axis=0) * scale[some]
+    usual = blend.usual_errors
+    wrong = np.quantile(np.abs(usual), _COVERED, axis=0) * scale[some]
     diagnosis: Json = {
-        "cv_r2": blend.r2(blend.usual_errors),
+        "cv_r2": blend.r2(usual),
         "cv_r2_same_masks": blend.r2(blend.errors),
         "prediction_interval": wrong.tolist(),
         "share_of_variance_in_spectrum": float(

@@ -24,9 +24,9 @@ from rich.table import Table
 
 import interplay as ip
 from interplay._types import BoolArray, FloatArray
-from interplay.evaluation import r2
-from interplay.masks import uniform
-from interplay.sets import unpack
+from interplay.explanation.faithfulness import r2
+from interplay.fourier.masks import uniform
+from interplay.fourier.sets import unpack
 from interplay.text import Response, TextGame
 
 PEOPLE = ["Mr Alder", "Mrs Birch", "Mr Cedar", "Mrs Elm", "Mr Hazel", "Mrs Linden", "Mr Oakes"]

@@ -14,9 +14,9 @@ import numpy as np
 
 from common import hierarchical, run_peer
 from interplay.decoders import get_decoder, run_decoder
-from interplay.design import PlainDesign
-from interplay.evaluation import r2
-from interplay.masks import uniform
+from interplay.designs.spread import PlainDesign
+from interplay.explanation.faithfulness import r2
+from interplay.fourier.masks import uniform
 
 COMPARED = ((22, 400), (64, 1_000), (128, 2_000))
 GROWN = ((128, 4_000), (256, 4_000), (512, 8_000), (1_000, 10_000))

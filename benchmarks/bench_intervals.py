@@ -10,7 +10,7 @@ import numpy as np
 
 from common import hierarchical
 from interplay.decoders import get_decoder, run_decoder
-from interplay.design import PlainDesign, spread_design
+from interplay.designs.spread import PlainDesign, spread_design
 from record_games import own, read, recorded
 
 SETTINGS = ((20, 200, 0.0), (20, 400, 0.3), (40, 500, 0.0), (64, 800, 0.3))

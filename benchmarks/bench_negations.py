@@ -35,8 +35,8 @@ from interplay.ablation.backends import LocalBackend
 from interplay.ablation.runner import evaluate
 from interplay.ablation.store import Store
 from interplay.decoders.spex import CodedDesign
-from interplay.evaluation import r2
-from interplay.masks import uniform
+from interplay.explanation.faithfulness import r2
+from interplay.fourier.masks import uniform
 
 NEGATION = re.compile(
     r"(?i)(?<!\w)(not|no|never|nothing|nobody|none|neither|nor|cannot|without|hardly|barely"

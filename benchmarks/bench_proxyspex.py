@@ -15,8 +15,8 @@ import numpy as np
 
 import interplay as ip
 from common import hierarchical, run_peer
-from interplay.evaluation import r2
-from interplay.masks import uniform
+from interplay.explanation.faithfulness import r2
+from interplay.fourier.masks import uniform
 
 CASES = ((22, 400, 0.1), (64, 1536, 0.1), (128, 2000, 0.0), (128, 2000, 0.1))
 SEEDS = 3

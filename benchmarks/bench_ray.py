@@ -20,7 +20,7 @@ from interplay._types import BoolArray, FloatArray
 from interplay.ablation.backends import RayBackend
 from interplay.ablation.runner import evaluate
 from interplay.ablation.store import Store
-from interplay.masks import uniform
+from interplay.fourier.masks import uniform
 
 BLOCK = 64
 

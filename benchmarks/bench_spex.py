@@ -24,9 +24,9 @@ from interplay._types import BoolArray, FloatArray, Players
 from interplay.decoders.spex.bch import bch_code
 from interplay.decoders.spex.peel import decode_coded
 from interplay.decoders.spex.refit import refit
-from interplay.evaluation import r2
-from interplay.masks import uniform
-from interplay.sets import members, tuples
+from interplay.explanation.faithfulness import r2
+from interplay.fourier.masks import uniform
+from interplay.fourier.sets import members, tuples
 
 BITS, ERRORS, GROUPS, TERMS = 8, 5, 3, 100
 ROW = "{:>5} {:>5} {:>9} {:>7} {:>7} {:>6} {:>10} {:>9}  {}"

@@ -19,8 +19,8 @@ import torch
 import interplay as ip
 from interplay._types import BoolArray, FloatArray
 from interplay.ablation.runner import cut
-from interplay.demo import CASES
-from interplay.masks import uniform
+from interplay.cli.demo import CASES
+from interplay.fourier.masks import uniform
 
 QUESTION = "Therefore: Mrs Hill is allergic to"
 INSTRUCTION = (

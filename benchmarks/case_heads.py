@@ -18,7 +18,7 @@ import numpy as np
 
 import interplay as ip
 from interplay.components import ComponentGame, Pruned, Structure, Task, heads, prune, structure
-from interplay.evaluation import Faithfulness, faithfulness
+from interplay.explanation.faithfulness import Faithfulness, faithfulness
 
 TASK = Path("examples/tasks/agreement.jsonl")
 PAGE = Path("docs/case-studies/heads.md")

@@ -24,7 +24,7 @@ from sklearn.decomposition import PCA
 import interplay as ip
 from bench_negations import fetch
 from interplay import Spectrum
-from interplay.evaluation import Faithfulness, faithfulness, lds
+from interplay.explanation.faithfulness import Faithfulness, faithfulness, lds
 from interplay.training import (
     Logistic,
     Network,
@@ -107,7 +107,7 @@ def clothes() -> TrainingData:
 
 
 def reviews() -> TrainingData:
-    from interplay.lenses.text.models import load_model
+    from interplay.text.models import load_model
 
     snippets = [s for s in fetch(user_cache_path("interplay")) if abs(s.score) >= 1]
     order = np.random.default_rng(0).permutation(len(snippets))[: 3000 + N_POINTS]

@@ -31,8 +31,8 @@ from common import run_peer
 from interplay._types import FloatArray
 from interplay.decoders import get_decoder, run_decoder
 from interplay.decoders.forest import grow_all
-from interplay.design import PlainDesign
-from interplay.evaluation import r2
+from interplay.designs.spread import PlainDesign
+from interplay.explanation.faithfulness import r2
 from record_games import Recorded, orders, own, read, recorded
 
 ALPHAS = (1.0, 2.0, 4.0, 8.0)

@@ -29,12 +29,12 @@ from sklearn.datasets import load_digits, load_wine
 import interplay as ip
 from interplay._types import BoolArray, FloatArray, Json
 from interplay.ablation.backends import LocalBackend
+from interplay.ablation.measure import measure
 from interplay.components import ComponentGame, Task, heads
-from interplay.design import MOST_SPREAD, foldover, spread
+from interplay.designs.spread import MOST_SPREAD, foldover, spread
+from interplay.fourier.masks import keys, uniform
+from interplay.fourier.sets import pack, unpack
 from interplay.game import PlannedGame
-from interplay.masks import keys, uniform
-from interplay.measure import measure
-from interplay.sets import pack, unpack
 from interplay.training import Logistic, Network, TrainingData, TrainingGame, within_classes
 
 FOLDER = Path(__file__).with_name("games")
@@ -135,7 +135,7 @@ def own(game: Recorded, n_masks: int) -> tuple[BoolArray, FloatArray]:
     """As many masks as ``gp`` would ask for, and their values.
 
     After those that were designed for the game's first order they are spread among the recorded
-    ones, from the thousandth on as they come: as in :func:`interplay.design.spread_design`.
+    ones, from the thousandth on as they come: as in :func:`interplay.designs.spread.spread_design`.
     """
     masks, values = game.designed[0][:n_masks], game.designed_values[0][:n_masks]
     seen = set(keys(masks))

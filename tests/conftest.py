@@ -21,7 +21,7 @@ from hypothesis import HealthCheck, settings
 import interplay as ip
 from interplay import Spectrum
 from interplay._types import Players
-from interplay.demo import CASES, Case
+from interplay.cli.demo import CASES, Case
 
 # a run in the background of a shell is started with Ctrl-C ignored, which some tests are about
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -4,19 +4,19 @@ from importlib.metadata import version
 
 from interplay import components, optimize, plots, text, training
 from interplay.ablation.backends import RayBackend
-from interplay.confirmation import Confirmation
+from interplay.audit.checks import Verification
+from interplay.audit.verify import verify
+from interplay.confirmation.verdict import Confirmation
 from interplay.decoders import decode, spex
 from interplay.errors import GameError, MissingDependencyError, StoreError
-from interplay.evaluation import Faithfulness, lds
-from interplay.explain import explain
-from interplay.explanation import Explanation, load
+from interplay.explanation.explain import explain
+from interplay.explanation.explanation import Explanation, load
+from interplay.explanation.faithfulness import Faithfulness, lds
+from interplay.explanation.plan import Plan, plan
+from interplay.fourier.indices import INDICES
+from interplay.fourier.interactions import Interactions
+from interplay.fourier.spectrum import Spectrum
 from interplay.game import FunctionGame, Game
-from interplay.indices import INDICES
-from interplay.interactions import Interactions
-from interplay.plan import Plan, plan
-from interplay.spectrum import Spectrum
-from interplay.verification.checks import Verification
-from interplay.verify import verify
 
 __version__ = version("interplay")
 

@@ -15,8 +15,8 @@ import numpy.typing as npt
 
 from interplay._types import BoolArray, FloatArray, IntArray, Json
 from interplay.errors import OutputShapeError
-from interplay.interactions import names_of
-from interplay.masks import as_masks, describe, keys
+from interplay.fourier.interactions import names_of
+from interplay.fourier.masks import as_masks, describe, keys
 
 
 @runtime_checkable

@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 import interplay as ip
 from interplay import FunctionGame, Game, GameError, StoreError
 from interplay._types import BoolArray, FloatArray, IntArray, Json
-from interplay.ablation.ask import Request, ask
 from interplay.ablation.backends import LocalBackend
+from interplay.ablation.retry import Request, ask
 from interplay.ablation.runner import Evaluated, cut, evaluate
 from interplay.ablation.store import Store
-from interplay.masks import keys, sorted_by_prefix, uniform
+from interplay.fourier.masks import keys, sorted_by_prefix, uniform
 
 MASKS = uniform(100, 20, np.random.default_rng(0))
 

@@ -22,7 +22,7 @@ from interplay.ablation import database
 from interplay.ablation.database import SCHEMA_VERSION
 from interplay.ablation.maintenance import verify
 from interplay.ablation.store import LEASE_SECONDS, Store
-from interplay.masks import keys, uniform
+from interplay.fourier.masks import keys, uniform
 
 MASKS = uniform(1200, 70, np.random.default_rng(0))
 VALUES = np.random.default_rng(1).normal(size=len(MASKS))

@@ -11,7 +11,7 @@ import pytest
 
 import interplay as ip
 from tests.conftest import planted
-from tests.lenses.servers import Reply, serving, truthful
+from tests.text.servers import Reply, serving, truthful
 
 
 def run(*arguments: object, code: int = 0) -> str:

@@ -10,8 +10,8 @@ import transformers as hf
 
 import interplay as ip
 from tests.cli.test_cli import run
-from tests.lenses.test_components_units import SMALL
-from tests.lenses.tiny import tiny, word_tokenizer
+from tests.components.test_units import SMALL
+from tests.text.tiny import tiny, word_tokenizer
 
 
 @pytest.fixture(scope="module")

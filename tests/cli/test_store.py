@@ -17,7 +17,7 @@ from interplay import StoreError
 from interplay.ablation.maintenance import export, games, prunable, prune, verify
 from interplay.ablation.store import Store
 from interplay.cli.store import store_app
-from interplay.masks import keys, uniform
+from interplay.fourier.masks import keys, uniform
 
 DAY = 86_400
 MASKS = uniform(5000, 21, np.random.default_rng(0))

@@ -17,15 +17,15 @@ from typer.testing import CliRunner
 
 import interplay as ip
 from interplay.cli import app
+from interplay.cli.demo import CASES
 from interplay.cli.recipes import Recipe, read_recipe, write_recipe
 from interplay.cli.verify import games_of
-from interplay.demo import CASES
 from interplay.report.export import schema
+from tests.audit.test_verify import tamper
 from tests.cli.test_training import written
-from tests.lenses.servers import Reply, serving, truthful
-from tests.lenses.test_components_units import SMALL
-from tests.lenses.tiny import tiny, word_tokenizer
-from tests.test_verify import tamper
+from tests.components.test_units import SMALL
+from tests.text.servers import Reply, serving, truthful
+from tests.text.tiny import tiny, word_tokenizer
 
 ALL = " match, 0 mismatch, 0 not checked)"
 

@@ -10,9 +10,9 @@ from interplay import Spectrum, decode
 from interplay._types import BoolArray, FloatArray
 from interplay.decoders import DECODERS, run_decoder
 from interplay.decoders.base import Decoded
-from interplay.design import PlainDesign
-from interplay.evaluation import r2
-from interplay.masks import every_mask, uniform
+from interplay.designs.spread import PlainDesign
+from interplay.explanation.faithfulness import r2
+from interplay.fourier.masks import every_mask, uniform
 from tests.decoders.gaussian.test_decode import N, hierarchical, noisy
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from interplay._types import BoolArray, FloatArray
 from interplay.decoders.trees import Tree, fit_boosted, fourier, read_trees
-from interplay.masks import every_mask
+from interplay.fourier.masks import every_mask
 from tests.conftest import planted
 
 

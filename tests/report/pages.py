@@ -13,9 +13,9 @@ import numpy as np
 import interplay as ip
 from interplay import Spectrum
 from interplay._types import Json
-from interplay.evaluation import faithfulness
-from interplay.explanation import Ablations, Explanation
-from interplay.sets import members, pack_sets
+from interplay.explanation.explanation import Ablations, Explanation
+from interplay.explanation.faithfulness import faithfulness
+from interplay.fourier.sets import members, pack_sets
 
 SENTENCES = (
     "The chart says that Mrs Hill is allergic to penicillin.",

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 import interplay as ip
-from interplay.explanation import Explanation
-from interplay.relations import at_point
+from interplay.explanation.explanation import Explanation
 from interplay.report.html import write_page
+from interplay.training.analysis.relations import at_point
 from tests.report import pages
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")

@@ -23,7 +23,7 @@ from interplay._types import BoolArray, FloatArray, Json
 from interplay.ablation.database import connect, error_code, explained, transaction
 from interplay.ablation.store import Owner
 from interplay.errors import StoreError
-from interplay.masks import from_keys
+from interplay.fourier.masks import from_keys
 
 _ROWS_AT_ONCE = 4096
 _DAY = 86_400.0

@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 
 from interplay._types import BoolArray, FloatArray, IntArray, Json
-from interplay.ablation.ask import Answer, Request, check_outputs
 from interplay.ablation.backends.base import Backend, Blocks
 from interplay.ablation.progress import progress_bar, say
+from interplay.ablation.retry import Answer, Request, check_outputs
 from interplay.ablation.store import Store
 from interplay.errors import GameError, StoreError, hand_over
+from interplay.fourier.masks import distinct, keys
 from interplay.game import Game, PlannedGame, repeats_of
-from interplay.masks import distinct, keys
 
 DEFAULT_BATCH = 64
 """Masks per call for games that do not say how many they want."""

@@ -27,7 +27,7 @@ import psutil
 from interplay._types import BoolArray, FloatArray, Json
 from interplay.ablation.database import connect, explained, transaction
 from interplay.errors import StoreError
-from interplay.masks import keys
+from interplay.fourier.masks import keys
 
 LEASE_SECONDS = 15 * 60.0
 """For so long a claim from another host is respected: whether its owner lives cannot be seen."""

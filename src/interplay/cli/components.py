@@ -31,14 +31,14 @@ from interplay.cli.options import (
     Until,
 )
 from interplay.cli.tables import console, interruptible, print_explanation
+from interplay.components.analysis.pruning import number_to_keep
+from interplay.components.tasks import ScoreName
 from interplay.decoders import decode
-from interplay.explain import explain
-from interplay.explanation import FILE, Explanation
-from interplay.lenses.components.tasks import ScoreName
-from interplay.lenses.text import load_model
-from interplay.plan import plan
-from interplay.pruning import number_to_keep
-from interplay.spectrum import Spectrum
+from interplay.explanation.explain import explain
+from interplay.explanation.explanation import FILE, Explanation
+from interplay.explanation.plan import plan
+from interplay.fourier.spectrum import Spectrum
+from interplay.text import load_model
 
 _KINDS = ("causal", "masked", "classification")
 _UNITS = {"heads": lens.heads, "mlps": lens.mlps, "layers": lens.layers}

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from interplay.cli.recipes import Recipe, write_recipe
-from interplay.drill import LEVEL_FILE, Drilled
-from interplay.explanation import FILE, Explanation, load
+from interplay.explanation.explanation import FILE, Explanation, load
 from interplay.game import PlannedGame, fingerprint_of
+from interplay.text.analysis.drill import LEVEL_FILE, Drilled
 
 STORE = "ablations.db"
 PAGE = "explanation.html"

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from interplay._types import Json
-from interplay.lenses.text.api.account import public_address
-from interplay.verification.checks import Check, Entry, checked, texts
+from interplay.audit.checks import Check, Entry, checked, texts
+from interplay.text.api.account import public_address
 
 RECIPE = "recipe.json"
 _FORMAT = 1

@@ -9,7 +9,7 @@ import typer
 
 from interplay.cli.folders import saved
 from interplay.cli.tables import console
-from interplay.explanation import load
+from interplay.explanation.explanation import load
 from interplay.report.export import write_json, write_markdown
 from interplay.report.html import write_page
 

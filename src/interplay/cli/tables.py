@@ -12,9 +12,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from interplay._types import Json
-from interplay.confirmation import Confirmation
-from interplay.explanation import Explanation
-from interplay.interactions import LEVEL, Interactions
+from interplay.confirmation.verdict import Confirmation
+from interplay.explanation.explanation import Explanation
+from interplay.fourier.interactions import LEVEL, Interactions
 
 console = Console()
 

@@ -10,6 +10,7 @@ import numpy as np
 import typer
 from rich.markup import escape
 
+from interplay import text as text_lens
 from interplay.cli.folders import STORE, finest, refuse_another, write
 from interplay.cli.options import (
     BatchSize,
@@ -30,11 +31,10 @@ from interplay.cli.options import (
 )
 from interplay.cli.prompts import pattern, read_prompt, unit
 from interplay.cli.tables import console, interruptible, print_explanation
-from interplay.drill import LEVEL_FILE, Drilled, drill
-from interplay.explain import explain
-from interplay.explanation import FILE
-from interplay.lenses import text as text_lens
-from interplay.plan import plan
+from interplay.explanation.explain import explain
+from interplay.explanation.explanation import FILE
+from interplay.explanation.plan import plan
+from interplay.text.analysis.drill import LEVEL_FILE, Drilled, drill
 
 _DEFAULT_OUT = Path("out/text")
 

@@ -27,9 +27,9 @@ from interplay.cli.options import (
 from interplay.cli.rows import SIZE, Rows, read_rows, snippets, standardised, thumbnails
 from interplay.cli.tables import console, interruptible, print_run
 from interplay.decoders import decode
-from interplay.evaluation import lds
-from interplay.explain import explain
-from interplay.explanation import FILE, Explanation
+from interplay.explanation.explain import explain
+from interplay.explanation.explanation import FILE, Explanation
+from interplay.explanation.faithfulness import lds
 
 _TRAINERS = {"ridge": lens.Ridge, "logistic": lens.Logistic, "network": lens.Network}
 

@@ -9,18 +9,18 @@ from typing import Annotated, Any
 
 import typer
 
+from interplay.audit.checks import Verification
+from interplay.audit.verify import verify
 from interplay.cli.components import components_game
+from interplay.cli.demo import demo_game
 from interplay.cli.folders import STORE, saved
 from interplay.cli.prompts import unit
 from interplay.cli.recipes import Recipe, read_recipe
 from interplay.cli.tables import console, interruptible
 from interplay.cli.text import text_game
 from interplay.cli.training import training_game
-from interplay.demo import demo_game
-from interplay.explanation import load
+from interplay.explanation.explanation import load
 from interplay.game import Game
-from interplay.verification.checks import Verification
-from interplay.verify import verify
 
 _GAMES: dict[str, Callable[..., Game]] = {
     "text": text_game,

@@ -16,10 +16,10 @@ from interplay.decoders.gaussian import GAUSSIAN
 from interplay.decoders.lasso import LASSO
 from interplay.decoders.proxyspex import PROXYSPEX
 from interplay.decoders.spex import SPEX, CodedDesign
-from interplay.design import Design, PlainDesign
-from interplay.masks import as_masks, distinct
-from interplay.sets import as_columns
-from interplay.spectrum import Spectrum
+from interplay.designs.spread import Design, PlainDesign
+from interplay.fourier.masks import as_masks, distinct
+from interplay.fourier.sets import as_columns
+from interplay.fourier.spectrum import Spectrum
 
 DECODERS: dict[str, Decoder] = {d.name: d for d in (AUTO, GAUSSIAN, PROXYSPEX, SPEX, LASSO, EXACT)}
 

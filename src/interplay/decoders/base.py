@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from interplay._types import Json
-from interplay.design import Design
-from interplay.spectrum import Spectrum
+from interplay.designs.spread import Design
+from interplay.fourier.spectrum import Spectrum
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,10 @@ import numpy as np
 
 from interplay._types import FloatArray, IntArray
 from interplay.decoders.base import Decoded, Decoder
-from interplay.design import Design, table_design
-from interplay.masks import every_mask
-from interplay.sets import members, pack
-from interplay.spectrum import Spectrum
+from interplay.designs.spread import Design, table_design
+from interplay.fourier.masks import every_mask
+from interplay.fourier.sets import members, pack
+from interplay.fourier.spectrum import Spectrum
 
 
 def walsh_hadamard(values: FloatArray) -> FloatArray:

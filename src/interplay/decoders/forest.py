@@ -12,7 +12,7 @@ import numpy as np
 
 from interplay._types import BoolArray, FloatArray, IntArray
 from interplay.decoders.trees import fit_boosted, fourier, read_trees
-from interplay.spectrum import Spectrum
+from interplay.fourier.spectrum import Spectrum
 
 N_FOLDS = 5
 LEARNING_RATE = 0.1

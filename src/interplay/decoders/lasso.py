@@ -8,11 +8,11 @@ from math import comb
 import numpy as np
 
 from interplay._types import FloatArray
-from interplay.characters import characters
 from interplay.decoders.base import Decoded, Decoder
-from interplay.design import Design, uniform_design
-from interplay.sets import pack_sets
-from interplay.spectrum import Spectrum
+from interplay.designs.spread import Design, uniform_design
+from interplay.fourier.characters import characters
+from interplay.fourier.sets import pack_sets
+from interplay.fourier.spectrum import Spectrum
 
 _FOLDS = 5
 _MAX_CELLS = 100_000_000

@@ -26,11 +26,11 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from interplay._types import BoolArray, FloatArray, Json
-from interplay.characters import characters
 from interplay.decoders.base import Decoded, Decoder
 from interplay.decoders.forest import LEARNING_RATE, N_FOLDS, Fold, Forest, grow_all
-from interplay.design import Design, uniform_design
-from interplay.spectrum import Spectrum, join_outputs
+from interplay.designs.spread import Design, uniform_design
+from interplay.fourier.characters import characters
+from interplay.fourier.spectrum import Spectrum, join_outputs
 
 _SIZES = (10, 15, 22, 33, 50, 75, 112, 168, 250, 400)
 """How many terms a refitted spectrum may have; larger explanations are read by nobody."""

@@ -23,8 +23,8 @@ import numpy as np
 import numpy.typing as npt
 
 from interplay._types import BoolArray, FloatArray
-from interplay.sets import Members, collapse
-from interplay.spectrum import Spectrum
+from interplay.fourier.sets import Members, collapse
+from interplay.fourier.spectrum import Spectrum
 
 if TYPE_CHECKING:
     import lightgbm as lgb

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from interplay.curve import budget_curve
-from interplay.explanation import Explanation
+from interplay.explanation.curve import budget_curve
+from interplay.explanation.explanation import Explanation
+from interplay.fourier.sets import as_columns
 from interplay.plots import style
-from interplay.sets import as_columns
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -104,7 +104,7 @@ def faithfulness(explanation: Explanation, *, output: int = 0, ax: Axes | None =
 def budget(explanation: Explanation, *, points: int = 6, ax: Axes | None = None) -> Axes:
     """The held-out score of fits to fewer and fewer of the explanation's own ablations.
 
-    Decodes anew for each point and asks the game nothing; see :func:`interplay.curve.budget_curve`
+    Decodes anew for each point and asks the game nothing; see :func:`interplay.explanation.curve.budget_curve`
     for which decoder, which the plot names. Several outputs are averaged.
 
     Args:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from interplay._types import FloatArray
-from interplay.explanation import Explanation
+from interplay.explanation.explanation import Explanation
 from interplay.plots import style
 
 if TYPE_CHECKING:

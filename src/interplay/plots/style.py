@@ -9,8 +9,8 @@ from operator import index as whole_number
 from typing import TYPE_CHECKING
 
 from interplay.errors import MissingDependencyError
-from interplay.explanation import Explanation
-from interplay.interactions import Interactions
+from interplay.explanation.explanation import Explanation
+from interplay.fourier.interactions import Interactions
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

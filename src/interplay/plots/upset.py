@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from interplay.explanation import Explanation
+from interplay.explanation.explanation import Explanation
 from interplay.plots import style
 
 if TYPE_CHECKING:

@@ -6,10 +6,10 @@ import numpy as np
 from markupsafe import Markup
 
 from interplay._types import Json
-from interplay.evaluation import Faithfulness
-from interplay.interactions import Interactions
-from interplay.sets import as_columns
-from interplay.spectrum import Spectrum
+from interplay.explanation.faithfulness import Faithfulness
+from interplay.fourier.interactions import Interactions
+from interplay.fourier.sets import as_columns
+from interplay.fourier.spectrum import Spectrum
 
 _INDEX, _ORDER = "FSII", 3
 _ROWS = 5

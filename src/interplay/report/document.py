@@ -16,10 +16,10 @@ import numpy as np
 import numpy.typing as npt
 
 from interplay._types import BoolArray, FloatArray, Json
-from interplay.indices import weights
-from interplay.interactions import LEVEL
-from interplay.sets import as_columns, pack
-from interplay.spectrum import Spectrum
+from interplay.fourier.indices import weights
+from interplay.fourier.interactions import LEVEL
+from interplay.fourier.sets import as_columns, pack
+from interplay.fourier.spectrum import Spectrum
 
 INDEX = "FSII"
 ORDER = 3

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from interplay._types import FloatArray, Json
-from interplay.confirmation import Confirmation
-from interplay.evaluation import Faithfulness
-from interplay.interactions import LEVEL
-from interplay.sets import as_columns
-from interplay.spectrum import Spectrum
+from interplay.confirmation.verdict import Confirmation
+from interplay.explanation.faithfulness import Faithfulness
+from interplay.fourier.interactions import LEVEL
+from interplay.fourier.sets import as_columns
+from interplay.fourier.spectrum import Spectrum
 
 SCHEMA = "urn:interplay:explanations:1"
 """The identifier of the schema that exports follow; a change that breaks readers changes it."""

@@ -18,9 +18,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from interplay._types import BoolArray, FloatArray, Json
-from interplay.confirmation import Confirmation
-from interplay.evaluation import Faithfulness
-from interplay.interactions import Interactions
+from interplay.confirmation.verdict import Confirmation
+from interplay.explanation.faithfulness import Faithfulness
+from interplay.fourier.interactions import Interactions
+from interplay.fourier.sets import as_columns
+from interplay.fourier.spectrum import Spectrum
 from interplay.report.bundle import bundle
 from interplay.report.document import (
     INDEX,
@@ -29,8 +31,6 @@ from interplay.report.document import (
     shown_terms,
     visible,
 )
-from interplay.sets import as_columns
-from interplay.spectrum import Spectrum
 
 _ROWS = 15
 _DOTS = 500

@@ -11,9 +11,9 @@ from interplay import Spectrum, decode
 from interplay._types import FloatArray
 from interplay.decoders import DECODERS, run_decoder
 from interplay.decoders.base import Decoded
-from interplay.design import PlainDesign, spread_design
-from interplay.evaluation import r2
-from interplay.masks import every_mask, uniform
+from interplay.designs.spread import PlainDesign, spread_design
+from interplay.explanation.faithfulness import r2
+from interplay.fourier.masks import every_mask, uniform
 from tests.conftest import planted
 
 N = 14

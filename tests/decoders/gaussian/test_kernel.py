@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from interplay._types import BoolArray, FloatArray
-from interplay.characters import characters
 from interplay.decoders.gaussian.kernel import REACH, Inputs, Kernel, neighbours
 from interplay.decoders.gaussian.learn import factor, inverse, learn
-from interplay.masks import every_mask, uniform
-from interplay.sets import members, pack_sets
+from interplay.fourier.characters import characters
+from interplay.fourier.masks import every_mask, uniform
+from interplay.fourier.sets import members, pack_sets
 from tests.conftest import subsets
 
 

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from interplay._types import FloatArray
-from interplay.characters import characters
 from interplay.decoders.gaussian.kernel import REACH, Inputs
 from interplay.decoders.gaussian.terms import Family, Posterior, candidates, correlations
-from interplay.masks import every_mask, uniform
-from interplay.sets import members, pack_sets, tuples
+from interplay.fourier.characters import characters
+from interplay.fourier.masks import every_mask, uniform
+from interplay.fourier.sets import members, pack_sets, tuples
 from tests.conftest import planted, subsets
 from tests.decoders.gaussian.test_kernel import plain_kernel, some_kernel
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Protocol, TypeAlias
 
 from interplay._types import BoolArray, IntArray
-from interplay.ablation.ask import Answer, Request
+from interplay.ablation.retry import Answer, Request
 from interplay.game import Game
 
 Blocks: TypeAlias = Iterator[tuple[IntArray, BoolArray] | None]

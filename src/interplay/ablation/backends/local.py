@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from interplay._types import IntArray
-from interplay.ablation.ask import Answer, Request, ask
 from interplay.ablation.backends.base import Blocks
+from interplay.ablation.retry import Answer, Request, ask
 from interplay.game import Game
 
 

@@ -11,9 +11,9 @@ from importlib.util import find_spec
 from typing import Any
 
 from interplay._types import BoolArray, IntArray
-from interplay.ablation.ask import Answer, Request, ask
 from interplay.ablation.backends.base import Blocks
 from interplay.ablation.progress import say
+from interplay.ablation.retry import Answer, Request, ask
 from interplay.errors import GameError, MissingDependencyError
 from interplay.game import Game, fingerprint_of
 

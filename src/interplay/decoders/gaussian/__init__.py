@@ -29,14 +29,14 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from interplay._types import BoolArray, FloatArray, IntArray, Json
-from interplay.characters import characters
 from interplay.decoders.base import Decoded, Decoder
 from interplay.decoders.forest import LEARNING_RATE, N_FOLDS, Forest, grow_all
 from interplay.decoders.gaussian.kernel import MAX_DEGREE, Inputs
 from interplay.decoders.gaussian.learn import learn
 from interplay.decoders.gaussian.terms import Family, Posterior, candidates
-from interplay.design import Design, spread_design
-from interplay.spectrum import Spectrum, join_outputs
+from interplay.designs.spread import Design, spread_design
+from interplay.fourier.characters import characters
+from interplay.fourier.spectrum import Spectrum, join_outputs
 
 N_TERMS, N_TERMS_SHARED = 200, 400
 """Terms of the spectrum that people read, of one output and of several."""

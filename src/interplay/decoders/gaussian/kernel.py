@@ -27,7 +27,7 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from interplay._types import BoolArray, FloatArray, IntArray
-from interplay.sets import Members
+from interplay.fourier.sets import Members
 
 REACH = 4
 """How far apart two players may be that removal makes neighbours."""

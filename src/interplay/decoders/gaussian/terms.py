@@ -11,10 +11,10 @@ from scipy.linalg import cho_solve, lapack, solve_triangular
 from scipy.sparse import csr_array
 
 from interplay._types import BoolArray, ByteArray, FloatArray, IntArray
-from interplay.characters import characters
 from interplay.decoders.gaussian.kernel import REACH, Inputs, Kernel, neighbours
 from interplay.decoders.gaussian.learn import factor
-from interplay.sets import Members, collapse, pack_members
+from interplay.fourier.characters import characters
+from interplay.fourier.sets import Members, collapse, pack_members
 
 _MOST_PAIRS = 60_000
 _MOST_TRIPLES = 20_000

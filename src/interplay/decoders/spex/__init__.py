@@ -19,9 +19,9 @@ from interplay.decoders.exact import EXACT
 from interplay.decoders.spex.design import CodedDesign, Plan, design, minimum_budget, plan
 from interplay.decoders.spex.peel import decode_coded
 from interplay.decoders.spex.refit import refit, with_singletons
-from interplay.design import Design
-from interplay.sets import finite_rows
-from interplay.spectrum import Spectrum
+from interplay.designs.spread import Design
+from interplay.fourier.sets import finite_rows
+from interplay.fourier.spectrum import Spectrum
 
 __all__ = ["SPEX", "CodedDesign", "Plan", "design", "minimum_budget", "plan"]
 

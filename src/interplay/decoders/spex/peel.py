@@ -32,7 +32,7 @@ from interplay.decoders.spex.bins import (
 )
 from interplay.decoders.spex.chase import decode_parity
 from interplay.decoders.spex.design import CodedDesign
-from interplay.sets import as_columns, collapse, pack_members
+from interplay.fourier.sets import as_columns, collapse, pack_members
 
 MARGIN = 4.0  # a support of pure chance passes with probability of about exp(-4) a decoding
 PATTERNS = (1, 64, 512)  # test patterns a bin; more only for bins that fewer did not resolve

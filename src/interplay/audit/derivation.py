@@ -1,0 +1,201 @@
+"""What was made of it: the masks, the spectrum, its uncertainty and its score, made again."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from interplay._types import FloatArray, Json, Players
+from interplay.ablation.digests import masks_digest
+from interplay.ablation.runner import Evaluated
+from interplay.audit.checks import Check, checked, numbers, texts, unchecked
+from interplay.audit.stored import Stored, stand_in
+from interplay.explanation.explain import Derived, derive, versions
+from interplay.explanation.explanation import Explanation
+from interplay.explanation.run_plan import Study, prepare
+from interplay.fourier.masks import describe, keys
+from interplay.fourier.sets import as_columns
+from interplay.fourier.spectrum import Spectrum
+
+SPECTRUM_TOLERANCE = 1e-6
+"""How far a re-derived coefficient may lie from the saved one, as a share of the largest of all."""
+DEVIATION_TOLERANCE = 1e-4
+"""The same for standard deviations, which are saved in single precision."""
+SCORE_TOLERANCE = 1e-6
+"""How far a re-derived R2 and its interval may lie from the saved ones."""
+
+
+def check_derivation(explanation: Explanation, stored: Stored | None) -> list[Check]:
+    """The masks, the spectrum, its uncertainty and its score, made again."""
+    names = ("masks", "spectrum", "faithfulness")
+    provenance = explanation.provenance
+    request: Json | None = provenance.get("request")
+    if request is None:
+        why = "the explanation is older than this check: it does not say all that was asked for"
+        return [unchecked(name, why) for name in names]
+    try:
+        study = prepare(
+            stand_in(explanation),
+            request["decoder"],
+            request["budget"],
+            request["order"],
+            request["holdout"],
+            provenance["random_state"],
+            request["options"],
+        )
+    except (ValueError, TypeError) as error:
+        return [
+            checked(
+                "masks",
+                f"the recorded settings cannot be what ran: {error}",
+                [texts("settings", str(request), None)],
+            ),
+            *(unchecked(name, "the masks are others") for name in names[1:]),
+        ]
+    drawn = _drawn(explanation, study)
+    if drawn.status == "mismatch":
+        return [drawn, *(unchecked(name, "the masks are others") for name in names[1:])]
+    if stored is not None and not stored.known.all():
+        return [drawn, *(unchecked(name, "the store lacks ablations") for name in names[1:])]
+    derived = derive(study, _evaluated(explanation, study, stored))
+    split = [
+        texts(f"the masks {of}", masks_digest(recorded.masks), masks_digest(found.masks))
+        for of, recorded, found in (
+            ("of the fit", explanation.fit, derived.made.fit),
+            ("held out", explanation.held_out, derived.made.held_out),
+        )
+    ]
+    design = texts(
+        "sha256 of the design",
+        provenance["design"]["masks_sha256"],
+        masks_digest(derived.made.design.masks),
+    )
+    masks = checked("masks", drawn.detail, [*drawn.entries, *split, design])
+    return [masks, *_spectrum(explanation, derived), _score(explanation, derived, stored)]
+
+
+def _drawn(explanation: Explanation, study: Study) -> Check:
+    """Whether the seed draws the explanation's masks, but for those that are said to be missing."""
+    used = explanation.ablations.masks
+    there = set(keys(study.masks))
+    entries = [
+        texts(describe(mask), "an ablation", "an ablation" if key in there else "not drawn")
+        for mask, key in zip(used, keys(used), strict=True)
+    ]
+    budget = explanation.provenance["budget"]
+    if not (budget["interrupted"] or budget["skipped"]):
+        entries.append(texts("number of masks", str(len(used)), str(len(study.masks))))
+    return checked("masks", "the seed and the settings draw these masks", entries)
+
+
+def _evaluated(explanation: Explanation, study: Study, stored: Stored | None) -> Evaluated:
+    """The values of a study's masks, as the run had them."""
+    used = explanation.ablations
+    rows = {key: row for row, key in enumerate(keys(study.masks))}
+    at = [rows[key] for key in keys(used.masks)]
+    source = used.values if stored is None else stored.values
+    values = np.full((len(study.masks), *source.shape[1:]), np.nan)
+    values[at] = source
+    noise = None
+    if stored is not None and stored.noise is not None:
+        noise = np.full_like(values, np.nan)
+        noise[at] = stored.noise
+    budget = explanation.provenance["budget"]
+    return Evaluated(values, noise, 0, len(used), budget["skipped"], budget["interrupted"])
+
+
+def _same_packages(provenance: Json) -> str:
+    """A remark where other versions than the recorded ones are at work."""
+    then, now = provenance["versions"], versions()
+    differ = [
+        f"{name} {then.get(name, 'none')} then, {now.get(name, 'none')} now"
+        for name in sorted(then.keys() | now.keys())
+        if then.get(name) != now.get(name)
+    ]
+    return f" (other versions: {'; '.join(differ)})" if differ else ""
+
+
+def _spectrum(explanation: Explanation, derived: Derived) -> list[Check]:
+    old, new = explanation.spectrum, derived.decoded.spectrum
+    where = f"re-derived by {derived.made.chosen.name}{_same_packages(explanation.provenance)}"
+    checks = [
+        _terms(
+            "spectrum",
+            f"each coefficient is the one {where}",
+            (_by_set(old, old.coefficients), _by_set(new, new.coefficients)),
+            SPECTRUM_TOLERANCE,
+        )
+    ]
+    surrogates = (explanation.surrogate, derived.decoded.surrogate)
+    if surrogates != (None, None):
+        sides = [{} if one is None else _by_set(one, one.coefficients) for one in surrogates]
+        checks.append(
+            _terms(
+                "surrogate",
+                f"each coefficient of all that was learned is the one {where}",
+                (sides[0], sides[1]),
+                SPECTRUM_TOLERANCE,
+            )
+        )
+    if old.deviations is None and new.deviations is None:
+        return checks
+    deviations = (
+        {} if each.deviations is None else _by_set(each, np.sqrt((each.deviations**2).sum(axis=-1)))
+        for each in (old, new)
+    )
+    checks.append(
+        _terms(
+            "uncertainty",
+            f"each coefficient's standard deviation is the one {where}",
+            (next(deviations), next(deviations)),
+            DEVIATION_TOLERANCE,
+        )
+    )
+    return checks
+
+
+def _by_set(spectrum: Spectrum, values: FloatArray) -> dict[Players, FloatArray]:
+    return dict(zip(spectrum.sets, as_columns(values), strict=True))
+
+
+def _terms(
+    name: str,
+    detail: str,
+    sides: tuple[dict[Players, FloatArray], dict[Players, FloatArray]],
+    share: float,
+) -> Check:
+    old, new = sides
+    largest = np.max([*old.values(), *new.values()], axis=0, initial=0.0, keepdims=False)
+    least = np.min([*old.values(), *new.values()], axis=0, initial=0.0, keepdims=False)
+    tolerance = share * np.maximum(largest, -least)
+    entries = [
+        numbers(
+            f"players {', '.join(map(str, players))}" if players else "no players (the mean)",
+            old.get(players),
+            new.get(players),
+            tolerance,
+        )
+        for players in sorted(old.keys() | new.keys(), key=lambda each: (len(each), each))
+    ]
+    return checked(name, detail, entries, np.atleast_1d(tolerance).tolist())
+
+
+def _score(explanation: Explanation, derived: Derived, stored: Stored | None) -> Check:
+    old, new = explanation.faithfulness, derived.score
+    entries = [
+        numbers(name, one, other, SCORE_TOLERANCE)
+        for name, one, other in (
+            ("R2", old.r2, new.r2),
+            ("low end of its interval", old.low, new.low),
+            ("high end of its interval", old.high, new.high),
+            ("R2 of each output", old.by_output, new.by_output),
+        )
+    ]
+    if stored is not None and (old.noise is not None or new.noise is not None):
+        entries.append(numbers("share of noise", old.noise, new.noise, SCORE_TOLERANCE))
+    entries.append(texts("number of masks", str(old.n_masks), str(new.n_masks)))
+    return checked(
+        "faithfulness",
+        f"the score is the one re-derived{_same_packages(explanation.provenance)}",
+        entries,
+        [SCORE_TOLERANCE],
+    )

@@ -1,0 +1,100 @@
+"""What was kept: the ablations in the explanation and in the store."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from interplay._types import BoolArray, FloatArray
+from interplay.ablation.digests import ablations_digest
+from interplay.ablation.runner import over_repeats, store_key
+from interplay.ablation.store import Store
+from interplay.audit.checks import Check, checked, numbers, texts, unchecked
+from interplay.explanation.explanation import Explanation
+from interplay.fourier.masks import describe
+from interplay.game import FunctionGame
+
+
+def check_ablations(explanation: Explanation) -> Check:
+    """Whether the explanation's ablations are those whose hash is in its provenance."""
+    recorded = explanation.provenance.get("ablations", {}).get("sha256")
+    if recorded is None:
+        return unchecked("ablations", "the explanation is older than this check: it has no hash")
+    used = explanation.ablations
+    found = ablations_digest(used.masks, used.values)
+    return checked(
+        "ablations",
+        "the hash of the saved masks and values is the recorded one",
+        [texts("sha256", recorded, found)],
+    )
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What the store has of an explanation's ablations: a row for each, NaN where it has none."""
+
+    known: BoolArray
+    values: FloatArray
+    noise: FloatArray | None
+
+
+def stand_in(explanation: Explanation) -> FunctionGame:
+    """A game by what the provenance says of it, which cannot be asked."""
+
+    def refuse(masks: BoolArray, *seeds: object) -> FloatArray:
+        raise RuntimeError("a game that stands in for another was asked for values")
+
+    recorded = explanation.provenance["game"]
+    return FunctionGame(
+        refuse,
+        recorded["n_players"],
+        explanation.players,
+        recorded["fingerprint"],
+        recorded["n_repeats"],
+    )
+
+
+def read(explanation: Explanation, path: Path) -> Stored | None:
+    """Look the ablations up; ``None``: there is no such file, or it cannot have them."""
+    if not path.exists() or explanation.provenance["game"]["fingerprint"] is None:
+        return None
+    game = stand_in(explanation)
+    used = explanation.ablations
+    with Store(path) as store:
+        known, found = store.get(store_key(game, game.fingerprint), used.masks)
+    values = np.full_like(used.values, np.nan)
+    noise = None
+    if known.any():
+        mean, spread = over_repeats(found, game.n_repeats)
+        if mean.shape[1:] != values.shape[1:]:
+            values = np.full((len(values), *mean.shape[1:]), np.nan)
+        values[known] = mean
+        if spread is not None:
+            noise = np.full_like(values, np.nan)
+            noise[known] = spread
+    return Stored(known, values, noise)
+
+
+def check_store(explanation: Explanation, stored: Stored | None, path: str | Path | None) -> Check:
+    """Whether the store has each of the explanation's ablations, with the same value."""
+    if path is None:
+        return unchecked("store", "no store was given; the explanation's own values are used below")
+    if stored is None:
+        why = f"there is no store {path}"
+        if explanation.provenance["game"]["fingerprint"] is None:
+            why = "a game without a fingerprint is never stored"
+        return unchecked("store", f"{why}; the explanation's own values are used below")
+    used = explanation.ablations
+    entries = [
+        numbers(describe(mask), value, found if known else None)
+        for mask, value, found, known in zip(
+            used.masks, used.values, stored.values, stored.known, strict=True
+        )
+    ]
+    recorded = explanation.provenance.get("ablations", {}).get("sha256")
+    if recorded is not None:
+        digest = ablations_digest(used.masks[stored.known], stored.values[stored.known])
+        entries.append(texts("sha256 of these entries in the store", recorded, digest))
+    return checked("store", f"each ablation is in {path} with the same value", entries)

@@ -1,0 +1,1 @@
+"""Claims tested by ablations that are made for them."""

@@ -1,0 +1,1 @@
+"""Designs: which masks to evaluate."""

@@ -1,0 +1,171 @@
+"""How far an explanation can be believed: held-out faithfulness with an interval."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import rankdata
+
+from interplay._types import BoolArray, FloatArray
+from interplay.fourier.sets import as_columns
+from interplay.fourier.spectrum import Spectrum
+
+_RESAMPLES = 2000
+
+
+@dataclass(frozen=True)
+class Faithfulness:
+    """R2 of a spectrum's predictions on masks that took no part in the fit.
+
+    Attributes:
+        r2: 1 - SSE / SST; for k outputs the mean over outputs.
+        low: lower end of the bootstrap interval.
+        high: upper end.
+        level: nominal coverage of the interval.
+        n_masks: how many masks it was measured on.
+        exact: the masks are all 2^n masks, so that the R2 is no estimate.
+        varies: whether the values vary over the masks. Where those of an output do not, its R2 says
+            nothing: it is 1 if the constant is predicted, else 0.
+        by_output: the R2 of each output (one entry for values ``(m,)``).
+        noise: for a random game the share of the values' variance that is noise, the mean over
+            outputs: no explanation can be expected to reach an R2 above 1 - noise. ``None`` for a
+            game that is not random.
+    """
+
+    r2: float
+    low: float
+    high: float
+    level: float
+    n_masks: int
+    exact: bool
+    varies: bool
+    by_output: tuple[float, ...]
+    noise: float | None = None
+
+    def __str__(self) -> str:
+        if self.noise is None or not self.varies:
+            return self._score()
+        return (
+            f"{self._score()}; {self.noise:.0%} of the variance is noise, so that R2 = "
+            f"{1 - self.noise:.3f} is the most to be expected"
+        )
+
+    def _score(self) -> str:
+        if not self.varies:
+            return (
+                f"not known: the score is the same on all {self.n_masks} masks that it is judged on"
+            )
+        if self.exact:
+            return f"R2 = {self.r2:.3f} on all {self.n_masks} masks"
+        return (
+            f"R2 = {self.r2:.3f} ({self.level:.0%} interval {self.low:.3f} to {self.high:.3f}) "
+            f"on {self.n_masks} held-out masks"
+        )
+
+
+def r2(values: FloatArray, predictions: FloatArray) -> FloatArray:
+    """1 - SSE / SST per output, shape ``(k,)`` (``(1,)`` for values ``(m,)``).
+
+    Where the values are constant the score is 1 if they are predicted to rounding, else 0.
+    """
+    weights = np.ones((1, len(values)))
+    return np.asarray(_r2(weights, values, predictions)[0][0])
+
+
+def _r2(
+    weights: FloatArray, values: FloatArray, predictions: FloatArray
+) -> tuple[FloatArray, BoolArray]:
+    """R2 under row weights ``(b, m)``, and whether the weighted values vary: both ``(b, k)``."""
+    actual = as_columns(values)
+    # centring keeps the one-pass variance below from cancelling, scaling from overflowing
+    centred = actual - actual.mean(axis=0)
+    size, spread = (np.abs(a).max(axis=0, initial=0.0) for a in (actual, centred))
+    scale = np.maximum(np.where(spread > 1e-10 * size, spread, size), 1e-300)
+    scale[size == 0] = 1.0  # all values are zero, which has no scale
+    centred = centred / scale
+    error = ((actual - predictions.reshape(actual.shape)) / scale) ** 2
+    total = weights.sum(axis=1, keepdims=True)
+    sse = weights @ error
+    sst = weights @ centred**2 - (weights @ centred) ** 2 / total
+    varies = sst > total * 1e-12
+    perfect = np.where(sse <= total * 1e-20, 1.0, 0.0)
+    return np.where(varies, 1.0 - sse / np.maximum(sst, total * 1e-12), perfect), varies
+
+
+def faithfulness(
+    spectrum: Spectrum,
+    masks: BoolArray,
+    values: FloatArray,
+    rng: np.random.Generator,
+    *,
+    exact: bool = False,
+    level: float = 0.95,
+    noise: FloatArray | None = None,
+) -> Faithfulness:
+    """Score a spectrum on held-out masks, with a percentile bootstrap over masks.
+
+    Args:
+        spectrum: the fitted spectrum.
+        masks: ``(m, n)``, none of which took part in the fit (or all 2^n, with ``exact``).
+        values: the game's values on them, ``(m,)`` or ``(m, k)``.
+        rng: drawn from for the bootstrap.
+        exact: the masks are the whole table: the R2 is known and the interval is a point.
+        level: nominal coverage of the interval.
+        noise: the variance of each value around the game's mean, in the shape of ``values``.
+    """
+    predictions = spectrum.predict(masks)
+    (scores,), (vary,) = _r2(np.ones((1, len(masks))), values, predictions)
+    score = low = high = float(scores.mean())
+    if not exact and vary.any():
+        n_masks = len(masks)
+        weights = rng.multinomial(n_masks, np.full(n_masks, 1 / n_masks), size=_RESAMPLES)
+        resampled, judged = _r2(weights.astype(np.float64), values, predictions)
+        # a resample in which an output does not vary says nothing of that output
+        judged &= vary
+        some = judged.any(axis=1)
+        kept = np.where(judged, resampled, 0.0)[some].sum(axis=1) / judged[some].sum(axis=1)
+        if vary.sum() < len(vary):  # as in the score, outputs that never vary count as they are
+            share = vary.mean()
+            kept = share * kept + (1 - share) * float(scores[~vary].mean())
+        low, high = np.quantile(kept, [(1 - level) / 2, (1 + level) / 2]).tolist()
+    return Faithfulness(
+        r2=score,
+        low=low,
+        high=high,
+        level=level,
+        n_masks=len(masks),
+        exact=exact,
+        varies=bool(vary.any()),
+        by_output=tuple(scores.tolist()),
+        noise=None if noise is None else _noise_share(values, noise),
+    )
+
+
+def lds(spectrum: Spectrum, masks: BoolArray, values: FloatArray) -> FloatArray:
+    """The linear datamodeling score of each output, ``(k,)``.
+
+    Spearman's correlation between predicted and actual values over masks that took no part in the
+    fit (Park et al. 2023, arXiv 2303.14186); NaN where either is constant.
+
+    Args:
+        spectrum: the fitted spectrum.
+        masks: ``(m, n)``.
+        values: ``(m,)`` or ``(m, k)``.
+    """
+    ranks = [
+        rankdata(as_columns(each), axis=0) for each in (np.asarray(values), spectrum.predict(masks))
+    ]
+    actual, predicted = (rank - rank.mean(axis=0) for rank in ranks)
+    size = np.sqrt((actual**2).sum(axis=0) * (predicted**2).sum(axis=0))
+    known = size > 0
+    score = np.full(size.shape, np.nan)
+    score[known] = (actual * predicted).sum(axis=0)[known] / size[known]
+    return score
+
+
+def _noise_share(values: FloatArray, noise: FloatArray) -> float:
+    """E[variance of a value around its mean] / variance of the values, mean over outputs."""
+    variance = as_columns(values).var(axis=0)
+    share = as_columns(noise).mean(axis=0)[variance > 0] / variance[variance > 0]
+    return float(np.clip(share, 0.0, 1.0).mean()) if len(share) else 0.0

@@ -1,0 +1,1 @@
+"""Player sets, masks, characters, indices, and the sparse Fourier spectrum."""

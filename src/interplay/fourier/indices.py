@@ -1,0 +1,205 @@
+r"""Interaction indices, straight from a sparse Fourier spectrum.
+
+Every index here is a weighted sum over supersets,
+
+.. math:: I(S) = \sum_{T \supseteq S} W_{|S|,|T|} \, F(T),
+
+so an index *is* a table of weights by the two orders, and one kernel (:func:`convert`) serves all.
+Indices that are defined through the Moebius transform or through SII are composed on the tables:
+
+.. math:: (W V)_{s,t} = \sum_{u=s}^{t} \binom{t-s}{u-s} W_{s,u} V_{u,t}
+
+The tables are computed in exact rational arithmetic, so the large alternating terms of the
+Moebius transform cancel before anything is rounded.
+
+=========  ==========================================================================
+tag        definition (s = \|S\|, t = \|T\|, k = ``order``)
+=========  ==========================================================================
+Fourier    F(S) itself
+Moebius    (-2)^s sum_{T >= S} F(T)   (Harsanyi dividends)
+BII        (-2)^s F(S)   (Banzhaf interaction index; Grabisch and Roubens 1999)
+BV         BII of single players
+SII        (-2)^s sum_{T >= S, t-s even} F(T) / (t-s+1)   (Shapley interaction index)
+SV         SII of single players
+k-SII      SII aggregated to an efficient index of order k   (Bord and von Luxburg 2023)
+STII       Shapley-Taylor   (Sundararajan, Dhamdhere and Agarwal 2020)
+FSII       faithful Shapley   (Tsai, Yeh and Ravikumar 2023)
+FBII       faithful Banzhaf: F cut to t <= k, then Moebius   (Tsai, Yeh and Ravikumar 2023)
+=========  ==========================================================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from fractions import Fraction
+from functools import lru_cache
+from itertools import combinations
+from math import comb
+
+import numpy as np
+
+from interplay._types import FloatArray
+from interplay.fourier.sets import Members, collapse
+
+Weight = Callable[[int, int], Fraction]
+"""A table of weights as a function of (s, t), s <= t."""
+
+MAX_SETS = 20_000_000
+"""The most (set, superset) pairs that one conversion writes out."""
+
+_SINGLE = ("SV", "BV")
+_ZERO, _ONE = Fraction(0), Fraction(1)
+
+
+def _fourier(s: int, t: int) -> Fraction:
+    return _ONE if s == t else _ZERO
+
+
+def _moebius(s: int, t: int) -> Fraction:
+    return Fraction((-2) ** s)
+
+
+def _bii(s: int, t: int) -> Fraction:
+    return Fraction((-2) ** s) if s == t else _ZERO
+
+
+def _sii(s: int, t: int) -> Fraction:
+    return Fraction((-2) ** s, t - s + 1) if (t - s) % 2 == 0 else _ZERO
+
+
+def _compose(outer: Weight, inner: Weight) -> Weight:
+    def weight(s: int, t: int) -> Fraction:
+        between = (comb(t - s, u - s) * outer(s, u) * inner(u, t) for u in range(s, t + 1))
+        return sum(between, _ZERO)
+
+    return weight
+
+
+@lru_cache
+def _bernoulli(j: int) -> Fraction:
+    if j == 0:
+        return _ONE
+    lower: Fraction = sum((comb(j + 1, i) * _bernoulli(i) for i in range(j)), _ZERO)
+    return -lower / (j + 1)
+
+
+def _k_sii(k: int) -> Weight:
+    """Bernoulli numbers spread the SII of larger sets; the empty set keeps the baseline f(0)."""
+    from_sii = _compose(lambda s, u: _bernoulli(u - s) if u <= k else _ZERO, _sii)
+    return lambda s, t: _ONE if s == 0 else from_sii(s, t)
+
+
+def _stii(k: int) -> Weight:
+    def from_moebius(s: int, u: int) -> Fraction:
+        if s == k:
+            return Fraction(1, comb(u, k))
+        return _fourier(s, u)
+
+    return _compose(from_moebius, _moebius)
+
+
+def _fsii(k: int) -> Weight:
+    def from_moebius(s: int, u: int) -> Fraction:
+        if u <= k:
+            return _fourier(s, u)
+        if s == 0:
+            return _ZERO
+        sign = -1 if (k - s) % 2 else 1
+        share = Fraction(s, k + s) * comb(k, s)
+        return sign * share * Fraction(comb(u - 1, k), comb(u + k - 1, k + s))
+
+    return _compose(from_moebius, _moebius)
+
+
+def _fbii(k: int) -> Weight:
+    return lambda s, t: _moebius(s, t) if t <= k else _ZERO
+
+
+_PLAIN: dict[str, Weight] = {
+    "Fourier": _fourier,
+    "Moebius": _moebius,
+    "BII": _bii,
+    "BV": _bii,
+    "SII": _sii,
+    "SV": _sii,
+}
+_BY_ORDER: dict[str, Callable[[int], Weight]] = {
+    "k-SII": _k_sii,
+    "STII": _stii,
+    "FSII": _fsii,
+    "FBII": _fbii,
+}
+INDICES: tuple[str, ...] = (*_PLAIN, *_BY_ORDER)
+"""The tags, as shapiq writes them."""
+
+
+def weights(index: str, order: int, sizes: Iterable[int]) -> dict[tuple[int, int], float]:
+    """The weights W of an index that are not zero, by (s, t).
+
+    Args:
+        index: one of :data:`INDICES`.
+        order: the largest s, and the k of indices that are defined with one.
+        sizes: the t wanted.
+    """
+    weight = _PLAIN[index] if index in _PLAIN else _BY_ORDER[index](order)
+    table = {
+        (s, t): float(weight(s, t))
+        for t in sizes
+        for s in range(1 if index in _SINGLE else 0, min(order, t) + 1)
+    }
+    return {orders: value for orders, value in table.items() if value != 0.0}
+
+
+def convert(
+    sets: Members, coefficients: FloatArray, n_players: int, index: str, order: int | None = None
+) -> tuple[Members, FloatArray, int]:
+    """Interactions of a sparse spectrum under an index, without enumerating subsets of players.
+
+    Args:
+        sets: the support as members, ``(s, d)``.
+        coefficients: ``(s,)`` or ``(s, k)``.
+        n_players: how many players there are.
+        index: one of :data:`INDICES`.
+        order: largest order wanted. ``None``: the largest order in the spectrum. For ``k-SII``,
+            ``STII``, ``FSII`` and ``FBII`` it is the k of their definition; for ``SV`` and ``BV``
+            it is always 1.
+
+    Returns:
+        Members of the interactions (the empty set among them where the index defines it), sorted
+        by order and then lexicographically; their values; the order that was used.
+
+    Raises:
+        ValueError: unknown index, an order below 1, or more sets than :data:`MAX_SETS`.
+    """
+    if index not in INDICES:
+        raise ValueError(f"index={index!r} is unknown; choose one of {', '.join(INDICES)}")
+    if order is not None and order < 1:
+        raise ValueError(f"order={order} is below 1; interactions start at order 1 (one player)")
+    order_of = (sets < n_players).sum(axis=1)
+    largest = int(order_of.max(initial=0))
+    k = max(1, largest) if order is None else min(order, n_players)
+    if index in _SINGLE:
+        k = 1
+    counts = np.bincount(order_of, minlength=largest + 1).tolist()
+    table = weights(index, k, np.flatnonzero(counts).tolist())
+    n_pairs = sum(counts[t] * comb(t, s) for s, t in table)
+    if n_pairs > MAX_SETS:
+        raise ValueError(
+            f"index={index!r} at order={k} would write out {n_pairs:,} subsets of a spectrum whose "
+            f"largest order is {largest}, more than {MAX_SETS:,}; ask for a smaller order, or "
+            "truncate the spectrum first"
+        )
+    if not table:
+        return sets[:0], coefficients[:0], k
+    width = max(s for s, _ in table)
+    some_sets: list[Members] = []
+    some_values: list[FloatArray] = []
+    for (s, t), value in table.items():
+        rows = np.flatnonzero(order_of == t)
+        chosen = np.array(list(combinations(range(t), s)), dtype=np.int64).reshape(comb(t, s), s)
+        subsets = np.full((len(rows), len(chosen), width), n_players, dtype=np.int32)
+        subsets[:, :, :s] = sets[rows][:, chosen]
+        some_sets.append(subsets.reshape(len(rows) * len(chosen), width))
+        some_values.append(np.repeat(value * coefficients[rows], len(chosen), axis=0))
+    merged, values = collapse(np.concatenate(some_sets), np.concatenate(some_values), n_players)
+    return merged, values, k

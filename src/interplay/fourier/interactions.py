@@ -1,0 +1,183 @@
+"""Interactions: sets of players with the strength of their joint effect, under one index."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.special import ndtri
+
+from interplay._types import BoolArray, FloatArray, IntArray, Players
+from interplay.errors import MissingDependencyError
+from interplay.fourier.sets import Members, as_columns, as_players, tuples
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LEVEL = 0.9
+"""The nominal coverage of the intervals of interactions."""
+
+
+@dataclass(frozen=True, eq=False)
+class Interactions:
+    """Values of an interaction index on a sparse family of player sets.
+
+    Keys are ascending tuples of player indices; players' names are labels only, so two players
+    with the same name stay two players. A set that is not listed has the value zero.
+
+    Attributes:
+        index: the tag of the index, such as ``"FSII"``.
+        order: the largest order that was asked for.
+        n_players: n.
+        members: the sets, ``(s, d) int32``, ascending, padded with ``n``.
+        values: ``(s,)``, or ``(s, k)`` for k outputs.
+        players: the players' names.
+        deviations: the standard deviation of each value, in the shape of ``values``; ``None`` where
+            the decoder gives no uncertainty.
+    """
+
+    index: str
+    order: int
+    n_players: int
+    members: Members
+    values: FloatArray
+    players: tuple[str, ...]
+    deviations: FloatArray | None = None
+
+    @cached_property
+    def sets(self) -> list[Players]:
+        """The sets, in the order of ``values``."""
+        return tuples(self.members, self.n_players)
+
+    @property
+    def orders(self) -> IntArray:
+        """The number of players of each set, shape ``(s,)``."""
+        return np.asarray((self.members < self.n_players).sum(axis=1))
+
+    @property
+    def strength(self) -> FloatArray:
+        """Magnitudes, shape ``(s,)``: |value|, or the root of the sum of squares over outputs."""
+        columns = as_columns(self.values)
+        return np.asarray(np.sqrt((columns**2).sum(axis=1)))
+
+    @property
+    def low(self) -> FloatArray | None:
+        """Lower ends of the intervals that cover with probability :data:`LEVEL`."""
+        return None if self.deviations is None else self.values - _WIDTH * self.deviations
+
+    @property
+    def high(self) -> FloatArray | None:
+        """Upper ends, in the shape of ``values``; ``None`` where there is no uncertainty."""
+        return None if self.deviations is None else self.values + _WIDTH * self.deviations
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __iter__(self) -> Iterator[tuple[Players, FloatArray]]:
+        """Pairs of a set and its value (a float64, or ``(k,)`` for k outputs)."""
+        return iter(zip(self.sets, self.values, strict=True))
+
+    def __contains__(self, players: Iterable[int]) -> bool:
+        return as_players(players, self.n_players) in self._rows
+
+    def __getitem__(self, players: Iterable[int]) -> FloatArray:
+        """The value of a set of players, in any order; zero where it is not listed."""
+        row = self._rows.get(as_players(players, self.n_players))
+        value: FloatArray = np.zeros_like(self.values, shape=self.values.shape[1:])[()]
+        return value if row is None else self.values[row]
+
+    @cached_property
+    def _rows(self) -> dict[Players, int]:
+        return {players: row for row, players in enumerate(self.sets)}
+
+    def label(self, players: Iterable[int], joint: str = " × ") -> str:
+        """The names of a set of players, joined."""
+        return joint.join(self.players[player] for player in players) or "(baseline)"
+
+    def filter(self, min_order: int = 1, max_order: int | None = None) -> Interactions:
+        """Those of ``min_order <= order <= max_order``; by default all but the empty set."""
+        orders = self.orders
+        largest = self.n_players if max_order is None else max_order
+        return self._take((orders >= min_order) & (orders <= largest))
+
+    def top(
+        self, count: int = 10, min_order: int = 1, max_order: int | None = None
+    ) -> Interactions:
+        """The ``count`` strongest, strongest first; ties in the order of the sets."""
+        if count < 0:
+            raise ValueError(f"count={count} is negative; ask for 0 or more")
+        chosen = self.filter(min_order, max_order)
+        return chosen._take(np.argsort(-chosen.strength, kind="stable")[:count])
+
+    def output(self, column: int) -> Interactions:
+        """The interactions of one of the k outputs."""
+        deviations = self.deviations
+        return replace(
+            self,
+            values=as_columns(self.values)[:, column],
+            deviations=None if deviations is None else as_columns(deviations)[:, column],
+        )
+
+    def _take(self, rows: BoolArray | IntArray) -> Interactions:
+        deviations = self.deviations
+        return replace(
+            self,
+            members=self.members[rows],
+            values=self.values[rows],
+            deviations=None if deviations is None else deviations[rows],
+        )
+
+    def to_frame(self) -> pd.DataFrame:
+        """A pandas DataFrame with columns ``players``, ``label``, ``order`` and ``value``.
+
+        Where there is an uncertainty also ``low`` and ``high``. With k outputs these columns are
+        ``value_0 .. value_{k-1}`` and so on.
+        """
+        try:
+            import pandas as pd
+        except ImportError as error:
+            raise MissingDependencyError("pandas", "pandas", "Interactions.to_frame") from error
+        numbers = {}
+        for name, values in (("value", self.values), ("low", self.low), ("high", self.high)):
+            if values is not None and values.ndim == 1:
+                numbers[name] = values
+            elif values is not None:
+                numbers |= {f"{name}_{j}": column for j, column in enumerate(values.T)}
+        return pd.DataFrame(
+            {
+                "players": self.sets,
+                "label": [self.label(players) for players in self.sets],
+                "order": self.orders,
+                **numbers,
+            }
+        )
+
+    def __str__(self) -> str:
+        shown = self.top(10)
+        lines = [f"{self.index} up to order {self.order}: {len(self)} sets, strongest first"]
+        lines += [
+            f"  {np.array2string(np.asarray(value), precision=4, sign='+')}  {self.label(players)}"
+            for players, value in shown
+        ]
+        return "\n".join(lines)
+
+
+_WIDTH = float(ndtri((1 + LEVEL) / 2))
+
+
+def names_of(players: Sequence[str] | None, n_players: int) -> tuple[str, ...]:
+    """The players' names; their numbers where none are given.
+
+    Raises:
+        ValueError: not as many names as players.
+    """
+    if players is None:
+        return tuple(map(str, range(n_players)))
+    if len(players) != n_players:
+        raise ValueError(
+            f"{len(players)} names were given for {n_players} players; give one name per player"
+        )
+    return tuple(map(str, players))

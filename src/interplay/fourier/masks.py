@@ -1,0 +1,126 @@
+"""Masks: checking, sampling, naming.
+
+A mask is a row of ``n`` booleans; ``True`` means that the player is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from interplay._types import BoolArray, ByteArray, IntArray
+from interplay.fourier.sets import pack, unpack
+
+TABLE_LIMIT = 14
+"""Up to so many players, distinct masks are drawn by permuting the whole table."""
+_DRAWN_AT_ONCE = 1024
+
+
+def as_masks(masks: npt.ArrayLike, n_players: int | None = None) -> BoolArray:
+    """Check masks and return them as a C-ordered ``(m, n) bool`` array.
+
+    Raises:
+        ValueError: not two-dimensional, not boolean (0 and 1 are taken), or not ``n_players`` wide.
+    """
+    array = np.asarray(masks)
+    if array.ndim != 2:
+        raise ValueError(
+            f"masks of shape {array.shape} are not two-dimensional; "
+            "give (m, n), one row per ablation (a single mask is masks[None, :])"
+        )
+    if array.dtype != np.bool_ and not np.isin(array, (0, 1)).all():
+        raise ValueError(
+            f"masks of dtype {array.dtype} hold values other than 0 and 1; "
+            "give booleans, True for a player that is kept"
+        )
+    if n_players is not None and array.shape[1] != n_players:
+        raise ValueError(
+            f"masks of shape {array.shape} are {array.shape[1]} players wide, "
+            f"but there are {n_players} players"
+        )
+    return np.ascontiguousarray(array, dtype=np.bool_)
+
+
+def keys(masks: BoolArray) -> list[bytes]:
+    """One hashable key per mask: its packed bits."""
+    return [row.tobytes() for row in pack(masks)]
+
+
+def distinct(masks: BoolArray) -> tuple[BoolArray, IntArray]:
+    """The distinct masks in order of first appearance, and where each row went.
+
+    Returns:
+        ``(unique, inverse)`` with ``unique[inverse] == masks``.
+    """
+    seen: dict[bytes, int] = {}
+    inverse = np.fromiter(
+        (seen.setdefault(key, len(seen)) for key in keys(masks)), dtype=np.int64, count=len(masks)
+    )
+    first = np.full(len(seen), len(masks), dtype=np.int64)
+    np.minimum.at(first, inverse, np.arange(len(masks)))
+    return masks[first], inverse
+
+
+def sorted_by_prefix(masks: BoolArray) -> IntArray:
+    """The order ``(m,)`` in which masks that agree on their first players are neighbours."""
+    return np.lexsort(masks.T[::-1])
+
+
+def every_mask(n_players: int) -> BoolArray:
+    """All 2^n masks, shape ``(2**n, n)``; player ``i`` is bit ``i`` of the row's number."""
+    return _from_numbers(np.arange(1 << n_players, dtype=np.int64), n_players)
+
+
+def _from_numbers(numbers: IntArray, n_players: int) -> BoolArray:
+    return np.asarray((numbers[:, None] >> np.arange(n_players)) & 1 == 1)
+
+
+def uniform(
+    n_masks: int, n_players: int, rng: np.random.Generator, exclude: BoolArray | None = None
+) -> BoolArray:
+    """Distinct masks, each player kept with probability 1/2.
+
+    The masks for a smaller ``n_masks`` are the first rows of those for a larger one from a
+    generator in the same state: a larger budget only adds ablations to those already made.
+
+    Args:
+        n_masks: how many.
+        n_players: their width.
+        rng: consumed.
+        exclude: masks that must not be drawn, ``(e, n)``.
+
+    Raises:
+        ValueError: there are not so many distinct masks.
+    """
+    excluded = set() if exclude is None else set(keys(exclude))
+    available = (1 << n_players) - len(excluded)
+    if n_masks > available:
+        raise ValueError(
+            f"{n_masks} distinct masks were asked for, but {n_players} players have only "
+            f"{available} left; ask for at most {available}"
+        )
+    if n_players <= TABLE_LIMIT:
+        table = _from_numbers(rng.permutation(1 << n_players), n_players)
+        fresh = [row for row, key in enumerate(keys(table)) if key not in excluded]
+        return table[fresh[:n_masks]]
+    drawn: dict[bytes, None] = {}
+    while len(drawn) < n_masks:
+        block = rng.integers(0, 2, size=(_DRAWN_AT_ONCE, n_players), dtype=np.uint8)
+        drawn.update((key, None) for key in keys(block.view(np.bool_)) if key not in excluded)
+    return from_keys(list(drawn)[:n_masks], n_players)
+
+
+def from_keys(packed: Sequence[bytes], n_players: int) -> BoolArray:
+    """The masks of packed rows: the inverse of :func:`keys`."""
+    rows: ByteArray = np.frombuffer(b"".join(packed), dtype=np.uint8)
+    return unpack(rows.reshape(len(packed), (n_players + 7) // 8), n_players)
+
+
+def describe(mask: BoolArray, limit: int = 12) -> str:
+    """A mask in words: how many players it keeps and which it removes (or keeps, if fewer)."""
+    kept, removed = np.flatnonzero(mask), np.flatnonzero(~mask)
+    word, some = ("removed", removed) if len(removed) <= len(kept) else ("kept", kept)
+    listed = ", ".join(map(str, some[:limit])) + (", ..." if len(some) > limit else "")
+    return f"mask keeping {len(kept)} of {len(mask)} players ({word}: {listed or 'none'})"

@@ -1,0 +1,318 @@
+"""Spectrum: a sparse Fourier representation of a set function."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from interplay._types import ByteArray, FloatArray, IntArray, Players
+from interplay.fourier.characters import synthesise
+from interplay.fourier.indices import convert
+from interplay.fourier.interactions import Interactions, names_of
+from interplay.fourier.masks import as_masks
+from interplay.fourier.sets import (
+    Members,
+    as_columns,
+    as_players,
+    collapse,
+    members,
+    pack_members,
+    pack_sets,
+    sizes,
+    tuples,
+)
+
+_COLUMNS_AT_ONCE = 64
+"""Columns of the covariance's factor that are converted at a time."""
+
+
+@dataclass(frozen=True, eq=False)
+class Spectrum:
+    r"""A set function by its few non-zero Fourier coefficients.
+
+    .. math:: f(m) = \sum_S F(S) \chi_S(m), \qquad \chi_S(m) = (-1)^{\sum_{i \in S} m_i}
+
+    with the sign and scale of SPEX (arXiv 2502.13870); ``F(S) = 2^-n sum_m f(m) chi_S(m)``.
+    Terms are distinct and sorted by order, then lexicographically: use a constructor.
+
+    Attributes:
+        n_players: n.
+        supports: the sets S, packed, ``(s, ceil(n / 8)) uint8`` (see :mod:`interplay.sets`).
+        coefficients: F(S), ``(s,)`` float64, or ``(s, k)`` for k outputs.
+        deviations: how uncertain the coefficients are, ``(s, r)`` or ``(s, k, r)``: a factor L of
+            their covariance L L^T, output by output; ``None`` where the decoder gives none.
+            Arithmetic with other spectra drops it.
+    """
+
+    n_players: int
+    supports: ByteArray
+    coefficients: FloatArray
+    deviations: FloatArray | None = None
+
+    def __post_init__(self) -> None:
+        if len(self.supports) != len(self.coefficients):
+            raise ValueError(
+                f"{len(self.supports)} supports came with {len(self.coefficients)} coefficients; "
+                "give one coefficient (or one row of k) per support"
+            )
+        if self.supports.shape[1:] != ((self.n_players + 7) // 8,):
+            raise ValueError(
+                f"supports of shape {self.supports.shape} are not packed for "
+                f"{self.n_players} players; use Spectrum.from_terms"
+            )
+        if self.deviations is not None and self.deviations.shape[:-1] != self.coefficients.shape:
+            raise ValueError(
+                f"deviations of shape {self.deviations.shape} do not belong to coefficients of "
+                f"shape {self.coefficients.shape}; give {self.coefficients.shape} and one more axis"
+            )
+
+    @classmethod
+    def from_members(cls, n_players: int, sets: Members, coefficients: FloatArray) -> Spectrum:
+        """From members arrays; equal sets are summed, terms sorted."""
+        merged, values = collapse(sets, coefficients, n_players)
+        return cls(n_players, pack_members(merged, n_players), values)
+
+    @classmethod
+    def from_terms(
+        cls, n_players: int, supports: Iterable[Iterable[int]], coefficients: npt.ArrayLike
+    ) -> Spectrum:
+        """From sets of players and their coefficients; equal sets are summed."""
+        packed = pack_sets(supports, n_players)
+        values = np.asarray(coefficients, dtype=np.float64)
+        if len(values) != len(packed):
+            raise ValueError(f"{len(packed)} supports came with {len(values)} coefficients")
+        return cls.from_members(n_players, members(packed, n_players), values)
+
+    @classmethod
+    def from_dict(cls, n_players: int, terms: Mapping[Players, npt.ArrayLike]) -> Spectrum:
+        """From ``{(): 1.0, (0, 3): -0.5}``."""
+        return cls.from_terms(n_players, terms.keys(), [np.asarray(v) for v in terms.values()])
+
+    def __len__(self) -> int:
+        return len(self.coefficients)
+
+    @property
+    def n_outputs(self) -> int | None:
+        """k, or ``None`` where the values are one-dimensional."""
+        return None if self.coefficients.ndim == 1 else self.coefficients.shape[1]
+
+    @cached_property
+    def orders(self) -> IntArray:
+        """The order of each term, shape ``(s,)``."""
+        return sizes(self.supports)
+
+    @cached_property
+    def sets(self) -> list[Players]:
+        """The supports as ascending tuples, in the order of ``coefficients``."""
+        return tuples(self.members, self.n_players)
+
+    @cached_property
+    def members(self) -> Members:
+        """The supports as members (see :mod:`interplay.sets`), ``(s, d)``."""
+        return members(self.supports, self.n_players)
+
+    @cached_property
+    def _rows(self) -> dict[Players, int]:
+        return {players: row for row, players in enumerate(self.sets)}
+
+    def __getitem__(self, players: Iterable[int]) -> FloatArray:
+        """F(S); zero for a set outside the support."""
+        row = self._rows.get(as_players(players, self.n_players))
+        zero: FloatArray = np.zeros_like(self.coefficients, shape=self.coefficients.shape[1:])[()]
+        return zero if row is None else self.coefficients[row]
+
+    def __contains__(self, players: Iterable[int]) -> bool:
+        return as_players(players, self.n_players) in self._rows
+
+    def __iter__(self) -> Iterator[tuple[Players, FloatArray]]:
+        """Pairs of a set and its coefficient (a float64, or ``(k,)`` for k outputs)."""
+        return iter(zip(self.sets, self.coefficients, strict=True))
+
+    def predict(self, masks: npt.ArrayLike) -> FloatArray:
+        """f(m) for each mask.
+
+        Args:
+            masks: ``(m, n) bool``, or one mask ``(n,)``.
+
+        Returns:
+            ``(m,)``, or ``(m, k)`` for k outputs; for a single mask, without the first axis.
+        """
+        array = np.asarray(masks)
+        values = synthesise(
+            as_masks(np.atleast_2d(array), self.n_players), self.supports, self.coefficients
+        )
+        result: FloatArray = values[0] if array.ndim == 1 else values
+        return result
+
+    def output(self, column: int) -> Spectrum:
+        """The spectrum of one of the k outputs."""
+        deviations = self.deviations
+        if deviations is not None and self.n_outputs is not None:
+            deviations = deviations[:, column]
+        coefficients = as_columns(self.coefficients)[:, column]
+        return replace(self, coefficients=coefficients, deviations=deviations)
+
+    def mean_output(self) -> Spectrum:
+        """The spectrum of the mean over the outputs.
+
+        Without an uncertainty: how the outputs' errors hang together is not in ``deviations``.
+        """
+        mean = as_columns(self.coefficients).mean(axis=1)
+        return replace(self, coefficients=mean, deviations=None)
+
+    # --- arithmetic -----------------------------------------------------------------------------
+
+    def __add__(self, other: Spectrum) -> Spectrum:
+        if not isinstance(other, Spectrum):
+            return NotImplemented
+        if (other.n_players, other.n_outputs) != (self.n_players, self.n_outputs):
+            raise ValueError(
+                f"spectra of {self.n_players} and {other.n_players} players with {self.n_outputs} "
+                f"and {other.n_outputs} outputs do not add; they must be over the same players"
+            )
+        width = max(self.members.shape[1], other.members.shape[1])
+        both = [
+            np.pad(
+                term.members,
+                ((0, 0), (0, width - term.members.shape[1])),
+                constant_values=self.n_players,
+            )
+            for term in (self, other)
+        ]
+        return Spectrum.from_members(
+            self.n_players,
+            np.concatenate(both),
+            np.concatenate([self.coefficients, other.coefficients]),
+        )
+
+    __array_ufunc__ = None  # a NumPy number times a spectrum is a spectrum
+
+    def __mul__(self, factor: float) -> Spectrum:
+        if not isinstance(factor, int | float | np.number):
+            return NotImplemented
+        deviations = None if self.deviations is None else self.deviations * abs(factor)
+        return replace(self, coefficients=self.coefficients * factor, deviations=deviations)
+
+    __rmul__ = __mul__
+
+    def __truediv__(self, divisor: float) -> Spectrum:
+        return self * (1.0 / divisor)
+
+    def __neg__(self) -> Spectrum:
+        return self * -1.0
+
+    def __sub__(self, other: Spectrum) -> Spectrum:
+        return self + (-other)
+
+    # --- energy ---------------------------------------------------------------------------------
+
+    @cached_property
+    def energies(self) -> FloatArray:
+        """F(S)^2 of each term, summed over outputs, shape ``(s,)``."""
+        columns = as_columns(self.coefficients)
+        return np.asarray((columns**2).sum(axis=1))
+
+    def energy_by_order(self) -> FloatArray:
+        """The energy at each order, shape ``(largest order + 1,)``.
+
+        By Parseval the entries from order 1 on add up to the variance of f over uniform masks.
+        """
+        return np.asarray(
+            np.bincount(self.orders, weights=self.energies, minlength=1), dtype=np.float64
+        )
+
+    def truncate(
+        self, *, energy: float | None = None, n_terms: int | None = None, order: int | None = None
+    ) -> Spectrum:
+        """The strongest terms. The empty set (the mean of f) always stays and counts for nothing.
+
+        Args:
+            energy: share in (0, 1] of the variance to keep; the term that crosses the line stays.
+            n_terms: the most terms to keep, the empty set not counted.
+            order: the largest order to keep.
+
+        Raises:
+            ValueError: ``energy`` is not in (0, 1], or ``n_terms`` or ``order`` is negative.
+        """
+        if energy is not None and not 0.0 < energy <= 1.0:
+            raise ValueError(f"energy={energy} is not a share in (0, 1]")
+        for name, value in (("n_terms", n_terms), ("order", order)):
+            if value is not None and value < 0:
+                raise ValueError(f"{name}={value} is negative")
+        keep = np.ones(len(self), dtype=np.bool_)
+        if order is not None:
+            keep &= self.orders <= order
+        rows = np.flatnonzero(keep & (self.orders > 0))
+        rows = rows[np.argsort(-self.energies[rows], kind="stable")]
+        if energy is not None and len(rows):
+            reached = np.cumsum(self.energies[rows])
+            rows = rows[: int(np.searchsorted(reached, energy * reached[-1])) + 1]
+        if n_terms is not None:
+            rows = rows[:n_terms]
+        chosen = np.sort(np.concatenate([np.flatnonzero(self.orders == 0), rows]))
+        return replace(
+            self,
+            supports=self.supports[chosen],
+            coefficients=self.coefficients[chosen],
+            deviations=None if self.deviations is None else self.deviations[chosen],
+        )
+
+    # --- indices --------------------------------------------------------------------------------
+
+    def to(
+        self, index: str, order: int | None = None, players: Sequence[str] | None = None
+    ) -> Interactions:
+        """The interactions under an index, in closed form (see :mod:`interplay.indices`).
+
+        Where the spectrum is uncertain, so are they: an index is linear in the coefficients.
+
+        Args:
+            index: ``"Fourier"``, ``"Moebius"``, ``"SII"``, ``"k-SII"``, ``"STII"``, ``"FSII"``,
+                ``"FBII"``, ``"BII"``, ``"SV"`` or ``"BV"``.
+            order: largest order wanted; ``None``: the largest in the spectrum.
+            players: names for the labels.
+        """
+        sets, values, used = convert(self.members, self.coefficients, self.n_players, index, order)
+        names = names_of(players, self.n_players)
+        deviations = self._deviations(index, order)
+        return Interactions(index, used, self.n_players, sets, values, names, deviations)
+
+    def _deviations(self, index: str, order: int | None) -> FloatArray | None:
+        """Standard deviations of the interactions: the root of the squared index of L, summed."""
+        if self.deviations is None:
+            return None
+        width = self.deviations.shape[-1]
+        total: FloatArray | None = None
+        for start in range(0, width, _COLUMNS_AT_ONCE):
+            block = self.deviations[..., start : start + _COLUMNS_AT_ONCE]
+            columns = block.reshape(len(block), -1)
+            _, values, _ = convert(self.members, columns, self.n_players, index, order)
+            squares = (values.reshape(len(values), *block.shape[1:]) ** 2).sum(axis=-1)
+            total = squares if total is None else total + squares
+        return None if total is None else np.sqrt(total)
+
+    def __str__(self) -> str:
+        share = self.energy_by_order()[1:]
+        total = share.sum()
+        by_order = ", ".join(
+            f"{order}: {part / total:.1%}" for order, part in enumerate(share, 1) if part
+        )
+        return (
+            f"Spectrum of {self.n_players} players, {len(self)} terms (energy {by_order or 'none'})"
+        )
+
+
+def join_outputs(spectra: Sequence[Spectrum]) -> Spectrum:
+    """Spectra of one output each as one of k outputs, over the union of their terms."""
+    n_players = spectra[0].n_players
+    width = max(s.members.shape[1] for s in spectra)
+    sets = [
+        np.pad(s.members, ((0, 0), (0, width - s.members.shape[1])), constant_values=n_players)
+        for s in spectra
+    ]
+    blocks = [np.outer(s.coefficients, np.arange(len(spectra)) == j) for j, s in enumerate(spectra)]
+    return Spectrum.from_members(n_players, np.concatenate(sets), np.concatenate(blocks))

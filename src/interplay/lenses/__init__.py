@@ -1,1 +1,0 @@
-"""Lenses: each makes games out of one kind of thing."""

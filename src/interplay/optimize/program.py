@@ -1,0 +1,150 @@
+r"""The best subset as a mixed-integer program for HiGHS.
+
+The value is linear in the parities of the mask on the sets:
+
+.. math:: f(m) = \sum_S F(S) \, (1 - 2 y_S), \qquad y_S = \oplus_{i \in S} m_i
+
+with m_i binary and y_S continuous, tied to m by the facets of the parity polytope (Jeroslow 1975)
+
+.. math:: \sum_{x \in A} x - \sum_{x \in B \setminus A} x \le |A| - 1
+          \qquad (A \subseteq B = S \cup \{y_S\}, \; |A| \text{ odd}).
+
+Those on the side to which the objective pulls y_S suffice: 2^(|S| - 1) rows. Sets of more than
+five players go through parities of five at a time.
+
+The other common way, one variable per product of the m_i with merged Moebius coefficients, was
+measured beside it, with a third of the players kept. On spectra that ProxySPEX decoded (27 to 270
+players) both take at most 0.1 s. On planted ones the relaxation by products is 1.4 to 4.4 times
+as far up, and where parities take 6 s (60 players, 150 terms up to order 5) its bound is still four
+times the optimum after 12 s. The convex hull of each largest set with its subsets has the tightest
+relaxation of all, but takes longer to solve than its fewer nodes save.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.optimize import Bounds, LinearConstraint, milp
+from scipy.sparse import csr_array
+
+from interplay._types import BoolArray, FloatArray, IntArray
+from interplay.fourier.masks import every_mask
+from interplay.fourier.sets import Members
+from interplay.optimize.problem import Problem
+
+_WIDEST = 5
+"""The most players (or parities) whose parity is tied at once."""
+_MAX_ROWS = 20_000
+"""The most rows in a program: beyond that, HiGHS hardly gets past the relaxation in a minute."""
+
+
+def solve(
+    problem: Problem, known: float, seconds: float, gap: float = 0.0
+) -> tuple[BoolArray | None, float]:
+    """Solve the program.
+
+    Terms that would make it larger than 20,000 rows, the weakest, enter the bound by their size.
+
+    Args:
+        problem: what to maximise. Some term of order 1 or more is not zero.
+        known: the value of an admissible mask.
+        seconds: time limit.
+        gap: stop once the bound is at most this much above the better of ``known`` and the mask.
+
+    Returns:
+        The best mask that the solver found, if any, and a bound on the value of all.
+    """
+    sets, coefficients, orders = problem.sets, problem.coefficients, problem.orders
+    taken = _affordable(coefficients, orders)
+    rest = float(np.abs(coefficients[~taken]).sum())
+    many = taken & (orders > 1)
+    matrix, upper, terms = _facets(problem.n_players, sets[many], coefficients[many], orders[many])
+    players, offset = slice(problem.n_players), matrix.shape[1] - 1
+    # HiGHS minimises (ceiling - f) / scale. The ceiling comes in as a variable that is fixed at 1,
+    # so that the solver's gap, relative to the objective, is one relative to ceiling - known.
+    ceiling = max(problem.ceiling, known)
+    scale = float(np.abs(coefficients[orders > 0]).max())
+    cost = np.zeros(offset + 1)
+    cost[players] = -problem.effects
+    cost[terms] = 2.0 * coefficients[many]
+    cost[offset] = ceiling - coefficients[taken].sum()
+    lower, count = np.zeros(offset + 1), np.zeros(offset + 1)
+    lower[offset] = 1.0
+    count[players] = 1.0
+    found = milp(
+        cost / scale,
+        integrality=count.astype(np.int64),
+        bounds=Bounds(lower, np.ones(offset + 1)),
+        constraints=[
+            LinearConstraint(matrix, -np.inf, upper),
+            LinearConstraint(csr_array(count[None, :]), problem.low, problem.high),
+        ],
+        options={
+            "time_limit": seconds,
+            "mip_rel_gap": min(1.0, gap / (ceiling - known)) if ceiling > known else 0.0,
+        },
+    )
+    mask = None if found.x is None else np.asarray(found.x[players] > 0.5)
+    if mask is not None and not problem.admits(mask):
+        mask = None
+    bound = problem.ceiling
+    dual = found.mip_dual_bound
+    if found.status in (0, 1) and dual is not None and np.isfinite(dual):  # solved, or at a limit
+        bound = min(bound, ceiling - scale * float(dual) + rest)
+    return mask, bound
+
+
+def _affordable(coefficients: FloatArray, orders: IntArray) -> BoolArray:
+    """The strongest terms whose rows are not too many, and all of order 0 and 1."""
+    links = np.maximum(0, -(-(orders - _WIDEST) // (_WIDEST - 1)))
+    last = np.maximum(orders - (_WIDEST - 1) * links, 1)
+    rows = np.where(orders > 1, links * (1 << _WIDEST) + (1 << (last - 1)), 0)
+    strongest = np.argsort(-np.abs(coefficients), kind="stable")
+    taken = np.zeros(len(orders), dtype=np.bool_)
+    taken[strongest] = np.cumsum(rows[strongest]) <= _MAX_ROWS
+    return taken | (orders <= 1)
+
+
+def _facets(
+    n_players: int, sets: Members, coefficients: FloatArray, orders: IntArray
+) -> tuple[csr_array, FloatArray, IntArray]:
+    """The rows ``matrix @ x <= upper`` that tie each term's variable to the players'.
+
+    Returns:
+        The matrix, with a column to spare at the end; ``upper``; and the variable of each term.
+    """
+    size = n_players
+    ties: list[tuple[IntArray, IntArray, bool]] = []
+    terms = np.zeros(len(sets), dtype=np.int64)
+    for order in np.unique(orders):
+        rows = np.flatnonzero(orders == order)
+        inputs: IntArray = sets[rows, :order].astype(np.int64)
+        while inputs.shape[1] > _WIDEST:
+            heads, which = np.unique(inputs[:, :_WIDEST], axis=0, return_inverse=True)
+            links = size + np.arange(len(heads))
+            size += len(heads)
+            ties += [(heads, links, above) for above in (False, True)]  # used in both directions
+            inputs = np.column_stack([links[which.reshape(-1)], inputs[:, _WIDEST:]])
+        terms[rows] = size + np.arange(len(rows))
+        size += len(rows)
+        for above in (False, True):
+            some = (coefficients[rows] < 0) == above
+            ties.append((inputs[some], terms[rows[some]], above))
+    row, column, signs, upper = [], [], [], [np.zeros(0)]
+    n_rows = 0
+    for inputs, outputs, above in ties:
+        # the sets A: odd, with the output on the side in question
+        odd = every_mask(inputs.shape[1])
+        odd = odd[odd.sum(axis=1) % 2 != above]
+        odd = np.column_stack([odd, np.full(len(odd), above)])
+        shape = (len(inputs), *odd.shape)
+        variables = np.column_stack([inputs, outputs])[:, None, :]
+        numbers = n_rows + np.arange(shape[0] * shape[1]).reshape(*shape[:2], 1)
+        row.append(np.broadcast_to(numbers, shape).reshape(-1))
+        column.append(np.broadcast_to(variables, shape).reshape(-1))
+        signs.append(np.broadcast_to(np.where(odd, 1.0, -1.0), shape).reshape(-1))
+        upper.append(np.tile(odd.sum(axis=1) - 1.0, len(inputs)))
+        n_rows += shape[0] * shape[1]
+    if not ties:
+        return csr_array((0, size + 1)), np.zeros(0), terms
+    entries = np.concatenate(signs), (np.concatenate(row), np.concatenate(column))
+    return csr_array(entries, shape=(n_rows, size + 1)), np.concatenate(upper), terms

@@ -1,0 +1,185 @@
+"""The best or the worst subset of players that a spectrum predicts, with a proven bound.
+
+Up to 18 players every subset is tried. Beyond that a greedy search gives a mask at once, and a
+mixed-integer program (:mod:`interplay.optimize.program`) finds a better one or proves how far
+off it can be at most.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+
+from interplay._types import BoolArray
+from interplay.fourier.masks import describe
+from interplay.fourier.spectrum import Spectrum
+from interplay.optimize.greedy import greedy
+from interplay.optimize.problem import Problem, enumerate_all
+from interplay.optimize.program import solve
+
+_ENUMERATED = 18
+_GREEDY_SHARE = 0.25
+"""Of the time limit; the greedy search rarely needs it."""
+
+
+@dataclass(frozen=True, eq=False)
+class BestSubset:
+    """A subset of players with the value that a spectrum predicts for it.
+
+    Attributes:
+        mask: ``(n,) bool``, ``True`` for a player that is kept.
+        value: the predicted value, in the unit of the spectrum's values.
+        bound: no admissible subset has a better value than this, up to the solver's rounding, 2e-6
+            of the sum of the coefficients' sizes. Same unit.
+        proven: the gap is at most what was asked for, up to that rounding.
+        method: what found the mask: ``"enumeration"``, ``"milp"`` or ``"greedy"``.
+        seconds: how long it took.
+    """
+
+    mask: BoolArray
+    value: float
+    bound: float
+    proven: bool
+    method: str
+    seconds: float
+
+    @property
+    def kept(self) -> tuple[int, ...]:
+        """The players that are kept, ascending."""
+        return tuple(np.flatnonzero(self.mask).tolist())
+
+    @property
+    def gap(self) -> float:
+        """How much better than ``value`` an admissible subset could be at most, in its unit."""
+        return abs(self.bound - self.value)
+
+    def __str__(self) -> str:
+        if not self.proven:
+            quality = f"the best has between that and {self.bound:.6g} (gap {self.gap:.2g})"
+        elif self.gap <= 1e-6 * abs(self.value):
+            quality = "proven to be the best"
+        else:
+            quality = f"proven to be the best to within {self.gap:.2g}"
+        return (
+            f"{describe(self.mask)}: predicted value {self.value:.6g}, {quality}; "
+            f"{self.method}, {self.seconds:.1f} s"
+        )
+
+
+def best_subset(
+    spectrum: Spectrum,
+    *,
+    keep: int | None = None,
+    at_least: int | None = None,
+    at_most: int | None = None,
+    maximize: bool = True,
+    output: int = 0,
+    time_limit: float = 60.0,
+    gap: float = 0.0,
+) -> BestSubset:
+    """The subset of players with the largest (or smallest) value that a spectrum predicts.
+
+    It is the best by the spectrum, which need not be the best by the game: ask the game for the
+    value of the mask where that matters. Players that make no difference may come either way.
+
+    Args:
+        spectrum: what predicts the values.
+        keep: keep exactly so many players.
+        at_least: keep at least so many; not together with ``keep``.
+        at_most: keep at most so many; not together with ``keep``.
+        maximize: ``False`` for the smallest value.
+        output: which of k outputs.
+        time_limit: seconds, after which the best mask so far comes with the bound so far. Up to 18
+            players it takes a fraction of a second, whatever the limit.
+        gap: stop once no subset can be better by more than this, in the unit of the values.
+
+    Raises:
+        ValueError: a number of players is out of range or contradicts another, the time limit or
+            the gap makes no sense, the output does not exist, or a coefficient is not finite.
+    """
+    started = time.perf_counter()
+    low, high = _counts(spectrum.n_players, keep, at_least, at_most)
+    if not time_limit > 0:
+        raise ValueError(f"time_limit={time_limit} is not above 0; give seconds")
+    if not gap >= 0:
+        raise ValueError(f"gap={gap} is not 0 or more; give it in the unit of the values")
+    one = _finite_output(spectrum, output)
+    problem = Problem.of(one if maximize else -one, low, high)
+    if spectrum.n_players <= _ENUMERATED:
+        mask, method = enumerate_all(problem), "enumeration"
+        bound = problem.value(mask)
+    else:
+        mask, bound, method = _search(problem, started, time_limit, gap)
+    value = problem.value(mask)
+    bound = max(bound, value)
+    sign = 1.0 if maximize else -1.0
+    return BestSubset(
+        mask=mask,
+        value=sign * value,
+        bound=sign * bound,
+        proven=bound - value <= gap + problem.rounding,
+        method=method,
+        seconds=time.perf_counter() - started,
+    )
+
+
+def _search(
+    problem: Problem, started: float, time_limit: float, gap: float
+) -> tuple[BoolArray, float, str]:
+    """The better mask of the greedy search and the solver, a bound, and which of them it was."""
+    mask = greedy(problem, started + _GREEDY_SHARE * time_limit)
+    value = problem.value(mask)
+    if problem.ceiling - value <= max(gap, problem.rounding):
+        return mask, problem.ceiling, "greedy"
+    left = max(started + time_limit - time.perf_counter(), 1e-3)
+    solved, bound = solve(problem, value, left, gap)
+    if solved is None or problem.value(solved) < value:
+        return mask, bound, "greedy"
+    return solved, bound, "milp"
+
+
+def _counts(
+    n_players: int, keep: int | None, at_least: int | None, at_most: int | None
+) -> tuple[int, int]:
+    """The fewest and the most players to keep."""
+    for name, count in (("keep", keep), ("at_least", at_least), ("at_most", at_most)):
+        if count is None:
+            continue
+        if not isinstance(count, int | np.integer):
+            raise ValueError(f"{name}={count!r} is not a whole number")
+        if not 0 <= count <= n_players:
+            raise ValueError(
+                f"{name}={count} is not between 0 and {n_players}, the number of players; "
+                "give how many players to keep"
+            )
+    if keep is not None:
+        if at_least is not None or at_most is not None:
+            raise ValueError(
+                f"keep={keep} came with at_least={at_least} and at_most={at_most}; "
+                "give either keep or the other two"
+            )
+        return int(keep), int(keep)
+    low = 0 if at_least is None else int(at_least)
+    high = n_players if at_most is None else int(at_most)
+    if low > high:
+        raise ValueError(f"at_least={low} is above at_most={high}; no subset keeps so many")
+    return low, high
+
+
+def _finite_output(spectrum: Spectrum, output: int) -> Spectrum:
+    """One output of a spectrum, checked."""
+    n_outputs = spectrum.n_outputs or 1
+    if not isinstance(output, int | np.integer) or not 0 <= output < n_outputs:
+        raise ValueError(
+            f"output={output!r} does not exist; the spectrum has {n_outputs}, counted from 0"
+        )
+    one = spectrum.output(int(output))
+    bad = np.flatnonzero(~np.isfinite(one.coefficients))
+    if len(bad):
+        raise ValueError(
+            f"the coefficient of {one.sets[bad[0]]} is {one.coefficients[bad[0]]}; "
+            "coefficients must be finite numbers"
+        )
+    return one

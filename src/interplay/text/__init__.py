@@ -1,0 +1,41 @@
+"""The text lens: which parts of a prompt act together. Torch is imported when it is used."""
+
+from interplay.text.analysis.drill import Drilled, drill
+from interplay.text.api import ApiGame
+from interplay.text.embeddings import EmbeddingSimilarity, answer_similarity
+from interplay.text.game import TextGame
+from interplay.text.inference.generation import Generated
+from interplay.text.labels import Label, Labels
+from interplay.text.models import PACKAGED, load_model
+from interplay.text.prompts.masking import Replace
+from interplay.text.prompts.segments import split
+from interplay.text.targets import (
+    LogitDifference,
+    LogitFunction,
+    Options,
+    Readout,
+    Response,
+    Target,
+)
+
+__all__ = [
+    "PACKAGED",
+    "ApiGame",
+    "Drilled",
+    "EmbeddingSimilarity",
+    "Generated",
+    "Label",
+    "Labels",
+    "LogitDifference",
+    "LogitFunction",
+    "Options",
+    "Readout",
+    "Replace",
+    "Response",
+    "Target",
+    "TextGame",
+    "answer_similarity",
+    "drill",
+    "load_model",
+    "split",
+]

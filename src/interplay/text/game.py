@@ -1,0 +1,260 @@
+"""TextGame: the segments of a prompt as players, a language model's score as value."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Sequence
+from copy import copy
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from interplay._types import BoolArray, FloatArray, IntArray, Json
+from interplay.fourier.masks import as_masks, sorted_by_prefix
+from interplay.text.models import model_digest, require_llm, tokenizer_digest
+from interplay.text.prompts.build import PLACEHOLDER, Message, Text, mask_prompt
+from interplay.text.prompts.chat import apply_template
+from interplay.text.prompts.masking import Masking
+from interplay.text.prompts.prompt import MaskedPrompt
+from interplay.text.prompts.segments import Unit
+from interplay.text.prompts.tokens import Encoder
+from interplay.text.scoring import AnyTarget, Rows, is_known, score_by
+from interplay.text.targets import settings_of
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+_CODE_VERSION = 3
+"""Part of the fingerprint; raised when the same settings come to give other values."""
+_CPU_TOKENS, _GPU_TOKENS = 6_000, 200_000
+"""About how many tokens a call should hold: enough for its prompts to share prefixes, few enough
+that little is lost with it."""
+_FEWEST, _MOST = 16, 512
+
+
+class TextGame:
+    """How a language model's score depends on the segments of its prompt.
+
+    What is ablated (``text``, ``by``), how (``masking``) and what is measured (``target``) are
+    apart; everything of the prompt outside the text is fixed. What the prompts of one call have in
+    common at their beginning is computed once.
+
+    Args:
+        model: a Hugging Face model in evaluation mode, on the device where it is to run: a causal
+            language model; for ``Label`` a classifier, for ``EmbeddingSimilarity`` an encoder.
+        tokenizer: its tokenizer.
+        text: what is ablated: a string; documents, ``{"id": ..., "text": ...}`` each; or the
+            messages of a chat, ``{"role": ..., "content": ...}`` each. A message or document with
+            ``"fixed": True`` is always kept.
+        target: what is measured, such as ``Response(" Paris", score="prob")``; several are
+            outputs of one pass.
+        by: the players: ``"token"``, ``"word"``, ``"sentence"``, ``"line"``, ``"paragraph"``,
+            ``"document"``, ``"message"``, ``"field"`` (of JSON), a compiled pattern whose matches
+            they are, or spans of ``text``.
+        prompt: what stands around the text, with ``{text}`` once where it goes: a string, or the
+            messages of a chat, none of which is ablated. Documents go before the last message of a
+            user where no message says otherwise.
+        masking: what becomes of a removed segment: ``"delete"``, ``Replace(text)``,
+            ``"mask_token"`` or ``"attention"``; see :mod:`interplay.text.prompts.masking`.
+        fixed: segments that a match of this pattern touches are always kept.
+        tools: descriptions of tools for the chat template.
+        language: for sentences, a two-letter code.
+
+    Raises:
+        ValueError: nothing to ablate, a prompt without ``{text}``, improper spans, no chat
+            template, a target without tokens, or a prompt longer than the model's context.
+        MissingDependencyError: torch or transformers are not installed.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        text: Text,
+        target: AnyTarget | Sequence[AnyTarget],
+        *,
+        by: Unit = "sentence",
+        prompt: str | Sequence[Message] = PLACEHOLDER,
+        masking: Masking = "delete",
+        fixed: re.Pattern[str] | None = None,
+        tools: Sequence[Json] | None = None,
+        language: str = "en",
+    ) -> None:
+        require_llm("TextGame")
+        if model.training:
+            raise ValueError("the model is in training mode; call model.eval() first")
+        if masking == "mask_token" and tokenizer.mask_token_id is None:
+            raise ValueError(
+                "this tokenizer has no mask token, so masking='mask_token' does not go with it; "
+                "use 'delete', 'attention' or Replace(text)"
+            )
+        self.model = model
+        self.tokenizer = tokenizer
+        asked = mask_prompt(
+            text,
+            prompt,
+            by=by,
+            masking=masking,
+            fixed=fixed,
+            language=language,
+            tokenizer=tokenizer,
+        )
+        if tools is not None and not asked.is_chat:
+            raise ValueError("tools were given, but the prompt is no chat; leave them out")
+        self._encode = Encoder(tokenizer, chat=asked.is_chat)
+        self._begin(apply_template(tokenizer, asked, tools) if asked.is_chat else asked)
+        targets = tuple(target) if isinstance(target, list | tuple) else (target,)
+        self._scorer = score_by(targets, model, tokenizer, self._whole)
+
+    @property
+    def targets(self) -> tuple[AnyTarget, ...]:
+        """What is measured, the model's own answer filled in."""
+        return self._scorer.targets
+
+    def _begin(self, masked: MaskedPrompt) -> None:
+        """Settle what is read, with the chat template applied."""
+        self.masked = masked
+        self._whole, nothing = (
+            self._encode([masked.parts(np.full(masked.n_players, kept))])[0]
+            for kept in (True, False)
+        )
+        by_token = masked.masking in ("mask_token", "attention")
+        self._owners = self._encode.owners(masked, self._whole) if by_token else None
+        left = bool(nothing)
+        if self._owners is not None:
+            left = masked.masking == "mask_token" or bool((self._owners < 0).any())
+        if not left:
+            raise ValueError(
+                "with every segment removed the prompt has no tokens; give a prompt with fixed "
+                "words around {text}, or a replacement"
+            )
+
+    def refined(
+        self, chosen: Iterable[int], by: Unit, language: str = "en"
+    ) -> tuple[TextGame, tuple[tuple[int, ...], ...]]:
+        """The same game with some players cut into finer ones.
+
+        Args:
+            chosen: the players to cut; the others stay as they are.
+            by: the finer unit.
+            language: for sentences.
+
+        Returns:
+            The game, and for each player of this one the numbers of its players there.
+        """
+        masked, children = self.masked.refined(chosen, by, language, self.tokenizer)
+        game = copy(self)
+        game.__dict__.pop("_lengths", None)
+        game._begin(masked)
+        return game, children
+
+    @property
+    def n_players(self) -> int:
+        """The number of segments."""
+        return self.masked.n_players
+
+    @property
+    def players(self) -> tuple[str, ...]:
+        """The segments' texts."""
+        return self.masked.players
+
+    def prompt(self, mask: BoolArray) -> str:
+        """What the model reads under one mask ``(n,)``."""
+        return self.masked.render(mask)
+
+    def __call__(self, masks: BoolArray, /) -> FloatArray:
+        """Scores ``(m,)``, or ``(m, k)`` for k outputs, of masks ``(m, n)``."""
+        masks = as_masks(masks, self.n_players)
+        if not len(masks):
+            return np.empty((0, len(self._scorer.outputs)) if self._scorer.outputs else 0)
+        return self._scorer.values(self._rows(masks))
+
+    def _rows(self, masks: BoolArray) -> Rows:
+        """Each mask's tokens."""
+        if self._owners is None:
+            return Rows(self._encode([self.masked.parts(mask) for mask in masks]))
+        # player -1 is always kept
+        kept = np.column_stack([masks, np.ones(len(masks), dtype=np.bool_)])[:, self._owners]
+        if self.masked.masking == "attention":
+            return Rows([self._whole] * len(masks), kept)
+        return Rows(np.where(kept, self._whole, self.tokenizer.mask_token_id).tolist())
+
+    @property
+    def batch_size(self) -> int:
+        """How many masks a call should have: fewer of a long text."""
+        wanted = _CPU_TOKENS if self.model.device.type == "cpu" else _GPU_TOKENS
+        fixed, per_segment = self._lengths
+        count = int(np.clip(wanted / (fixed + per_segment.sum() / 2), _FEWEST, _MOST))
+        reader = self._scorer.reader
+        if reader is None:
+            return count
+        return max(1, min(count, reader.tokens_at_once // len(self._whole)))
+
+    def arrange(self, masks: BoolArray, /) -> IntArray:
+        """An order of masks in which neighbours share long prefixes, ``(m,)``."""
+        return sorted_by_prefix(masks)
+
+    def cost(self, masks: BoolArray, /) -> FloatArray:
+        """About how many tokens each ablation has, prompt and responses, ``(m,)``."""
+        fixed, per_segment = self._lengths
+        return np.asarray(fixed + masks @ per_segment)
+
+    @cached_property
+    def _lengths(self) -> tuple[float, FloatArray]:
+        if self._owners is not None and self.masked.masking == "mask_token":
+            return float(len(self._whole)), np.zeros(self.n_players)
+        if self._owners is not None:
+            counts = np.bincount(self._owners + 1, minlength=self.n_players + 1)
+            return float(counts[0]), counts[1:].astype(np.float64)
+        masked = self.masked
+        segments = [masked.text[start:stop] for start, stop in masked.spans]
+        ids = self.tokenizer(segments, add_special_tokens=False)["input_ids"]
+        nothing = self._encode([masked.parts(np.zeros(self.n_players, dtype=np.bool_))])[0]
+        fed = sum(map(len, self._scorer.feeds))
+        return float(len(nothing) + fed), np.array([len(i) for i in ids], dtype=np.float64)
+
+    def describe(self) -> Json:
+        """The model, the prompt, the spans, the masking and the targets, as JSON."""
+        return self.masked.describe() | {
+            "model": self._model_name(),
+            "architecture": type(self.model).__name__,
+            "dtype": str(self.model.dtype),
+            "targets": [settings_of(target) for target in self.targets],
+            "outputs": list(self._scorer.outputs),
+        }
+
+    def _model_name(self) -> str:
+        """The model's name on the hub, or the name of its folder: reports hold no local paths."""
+        name: str = self.model.config.name_or_path
+        return Path(name).name if Path(name).is_absolute() else name
+
+    @property
+    def fingerprint(self) -> str | None:
+        """A hash of the model's weights, the tokenizer, the prompt, the spans, masking and target.
+
+        Where a model lies and on which device it runs does not count; its dtype does. ``None`` for
+        a target of the user's own or a model with hooks, since what they compute cannot be told.
+        Made anew each time, since weights can be changed in place.
+        """
+        weights = model_digest(self.model)
+        if weights is None or not all(map(is_known, self.targets)):
+            return None
+        what = {key: value for key, value in self.describe().items() if key != "model"}
+        what |= {
+            "code": _CODE_VERSION,
+            "weights": weights,
+            "tokenizer": tokenizer_digest(self.tokenizer),
+            "special_tokens": not self._encode.chat,
+            "fed": self._scorer.feeds,
+        }
+        return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
+
+    def __repr__(self) -> str:
+        return (
+            f"TextGame({self.n_players} players by {self.masked.by}, "
+            f"target: {'; '.join(map(str, self.targets))})"
+        )

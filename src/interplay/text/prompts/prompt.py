@@ -1,0 +1,209 @@
+"""Prompts whose segments are players: a text with what stands around it, or a chat.
+
+A prompt is a sequence of pieces: fixed strings, and passages whose segments are the players. It
+knows no tokens and no chat template.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, TypeAlias
+
+from interplay._types import BoolArray, Json
+from interplay.text.prompts.fields import Span
+from interplay.text.prompts.masking import (
+    Masking,
+    Passage,
+    Replace,
+    describe_masking,
+)
+from interplay.text.prompts.segments import Unit, split
+
+BETWEEN = "\n\n"
+"""What stands between documents, and between messages where they are shown."""
+
+Piece: TypeAlias = str | Passage
+"""A string is the prompt's own, as a template; what people wrote in a chat is a passage."""
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A chat message, or the whole of a prompt that is no chat.
+
+    Attributes:
+        message: its role and whatever else it has, but its content; ``None`` outside of chats.
+        pieces: its content; none at all for a message without content, such as a tool call.
+    """
+
+    message: Json | None
+    pieces: tuple[Piece, ...]
+
+
+@dataclass(frozen=True)
+class MaskedPrompt:
+    """What a model reads under each mask, as characters.
+
+    Attributes:
+        turns: of a chat; else a single one.
+        players: the players' names: the segments' texts, of documents with their ids.
+        by: the unit of the players.
+        masking: how segments are removed.
+    """
+
+    turns: tuple[Turn, ...]
+    players: tuple[str, ...]
+    by: str
+    masking: Masking
+
+    @property
+    def is_chat(self) -> bool:
+        """Whether it is messages, to which no template has been applied."""
+        return self.turns[0].message is not None
+
+    @property
+    def n_players(self) -> int:
+        """The number of segments."""
+        return len(self.players)
+
+    @cached_property
+    def text(self) -> str:
+        """The whole prompt, nothing removed; of a chat, with the roles before the contents."""
+        return "".join(text for text, _ in self._shown())
+
+    @cached_property
+    def spans(self) -> tuple[Span, ...]:
+        """The players' characters in :attr:`text`."""
+        spans = []
+        at = 0
+        for text, passage in self._shown():
+            if passage is not None:
+                spans += [(at + start, at + stop) for start, stop in passage.spans]
+            at += len(text)
+        return tuple(spans)
+
+    def _shown(self) -> Iterable[tuple[str, Passage | None]]:
+        for number, turn in enumerate(self.turns):
+            if turn.message is not None:
+                yield f"{BETWEEN if number else ''}{turn.message['role']}: ", None
+            for piece in turn.pieces:
+                yield (piece, None) if isinstance(piece, str) else (piece.text, piece)
+
+    def parts(self, mask: BoolArray) -> list[tuple[str, bool]]:
+        """The prompt under one mask ``(n,)``, in parts: each with whether people wrote it.
+
+        In a prompt without a chat template nothing is told apart: all of it is the prompt's own.
+        """
+        own = self._replacement
+        parts: list[tuple[str, bool]] = []
+        for turn in self.turns:
+            for piece in turn.pieces:
+                if isinstance(piece, str):
+                    parts.append((piece, False))
+                elif piece.whole is None:
+                    parts.append((piece.render(mask, own), True))
+                elif mask[piece.first] or own is not None:
+                    start, stop = piece.whole
+                    content = piece.text[start:stop] if mask[piece.first] else own or ""
+                    parts += [
+                        (piece.text[:start], False),
+                        (content, True),
+                        (piece.text[stop:], False),
+                    ]
+        return parts
+
+    def render(self, mask: BoolArray) -> str:
+        """The prompt under one mask ``(n,)``; with all players kept, exactly as it was given."""
+        return "".join(text for text, _ in self.parts(mask))
+
+    def messages(self, mask: BoolArray) -> list[Json]:
+        """The messages of a chat under one mask ``(n,)``; those that are removed are left out."""
+        result = []
+        for turn in self.turns:
+            gone = False
+            content = ""
+            for piece in turn.pieces:
+                if isinstance(piece, str):
+                    content += piece
+                    continue
+                content += piece.render(mask, self._replacement)
+                gone |= piece.whole is not None and not mask[piece.first]
+            if not gone or self._replacement is not None:
+                said = content if turn.pieces else None
+                result.append((turn.message or {}) | {"content": said})
+        return result
+
+    @property
+    def _replacement(self) -> str | None:
+        return self.masking.text if isinstance(self.masking, Replace) else None
+
+    def refined(
+        self, chosen: Iterable[int], by: Unit, language: str = "en", tokenizer: Any = None
+    ) -> tuple[MaskedPrompt, tuple[tuple[int, ...], ...]]:
+        """The same prompt with some players cut into finer ones.
+
+        Args:
+            chosen: the players to cut; the others stay as they are.
+            by: the finer unit.
+            language: for sentences.
+            tokenizer: for tokens.
+
+        Returns:
+            The prompt, and for each player of this one the numbers of its players there.
+        """
+        chosen = set(chosen)
+        players: list[str] = []
+        children: list[tuple[int, ...]] = []
+        turns = []
+        for turn in self.turns:
+            pieces: list[Piece] = []
+            for piece in turn.pieces:
+                if isinstance(piece, str):
+                    pieces.append(piece)
+                    continue
+                if piece.whole is not None and piece.first in chosen:
+                    start, stop = piece.whole
+                    before, piece, after = (
+                        piece.text[:start],
+                        Passage(piece.text[start:stop], ((0, stop - start),), piece.first),
+                        piece.text[stop:],
+                    )
+                else:
+                    before = after = ""
+                spans: list[Span] = []
+                first = len(players)
+                for number, (start, stop) in enumerate(piece.spans, piece.first):
+                    text = piece.text[start:stop]
+                    if number in chosen:
+                        finer = split(text, by, language, tokenizer)
+                        new = [(start + a, start + b) for a, b in finer]
+                        names = [text[a:b].strip() for a, b in finer]
+                    else:
+                        new, names = [(start, stop)], [self.players[number]]
+                    children.append(tuple(range(len(players), len(players) + len(new))))
+                    spans += new
+                    players += names
+                finer_piece = replace(piece, spans=tuple(spans), first=first)
+                pieces += [part for part in (before, finer_piece, after) if part]
+            turns.append(Turn(turn.message, tuple(pieces)))
+        unit = f"{self.by} and {unit_name(by)}"
+        return MaskedPrompt(tuple(turns), tuple(players), unit, self.masking), tuple(children)
+
+    def describe(self) -> Json:
+        """Everything that decides what is read, as JSON."""
+        return {
+            "lens": "text",
+            "text": self.text,
+            "spans": [list(span) for span in self.spans],
+            "by": self.by,
+            "masking": describe_masking(self.masking),
+        } | ({"messages": [turn.message for turn in self.turns]} if self.is_chat else {})
+
+
+def unit_name(by: Unit) -> str:
+    """A unit in words."""
+    if isinstance(by, re.Pattern):
+        return f"regex:{by.pattern}"
+    return by if isinstance(by, str) else "span"

@@ -1,0 +1,370 @@
+"""Targets: the number, or the numbers, that an ablated prompt is scored by.
+
+The targets here are functions of the log-probabilities of given answers' tokens, which a local
+model and a server can both tell. A target of the user's own, for local models, is anything with a
+method :meth:`Target.prepare`, which may read the logits as it likes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, is_dataclass
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
+
+import numpy as np
+
+from interplay._types import FloatArray, Json
+from interplay.text.prompts.fields import Span
+from interplay.text.prompts.segments import offsets
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedTokenizerBase
+
+_CERTAIN = -1e-12
+"""Log-probabilities are cut here before they are put on the logit scale, which keeps it finite."""
+
+
+@dataclass(frozen=True)
+class Readout:
+    """What a model is fed after a prompt, and what is read of its logits there.
+
+    Attributes:
+        feeds: token sequences, each fed after the prompt on its own (one forward pass shares what
+            they have in common); ``()`` feeds nothing.
+        read: from the number of a feed of f tokens and the logits at the last f + 1 positions,
+            ``(b, f + 1, vocabulary)``, to what is kept of them, ``(b, r)`` float64.
+        combine: from what was kept of each feed to the values, ``(b,)``, or ``(b, k)``.
+        outputs: the names of the k outputs; empty for values ``(b,)``.
+    """
+
+    feeds: tuple[tuple[int, ...], ...]
+    read: Callable[[int, torch.Tensor], torch.Tensor]
+    combine: Callable[[Sequence[FloatArray]], FloatArray]
+    outputs: tuple[str, ...] = ()
+
+
+class Target(Protocol):
+    """What is measured of a model's next-token logits."""
+
+    def prepare(self, tokenizer: PreTrainedTokenizerBase) -> Readout:
+        """Fix the target's tokens."""
+        ...
+
+
+@dataclass(frozen=True)
+class Response:
+    """How likely a given response is, token by token after the prompt (teacher forcing).
+
+    Attributes:
+        text: the response, with its leading space where the prompt ends without one; ``None``: what
+            the model itself answers to the whole prompt, decoded greedily.
+        score: ``"logprob"``; ``"prob"``, its exponential p; ``"logit"``: log(p / (1 - p)), p on the
+            logit scale.
+        reduction: of the tokens' log-probabilities ``"sum"``, which is the response's; ``"mean"``,
+            whose exponential is the geometric mean of the tokens' probabilities; or ``"token"``:
+            each token's, an output each.
+        part: score only this part of the response, a string that is in it once or a span of
+            characters; what is before it is given, what is after it does not count.
+        max_tokens: where ``text`` is ``None``, the longest answer.
+    """
+
+    text: str | None = None
+    score: Literal["logprob", "prob", "logit"] = "logprob"
+    reduction: Literal["sum", "mean", "token"] = "sum"
+    part: str | Span | None = None
+    max_tokens: int = 20
+
+    def prepare(self, tokenizer: PreTrainedTokenizerBase) -> Readout:
+        """See :meth:`Target.prepare`."""
+        return _readout(self, tokenizer)
+
+    @property
+    def answers(self) -> tuple[str, ...]:
+        """The texts whose tokens' log-probabilities are needed."""
+        _known("score", self.score, ("logprob", "prob", "logit"))
+        _known("reduction", self.reduction, ("sum", "mean", "token"))
+        return (self.text or "",)
+
+    @property
+    def span(self) -> Span | None:
+        """The characters of the part.
+
+        Raises:
+            ValueError: the response does not hold it, or not once.
+        """
+        text = self.text or ""
+        if self.part is None:
+            return None
+        if isinstance(self.part, str):
+            if not self.part or text.count(self.part) != 1:
+                raise ValueError(
+                    f"the part {self.part!r} stands {text.count(self.part) if self.part else 0} "
+                    f"times in the response {text!r}; give one that stands in it once, or a span"
+                )
+            start = text.index(self.part)
+            return start, start + len(self.part)
+        start, stop = self.part
+        if not 0 <= start < stop <= len(text):
+            raise ValueError(
+                f"the part ({start}, {stop}) is empty or outside the response of {len(text)} "
+                "characters; give a span with start < end"
+            )
+        return start, stop
+
+    def outputs(self, tokens: Sequence[Sequence[str]]) -> tuple[str, ...]:
+        """The outputs' names, from each answer's tokens as text."""
+        return tuple(tokens[0]) if self.reduction == "token" else ()
+
+    def combine(self, logprobs: Sequence[FloatArray]) -> FloatArray:
+        """Values from each answer's tokens' log-probabilities, ``(b, tokens)`` each."""
+        (each,) = logprobs
+        if self.reduction == "sum":
+            each = each.sum(axis=1)
+        elif self.reduction == "mean":
+            each = each.mean(axis=1)
+        if self.score == "logprob":
+            return np.asarray(each)
+        if self.score == "prob":
+            return np.asarray(np.exp(each))
+        each = np.minimum(each, _CERTAIN)
+        return np.asarray(each - np.log(-np.expm1(each)))
+
+    def __str__(self) -> str:
+        what = f"{self.reduction} " if self.reduction != "sum" else ""
+        part = f", its part {self.part!r}" if self.part is not None else ""
+        return f"{what}{self.score} of {self.text!r}{part}"
+
+
+def _known(name: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ValueError(f"{name}={value!r} is unknown; choose one of {', '.join(choices)}")
+
+
+@dataclass(frozen=True)
+class Options:
+    """How likely each of several answers is, an output each.
+
+    Attributes:
+        texts: the answers, of one or more tokens each, with their leading spaces.
+        score: ``"prob"``: each answer's probability; ``"logprob"``: its logarithm; ``"share"``: its
+            share of the answers' probabilities together.
+    """
+
+    texts: tuple[str, ...]
+    score: Literal["prob", "logprob", "share"] = "prob"
+
+    def prepare(self, tokenizer: PreTrainedTokenizerBase) -> Readout:
+        """See :meth:`Target.prepare`."""
+        return _readout(self, tokenizer)
+
+    @property
+    def answers(self) -> tuple[str, ...]:
+        """The texts whose tokens' log-probabilities are needed."""
+        texts = tuple(self.texts)
+        if len(texts) < 2 or len(set(texts)) < len(texts):
+            raise ValueError(
+                f"texts={self.texts!r} are not two or more different answers; "
+                "use Response for a single one"
+            )
+        _known("score", self.score, ("prob", "logprob", "share"))
+        return texts
+
+    def outputs(self, tokens: Sequence[Sequence[str]]) -> tuple[str, ...]:
+        """The outputs' names: the answers."""
+        return tuple(self.texts)
+
+    def combine(self, logprobs: Sequence[FloatArray]) -> FloatArray:
+        """Values from each answer's tokens' log-probabilities, ``(b, tokens)`` each."""
+        totals = np.stack([each.sum(axis=1) for each in logprobs], axis=1)
+        if self.score == "logprob":
+            return totals
+        if self.score == "share":
+            totals -= np.logaddexp.reduce(totals, axis=1, keepdims=True)
+        return np.asarray(np.exp(totals))
+
+    def __str__(self) -> str:
+        return f"{self.score} of each of {', '.join(map(repr, self.texts))}"
+
+
+@dataclass(frozen=True)
+class LogitDifference:
+    """The next token's logit for one answer minus that for another.
+
+    Attributes:
+        positive: an answer of one token, with its leading space if it has one.
+        negative: the other.
+    """
+
+    positive: str
+    negative: str
+
+    def prepare(self, tokenizer: PreTrainedTokenizerBase) -> Readout:
+        """See :meth:`Target.prepare`."""
+        for answer in self.answers:
+            tokens = tokenizer(answer, add_special_tokens=False)["input_ids"]
+            if len(tokens) != 1:
+                raise ValueError(
+                    f"the answer {answer!r} is {len(tokens)} tokens, but a logit difference needs "
+                    "answers of one token (often with a leading space); use Response for longer"
+                )
+        return _readout(self, tokenizer)
+
+    @property
+    def answers(self) -> tuple[str, ...]:
+        """The texts whose tokens' log-probabilities are needed."""
+        return self.positive, self.negative
+
+    def outputs(self, tokens: Sequence[Sequence[str]]) -> tuple[str, ...]:
+        """No names: there is one output."""
+        return ()
+
+    def combine(self, logprobs: Sequence[FloatArray]) -> FloatArray:
+        """The difference; of logits or of log-probabilities, which differ by what cancels here."""
+        positive, negative = logprobs
+        return np.asarray(positive[:, 0] - negative[:, 0])
+
+    def __str__(self) -> str:
+        return f"logit of {self.positive!r} - logit of {self.negative!r}"
+
+
+AnswerTarget: TypeAlias = Response | Options | LogitDifference
+"""The targets made of answers' log-probabilities."""
+
+
+@dataclass(frozen=True)
+class LogitFunction:
+    """Any function of the next token's logits.
+
+    Attributes:
+        function: from logits, a float tensor ``(b, vocabulary)``, to ``(b,)`` or ``(b, k)``.
+        name: identifies what it computes, for the fingerprint; without one the values are kept for
+            the run only and never written to a store.
+        outputs: the names of k outputs.
+    """
+
+    function: Callable[[torch.Tensor], torch.Tensor]
+    name: str | None = None
+    outputs: tuple[str, ...] = ()
+
+    def prepare(self, tokenizer: PreTrainedTokenizerBase) -> Readout:
+        """See :meth:`Target.prepare`."""
+
+        def read(feed: int, logits: torch.Tensor) -> torch.Tensor:
+            values = self.function(logits[:, -1].double())
+            shape = (len(logits), *([len(self.outputs)] if self.outputs else []))
+            if tuple(values.shape) != shape and not (values.ndim == 1 and shape[1:] == (1,)):
+                raise ValueError(
+                    f"{self} returned values of shape {tuple(values.shape)} for logits of shape "
+                    f"{tuple(logits[:, -1].shape)}; it must return {shape}: one number each, or as "
+                    "many as it names outputs"
+                )
+            return values.reshape(len(logits), -1).double()
+
+        def combine(kept: Sequence[FloatArray]) -> FloatArray:
+            return kept[0] if self.outputs else kept[0][:, 0]
+
+        return Readout(((),), read, combine, self.outputs)
+
+    def __str__(self) -> str:
+        return self.name or "a function of the logits"
+
+
+def settings_of(target: object) -> Json:
+    """A target's kind and settings as JSON, without its functions."""
+    if not is_dataclass(target) or isinstance(target, type):
+        return {"kind": type(target).__name__}
+    settings = {field.name: getattr(target, field.name) for field in fields(target)}
+    return {"kind": type(target).__name__} | {
+        name: value for name, value in settings.items() if not callable(value)
+    }
+
+
+def names_of(targets: Sequence[object], outputs: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
+    """The outputs' names of several targets side by side; one without names has its target's."""
+    return tuple(
+        name
+        for target, own in zip(targets, outputs, strict=True)
+        for name in (own or (str(target),))
+    )
+
+
+def together(targets: Sequence[object], readouts: Sequence[Readout]) -> Readout:
+    """Several readouts as one: everything is fed and read once, the values side by side.
+
+    Args:
+        targets: what the readouts are of; an output without a name has its target's.
+        readouts: one or more; a single one stays as it is.
+    """
+    if len(readouts) == 1:
+        return readouts[0]
+    owner = [number for number, each in enumerate(readouts) for _ in each.feeds]
+    first = [owner.index(number) for number in range(len(readouts))]
+
+    def read(feed: int, logits: torch.Tensor) -> torch.Tensor:
+        number = owner[feed]
+        return readouts[number].read(feed - first[number], logits)
+
+    def combine(kept: Sequence[FloatArray]) -> FloatArray:
+        values = [
+            each.combine(kept[start : start + len(each.feeds)])
+            for start, each in zip(first, readouts, strict=True)
+        ]
+        return np.concatenate([value.reshape(len(value), -1) for value in values], axis=1)
+
+    names = names_of(targets, [each.outputs for each in readouts])
+    return Readout(tuple(fed for each in readouts for fed in each.feeds), read, combine, names)
+
+
+def _readout(target: AnswerTarget, tokenizer: PreTrainedTokenizerBase) -> Readout:
+    """Feed each answer but its last token; keep its tokens' log-probabilities."""
+    ids: list[tuple[int, ...]] = []
+    scored: list[range] = []
+    for answer in target.answers:
+        tokens = tuple(tokenizer(answer, add_special_tokens=False)["input_ids"])
+        if not tokens:
+            raise ValueError(f"the response {answer!r} has no tokens; give a response to score")
+        ids.append(tokens)
+        scored.append(range(len(tokens)))
+    if isinstance(target, Response) and (span := target.span) is not None:
+        start, stop = span
+        touched = [
+            at
+            for at, (begin, end) in enumerate(offsets(target.answers[0], tokenizer))
+            if begin < stop and start < end
+        ]
+        scored = [range(touched[0], touched[-1] + 1)]
+        ids = [ids[0][: scored[0].stop]]
+    # answers that differ in their last token only are read off one feed
+    feeds = tuple(dict.fromkeys(tokens[:-1] for tokens in ids))
+    sharing = [[n for n, tokens in enumerate(ids) if tokens[:-1] == fed] for fed in feeds]
+
+    def read(feed: int, logits: torch.Tensor) -> torch.Tensor:
+        import torch
+
+        own = sharing[feed]
+        kept: dict[tuple[int, int], torch.Tensor] = {}
+        # one position at a time: the vocabulary in float64 is what takes memory here
+        for at in sorted({at for answer in own for at in scored[answer]}):
+            logprobs = logits[:, at].double().log_softmax(dim=-1)
+            kept |= {(n, at): logprobs[:, ids[n][at]] for n in own if at in scored[n]}
+        return torch.stack([kept[n, at] for n in own for at in scored[n]], dim=1)
+
+    def combine(kept: Sequence[FloatArray]) -> FloatArray:
+        each: dict[int, FloatArray] = {}
+        for own, columns in zip(sharing, kept, strict=True):
+            stops = np.cumsum([len(scored[n]) for n in own])
+            each |= zip(own, np.split(columns, stops[:-1], axis=1), strict=True)
+        return target.combine([each[n] for n in range(len(ids))])
+
+    return Readout(
+        feeds=feeds,
+        read=read,
+        combine=combine,
+        outputs=target.outputs(
+            [
+                [tokenizer.decode([i[at]]) for at in which]
+                for i, which in zip(ids, scored, strict=True)
+            ]
+        ),
+    )

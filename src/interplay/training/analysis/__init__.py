@@ -1,0 +1,1 @@
+"""What is made of explanations of training data: what acts together, removal curves."""

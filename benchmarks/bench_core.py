@@ -27,7 +27,7 @@ def main() -> None:
         print(f"predict {count:6,} masks: {seconds:6.3f} s, peak {peak / 1e6:.0f} MB")
     for index in INDICES:
         started = time.perf_counter()
-        found = spectrum.to(index, 5)
+        found = spectrum.to(index, order=5)
         print(f"to {index:8} {time.perf_counter() - started:6.3f} s, {len(found):7,} sets")
 
 

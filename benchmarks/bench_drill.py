@@ -23,10 +23,10 @@ from rich.console import Console
 from rich.table import Table
 
 import interplay as ip
+from interplay._arrays import unpack
 from interplay._types import BoolArray, FloatArray
 from interplay.explanation.faithfulness import r2
 from interplay.fourier.masks import uniform
-from interplay.fourier.sets import unpack
 from interplay.text import Response, TextGame
 
 PEOPLE = ["Mr Alder", "Mrs Birch", "Mr Cedar", "Mrs Elm", "Mr Hazel", "Mrs Linden", "Mr Oakes"]
@@ -122,7 +122,7 @@ def main() -> None:
     )
     arguments.store.parent.mkdir(parents=True, exist_ok=True)
     run = {"store": arguments.store, "progress": False}
-    drilled = ip.text.drill(game("paragraph"), ["sentence", "word"], arguments.budget, **run)
+    drilled = ip.text.drill(game("paragraph"), ["sentence", "word"], budget=arguments.budget, **run)
     console.print(str(drilled), highlight=False)
     flat = ip.explain(flat_game, budget=arguments.budget, **run)
 
@@ -158,7 +158,9 @@ def main() -> None:
     console.print(table)
     for name, explanation in (("drill-down", drilled.finest), ("flat by word", flat)):
         console.rule(f"{name}: the strongest interactions")
-        console.print(str(explanation.interactions("FSII", 3).top(5, min_order=2)), highlight=False)
+        console.print(
+            str(explanation.interactions("FSII", order=3).top(5, min_order=2)), highlight=False
+        )
         console.rule(f"{name}: three of them on fresh ablations")
         confirmed = explanation.confirm(top=3, budget=arguments.confirm, store=arguments.store)
         console.print(str(confirmed), highlight=False)

@@ -13,8 +13,8 @@ import time
 import numpy as np
 
 from common import hierarchical, run_peer
-from interplay.decoders import get_decoder, run_decoder
-from interplay.designs.spread import PlainDesign
+from interplay.decoders.decode import get_decoder, run_decoder
+from interplay.designs.base import PlainDesign
 from interplay.explanation.faithfulness import r2
 from interplay.fourier.masks import uniform
 

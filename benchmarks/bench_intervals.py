@@ -9,8 +9,9 @@ from __future__ import annotations
 import numpy as np
 
 from common import hierarchical
-from interplay.decoders import get_decoder, run_decoder
-from interplay.designs.spread import PlainDesign, spread_design
+from interplay.decoders.decode import get_decoder, run_decoder
+from interplay.designs.base import PlainDesign
+from interplay.designs.spread import spread_design
 from record_games import own, read, recorded
 
 SETTINGS = ((20, 200, 0.0), (20, 400, 0.3), (40, 500, 0.0), (64, 800, 0.3))
@@ -45,7 +46,7 @@ def planted() -> None:
                 {},
             ).spectrum
             for index, order in INDICES:
-                listed, true = found.to(index, order), truth.to(index, order)
+                listed, true = found.to(index, order=order), truth.to(index, order=order)
                 actual = np.array([float(true[players]) for players in listed.sets])
                 assert listed.low is not None
                 assert listed.high is not None

@@ -27,12 +27,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from interplay.ablation.runner import evaluate
 from platformdirs import user_cache_path
 
 import interplay as ip
 from interplay._types import BoolArray, FloatArray
-from interplay.ablation.backends import LocalBackend
-from interplay.ablation.runner import evaluate
+from interplay.ablation.backends.local import LocalBackend
 from interplay.ablation.store import Store
 from interplay.decoders.spex import CodedDesign
 from interplay.explanation.faithfulness import r2
@@ -154,15 +154,15 @@ def study(model: Any, tokenizer: Any, snippet: Snippet, store: Path) -> Result:
         masks = plain[:count]
         values = np.array([value[mask.tobytes()] for mask in masks])
         for order in (1, 2):
-            linear = ip.decode(masks, values, "lasso", order=order)
+            linear = ip.decode(masks, values, decoder="lasso", order=order)
             scores[budget, f"LASSO, order {order}"] = score(linear)
-        proxy = ip.decode(masks, values, "proxyspex")
+        proxy = ip.decode(masks, values, decoder="proxyspex")
         scores[budget, "ProxySPEX"] = score(proxy)
         for method in ("SPEX", "SPEX for pairs"):
             if (method, budget) in coded:
                 scores[budget, method] = score(_spex(coded[method, budget], value))
     # the last budget is the largest
-    found = proxy.to("FSII", 3)
+    found = proxy.to("FSII", order=3)
     return Result(
         snippet,
         game.players,
@@ -193,7 +193,7 @@ def _values(game: Any, masks: BoolArray, path: Path) -> Mapping[bytes, float]:
 
 def _spex(design: CodedDesign, value: Mapping[bytes, float]) -> ip.Spectrum:
     values = [value[mask.tobytes()] for mask in design.masks]
-    return ip.decode(design, values, "spex", order=min(5, design.plan.t))
+    return ip.decode(design, values, decoder="spex", order=min(5, design.plan.t))
 
 
 def table(results: list[Result]) -> str:

@@ -17,7 +17,7 @@ import ray
 
 import interplay as ip
 from interplay._types import BoolArray, FloatArray
-from interplay.ablation.backends import RayBackend
+from interplay.ablation.backends.ray import RayBackend
 from interplay.ablation.runner import evaluate
 from interplay.ablation.store import Store
 from interplay.fourier.masks import uniform

@@ -57,7 +57,7 @@ def study(name: str, game: ComponentGame, test: ComponentGame, store: Path) -> S
     faithful, n_fit, spectra = {}, {}, {}
     uniform = None
     for masks, decoder in (("uniform", "proxyspex"), ("coded", "spex")):
-        found = ip.explain(game, decoder, budget, holdout=N_HELD_OUT, store=store)
+        found = ip.explain(game, decoder=decoder, budget=budget, holdout=N_HELD_OUT, store=store)
         uniform = uniform or found
         held = found.held_out
         n_fit[masks] = len(found.fit)
@@ -65,7 +65,7 @@ def study(name: str, game: ComponentGame, test: ComponentGame, store: Path) -> S
         for other in ("proxyspex", "lasso"):
             if other not in fitted:
                 values = found.fit.values[:, MARGIN]
-                fitted[other] = ip.decode(found.fit.masks, values, other)
+                fitted[other] = ip.decode(found.fit.masks, values, decoder=other)
         for method, spectrum in fitted.items():
             rng = np.random.default_rng(0)
             faithful[masks, method] = faithfulness(

@@ -146,7 +146,9 @@ def study(case: Case, store: Path) -> Result:
     fits: dict[str, tuple[int, float]] = {}
     runs = {}
     for decoder in ("proxyspex", "spex"):
-        runs[decoder] = run = ip.explain(game, decoder, case.budget, holdout=HELD_OUT, store=store)
+        runs[decoder] = run = ip.explain(
+            game, decoder=decoder, budget=case.budget, holdout=HELD_OUT, store=store
+        )
         spent = run.provenance["seconds"]
         n_made += run.provenance["budget"]["evaluated"]
         seconds += spent["ablations"]
@@ -154,7 +156,7 @@ def study(case: Case, store: Path) -> Result:
         print(f"{case.name}: {decoder} {spent}", flush=True)
     uniform = runs["proxyspex"]
     started = time.perf_counter()
-    spectra["lasso"] = ip.decode(uniform.fit.masks, uniform.fit.values, "lasso", order=1)
+    spectra["lasso"] = ip.decode(uniform.fit.masks, uniform.fit.values, decoder="lasso", order=1)
     fits["lasso"] = len(uniform.fit), time.perf_counter() - started
     # one judge for all: the subsets that the first run held out, with their noise
     held, noise, scored = uniform.held_out, uniform.faithfulness.noise, {}
@@ -165,13 +167,13 @@ def study(case: Case, store: Path) -> Result:
     whole = TrainingGame(case.trainer, case.data)(np.ones((1, game.n_players), dtype=bool))[0]
     hardest = int(whole.argmin())
     found = tuple(
-        relations(uniform, point, order=order, min_order=order, top=2)
+        relations(uniform, point=point, order=order, min_order=order, top=2)
         for point in (None, hardest)
         for order in (2, 3)
     )
     chosen = {"proxyspex": spectra["proxyspex"], "lasso": spectra["lasso"]}
     curves, curves_of_point = (
-        removal_curves(game, REMOVED, chosen, point, time_limit=5, store=store)
+        removal_curves(game, REMOVED, chosen, point=point, time_limit=5, store=store)
         for point in (None, hardest)
     )
     return Result(case, n_made, seconds, scored, found, curves, curves_of_point)

@@ -29,9 +29,9 @@ import numpy as np
 import interplay
 from common import run_peer
 from interplay._types import FloatArray
-from interplay.decoders import get_decoder, run_decoder
+from interplay.decoders.decode import get_decoder, run_decoder
 from interplay.decoders.forest import grow_all
-from interplay.designs.spread import PlainDesign
+from interplay.designs.base import PlainDesign
 from interplay.explanation.faithfulness import r2
 from record_games import Recorded, orders, own, read, recorded
 

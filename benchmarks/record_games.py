@@ -27,13 +27,13 @@ import numpy as np
 from sklearn.datasets import load_digits, load_wine
 
 import interplay as ip
+from interplay._arrays import pack, unpack
 from interplay._types import BoolArray, FloatArray, Json
-from interplay.ablation.backends import LocalBackend
+from interplay.ablation.backends.local import LocalBackend
 from interplay.ablation.measure import measure
 from interplay.components import ComponentGame, Task, heads
 from interplay.designs.spread import MOST_SPREAD, foldover, spread
 from interplay.fourier.masks import keys, uniform
-from interplay.fourier.sets import pack, unpack
 from interplay.game import PlannedGame
 from interplay.training import Logistic, Network, TrainingData, TrainingGame, within_classes
 

@@ -30,7 +30,7 @@ def test_the_stated_interactions_are_the_strongest(
     module = example(name)
     explanation = module.main()
     order = getattr(module, "ORDER", 3)
-    found = explanation.interactions("FSII", order).top(len(module.EXPECTED), min_order=2)
+    found = explanation.interactions("FSII", order=order).top(len(module.EXPECTED), min_order=2)
     names = [{explanation.players[player] for player in members} for members in found.sets]
     assert sorted(map(sorted, names)) == sorted(map(sorted, module.EXPECTED))
     if name == "failing_prompt":

@@ -3,17 +3,25 @@
 from importlib.metadata import version
 
 from interplay import components, optimize, plots, text, training
-from interplay.ablation.backends import RayBackend
+from interplay.ablation.backends.ray import RayBackend
 from interplay.audit.checks import Verification
 from interplay.audit.verify import verify
 from interplay.confirmation.verdict import Confirmation
-from interplay.decoders import decode, spex
-from interplay.errors import GameError, MissingDependencyError, StoreError
+from interplay.decoders import spex
+from interplay.decoders.decode import decode
+from interplay.errors import (
+    AblationError,
+    GameError,
+    InterplayError,
+    MissingDependencyError,
+    OutputShapeError,
+    StoreError,
+)
 from interplay.explanation.explain import explain
 from interplay.explanation.explanation import Explanation, load
 from interplay.explanation.faithfulness import Faithfulness, lds
 from interplay.explanation.plan import Plan, plan
-from interplay.fourier.indices import INDICES
+from interplay.extensions import INDICES
 from interplay.fourier.interactions import Interactions
 from interplay.fourier.spectrum import Spectrum
 from interplay.game import FunctionGame, Game
@@ -22,6 +30,7 @@ __version__ = version("interplay")
 
 __all__ = [
     "INDICES",
+    "AblationError",
     "Confirmation",
     "Explanation",
     "Faithfulness",
@@ -29,7 +38,9 @@ __all__ = [
     "Game",
     "GameError",
     "Interactions",
+    "InterplayError",
     "MissingDependencyError",
+    "OutputShapeError",
     "Plan",
     "RayBackend",
     "Spectrum",

@@ -1,11 +1,27 @@
-"""The errors that are not plainly a ``ValueError`` about an argument."""
+"""The errors of Interplay, beside a plain ``ValueError`` about an argument.
+
+::
+
+    InterplayError
+    ├── AblationError (also a RuntimeError): carries the masks and values that were evaluated
+    │   ├── GameError: a game raised, or returned what is no value
+    │   │   └── OutputShapeError: of a wrong shape
+    │   └── StoreError: a store of ablations cannot be used
+    └── MissingDependencyError (also an ImportError): an optional package is needed
+
+Ctrl-C is a ``KeyboardInterrupt``, which carries masks and values as an ``AblationError`` does.
+"""
 
 from __future__ import annotations
 
 from interplay._types import BoolArray, FloatArray
 
 
-class AblationError(RuntimeError):
+class InterplayError(Exception):
+    """What all errors of Interplay have above them."""
+
+
+class AblationError(InterplayError, RuntimeError):
     """An error that carries what was evaluated before it.
 
     Attributes:
@@ -34,7 +50,7 @@ class StoreError(AblationError):
     """A store of ablations cannot be used: another version, not a store, no room on the disk."""
 
 
-class MissingDependencyError(ImportError):
+class MissingDependencyError(InterplayError, ImportError):
     """An optional package is needed; the message holds the line that installs it."""
 
     def __init__(self, package: str, extra: str, purpose: str) -> None:

@@ -7,8 +7,10 @@ this Protocol.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Sequence
-from typing import Protocol, runtime_checkable
+from inspect import getattr_static
+from typing import Protocol, cast, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -79,10 +81,51 @@ class PlannedGame(Game, Protocol):
     def describe(self) -> Json:
         """What the game is, for provenance and for the report: JSON.
 
-        With the key ``lens``; ``outputs``, the names of several outputs; and ``paid``, where
-        evaluations cost money.
+        With the key ``lens``, its name; ``outputs``, the names of several outputs; ``paid``, where
+        evaluations cost money; and ``view``, how the players are to be shown:
+
+        - ``title``, such as ``"The input"``;
+        - ``kind``: ``"text"``, each player in its place (``text`` and ``spans`` are keys of the
+          description then), ``"grid"``, layers by heads (``units``, ``n_heads``), or ``"tiles"``
+          (if wished ``snippets`` or ``thumbnails``, one for each player); tiles by default;
+        - ``mean_first``: of several outputs the mean is shown first;
+        - ``table``: ``"relations"`` where the command line is to print synergies and redundancies.
         """
         ...
+
+
+def as_planned(game: Game) -> PlannedGame | None:
+    """A game as one that says how it wants to be evaluated, where it does.
+
+    Unlike ``isinstance`` with a Protocol, which evaluates properties (a fingerprint may take
+    seconds), this looks at the names only.
+    """
+    missing = object()
+    names = ("batch_size", "arrange", "cost", "describe")
+    if any(getattr_static(game, name, missing) is missing for name in names):
+        return None
+    return cast(PlannedGame, game)
+
+
+def costs(game: Game, masks: BoolArray) -> FloatArray:
+    """What each ablation costs, ``(m,)``; 1 each where the game does not say."""
+    planned = as_planned(game)
+    return np.ones(len(masks)) if planned is None else planned.cost(masks)
+
+
+def described(game: Game) -> Json:
+    """What the game says of itself, checked to be JSON before anything is paid for.
+
+    Raises:
+        ValueError: it is not JSON.
+    """
+    planned = as_planned(game)
+    description = {"lens": None} | ({} if planned is None else planned.describe())
+    try:
+        json.dumps(description, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"describe() of {game!r} is not JSON: {error}") from error
+    return description
 
 
 class FunctionGame:
@@ -106,6 +149,7 @@ class FunctionGame:
         self,
         f: Callable[..., npt.ArrayLike],
         n_players: int,
+        *,
         players: Sequence[str] | None = None,
         fingerprint: str | None = None,
         n_repeats: int = 1,

@@ -174,7 +174,7 @@ def test_a_term_left_out_and_one_made_up(run: tuple[ip.Explanation, Path]) -> No
 
 
 def test_the_uncertainty_is_made_again(tmp_path: Path) -> None:
-    explanation = ip.explain(game(), "gp", 100, store=tmp_path / "a.db")
+    explanation = ip.explain(game(), decoder="gp", budget=100, store=tmp_path / "a.db")
     saved = ip.load(explanation.save(tmp_path / "a.interplay"))
     found = ip.verify(saved, store=tmp_path / "a.db")
     assert found.matches
@@ -241,7 +241,9 @@ def test_another_game(run: tuple[ip.Explanation, Path]) -> None:
     assert wrong(found) == {"game"}
     assert found["model"].status == "not checked"
     assert "this is another game" in found["model"].detail
-    renamed = ip.FunctionGame(TRUTH.predict, 20, list("abcdefghijklmnopqrst"), "f")
+    renamed = ip.FunctionGame(
+        TRUTH.predict, 20, players=list("abcdefghijklmnopqrst"), fingerprint="f"
+    )
     assert wrong(ip.verify(explanation, renamed, store=store)) == {"game"}
 
 
@@ -270,7 +272,7 @@ def test_what_cannot_be_checked_is_said(run: tuple[ip.Explanation, Path], tmp_pa
     assert older.matches
     assert [check.name for check in older.named("match")] == ["game", "model"]
     unnamed = ip.FunctionGame(TRUTH.predict, 20)
-    nameless = ip.verify(ip.explain(unnamed, "lasso", budget=100), store=tmp_path / "a.db")
+    nameless = ip.verify(ip.explain(unnamed, decoder="lasso", budget=100), store=tmp_path / "a.db")
     assert nameless.matches
     assert "never stored" in nameless["store"].detail
     assert nameless["model"].status == "match"  # an explanation made here has its game
@@ -284,7 +286,7 @@ def test_an_interrupted_run_is_made_again_from_what_there_was(tmp_path: Path) ->
 
     given = ip.FunctionGame(failing, 20, fingerprint="f")
     explanation = ip.explain(
-        given, "proxyspex", budget=400, store=tmp_path / "a.db", on_error="skip"
+        given, decoder="proxyspex", budget=400, store=tmp_path / "a.db", on_error="skip"
     )
     assert explanation.provenance["budget"]["skipped"] > 0
     found = ip.verify(explanation, store=tmp_path / "a.db")

@@ -16,7 +16,7 @@ from sklearn.datasets import load_digits
 from typer.testing import CliRunner
 
 import interplay as ip
-from interplay.cli import app
+from interplay.cli.app import app
 from interplay.cli.demo import CASES
 from interplay.cli.recipes import Recipe, read_recipe, write_recipe
 from interplay.cli.verify import games_of
@@ -268,7 +268,7 @@ def test_a_report_of_several_runs(words: Path, drilled: Path, tmp_path: Path) ->
     saved = ip.load(words / "explanation.interplay")
     terms = document["explanations"][0]["interactions"]["terms"]
     np.testing.assert_allclose(
-        [term["values"][0] for term in terms[:5]], saved.interactions("FSII", 3).top(5).values
+        [term["values"][0] for term in terms[:5]], saved.interactions("FSII", order=3).top(5).values
     )
     assert document["explanations"][0]["confirmation"]["tested"]
     call("report", words, "-o", tmp_path / "one", "--format", "md")

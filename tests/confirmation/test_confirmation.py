@@ -97,7 +97,7 @@ def test_what_explain_finds_holds() -> None:
     explanation = ip.explain(ip.FunctionGame(asked, N), budget=400)
     confirmation = explanation.confirm(3)
     assert [one.verdict for one in confirmation.tested] == [HOLDS] * 3
-    chosen = explanation.interactions("FSII", 3).top(3, min_order=2)
+    chosen = explanation.interactions("FSII", order=3).top(3, min_order=2)
     assert [one.players for one in confirmation.tested] == chosen.sets
     assert [one.value for one in confirmation.tested] == chosen.values.tolist()
     assert len(asked.keys) == len(set(asked.keys)) == 400 + confirmation.n_evaluated
@@ -565,7 +565,9 @@ def test_save_and_load(tmp_path: Path) -> None:
 
 
 def test_text_and_tables(capsys: pytest.CaptureFixture[str]) -> None:
-    explanation = ip.explain(ip.FunctionGame(TRUTH.predict, N, [f"[w{i}]" for i in range(N)]))
+    explanation = ip.explain(
+        ip.FunctionGame(TRUTH.predict, N, players=[f"[w{i}]" for i in range(N)])
+    )
     confirmation = explanation.confirm(2)
     lines = str(confirmation).splitlines()
     assert lines[0] == confirmation.summary
@@ -594,7 +596,9 @@ def _page(explanation: Explanation, folder: Path) -> Any:
 
 def test_the_page_shows_the_confirmation_and_escapes_it(tmp_path: Path) -> None:
     explanation = ip.explain(
-        ip.FunctionGame(lambda m: m[:, 0] + 2.0 * (m[:, 1] & m[:, 2]) - m[:, 3], 4, HOSTILE[:4])
+        ip.FunctionGame(
+            lambda m: m[:, 0] + 2.0 * (m[:, 1] & m[:, 2]) - m[:, 3], 4, players=HOSTILE[:4]
+        )
     )
     assert "Confirmed by" not in _page(explanation, tmp_path).text
     confirmation = explanation.confirm(1)

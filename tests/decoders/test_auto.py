@@ -8,10 +8,11 @@ import pytest
 import interplay as ip
 from interplay import Spectrum, decode
 from interplay._types import BoolArray, FloatArray
-from interplay.decoders import DECODERS, run_decoder
 from interplay.decoders.base import Decoded
-from interplay.designs.spread import PlainDesign
+from interplay.decoders.decode import run_decoder
+from interplay.designs.base import PlainDesign
 from interplay.explanation.faithfulness import r2
+from interplay.extensions import DECODERS
 from interplay.fourier.masks import every_mask, uniform
 from tests.decoders.gaussian.test_decode import N, hierarchical, noisy
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from interplay import Spectrum, decode, spex
-from interplay.decoders import DECODERS
-from interplay.designs.spread import PlainDesign
+from interplay.designs.base import PlainDesign
 from interplay.explanation.faithfulness import r2
+from interplay.extensions import DECODERS
 from interplay.fourier.masks import every_mask, uniform
 from tests.conftest import planted
 

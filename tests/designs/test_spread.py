@@ -10,8 +10,9 @@ import pytest
 
 from interplay import Spectrum
 from interplay._types import BoolArray
-from interplay.decoders import get_decoder, run_decoder
-from interplay.designs.spread import Design, foldover, spread, spread_design, uniform_design
+from interplay.decoders.decode import get_decoder, run_decoder
+from interplay.designs.base import Design, uniform_design
+from interplay.designs.spread import foldover, spread, spread_design
 from interplay.explanation.faithfulness import r2
 from interplay.fourier.masks import uniform
 

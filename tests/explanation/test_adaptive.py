@@ -42,7 +42,7 @@ class Asked:
 def explained(f: Asked, until: float, budget: int | str | None = None, **more: object):  # type: ignore[no-untyped-def]
     return ip.explain(
         ip.FunctionGame(f, N, fingerprint=f"{f.noise}"),
-        more.pop("decoder", "gp"),  # type: ignore[arg-type]
+        decoder=more.pop("decoder", "gp"),  # type: ignore[arg-type]
         budget=budget,
         until=until,
         progress=False,
@@ -130,7 +130,10 @@ def test_held_out_masks_are_made_after_the_stop() -> None:
 def test_it_is_what_a_plain_run_of_that_budget_finds() -> None:
     stopped = explained(Asked(), 0.9)
     plain = ip.explain(
-        ip.FunctionGame(Asked(), N), "gp", stopped.provenance["budget"]["spent"], progress=False
+        ip.FunctionGame(Asked(), N),
+        decoder="gp",
+        budget=stopped.provenance["budget"]["spent"],
+        progress=False,
     )
     assert stopped.spectrum.supports.tobytes() == plain.spectrum.supports.tobytes()
     assert stopped.spectrum.coefficients.tobytes() == plain.spectrum.coefficients.tobytes()
@@ -159,7 +162,7 @@ def test_a_store_is_asked_first_and_nothing_twice(tmp_path: Path) -> None:
 
 def test_a_game_without_a_fingerprint_is_not_asked_twice_either() -> None:
     f = Asked()
-    found = ip.explain(ip.FunctionGame(f, N), "gp", until=0.9, progress=False)
+    found = ip.explain(ip.FunctionGame(f, N), decoder="gp", until=0.9, progress=False)
     assert len(f.keys) == len(set(f.keys)) == found.provenance["budget"]["evaluated"]
 
 
@@ -187,7 +190,7 @@ def test_failures_are_left_out_and_do_not_end_it() -> None:
         return values
 
     game = ip.FunctionGame(failing, N)
-    found = ip.explain(game, "gp", until=1.0, on_error="skip", progress=False)
+    found = ip.explain(game, decoder="gp", until=1.0, on_error="skip", progress=False)
     assert bad
     assert found.provenance["budget"]["skipped"] == 1
     until = found.provenance["until"]
@@ -198,7 +201,7 @@ def test_failures_are_left_out_and_do_not_end_it() -> None:
 def test_several_outputs_are_judged_by_their_mean() -> None:
     f = Asked()
     game = ip.FunctionGame(lambda m: np.stack([f(m), np.ones(len(m)), -f(m)], axis=1), N)
-    found = ip.explain(game, "gp", until=0.9, progress=False)
+    found = ip.explain(game, decoder="gp", until=0.9, progress=False)
     assert found.provenance["until"]["stopped_since"] == "the goal was reached"
     assert min(found.faithfulness.by_output[::2]) > 0.8
 

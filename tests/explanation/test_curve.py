@@ -15,8 +15,8 @@ TRUTH = planted(20, 6, np.random.default_rng(0), max_order=3)
 @pytest.mark.parametrize("decoder", ["auto", "proxyspex"])
 def test_the_last_point_is_the_explanations_own_score(decoder: str, tmp_path: Path) -> None:
     game = ip.FunctionGame(TRUTH.predict, 20)
-    explanation = ip.explain(game, decoder, budget=300, random_state=5)
-    curve = budget_curve(ip.load(explanation.save(tmp_path / "a.interplay")), 3)
+    explanation = ip.explain(game, decoder=decoder, budget=300, random_state=5)
+    curve = budget_curve(ip.load(explanation.save(tmp_path / "a.interplay")), points=3)
     assert (curve.decoder, curve.order, curve.n_held_out) == (
         "gp" if decoder == "auto" else decoder,
         *(5, 30),
@@ -25,13 +25,15 @@ def test_the_last_point_is_the_explanations_own_score(decoder: str, tmp_path: Pa
     assert curve.scores[-1] == explanation.faithfulness
     assert curve.scores[0].r2 < curve.scores[-1].r2
     # a first part of such a design is what a smaller budget would have made
-    smaller = ip.explain(game, decoder, budget=103, holdout=30, random_state=5)
+    smaller = ip.explain(game, decoder=decoder, budget=103, holdout=30, random_state=5)
     np.testing.assert_array_equal(smaller.fit.masks, explanation.fit.masks[:73])
 
 
 def test_lasso_keeps_its_order() -> None:
-    explanation = ip.explain(ip.FunctionGame(TRUTH.predict, 20), "lasso", 300, order=2)
-    curve = budget_curve(explanation, 2)
+    explanation = ip.explain(
+        ip.FunctionGame(TRUTH.predict, 20), decoder="lasso", budget=300, order=2
+    )
+    curve = budget_curve(explanation, points=2)
     assert (curve.decoder, curve.order) == ("lasso", 2)
     assert curve.n_fit == (10, 270)
     assert curve.scores[-1] == explanation.faithfulness
@@ -40,8 +42,8 @@ def test_lasso_keeps_its_order() -> None:
 @pytest.mark.parametrize(("n_players", "decoder"), [(7, "proxyspex"), (20, "spex")])
 def test_designs_that_hang_together_are_decoded_by_proxyspex(n_players: int, decoder: str) -> None:
     truth = planted(n_players, 4, np.random.default_rng(1), max_order=2)
-    explanation = ip.explain(ip.FunctionGame(truth.predict, n_players), decoder, 800)
-    curve = budget_curve(explanation, 2)
+    explanation = ip.explain(ip.FunctionGame(truth.predict, n_players), decoder=decoder, budget=800)
+    curve = budget_curve(explanation, points=2)
     assert (curve.decoder, curve.order) == ("proxyspex", 5)
     assert curve.n_held_out == (12 if n_players == 7 else 80)
     assert curve.n_fit[-1] == (116 if n_players == 7 else 720)
@@ -54,4 +56,4 @@ def test_too_few() -> None:
     with pytest.raises(ValueError, match="20 ablations are in the fit, too few for a curve"):
         budget_curve(explanation)
     with pytest.raises(ValueError, match="points=1 is below 2"):
-        budget_curve(explanation, 1)
+        budget_curve(explanation, points=1)

@@ -172,7 +172,7 @@ def test_exactly_transformed_but_cut_to_an_order() -> None:
 def test_orders_beyond_five() -> None:
     """Six players that count only together, often enough seen together for trees to find them."""
     game = ip.FunctionGame(lambda masks: 1.0 * masks[:, :6].all(axis=1), 13)
-    explanation = ip.explain(game, "proxyspex", budget=5000, order=6)
+    explanation = ip.explain(game, decoder="proxyspex", budget=5000, order=6)
     assert explanation.spectrum.orders.max() == 6
     assert explanation.faithfulness.r2 > 0.99
 
@@ -221,7 +221,7 @@ def test_a_constant_game(n_players: int, tmp_path: Path) -> None:
     explanation = ip.explain(ip.FunctionGame(lambda masks: np.full(len(masks), 3.0), n_players))
     assert explanation.spectrum.sets == [()]
     assert explanation.faithfulness.r2 == 1.0
-    assert len(explanation.interactions("FSII", 2).top(5)) == 0
+    assert len(explanation.interactions("FSII", order=2).top(5)) == 0
     page = explanation.to_html(tmp_path / "a.html").read_text()
     assert "The score does not vary." in page
 
@@ -388,7 +388,7 @@ def test_a_table_too_large_for_the_budget_is_refused_at_once() -> None:
 
 def test_held_out_masks_that_all_failed_are_replaced() -> None:
     game = ip.FunctionGame(Asked(), 30)
-    held = ip.explain(game, "lasso", budget=1500, holdout=10).held_out.masks
+    held = ip.explain(game, decoder="lasso", budget=1500, holdout=10).held_out.masks
 
     def f(masks: BoolArray) -> FloatArray:
         bad = (masks[:, None] == held[None]).all(axis=2).any(axis=1)
@@ -396,7 +396,7 @@ def test_held_out_masks_that_all_failed_are_replaced() -> None:
 
     explanation = ip.explain(
         ip.FunctionGame(f, 30),
-        "proxyspex",
+        decoder="proxyspex",
         budget=1500,
         holdout=10,
         on_error="skip",
@@ -422,7 +422,7 @@ def test_a_surrogate_predicts_what_the_spectrum_leaves_out(tmp_path: Path) -> No
     rng = np.random.default_rng(0)
     pairs = {(i, j): float(rng.normal()) for i in range(30) for j in range(i + 1, 30)}
     truth = ip.Spectrum.from_dict(30, {(i,): 3 * float(rng.normal()) for i in range(30)} | pairs)
-    explanation = ip.explain(ip.FunctionGame(truth.predict, 30), "gp", budget=600)
+    explanation = ip.explain(ip.FunctionGame(truth.predict, 30), decoder="gp", budget=600)
     surrogate = explanation.surrogate
     assert surrogate is not None
     assert len(surrogate) > len(explanation.spectrum) == 201
@@ -443,11 +443,11 @@ def test_a_surrogate_predicts_what_the_spectrum_leaves_out(tmp_path: Path) -> No
     np.testing.assert_allclose(
         again.spectrum.deviations, explanation.spectrum.deviations, rtol=1e-6, atol=1e-9
     )
-    assert again.interactions("FSII", 2).low is not None
+    assert again.interactions("FSII", order=2).low is not None
 
 
 def test_without_a_surrogate_the_spectrum_predicts(tmp_path: Path) -> None:
-    explanation = ip.explain(ip.FunctionGame(Asked(), 30), "lasso", budget=200)
+    explanation = ip.explain(ip.FunctionGame(Asked(), 30), decoder="lasso", budget=200)
     assert explanation.surrogate is None
     assert explanation.surrogate_r2 is None
     masks = explanation.held_out.masks

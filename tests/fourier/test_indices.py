@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from interplay import INDICES, Spectrum
 from interplay._types import FloatArray, IntArray, Players
-from interplay.decoders import decode
+from interplay.decoders.decode import decode
 from interplay.fourier.masks import every_mask
 from tests.conftest import subsets
 
@@ -159,7 +159,7 @@ def exact(n: int, table: FloatArray) -> Spectrum:
 def test_equals_definition(index: str, game: tuple[int, FloatArray], k: int) -> None:
     n, table = game
     k = min(k, n)
-    found = exact(n, table).to(index, k)
+    found = exact(n, table).to(index, order=k)
     wanted = brute_force(index, table, n, k)
     limit = 1 if index in ("SV", "BV") else k
     for s, value in wanted.items():
@@ -199,7 +199,7 @@ def _compare_with_shapiq(index: str, n: int, k: int, tolerance: float) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         theirs = shapiq.ExactComputer(TableGame(), n_players=n)(index, order=k)
-    ours = exact(n, table).to(index, None if index == "Moebius" else k)
+    ours = exact(n, table).to(index, order=None if index == "Moebius" else k)
     compared = 0
     for players, row in theirs.interaction_lookup.items():
         # () is a baseline of shapiq's own for the indices that do not define it
@@ -213,7 +213,7 @@ def _compare_with_shapiq(index: str, n: int, k: int, tolerance: float) -> None:
 def test_efficient_indices_add_up_to_the_game(game: tuple[int, FloatArray], k: int) -> None:
     n, table = game
     for index in ("k-SII", "STII", "FSII", "Moebius"):
-        found = exact(n, table).to(index, n if index == "Moebius" else min(k, n))
+        found = exact(n, table).to(index, order=n if index == "Moebius" else min(k, n))
         assert float(np.sum(found.values)) == pytest.approx(float(table[-1]), abs=1e-8)
 
 
@@ -223,8 +223,8 @@ def test_converts_a_large_spectrum_with_several_outputs() -> None:
     coefficients = rng.normal(size=(10_000, 2))
     both = Spectrum.from_terms(1000, sets, coefficients)
     for index in INDICES:
-        found = both.to(index, 3)
-        alone = both.output(1).to(index, 3)
+        found = both.to(index, order=3)
+        alone = both.output(1).to(index, order=3)
         np.testing.assert_allclose(found.values[:, 1], alone.values, atol=1e-12)
 
 
@@ -233,7 +233,7 @@ def test_bad_requests() -> None:
     with pytest.raises(ValueError, match="'XYZ' is unknown; choose one of Fourier"):
         spectrum.to("XYZ")
     with pytest.raises(ValueError, match="order=0 is below 1"):
-        spectrum.to("SII", 0)
+        spectrum.to("SII", order=0)
     with pytest.raises(ValueError, match="ask for a smaller order"):
         spectrum.to("Moebius")
-    assert len(spectrum.to("Moebius", 2)) == 1 + 40 + 40 * 39 // 2
+    assert len(spectrum.to("Moebius", order=2)) == 1 + 40 + 40 * 39 // 2

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from interplay import masks
-from interplay.fourier.sets import members, pack, pack_members, pack_sets, tuples, unpack
+from interplay._arrays import pack, unpack
+from interplay.fourier.sets import members, pack_members, pack_sets, tuples
 
 
 @given(n=st.integers(1, 40), m=st.integers(0, 60), seed=st.integers(0, 99))

@@ -149,8 +149,8 @@ def test_uncertainty_goes_through_every_index() -> None:
     spectrum = replace(plain, deviations=factor)
     draws = rng.normal(size=(70, 20_000))
     for index in ("Fourier", "FSII", "SII", "Moebius"):
-        found = spectrum.to(index, 2)
-        sampled = replace(plain, coefficients=factor @ draws).to(index, 2)
+        found = spectrum.to(index, order=2)
+        sampled = replace(plain, coefficients=factor @ draws).to(index, order=2)
         assert found.deviations is not None
         np.testing.assert_allclose(found.deviations, sampled.values.std(axis=1), rtol=0.03)
         low, high = found.low, found.high

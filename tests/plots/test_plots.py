@@ -101,7 +101,7 @@ def test_text_shades_every_word_by_its_own_effect(one: ip.Explanation) -> None:
 
 def test_bars(one: ip.Explanation) -> None:
     axes = plots.bars(one, order=2, top=3, min_order=1)
-    found = one.interactions("FSII", 2).top(3)
+    found = one.interactions("FSII", order=2).top(3)
     np.testing.assert_allclose([bar.get_width() for bar in axes.patches], found.values)
     assert labels(axes)[0] == style.joint_label(found, found.sets[0], 52)
     assert "0 not × 1 $bad$" in labels(axes)
@@ -113,7 +113,7 @@ def test_bars(one: ip.Explanation) -> None:
 def test_bars_have_their_intervals(one: ip.Explanation) -> None:
     explanation = uncertain(one)
     axes = plots.bars(explanation, order=2, top=2)
-    found = explanation.interactions("FSII", 2).top(2, min_order=2)
+    found = explanation.interactions("FSII", order=2).top(2, min_order=2)
     ((*_, (spans,)),) = axes.containers[1:]
     assert found.low is not None
     assert found.high is not None
@@ -128,7 +128,7 @@ def test_network(several: ip.Explanation) -> None:
     from matplotlib.patches import FancyArrowPatch
 
     axes = plots.network(several, top=4, output=0)
-    found = several.interactions("FSII", 3).output(0).top(4, min_order=2)
+    found = several.interactions("FSII", order=3).output(0).top(4, min_order=2)
     pairs = [each for each in axes.patches if isinstance(each, FancyArrowPatch)]
     assert len(pairs) == sum(len(members) == 2 for members in found.sets)
     assert len(axes.lines) == sum(len(members) for members in found.sets if len(members) > 2)
@@ -142,7 +142,7 @@ def test_network(several: ip.Explanation) -> None:
 def test_upset(one: ip.Explanation) -> None:
     page = plots.upset(one, top=2)
     above, table, own = page.axes
-    found = one.interactions("FSII", 3).top(2, min_order=2)
+    found = one.interactions("FSII", order=3).top(2, min_order=2)
     assert found.sets == [(0, 1), (2, 5, 6)]
     np.testing.assert_allclose([bar.get_height() for bar in above.patches], found.values)
     assert labels(table) == ["0 not", "1 $bad$", "2 <b>at all</b>", "5 of", "6 the"]

@@ -11,5 +11,5 @@ def hostile_game() -> ip.FunctionGame:
     return ip.FunctionGame(
         lambda masks: masks[:, 0] * 1.0 + 2.0 * (masks[:, 1] & masks[:, 2]) - masks[:, 3],
         len(HOSTILE),
-        HOSTILE,
+        players=HOSTILE,
     )

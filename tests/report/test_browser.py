@@ -116,13 +116,13 @@ def test_every_kind_of_page(
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         assert page.locator("[role=checkbox]").count() == n
         # the list, as Python has it; some of the values are tiny and tied
-        same(ranked(page), spectrum.to("FSII", 3).top(10, min_order=2))
+        same(ranked(page), spectrum.to("FSII", order=3).top(10, min_order=2))
         # hovering tells a player's value and its strongest company
         first = page.locator("[data-player='0']").first
         first.hover()
         tip = page.locator(".tip")
         assert (
-            f"FSII {float(spectrum.to('FSII', 3)[[0]]):+.4g}".replace("-", "−")[:9]
+            f"FSII {float(spectrum.to('FSII', order=3)[[0]]):+.4g}".replace("-", "−")[:9]
             in tip.text_content()
         )
         page.mouse.move(0, 0)
@@ -130,7 +130,7 @@ def test_every_kind_of_page(
         # other indices and orders
         choice(page, "Index").select_option("SII")
         choice(page, "Up to order").select_option("2")
-        same(ranked(page), spectrum.to("SII", 2).top(10, min_order=2))
+        same(ranked(page), spectrum.to("SII", order=2).top(10, min_order=2))
         # filters
         choice(page, "Show").select_option("one")
         assert all(len(players) == 1 for players, _ in ranked(page))
@@ -166,7 +166,7 @@ def test_every_index_at_every_order_is_what_python_computes(
             choice(page, "Index").select_option(index)
             for order in range(1, 5):
                 choice(page, "Up to order").select_option(str(order))
-                found = spectrum.to(index, order)
+                found = spectrum.to(index, order=order)
                 shown = ranked(page)
                 assert len(shown) == min(35, int((found.filter().values != 0).sum()))
                 same(shown, found.top(len(shown)))
@@ -178,7 +178,7 @@ def test_intervals_are_those_of_python(
     explanation, path = made["text"]
     with opened(browser, path) as page:
         choice(page, "Index").select_option("SII")
-        found = explanation.interactions("SII", 3).top(1, min_order=2)
+        found = explanation.interactions("SII", order=3).top(1, min_order=2)
         assert found.low is not None
         assert found.high is not None
         text = page.locator(".ranking tbody tr").first.text_content()
@@ -219,12 +219,12 @@ def test_training_data_begin_with_the_mean_over_test_points(browser: Any, tmp_pa
     explanation = pages.test_points()
     mean = at_point(explanation.spectrum, None)
     with opened(browser, explanation.to_html(tmp_path / "a.html")) as page:
-        same(ranked(page), mean.to("FSII", 3).top(10, min_order=2))
+        same(ranked(page), mean.to("FSII", order=3).top(10, min_order=2))
         page.get_by_role("button", name="Next recorded ablation").click()
         assert value_of(page, "recorded") == pytest.approx(explanation.held_out.values[0].mean())
         assert page.locator(".player img").count() == 12
         choice(page, "Output").select_option("1")
-        same(ranked(page), explanation.spectrum.output(1).to("FSII", 3).top(10, min_order=2))
+        same(ranked(page), explanation.spectrum.output(1).to("FSII", order=3).top(10, min_order=2))
 
 
 def test_the_nearest_recorded_ablation(
@@ -287,7 +287,7 @@ def test_pointing_at_an_interaction_lights_its_players(
 
 def test_strength_and_more(browser: Any, made: dict[str, tuple[Explanation, Path]]) -> None:
     explanation, path = made["large"]
-    values = np.abs(explanation.interactions("FSII", 3).filter(min_order=2).values)
+    values = np.abs(explanation.interactions("FSII", order=3).filter(min_order=2).values)
     with opened(browser, path) as page:
         slider = page.get_by_role("slider")
         slider.fill("60")
@@ -356,7 +356,7 @@ def test_several_explanations_one_at_a_time(browser: Any, tmp_path: Path) -> Non
         assert page.locator("nav a[aria-current]").text_content() == "first <i>"
         page.get_by_role("link", name="second").click()
         assert page.locator("section.part:visible h1").text_content() == "second"
-        same(ranked(page), some[1][1].spectrum.to("FSII", 3).top(10, min_order=2))
+        same(ranked(page), some[1][1].spectrum.to("FSII", order=3).top(10, min_order=2))
         page.go_back()
         assert page.locator("section.part:visible h1").text_content() == "first <i>"
         page.emulate_media(media="print")
@@ -387,7 +387,7 @@ def test_without_script(browser: Any, made: dict[str, tuple[Explanation, Path]])
         assert "JavaScript is off" in notice.text_content()
         assert page.get_by_text(str(explanation.faithfulness)).first.is_visible()
         assert page.locator(".static .segment").count() == 8
-        top = explanation.spectrum.output(0).to("FSII", 3).top(1, min_order=2)
+        top = explanation.spectrum.output(0).to("FSII", order=3).top(1, min_order=2)
         assert f"{float(top.values[0]):+.4g}" in page.locator(".static table").first.text_content()
 
 

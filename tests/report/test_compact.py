@@ -32,7 +32,9 @@ def test_a_notebook_is_shown_what_was_found_and_nothing_acts() -> None:
 
 
 def test_of_many_outputs_the_first_are_shown() -> None:
-    game = ip.FunctionGame(lambda masks: masks[:, :1] * np.arange(1.0, 7.0), 5, ["x" * 500] * 5)
+    game = ip.FunctionGame(
+        lambda masks: masks[:, :1] * np.arange(1.0, 7.0), 5, players=["x" * 500] * 5
+    )
     view = seen(ip.explain(game)._repr_html_())
     assert "the first 4 of 6 outputs" in view.text
     assert re.search(r"…0\+1\+2\+3\+4", view.text)
@@ -46,7 +48,7 @@ def test_intervals_are_shown_and_names_that_are_numbers_once() -> None:
         explanation, spectrum=replace(spectrum, deviations=0.1 * np.ones((len(spectrum), 1)))
     )
     view = seen(uncertain._repr_html_())
-    found = uncertain.interactions("FSII", 3).top(1, min_order=2)
+    found = uncertain.interactions("FSII", order=3).top(1, min_order=2)
     assert found.low is not None
     assert found.high is not None
     assert f"0 × 1+1{found.low[0]:+.3g} to {found.high[0]:+.3g}" in view.text

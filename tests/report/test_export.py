@@ -49,7 +49,7 @@ def test_json_follows_the_schema_and_says_what_was_found(
     (one,) = document["explanations"]
     assert one["outputs"] == ["0", "1"]
     terms = {tuple(term["players"]): term["values"] for term in one["interactions"]["terms"]}
-    found = several.interactions("FSII", 3)
+    found = several.interactions("FSII", order=3)
     assert terms.keys() == {members for members in found.sets if members}
     assert terms[(0, 1)] == pytest.approx([1.0, 0.0], abs=1e-3)
     again = ip.Spectrum.from_terms(

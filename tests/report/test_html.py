@@ -115,7 +115,7 @@ def test_the_page_says_what_was_found(tmp_path: Path) -> None:
     explanation = pages.text()
     seen = read(explanation.to_html(tmp_path / "a.html").read_text(encoding="utf-8"))
     assert str(explanation.faithfulness) in seen.text
-    top = explanation.interactions("FSII", 3).top(1, min_order=2)
+    top = explanation.interactions("FSII", order=3).top(1, min_order=2)
     assert top.low is not None
     assert f"{top.values[0]:+.4g}" in seen.text
     assert f"{top.low[0]:+.4g} to " in seen.text
@@ -137,7 +137,7 @@ def test_the_data_block_is_the_explanation(tmp_path: Path) -> None:
     assert (recorded.reshape(both.shape) == both).all()
     assert data["ablations"]["held"] == len(explanation.held_out)
     halves = np.frombuffer(base64.b64decode(data["intervals"]["tables"]["STII/2"]), "<f4")
-    found = spectrum.to("STII", 2)
+    found = spectrum.to("STII", order=2)
     assert found.high is not None
     assert np.allclose(halves, (found.high - found.values).ravel(), rtol=1e-6)
 

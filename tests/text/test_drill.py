@@ -57,7 +57,8 @@ def test_what_matters_is_cut_and_the_words_are_found(tmp_path: Path) -> None:
     assert found.children[0][:3] == ((0,), (1, 2, 3, 4, 5, 6), (7,))
     names = found.finest.players
     top = [
-        {names[p] for p in s} for s in found.finest.interactions("FSII", 2).top(2, min_order=2).sets
+        {names[p] for p in s}
+        for s in found.finest.interactions("FSII", order=2).top(2, min_order=2).sets
     ]
     assert top == [{"8", "9"}, {"8", "27"}]
     assert found.finest.faithfulness.r2 > 0.99

@@ -268,6 +268,6 @@ def test_one_word_is_a_game_of_one_player(smollm: Any) -> None:
 def test_the_demo_finds_the_intended_interactions(name: str, budget: int, demo: Any) -> None:
     """The sets that the demo's texts were written to have are among the three strongest."""
     case, explanation = demo(name, budget)
-    top = explanation.interactions("FSII", 3).top(3, min_order=2).sets
+    top = explanation.interactions("FSII", order=3).top(3, min_order=2).sets
     assert set(case.intended) <= set(top)
     assert explanation.faithfulness.r2 > 0.75

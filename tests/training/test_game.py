@@ -251,16 +251,16 @@ def test_relations_are_of_training_data() -> None:
     with pytest.raises(ValueError, match="this explains a game, which has no training data"):
         training.relations(plain)
     explanation = ip.explain(TrainingGame(Ridge(), small()))
-    one = training.relations(explanation, 1)
+    one = training.relations(explanation, point=1)
     assert one.point == "1 (b)"
     assert "test point 1 (b)" in str(one)
-    with pytest.raises(ValueError, match="test point 4 is not one of the 4"):
-        training.relations(explanation, 4)
+    with pytest.raises(ValueError, match="output=4 is not one of the 4"):
+        training.relations(explanation, point=4)
     with pytest.raises(ValueError, match="min_order=3 is not between 2 and order=2"):
         training.relations(explanation, min_order=3)
     single = small(test_features=np.ones((1, 3)), test_labels=["c"])
     alone = ip.explain(TrainingGame(Ridge(), single, test_names=["the one"]))
-    assert training.relations(alone, 0).point == "the one"
+    assert training.relations(alone, point=0).point == "the one"
 
 
 def test_relations_by_size_and_over_test_points() -> None:
@@ -279,7 +279,7 @@ def test_relations_by_size_and_over_test_points() -> None:
     assert [each.players for each in whole.synergies_same] == [(0, 3)]
     assert whole.synergies_same[0].value == pytest.approx(3.5 / 4)
     assert str(whole.synergies_same[0]) == "0 x 3 +0.875 (rms 0.901)"
-    triples = training.relations(explanation, 1, order=3, min_order=3)
+    triples = training.relations(explanation, point=1, order=3, min_order=3)
     assert [each.players for each in triples.redundancies_mixed] == [(1, 2, 4)]
     assert triples.redundancies_mixed[0].value == pytest.approx(-1)
     assert not triples.synergies_same

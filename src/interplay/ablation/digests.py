@@ -6,9 +6,9 @@ import hashlib
 
 import numpy as np
 
+from interplay._arrays import as_columns, pack
 from interplay._types import BoolArray, FloatArray
 from interplay.fourier.masks import keys
-from interplay.fourier.sets import as_columns, pack
 
 
 def masks_digest(masks: BoolArray) -> str:

@@ -6,15 +6,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from interplay._arrays import finite_rows
 from interplay._types import BoolArray, FloatArray, IntArray
 from interplay.errors import GameError, OutputShapeError, out_of_memory
 from interplay.fourier.masks import describe, keys
-from interplay.fourier.sets import finite_rows
 from interplay.game import Game, call
 
 
 @dataclass(frozen=True)
-class Request:
+class BlockSettings:
     """How blocks are to be asked for.
 
     Attributes:
@@ -27,7 +27,7 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Answer:
+class BlockResult:
     """What came of a block.
 
     Attributes:
@@ -52,7 +52,9 @@ class Answer:
         return finite_rows(self.values)
 
 
-def ask(game: Game, masks: BoolArray, request: Request, at_most: int) -> Answer:
+def evaluate_block(
+    game: Game, masks: BoolArray, request: BlockSettings, at_most: int
+) -> BlockResult:
     """The values of a block, in calls of ``at_most`` masks.
 
     A call that raises is cut in two: so a mask on which the game raises is found in few calls, and
@@ -80,7 +82,7 @@ def ask(game: Game, masks: BoolArray, request: Request, at_most: int) -> Answer:
             found = call(game, masks[rows], request.n_repeats)
             values = _fill(game, values, len(masks), rows, found)
         except OutputShapeError as error:
-            return Answer(values, tuple(failures), at_most, error, fatal=str(error))
+            return BlockResult(values, tuple(failures), at_most, error, fatal=str(error))
         except Exception as error:
             if isinstance(error, GameError) and request.n_repeats == 1:
                 came, some = _handed_over(error, masks, rows)
@@ -109,7 +111,7 @@ def ask(game: Game, masks: BoolArray, request: Request, at_most: int) -> Answer:
                     )
                 )
     at_most = min(at_most, max(too_large // 2, 1))
-    return Answer(values, tuple(failures), at_most, cause)
+    return BlockResult(values, tuple(failures), at_most, cause)
 
 
 def _handed_over(

@@ -1,1 +1,1 @@
-"""An audit of an explanation: what was stored and what was made of it, derived again and compared."""
+"""An audit of an explanation: it is derived again from what was stored, and compared."""

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 
+from interplay._arrays import as_columns
 from interplay._types import FloatArray, Json, Players
 from interplay.ablation.digests import masks_digest
-from interplay.ablation.runner import Evaluated
+from interplay.ablation.table import Evaluated
 from interplay.audit.checks import Check, checked, numbers, texts, unchecked
 from interplay.audit.stored import Stored, stand_in
-from interplay.explanation.explain import Derived, derive, versions
+from interplay.explanation.derive import Derived, derive
 from interplay.explanation.explanation import Explanation
-from interplay.explanation.run_plan import Study, prepare
+from interplay.explanation.provenance import versions
+from interplay.explanation.run_plan import Request, RunPlan
 from interplay.fourier.masks import describe, keys
-from interplay.fourier.sets import as_columns
 from interplay.fourier.spectrum import Spectrum
 
 SPECTRUM_TOLERANCE = 1e-6
@@ -28,35 +29,26 @@ def check_derivation(explanation: Explanation, stored: Stored | None) -> list[Ch
     """The masks, the spectrum, its uncertainty and its score, made again."""
     names = ("masks", "spectrum", "faithfulness")
     provenance = explanation.provenance
-    request: Json | None = provenance.get("request")
-    if request is None:
+    if provenance.get("request") is None:
         why = "the explanation is older than this check: it does not say all that was asked for"
         return [unchecked(name, why) for name in names]
     try:
-        study = prepare(
-            stand_in(explanation),
-            request["decoder"],
-            request["budget"],
-            request["order"],
-            request["holdout"],
-            provenance["random_state"],
-            request["options"],
-        )
+        plan = Request.recorded(provenance).run_plan(stand_in(explanation))
     except (ValueError, TypeError) as error:
         return [
             checked(
                 "masks",
                 f"the recorded settings cannot be what ran: {error}",
-                [texts("settings", str(request), None)],
+                [texts("settings", str(provenance["request"]), None)],
             ),
             *(unchecked(name, "the masks are others") for name in names[1:]),
         ]
-    drawn = _drawn(explanation, study)
+    drawn = _drawn(explanation, plan)
     if drawn.status == "mismatch":
         return [drawn, *(unchecked(name, "the masks are others") for name in names[1:])]
     if stored is not None and not stored.known.all():
         return [drawn, *(unchecked(name, "the store lacks ablations") for name in names[1:])]
-    derived = derive(study, _evaluated(explanation, study, stored))
+    derived = derive(plan, _evaluated(explanation, plan, stored))
     split = [
         texts(f"the masks {of}", masks_digest(recorded.masks), masks_digest(found.masks))
         for of, recorded, found in (
@@ -73,27 +65,27 @@ def check_derivation(explanation: Explanation, stored: Stored | None) -> list[Ch
     return [masks, *_spectrum(explanation, derived), _score(explanation, derived, stored)]
 
 
-def _drawn(explanation: Explanation, study: Study) -> Check:
+def _drawn(explanation: Explanation, plan: RunPlan) -> Check:
     """Whether the seed draws the explanation's masks, but for those that are said to be missing."""
     used = explanation.ablations.masks
-    there = set(keys(study.masks))
+    there = set(keys(plan.masks))
     entries = [
         texts(describe(mask), "an ablation", "an ablation" if key in there else "not drawn")
         for mask, key in zip(used, keys(used), strict=True)
     ]
     budget = explanation.provenance["budget"]
     if not (budget["interrupted"] or budget["skipped"]):
-        entries.append(texts("number of masks", str(len(used)), str(len(study.masks))))
+        entries.append(texts("number of masks", str(len(used)), str(len(plan.masks))))
     return checked("masks", "the seed and the settings draw these masks", entries)
 
 
-def _evaluated(explanation: Explanation, study: Study, stored: Stored | None) -> Evaluated:
-    """The values of a study's masks, as the run had them."""
+def _evaluated(explanation: Explanation, plan: RunPlan, stored: Stored | None) -> Evaluated:
+    """The values of a run plan's masks, as the run had them."""
     used = explanation.ablations
-    rows = {key: row for row, key in enumerate(keys(study.masks))}
+    rows = {key: row for row, key in enumerate(keys(plan.masks))}
     at = [rows[key] for key in keys(used.masks)]
     source = used.values if stored is None else stored.values
-    values = np.full((len(study.masks), *source.shape[1:]), np.nan)
+    values = np.full((len(plan.masks), *source.shape[1:]), np.nan)
     values[at] = source
     noise = None
     if stored is not None and stored.noise is not None:

@@ -9,8 +9,9 @@ import numpy as np
 
 from interplay._types import BoolArray, FloatArray
 from interplay.ablation.digests import ablations_digest
-from interplay.ablation.runner import over_repeats, store_key
+from interplay.ablation.evaluator import store_key
 from interplay.ablation.store import Store
+from interplay.ablation.table import over_repeats
 from interplay.audit.checks import Check, checked, numbers, texts, unchecked
 from interplay.explanation.explanation import Explanation
 from interplay.fourier.masks import describe
@@ -50,9 +51,9 @@ def stand_in(explanation: Explanation) -> FunctionGame:
     return FunctionGame(
         refuse,
         recorded["n_players"],
-        explanation.players,
-        recorded["fingerprint"],
-        recorded["n_repeats"],
+        players=explanation.players,
+        fingerprint=recorded["fingerprint"],
+        n_repeats=recorded["n_repeats"],
     )
 
 
@@ -62,8 +63,9 @@ def read(explanation: Explanation, path: Path) -> Stored | None:
         return None
     game = stand_in(explanation)
     used = explanation.ablations
+    key = store_key(explanation.provenance["game"]["fingerprint"], game.n_repeats)
     with Store(path) as store:
-        known, found = store.get(store_key(game, game.fingerprint), used.masks)
+        known, found = store.get(key, used.masks)
     values = np.full_like(used.values, np.nan)
     noise = None
     if known.any():

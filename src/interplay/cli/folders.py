@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from interplay.cli.options import STORE
 from interplay.cli.recipes import Recipe, write_recipe
 from interplay.explanation.explanation import FILE, Explanation, load
 from interplay.game import PlannedGame, fingerprint_of
 from interplay.text.analysis.drill import LEVEL_FILE, Drilled
 
-STORE = "ablations.db"
 PAGE = "explanation.html"
 
 

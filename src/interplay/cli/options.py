@@ -1,26 +1,45 @@
-"""Options that several commands have."""
+"""Options as frozen dataclasses: declared once, with their help texts, handed over as an object.
+
+A command is a function of such dataclasses (:func:`command`): their fields become its options.
+Those of a lens make its game and are what a recipe holds (:class:`LensOptions`);
+:class:`RunOptions` are the arguments of ``explain``.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import MISSING, dataclass, fields, is_dataclass
+from inspect import Parameter, Signature, signature
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, ClassVar, Protocol, get_type_hints
 
 import typer
 
-Decoder = Annotated[str, typer.Option(help="auto, gp, proxyspex, spex or lasso.")]
-Decoding = Annotated[str | None, typer.Option(help="For spex: soft or hard.")]
-Order = Annotated[int | None, typer.Option(help="Largest order of interaction.")]
-Budget = Annotated[
-    int | None, typer.Option(help="Most ablations; by default 4 n log2 n, at least 100.")
-]
-Until = Annotated[
-    float | None,
-    typer.Option(
-        help="Stop once the cross-validated R2 reaches this (1: once it no longer grows), or "
-        "--budget, now by default 8 n log2 n, is spent."
-    ),
-]
-Holdout = Annotated[float, typer.Option(help="Share (or number, from 10) of ablations held out.")]
+from interplay.ablation.evaluator import ON_ERROR
+from interplay.explanation.explanation import Explanation
+from interplay.extensions import BACKENDS, DECODERS
+from interplay.game import PlannedGame
+
+STORE = "ablations.db"
+"""The store in the folder of a run."""
+
+
+class LensOptions(Protocol):
+    """The options by which a command makes its game: a frozen dataclass.
+
+    Its fields are annotated as typer wants them, ``Annotated[int, typer.Option(help=...)]``. They
+    are written into the run's recipe, a ``Path`` with the file's hash, so that ``interplay verify``
+    makes the same game again.
+    """
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    def game(self) -> PlannedGame:
+        """The game. A ValueError says which options do not go together."""
+        ...
+
+
+Out = Annotated[Path | None, typer.Option(help="Folder for the page, explanation and store.")]
 Seed = Annotated[int, typer.Option("--seed", help="Seed of masks and fits.")]
 Dtype = Annotated[
     str,
@@ -30,10 +49,109 @@ Device = Annotated[str, typer.Option(help="cpu, cuda, ...")]
 Threads = Annotated[
     int | None, typer.Option(help="Torch threads; 1 where other processes run beside.")
 ]
-BatchSize = Annotated[
-    int | None, typer.Option(help="Ablations per call, which is what a kill may lose.")
-]
-RunsOn = Annotated[str, typer.Option(help="Where it runs: local or ray.")]
-OnError = Annotated[str, typer.Option(help="When an ablation fails: raise, or skip (at most 1 %).")]
-Confirm = Annotated[int, typer.Option(help="Test so many of the interactions by fresh ablations.")]
-Out = Annotated[Path, typer.Option(help="Folder for the page, explanation and store.")]
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How a game is explained: the arguments of ``explain``, and where everything is written."""
+
+    decoder: Annotated[str, typer.Option(help=f"{DECODERS.listed}.")] = "auto"
+    decoding: Annotated[str | None, typer.Option(help="For spex: soft or hard.")] = None
+    order: Annotated[int | None, typer.Option(help="Largest order of interaction.")] = None
+    budget: Annotated[
+        int | None, typer.Option(help="Most ablations; by default 4 n log2 n, at least 100.")
+    ] = None
+    until: Annotated[
+        float | None,
+        typer.Option(
+            help="Stop once the cross-validated R2 reaches this (1: once it no longer grows), or "
+            "--budget, now by default 8 n log2 n, is spent."
+        ),
+    ] = None
+    holdout: Annotated[
+        float, typer.Option(help="Share (or number, from 10) of ablations held out.")
+    ] = 0.1
+    random_state: Seed = 0
+    backend: Annotated[str, typer.Option(help=f"Where it runs: {BACKENDS.listed}.")] = "local"
+    batch_size: Annotated[
+        int | None, typer.Option(help="Ablations per call, which is what a kill may lose.")
+    ] = None
+    on_error: Annotated[
+        str,
+        typer.Option(help=f"When an ablation fails: {' or '.join(ON_ERROR)} (at most 1 %)."),
+    ] = "raise"
+    out: Out = None
+
+    def folder(self, command: str) -> Path:
+        """Where the run of a command is written."""
+        return Path("out") / command if self.out is None else self.out
+
+    def settings(self, command: str) -> dict[str, Any]:
+        """The arguments of ``explain`` and ``plan``."""
+        named = {
+            field.name: getattr(self, field.name)
+            for field in fields(self)
+            if field.name not in ("out", "decoding")
+        }
+        options = {} if self.decoding is None else {"decoding": self.decoding}
+        return named | {"store": self.folder(command) / STORE} | options
+
+
+@dataclass(frozen=True)
+class ConfirmOptions:
+    """Whether the strongest interactions are tested."""
+
+    confirm: Annotated[
+        int, typer.Option(help="Test so many of the interactions by fresh ablations.")
+    ] = 0
+
+    def confirmed(self, explanation: Explanation, command: str, run: RunOptions) -> Any:
+        """The confirmation of an explanation's strongest interactions."""
+        return explanation.confirm(
+            self.confirm,
+            store=run.folder(command) / STORE,
+            random_state=run.random_state,
+            backend=run.backend,
+            batch_size=run.batch_size,
+        )
+
+
+def command(function: Callable[..., None]) -> Callable[..., None]:
+    """A function of option dataclasses as a command with all their fields as its options.
+
+    A field that several of the dataclasses have is one option, which all of them are given.
+    """
+    hints = get_type_hints(function, include_extras=True)
+    groups: dict[str, Any] = {name: hints[name] for name in signature(function).parameters}
+    parameters: dict[str, Parameter] = {}
+    for name, group in groups.items():
+        if not is_dataclass(group):
+            given = signature(function).parameters[name]
+            parameters[name] = given.replace(annotation=group, kind=Parameter.KEYWORD_ONLY)
+            continue
+        types = get_type_hints(group, include_extras=True)
+        for field in fields(group):
+            default = Parameter.empty if field.default is MISSING else field.default
+            parameters.setdefault(
+                field.name,
+                Parameter(
+                    field.name,
+                    Parameter.KEYWORD_ONLY,
+                    default=default,
+                    annotation=types[field.name],
+                ),
+            )
+
+    def run(**given: Any) -> None:
+        made = {
+            name: group(**{field.name: given[field.name] for field in fields(group)})
+            if isinstance(group, type) and is_dataclass(group)
+            else given[name]
+            for name, group in groups.items()
+        }
+        function(**made)
+
+    run.__name__, run.__doc__ = function.__name__, function.__doc__
+    run.__signature__ = Signature(list(parameters.values()))  # type: ignore[attr-defined]
+    run.__annotations__ = {name: each.annotation for name, each in parameters.items()}
+    return run

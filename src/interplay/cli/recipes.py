@@ -11,12 +11,14 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from interplay._types import Json
 from interplay.audit.checks import Check, Entry, checked, texts
+from interplay.extensions import COMMANDS
+from interplay.game import PlannedGame
 from interplay.text.api.account import public_address
 
 RECIPE = "recipe.json"
@@ -29,7 +31,7 @@ class Recipe:
     """How a command made its game.
 
     Attributes:
-        command: ``"text"``, ``"components"``, ``"training"`` or ``"demo"``.
+        command: one of :data:`interplay.extensions.COMMANDS`.
         options: what the command's game is made by.
         store: the file of ablations.
         levels: of a drill-down, for each level but the first its unit and the players that were
@@ -42,6 +44,22 @@ class Recipe:
     store: Path
     levels: tuple[tuple[str, tuple[int, ...]], ...] = ()
     inputs: tuple[Entry, ...] = ()
+
+    def game(self) -> PlannedGame:
+        """The game, made by the options of its command.
+
+        Raises:
+            ValueError: the command is unknown, or it has no such options.
+        """
+        lens = COMMANDS[self.command]
+        wanted = {field.name for field in fields(lens)}
+        if unknown := sorted(self.options.keys() - wanted):
+            raise ValueError(
+                f"the recipe has options that `interplay {self.command}` does not have: "
+                f"{', '.join(unknown)}"
+            )
+        game: PlannedGame = lens(**self.options).game()
+        return game
 
     def check(self) -> Check:
         """Whether the input files are what they were."""

@@ -10,10 +10,8 @@ import typer
 from interplay.cli.folders import saved
 from interplay.cli.tables import console
 from interplay.explanation.explanation import load
-from interplay.report.export import write_json, write_markdown
-from interplay.report.html import write_page
-
-_FORMATS = {".html": "html", ".md": "md", ".json": "json"}
+from interplay.explanation.exports import export
+from interplay.extensions import EXPORTS
 
 
 def report_command(
@@ -24,11 +22,11 @@ def report_command(
     out: Annotated[
         Path, typer.Option("--out", "-o", help="The file to write: .html, .md or .json.")
     ],
-    kind: Annotated[
+    format: Annotated[  # noqa: A002
         str | None,
         typer.Option(
             "--format",
-            help="html, md or json; by default as --out ends. JSON follows a schema that "
+            help=f"{EXPORTS.listed}; by default as --out ends. JSON follows a schema that "
             "docs/auditing.md describes.",
         ),
     ] = None,
@@ -37,22 +35,8 @@ def report_command(
 
     Example: interplay report out/loan out/triage -o report.html
     """
-    kind = _FORMATS.get(out.suffix.lower()) if kind is None else kind
-    if kind not in _FORMATS.values():
-        raise ValueError(
-            f"--out {out} does not say what to write; let it end in .html, .md or .json, or give "
-            "--format html, md or json"
-        )
     named = [(name, load(file)) for path in paths for name, file in saved(path)]
-    titles = [f"{name}: {explanation.title}" for name, explanation in named]
-    if kind == "html":
-        bodies = [explanation.body() for _, explanation in named]
-        page = write_page(out, list(zip(titles, bodies, strict=True)))
-    else:
-        write = write_json if kind == "json" else write_markdown
-        records = [
-            explanation.record(title) for title, (_, explanation) in zip(titles, named, strict=True)
-        ]
-        page = write(out, records)
+    parts = [(f"{name}: {explanation.title}", explanation) for name, explanation in named]
+    page = export(out, parts, format)
     plural = "" if len(named) == 1 else "s"
     console.print(f"{len(named)} explanation{plural}: {page}", markup=False, highlight=False)

@@ -42,7 +42,7 @@ def _name(player: int, name: str) -> str:
 
 def print_explanation(explanation: Explanation, index: str, order: int, top: int) -> None:
     """The strongest players and interactions, the faithfulness, and what it took."""
-    found = explanation.interactions(index, order)
+    found = explanation.interactions(index, order=order)
     outputs = explanation.outputs or ("value",)
     for title, chosen in (
         ("Strongest single players", found.top(top, max_order=1)),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,121 +12,149 @@ from rich.markup import escape
 from rich.table import Table
 
 from interplay import training as lens
-from interplay.cli.folders import STORE, refuse_another, write
-from interplay.cli.options import (
-    Budget,
-    Decoder,
-    Decoding,
-    Holdout,
-    OnError,
-    Order,
-    Out,
-    Seed,
-    Until,
-)
+from interplay.cli.folders import refuse_another, write
+from interplay.cli.options import STORE, RunOptions, Seed, command
 from interplay.cli.rows import SIZE, Rows, read_rows, snippets, standardised, thumbnails
 from interplay.cli.tables import console, interruptible, print_run
-from interplay.decoders import decode
+from interplay.decoders.decode import decode
 from interplay.explanation.explain import explain
 from interplay.explanation.explanation import FILE, Explanation
 from interplay.explanation.faithfulness import lds
 
 _TRAINERS = {"ridge": lens.Ridge, "logistic": lens.Logistic, "network": lens.Network}
 
-TableFile = Annotated[
-    Path,
-    typer.Option(
-        "--table",
-        exists=True,
-        dir_okay=False,
-        help="Training rows: CSV with a header. All columns but those named by the other options "
-        "are features, numbers; they are standardised.",
-    ),
-]
-Images = Annotated[
-    Path | None,
-    typer.Option(
-        exists=True,
-        file_okay=False,
-        help="A folder of images: the table's column `file` names one for each row. They are made "
-        f"grey and {SIZE} pixels wide and high, and are the features.",
-    ),
-]
-Label = Annotated[str, typer.Option(help="The column with the class.")]
-Group = Annotated[str | None, typer.Option(help="The column with the group: a player each.")]
-Players = Annotated[
-    int | None,
-    typer.Option(
-        help="Without --group: so many random groups, each of one class, are the players; without "
-        "either, each row is one."
-    ),
-]
-Note = Annotated[
-    str | None,
-    typer.Option(help="A column that says in words what a row is: kept for reports, no feature."),
-]
-TestFile = Annotated[
-    Path | None,
-    typer.Option(exists=True, dir_okay=False, help="Test points, with the columns of --table."),
-]
-Points = Annotated[
-    int,
-    typer.Option(
-        help="So many test points, at random: of --test, or taken out of the table. Each has its "
-        "own explanation, which takes its time."
-    ),
-]
-TrainerName = Annotated[str, typer.Option(help="ridge, logistic or network.")]
-ScoreName = Annotated[
-    str, typer.Option(help="At each test point: margin, logprob, loss or correct.")
-]
-Repeats = Annotated[
-    int,
-    typer.Option(help="Trainings of each subset, averaged; 2 or more tell a network's noise."),
-]
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """The table of training rows, the test points, and how a classifier is retrained."""
+
+    table: Annotated[
+        Path,
+        typer.Option(
+            "--table",
+            exists=True,
+            dir_okay=False,
+            help="Training rows: CSV with a header. All columns but those named by the other "
+            "options "
+            "are features, numbers; they are standardised.",
+        ),
+    ]
+    label: Annotated[str, typer.Option(help="The column with the class.")]
+    group: Annotated[str | None, typer.Option(help="The column with the group: a player each.")] = (
+        None
+    )
+    players: Annotated[
+        int | None,
+        typer.Option(
+            help="Without --group: so many random groups, each of one class, are the players; "
+            "without "
+            "either, each row is one."
+        ),
+    ] = None
+    note: Annotated[
+        str | None,
+        typer.Option(
+            help="A column that says in words what a row is: kept for reports, no feature."
+        ),
+    ] = None
+    images: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True,
+            file_okay=False,
+            help="A folder of images: the table's column `file` names one for each row. They are "
+            "made "
+            f"grey and {SIZE} pixels wide and high, and are the features.",
+        ),
+    ] = None
+    test: Annotated[
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, help="Test points, with the columns of --table."),
+    ] = None
+    points: Annotated[
+        int,
+        typer.Option(
+            help="So many test points, at random: of --test, or taken out of the table. Each has "
+            "its "
+            "own explanation, which takes its time."
+        ),
+    ] = 20
+    trainer: Annotated[str, typer.Option(help="ridge, logistic or network.")] = "ridge"
+    score: Annotated[
+        str, typer.Option(help="At each test point: margin, logprob, loss or correct.")
+    ] = "margin"
+    repeats: Annotated[
+        int,
+        typer.Option(help="Trainings of each subset, averaged; 2 or more tell a network's noise."),
+    ] = 1
+    random_state: Seed = 0
+
+    def game(self) -> lens.TrainingGame:
+        """The rows or their groups as a game.
+
+        Raises:
+            ValueError: options that do not go together.
+        """
+        if self.trainer not in _TRAINERS:
+            raise ValueError(
+                f"--trainer {self.trainer} is unknown; choose one of {', '.join(_TRAINERS)}"
+            )
+        if self.group is not None and self.players is not None:
+            raise ValueError("--group and --players were both given; choose one of them")
+        if self.points < 1:
+            raise ValueError(f"--points {self.points} is below 1; give at least one test point")
+        rows = read_rows(self.table, self.label, self.group, self.note, self.images)
+        rng = np.random.default_rng(self.random_state)
+        if self.test is not None:
+            judged = read_rows(self.test, self.label, images=self.images, columns=rows.columns)
+            judged = judged.take(rng.permutation(len(judged))[: self.points])
+        elif self.points < len(rows):
+            order_of = rng.permutation(len(rows))
+            rows, judged = (
+                rows.take(np.sort(order_of[self.points :])),
+                rows.take(order_of[: self.points]),
+            )
+        else:
+            raise ValueError(
+                f"--points {self.points} takes all {len(rows)} rows; leave some to train on"
+            )
+        return _game(
+            rows,
+            judged,
+            self.players,
+            _TRAINERS[self.trainer](),
+            self.score,
+            self.repeats,
+            self.random_state,
+        )
+
+
 ShownPoint = Annotated[
     int | None,
     typer.Option(
         "--point", help="Of training data: at this test point, counted from 0; else their mean."
     ),
 ]
-Shown = Annotated[
-    list[int] | None,
-    typer.Option(
-        "--point", help="Print what acts together at this test point too, counted from 0."
-    ),
-]
-Remove = Annotated[
-    list[int] | None,
-    typer.Option(help="Remove so many players that hurt most, and retrain; may be repeated."),
-]
-_DEFAULT_OUT = Path("out/training")
 
 
-def training_command(
-    table: TableFile,
-    label: Label,
-    group: Group = None,
-    players: Players = None,
-    note: Note = None,
-    images: Images = None,
-    test: TestFile = None,
-    points: Points = 20,
-    trainer: TrainerName = "ridge",
-    score: ScoreName = "margin",
-    repeats: Repeats = 1,
-    remove: Remove = None,
-    point: Shown = None,
-    decoder: Decoder = "auto",
-    decoding: Decoding = None,
-    order: Order = None,
-    budget: Budget = None,
-    until: Until = None,
-    holdout: Holdout = 0.1,
-    random_state: Seed = 0,
-    on_error: OnError = "raise",
-    out: Out = _DEFAULT_OUT,
-) -> None:
+@dataclass(frozen=True)
+class ShowOptions:
+    """What is printed beside the explanation, and what is removed."""
+
+    point: Annotated[
+        list[int] | None,
+        typer.Option(
+            "--point", help="Print what acts together at this test point too, counted from 0."
+        ),
+    ] = None
+    remove: Annotated[
+        list[int] | None,
+        typer.Option(help="Remove so many players that hurt most, and retrain; may be repeated."),
+    ] = None
+
+
+@command
+def training_command(table: TrainingOptions, run: RunOptions, show: ShowOptions) -> None:
     """Which training data act together: a classifier is retrained without some of them.
 
     A player is a group of training rows; the score is the retrained classifier's at each test
@@ -136,91 +164,37 @@ def training_command(
     Example: interplay training --table digits.csv --label digit --players 100 --trainer logistic
     --budget 2000 --remove 10 --out out/digits
     """
-    everything = locals()
-    given = {name: everything[name] for name in _GAME}
-    for number in point or ():
-        if not 0 <= number < points:
-            raise ValueError(f"--point {number} is not one of the {points}, which count from 0")
-    game, n_rows = training_game(**given)
+    for number in show.point or ():
+        if not 0 <= number < table.points:
+            raise ValueError(
+                f"--point {number} is not one of the {table.points}, which count from 0"
+            )
+    game, out = table.game(), run.folder("training")
     refuse_another(game, out / FILE)
     n_points = len(game.data.test_labels)
     console.print(
-        f"{game.n_players} players of {n_rows} rows, {n_points} test "
+        f"{game.n_players} players of {len(game.data.labels)} rows, {n_points} test "
         f"point{'' if n_points == 1 else 's'}",
         highlight=False,
     )
-    options: dict[str, Any] = {} if decoding is None else {"decoding": decoding}
     with interruptible():
-        explanation = explain(
-            game,
-            decoder,
-            budget,
-            order,
-            holdout,
-            out / STORE,
-            random_state,
-            on_error=on_error,
-            until=until,
-            **options,
-        )
-    page = write(explanation, out, "training", given)
-    first_order = decode(explanation.fit.masks, explanation.fit.values, "lasso")
+        explanation = explain(game, **run.settings("training"))
+    page = write(explanation, out, "training", asdict(table))
+    first_order = decode(explanation.fit.masks, explanation.fit.values, decoder="lasso")
     print_training(explanation)
-    for number in point or ():
+    for number in show.point or ():
         print_training(explanation, number)
     print_run(explanation)
     _print_lds(explanation, first_order)
-    if remove:
+    if show.remove:
         ran = explanation.provenance["decoder"]["ran"]
         spectra = {ran: explanation.spectrum, "first order": first_order}
         with interruptible():
             curves = lens.removal_curves(
-                game, remove, spectra, hurting=score != "loss", store=out / STORE
+                game, show.remove, spectra, hurting=table.score != "loss", store=out / STORE
             )
         _print_curves(curves)
     console.print(f"page: {page}")
-
-
-_GAME = (
-    *("table", "label", "group", "players", "note", "images", "test", "points", "trainer"),
-    *("score", "repeats", "random_state"),
-)
-
-
-def training_game(
-    *,
-    table: Path,
-    label: str,
-    group: str | None,
-    players: int | None,
-    note: str | None,
-    images: Path | None,
-    test: Path | None,
-    points: int,
-    trainer: str,
-    score: str,
-    repeats: int,
-    random_state: int,
-) -> tuple[lens.TrainingGame, int]:
-    """The game of ``interplay training``, by its options, and the number of its training rows."""
-    if trainer not in _TRAINERS:
-        raise ValueError(f"--trainer {trainer} is unknown; choose one of {', '.join(_TRAINERS)}")
-    if group is not None and players is not None:
-        raise ValueError("--group and --players were both given; choose one of them")
-    if points < 1:
-        raise ValueError(f"--points {points} is below 1; give at least one test point")
-    rows = read_rows(table, label, group, note, images)
-    rng = np.random.default_rng(random_state)
-    if test is not None:
-        judged = read_rows(test, label, images=images, columns=rows.columns)
-        judged = judged.take(rng.permutation(len(judged))[:points])
-    elif points < len(rows):
-        order_of = rng.permutation(len(rows))
-        rows, judged = rows.take(np.sort(order_of[points:])), rows.take(order_of[:points])
-    else:
-        raise ValueError(f"--points {points} takes all {len(rows)} rows; leave some to train on")
-    game = _game(rows, judged, players, _TRAINERS[trainer](), score, repeats, random_state)
-    return game, len(rows)
 
 
 def _game(
@@ -271,7 +245,7 @@ def print_training(
     orders = ", ".join(f"{name} by order {largest}" for name, (_, largest) in sizes.items())
     for name, (smallest, largest) in sizes.items():
         found = lens.relations(
-            explanation, point, index=index, order=largest, min_order=smallest, top=top
+            explanation, point=point, index=index, order=largest, min_order=smallest, top=top
         )
         for title, some in found.kinds:
             for place, one in enumerate(some):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,23 +11,13 @@ import typer
 
 from interplay.audit.checks import Verification
 from interplay.audit.verify import verify
-from interplay.cli.components import components_game
-from interplay.cli.demo import demo_game
-from interplay.cli.folders import STORE, saved
+from interplay.cli.folders import saved
+from interplay.cli.options import STORE
 from interplay.cli.prompts import unit
 from interplay.cli.recipes import Recipe, read_recipe
 from interplay.cli.tables import console, interruptible
-from interplay.cli.text import text_game
-from interplay.cli.training import training_game
 from interplay.explanation.explanation import load
 from interplay.game import Game
-
-_GAMES: dict[str, Callable[..., Game]] = {
-    "text": text_game,
-    "components": lambda **options: components_game(**options)[0],
-    "training": lambda **options: training_game(**options)[0],
-    "demo": demo_game,
-}
 
 
 def verify_command(
@@ -103,9 +93,7 @@ def verify_command(
 
 def games_of(recipe: Recipe) -> Iterator[Game]:
     """The recipe's game; of a drill-down, one level's after another."""
-    if recipe.command not in _GAMES:
-        raise ValueError(f"the recipe's command {recipe.command!r} is unknown")
-    game: Any = _GAMES[recipe.command](**recipe.options)
+    game: Any = recipe.game()
     yield game
     for by, chosen in recipe.levels:
         game, _ = game.refined(chosen, unit(by))

@@ -221,6 +221,7 @@ class ComponentGame:
         scores = [str(score) for score in self.task.scores]
         return {
             "lens": "components",
+            "view": {"kind": "grid", "title": "The components"},
             "model": Path(name).name if Path(name).is_absolute() else name,
             "architecture": type(self.model).__name__,
             "dtype": str(self.model.dtype),

@@ -20,10 +20,10 @@ from typing import TypeAlias
 
 import numpy as np
 
+from interplay._arrays import unpack
 from interplay._types import BoolArray, FloatArray, Players
 from interplay.confirmation.verdict import Removed
 from interplay.fourier.masks import distinct, every_mask
-from interplay.fourier.sets import unpack
 from interplay.fourier.spectrum import Spectrum
 
 Values: TypeAlias = Callable[[BoolArray], FloatArray]

@@ -9,14 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from pathlib import Path
 
 import numpy as np
 
+from interplay._arrays import as_columns
 from interplay._types import BoolArray, FloatArray, Players
-from interplay.ablation.backends import Backend
+from interplay.ablation.evaluator import Evaluator
 from interplay.ablation.progress import say
-from interplay.ablation.runner import evaluate
 from interplay.confirmation.patterns import (
     Values,
     around,
@@ -27,13 +26,9 @@ from interplay.confirmation.patterns import (
     removed,
 )
 from interplay.confirmation.verdict import LEVEL, UNCLEAR, Confirmation, Tested, interval, judge
-from interplay.errors import hand_over
-from interplay.explanation.run_plan import described, open_store
 from interplay.fourier.interactions import Interactions
 from interplay.fourier.masks import distinct, every_mask, keys, uniform
-from interplay.fourier.sets import as_columns, finite_rows
 from interplay.fourier.spectrum import Spectrum
-from interplay.game import Game, fingerprint_of, repeats_of
 
 DEFAULT_BUDGET = 500
 MIN_BACKGROUNDS = 6
@@ -47,18 +42,14 @@ _ROUNDING = 1e-9
 
 
 def confirm(
-    game: Game,
+    evaluator: Evaluator,
     spectrum: Spectrum,
     claims: Interactions,
     known: tuple[BoolArray, FloatArray],
     *,
     output: int,
     budget: int | None,
-    store: str | Path | None,
     random_state: int,
-    backend: Backend,
-    batch_size: int | None,
-    progress: bool,
 ) -> Confirmation:
     """Test claims about a game (see ``Explanation.confirm``).
 
@@ -66,18 +57,14 @@ def confirm(
     goes on where it was.
 
     Args:
-        game: the game that was explained.
+        evaluator: of the game that was explained.
         spectrum: of the output in question.
         claims: its interactions to test, each of two or more players.
         known: the masks of the explanation, ``(m, n)``, which serve as backgrounds only where there
             are no others, and their values, ``(m,)`` or ``(m, k)``, which are not asked for again.
         output: which of the game's outputs.
-        budget: see ``Explanation.confirm``, like all that follow.
-        store: see there.
-        random_state: see there.
-        backend: see there.
-        batch_size: see there.
-        progress: see there.
+        budget: see ``Explanation.confirm``.
+        random_state: seed of the backgrounds and of the random sets.
     """
     # explain spawns four from the same seed
     seeds = np.random.SeedSequence(random_state).spawn(6)[4:]
@@ -85,39 +72,22 @@ def confirm(
     masks = design.masks
     values = dict(zip(keys(known[0]), as_columns(known[1])[:, output], strict=True))
     missing = masks[[key not in values for key in keys(masks)]]
-    if progress and len(masks):
+    if evaluator.progress and len(masks):
         say(
             f"Confirming {len(claims)} interactions by {len(masks):,} ablations, on "
             f"{len(design.backgrounds)} backgrounds and on the whole input"
         )
     n_new = 0
     if len(missing):
-        with open_store(game, store) as ablations:
-            evaluated = evaluate(
-                game,
-                missing,
-                ablations,
-                fingerprint=fingerprint_of(game),
-                backend=backend,
-                batch_size=batch_size,
-                progress=progress,
-                description=described(game),
-            )
-        if evaluated.interrupted:
-            interrupt = KeyboardInterrupt(
-                "interrupted before the confirmation was complete; with a store the same "
-                "confirmation goes on where it was"
-            )
-            done = finite_rows(evaluated.values)
-            raise hand_over(interrupt, missing[done], evaluated.values[done])
-        n_new = evaluated.n_new
-        values |= zip(keys(missing), as_columns(evaluated.values)[:, output], strict=True)
+        before = len(evaluator.evaluated)
+        values |= zip(keys(missing), evaluator.values(missing)[:, output], strict=True)
+        n_new = len(evaluator.evaluated) - before
 
     def value_of(some: BoolArray) -> FloatArray:
         flat = keys(some.reshape(-1, some.shape[-1]))
         return np.array([values[key] for key in flat]).reshape(some.shape[:-1])
 
-    exact = design.complete and repeats_of(game) == 1
+    exact = design.complete and evaluator.n_repeats == 1
     return Confirmation(
         tested=tuple(
             _test(claims, row, spectrum, design, value_of, exact) for row in range(len(claims))

@@ -16,9 +16,10 @@ from threadpoolctl import threadpool_limits
 from interplay._types import FloatArray
 from interplay.decoders.base import Decoded, Decoder
 from interplay.decoders.forest import grow_all
-from interplay.decoders.gaussian import GAUSSIAN, averaged
+from interplay.decoders.gaussian.decoder import GAUSSIAN, averaged
 from interplay.decoders.proxyspex import PROXYSPEX, refitted
-from interplay.designs.spread import Design, spread_design
+from interplay.designs.base import Design
+from interplay.designs.spread import spread_design
 
 _EXACT = 1e-6
 """Share of the variance below which an error is rounding: of exact fits the sparse one is read more

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from interplay._types import Json
-from interplay.designs.spread import Design
+from interplay.designs.base import Design
 from interplay.fourier.spectrum import Spectrum
 
 

@@ -4,31 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
+from interplay._arrays import pack
 from interplay._types import FloatArray, IntArray
 from interplay.decoders.base import Decoded, Decoder
-from interplay.designs.spread import Design, table_design
+from interplay.designs.base import Design, table_design
 from interplay.fourier.masks import every_mask
-from interplay.fourier.sets import members, pack
+from interplay.fourier.sets import members
 from interplay.fourier.spectrum import Spectrum
-
-
-def walsh_hadamard(values: FloatArray) -> FloatArray:
-    r"""The Walsh-Hadamard transform along the first axis, :math:`\sum_m f(m) (-1)^{<m, S>}`.
-
-    Args:
-        values: ``(2**n, ...)``; the row's number is the mask, player ``i`` its bit ``i``.
-
-    Returns:
-        The same shape; row ``S`` holds the unnormalised coefficient of the set with those bits.
-    """
-    result = np.array(values, dtype=np.float64)
-    length = len(result)
-    half = 1
-    while half < length:
-        pairs = result.reshape(length // (2 * half), 2, half, *result.shape[1:])
-        pairs[:, 0], pairs[:, 1] = pairs[:, 0] + pairs[:, 1], pairs[:, 0] - pairs[:, 1]
-        half *= 2
-    return result
+from interplay.fourier.transform import walsh_hadamard
 
 
 def _decode(design: Design, values: FloatArray, order: int, rng: np.random.Generator) -> Decoded:

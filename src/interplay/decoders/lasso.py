@@ -9,7 +9,7 @@ import numpy as np
 
 from interplay._types import FloatArray
 from interplay.decoders.base import Decoded, Decoder
-from interplay.designs.spread import Design, uniform_design
+from interplay.designs.base import Design, uniform_design
 from interplay.fourier.characters import characters
 from interplay.fourier.sets import pack_sets
 from interplay.fourier.spectrum import Spectrum

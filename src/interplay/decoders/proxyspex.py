@@ -28,7 +28,7 @@ from threadpoolctl import threadpool_limits
 from interplay._types import BoolArray, FloatArray, Json
 from interplay.decoders.base import Decoded, Decoder
 from interplay.decoders.forest import LEARNING_RATE, N_FOLDS, Fold, Forest, grow_all
-from interplay.designs.spread import Design, uniform_design
+from interplay.designs.base import Design, uniform_design
 from interplay.fourier.characters import characters
 from interplay.fourier.spectrum import Spectrum, join_outputs
 

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 
 from interplay._types import BoolArray, FloatArray, IntArray
-from interplay.fourier.masks import TABLE_LIMIT, every_mask, uniform
+from interplay.designs.base import PlainDesign, uniform_design
+from interplay.fourier.masks import TABLE_LIMIT, uniform
 
-GROWING = ("uniform", "spread")
-"""Kinds of designs of which a part is a smaller one."""
 _POOL = 20_000
 _CANDIDATES = 20
 MOST_SPREAD = 1_000
@@ -21,47 +18,6 @@ _STARTS = 400
 """Random starts of an exchange, times the number of players."""
 _CONSTANT, _FIRST, _SECOND, _NOISE = 0.05, 1.0, 0.5, 0.3
 """Prior variance of the mean, of all players' and of all pairs' coefficients, and of the rest."""
-
-
-class Design(Protocol):
-    """The masks that a decoder asks for, with whatever it needs to know about their structure.
-
-    Attributes:
-        kind: ``"uniform"``, ``"spread"``, ``"table"`` (all 2^n masks), or the name of a coded
-            design.
-        masks: ``(m, n) bool``, distinct.
-    """
-
-    @property
-    def kind(self) -> str:
-        """See above."""
-        ...
-
-    @property
-    def masks(self) -> BoolArray:
-        """See above."""
-        ...
-
-
-@dataclass(frozen=True)
-class PlainDesign:
-    """Masks without structure (see :class:`Design`)."""
-
-    kind: str
-    masks: BoolArray
-
-
-def uniform_design(n_masks: int, n_players: int, rng: np.random.Generator) -> PlainDesign:
-    """Distinct masks, each player kept with probability 1/2 (ProxySPEX, arXiv 2505.17495).
-
-    For the same generator a larger design starts with the smaller one.
-    """
-    return PlainDesign("uniform", uniform(n_masks, n_players, rng))
-
-
-def table_design(n_masks: int, n_players: int, rng: np.random.Generator) -> PlainDesign:
-    """All 2^n masks; neither ``n_masks`` nor ``rng`` matters."""
-    return PlainDesign("table", every_mask(n_players))
 
 
 def spread_design(n_masks: int, n_players: int, rng: np.random.Generator) -> PlainDesign:

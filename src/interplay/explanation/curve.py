@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from interplay.decoders import get_decoder, run_decoder
-from interplay.designs.spread import GROWING, PlainDesign
+from interplay.decoders.decode import get_decoder, run_decoder
+from interplay.designs.base import GROWING, PlainDesign
 from interplay.explanation.explanation import Ablations, Explanation
 from interplay.explanation.faithfulness import Faithfulness, faithfulness
 from interplay.explanation.run_plan import MIN_HELD_OUT
@@ -32,7 +32,7 @@ class BudgetCurve:
     n_held_out: int
 
 
-def budget_curve(explanation: Explanation, points: int = 6) -> BudgetCurve:
+def budget_curve(explanation: Explanation, *, points: int = 6) -> BudgetCurve:
     """Fit growing parts of an explanation's own ablations, and score them on those held out.
 
     The parts are the first ablations of a uniform or spread design; of any other they are drawn by

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import json
-import sys
-import zipfile
 from dataclasses import asdict, dataclass, field
 from operator import index as whole_number
 from pathlib import Path
@@ -14,18 +10,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from interplay._arrays import pack, unpack
 from interplay._types import BoolArray, FloatArray, Json
-from interplay.ablation.backends import Backend, get_backend
+from interplay.ablation.backends.base import Backend
+from interplay.ablation.evaluator import Evaluator
 from interplay.confirmation.run import confirm
 from interplay.confirmation.verdict import Confirmation
+from interplay.explanation.archive import read_archive, write_archive
+from interplay.explanation.exports import export, exported
 from interplay.explanation.faithfulness import Faithfulness, r2
+from interplay.extensions import BackendName, IndexName
 from interplay.fourier.interactions import Interactions
-from interplay.fourier.sets import pack, unpack
 from interplay.fourier.spectrum import Spectrum
 from interplay.game import Game, fingerprint_of
-from interplay.report.compact import compact
-from interplay.report.export import record, write_json, write_markdown
-from interplay.report.html import Body, body, write_page
 
 FORMAT_VERSION = 1
 FILE = "explanation.interplay"
@@ -112,9 +109,11 @@ class Explanation:
         """All that went into it, each once: those of the fit, then those held out."""
         return self.fit if self.faithfulness.exact else self.fit + self.held_out
 
-    def interactions(self, index: str = "FSII", order: int | None = None) -> Interactions:
+    def interactions(
+        self, index: IndexName | str = "FSII", *, order: int | None = None
+    ) -> Interactions:
         """The interactions under an index, with the players' names (see ``Spectrum.to``)."""
-        return self.spectrum.to(index, order, self.players)
+        return self.spectrum.to(index, order=order, players=self.players)
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -131,13 +130,13 @@ class Explanation:
         top: int = 5,
         *,
         game: Game | None = None,
-        index: str = "FSII",
+        index: IndexName | str = "FSII",
         order: int = 3,
         output: int = 0,
         budget: int | None = None,
         store: str | Path | None = None,
         random_state: int = 0,
-        backend: str | Backend = "local",
+        backend: BackendName | str | Backend = "local",
         batch_size: int | None = None,
         progress: bool | None = None,
     ) -> Confirmation:
@@ -147,8 +146,8 @@ class Explanation:
         :mod:`interplay.confirmation`). The mean of its discrete derivative estimates its Banzhaf
         interaction index, whatever the ``index`` that it was chosen by, and is compared with the
         explanation's own ``spectrum.to("BII")``; the verdict's rule is that of
-        ``interplay.confirmation.verdict.judge``. Where the budget covers all 2^n masks of a small game, all
-        are made and the comparison is exact.
+        ``interplay.confirmation.verdict.judge``. Where the budget covers all 2^n masks of a small
+        game, all are made and the comparison is exact.
 
         Args:
             top: how many interactions of two or more players to test.
@@ -173,25 +172,23 @@ class Explanation:
         """
         if top < 1:
             raise ValueError(f"top={top} is below 1; give the number of interactions to test")
-        n_outputs = self.spectrum.n_outputs or 1
-        if not 0 <= output < n_outputs:
-            raise ValueError(
-                f"output={output} is not one of the {n_outputs} outputs, which count from 0"
-            )
         one = self.spectrum.output(output)
-        return confirm(
+        with Evaluator.of(
             self._explained(game),
-            one,
-            one.to(index, order, self.players).top(top, min_order=2),
-            (self.ablations.masks, self.ablations.values),
-            output=output,
-            budget=None if budget is None else whole_number(budget),
             store=store,
-            random_state=whole_number(random_state),
-            backend=get_backend(backend),
+            backend=backend,
             batch_size=batch_size,
-            progress=sys.stderr.isatty() if progress is None else progress,
-        )
+            progress=progress,
+        ) as evaluator:
+            return confirm(
+                evaluator,
+                one,
+                one.to(index, order=order, players=self.players).top(top, min_order=2),
+                (self.ablations.masks, self.ablations.values),
+                output=output,
+                budget=None if budget is None else whole_number(budget),
+                random_state=whole_number(random_state),
+            )
 
     def _explained(self, game: Game | None) -> Game:
         """The game to ask, checked to be the one that was explained."""
@@ -211,12 +208,11 @@ class Explanation:
         return game
 
     def save(self, path: str | Path) -> Path:
-        """Write to one file: a zip archive of JSON and plain arrays.
+        """Write to one file, which :func:`interplay.load` reads: JSON and plain arrays.
 
         Returns:
             The path.
         """
-        path = Path(path)
         document = {
             "format": FORMAT_VERSION,
             "n_players": self.spectrum.n_players,
@@ -240,17 +236,7 @@ class Explanation:
         if self.surrogate is not None:
             arrays["surrogate_supports"] = self.surrogate.supports
             arrays["surrogate_coefficients"] = self.surrogate.coefficients
-        path.parent.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(document, indent=1, allow_nan=False)
-        part = path.with_name(path.name + ".part")
-        with zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED) as archive:
-            archive.writestr("explanation.json", text)
-            for name, array in arrays.items():
-                buffer = io.BytesIO()
-                np.save(buffer, array, allow_pickle=False)
-                archive.writestr(f"{name}.npy", buffer.getvalue())
-        part.replace(path)
-        return path
+        return write_archive(path, document, arrays)
 
     def to_html(self, path: str | Path) -> Path:
         """Write a self-contained page that opens from disk without a network.
@@ -258,7 +244,7 @@ class Explanation:
         Returns:
             The path.
         """
-        return write_page(path, [(self.title, self.body())])
+        return export(path, [(self.title, self)], "html")
 
     def to_json(self, path: str | Path) -> Path:
         """Write it as JSON that follows ``interplay.report.export.schema()``.
@@ -268,7 +254,7 @@ class Explanation:
         Returns:
             The path.
         """
-        return write_json(path, [self.record()])
+        return export(path, [(self.title, self)], "json")
 
     def to_markdown(self, path: str | Path) -> Path:
         """Write it as Markdown, for people to read.
@@ -276,19 +262,10 @@ class Explanation:
         Returns:
             The path.
         """
-        return write_markdown(path, [self.record()])
+        return export(path, [(self.title, self)], "md")
 
     def _repr_html_(self) -> str:
-        return str(
-            compact(
-                title=self.title,
-                spectrum=self.spectrum,
-                players=self.players,
-                outputs=self.outputs,
-                faithfulness=self.faithfulness,
-                provenance=self.provenance,
-            )
-        )
+        return exported([(self.title, self)], "notebook")
 
     @property
     def title(self) -> str:
@@ -298,30 +275,11 @@ class Explanation:
         lens = (description.get("lens") or "game").capitalize()
         return f"{lens} of {len(self.players)} players{by}"
 
-    def body(self) -> Body:
-        """This explanation's part of a page."""
-        return body(
-            spectrum=self.spectrum,
-            players=self.players,
-            outputs=self.outputs,
-            faithfulness=self.faithfulness,
-            provenance=self.provenance,
-            held_out=(self.held_out.masks, self.held_out.values),
-            fit=(self.fit.masks, self.fit.values),
-            confirmation=self.confirmation,
-        )
-
-    def record(self, title: str | None = None) -> Json:
-        """This explanation's part of a JSON or Markdown file (see ``interplay.report.export``)."""
-        return record(
-            title=self.title if title is None else title,
-            spectrum=self.spectrum,
-            players=self.players,
-            outputs=self.outputs,
-            faithfulness=self.faithfulness,
-            provenance=self.provenance,
-            confirmation=self.confirmation,
-        )
+    @property
+    def view(self) -> Json:
+        """How the lens wants its players to be shown (see ``PlannedGame.describe``)."""
+        view: Json = self.provenance["game"]["description"].get("view") or {}
+        return view
 
 
 def load(path: str | Path) -> Explanation:
@@ -331,22 +289,7 @@ def load(path: str | Path) -> Explanation:
         FileNotFoundError: there is no such file.
         ValueError: it is not an explanation, or of another format version.
     """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            document = json.loads(archive.read("explanation.json"))
-            if document["format"] != FORMAT_VERSION:
-                raise ValueError(
-                    f"{path} has format {document['format']}, but this version of interplay reads "
-                    f"{FORMAT_VERSION}; load it with the version that wrote it"
-                )
-            names = archive.namelist()
-            there = [*_ARRAYS, *(name for name in _MORE_ARRAYS if f"{name}.npy" in names)]
-            arrays = {
-                name: np.load(io.BytesIO(archive.read(f"{name}.npy")), allow_pickle=False)
-                for name in there
-            }
-    except (zipfile.BadZipFile, KeyError, json.JSONDecodeError) as error:
-        raise ValueError(f"{path} is not a saved explanation ({error})") from error
+    document, arrays = read_archive(path, FORMAT_VERSION, _ARRAYS, _MORE_ARRAYS)
     n_players = document["n_players"]
     scores = document["faithfulness"]
     confirmation = document.get("confirmation")

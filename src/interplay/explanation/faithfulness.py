@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import rankdata
 
+from interplay._arrays import as_columns
 from interplay._types import BoolArray, FloatArray
-from interplay.fourier.sets import as_columns
 from interplay.fourier.spectrum import Spectrum
 
 _RESAMPLES = 2000

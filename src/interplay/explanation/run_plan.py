@@ -1,40 +1,138 @@
-"""Study: which ablations a run makes, decided and checked before anything is paid for."""
+"""Run plan: which masks a run evaluates, chosen and checked before anything is paid for."""
 
 from __future__ import annotations
 
-import json
-import warnings
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from math import ceil, log2
 from operator import index
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from interplay._types import BoolArray, Json
-from interplay.ablation.store import Store
-from interplay.decoders import check_request, get_decoder
 from interplay.decoders.base import Decoder
-from interplay.designs.spread import Design
+from interplay.decoders.decode import check_request, get_decoder
+from interplay.designs.base import Design
+from interplay.extensions import DecoderName
 from interplay.fourier.interactions import names_of
 from interplay.fourier.masks import uniform
-from interplay.game import Game, PlannedGame, fingerprint_of
+from interplay.game import Game
 
 MIN_HELD_OUT = 10
 """The fewest held-out masks that a score is worth anything on."""
 
 
+@dataclass(frozen=True)
+class Request:
+    """What was asked for: the arguments of ``explain`` that decide which masks are evaluated.
+
+    Attributes:
+        decoder: the decoder's name.
+        budget: the most distinct evaluations; ``None``: the default.
+        until: the cross-validated R2 at which to stop making ablations; ``None``: none.
+        order: the largest order of interaction; ``None``: the decoder's own.
+        holdout: the share or number of evaluations that are held out.
+        random_state: the seed.
+        options: the decoder's options.
+    """
+
+    decoder: DecoderName | str = "auto"
+    budget: int | None = None
+    until: float | None = None
+    order: int | None = None
+    holdout: float = 0.1
+    random_state: int = 0
+    options: Mapping[str, object] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, budget: int | str | None, until: float | None, **others: Any) -> Request:
+        """A request whose budget may be ``"auto"``, which is ``until=1``.
+
+        Raises:
+            ValueError: a budget that is another word.
+        """
+        if budget == "auto":
+            return cls(budget=None, until=1.0 if until is None else until, **others)
+        if isinstance(budget, str):
+            raise ValueError(f'budget={budget!r} is neither a number of evaluations nor "auto"')
+        return cls(budget=budget, until=until, **others)
+
+    @classmethod
+    def recorded(cls, provenance: Json) -> Request:
+        """The request of a run, from its provenance.
+
+        Raises:
+            KeyError: the provenance does not have it.
+        """
+        return cls(**provenance["request"], random_state=provenance["random_state"])
+
+    def run_plan(self, game: Game, arguments: Iterable[str] = ()) -> RunPlan:
+        """Check the request and choose its masks.
+
+        Args:
+            game: what is to be explained.
+            arguments: the names of the caller's arguments, to tell a misspelt one.
+
+        Raises:
+            ValueError: an unknown decoder or option, or a budget below what the decoder needs.
+        """
+        chosen = requested = get_decoder(self.decoder)
+        largest = check_request(requested, self.order, self.options, arguments)
+        n_players, random_state = int(game.n_players), index(self.random_state)
+        smallest = needed(requested, n_players, self.holdout)
+        if self.budget is None:
+            budget = max(default_budget(n_players), smallest)
+        else:
+            budget = _whole(self.budget)
+        design_rng, held_rng, fit_rng, score_rng = (
+            np.random.default_rng(seed) for seed in np.random.SeedSequence(random_state).spawn(4)
+        )
+        order, options = largest, self.options
+        if n_players < 63 and budget >= 1 << n_players:
+            chosen, options = get_decoder("exact"), {}
+            order = n_players if self.order is None else largest
+            n_held = 0
+        else:
+            n_held = _n_held_out(self.holdout, budget)
+            _check_budget(budget, n_held, n_players, requested, smallest)
+            requested.check(budget - n_held, n_players, min(largest, n_players))
+        design = chosen.design(budget - n_held, n_players, design_rng)
+        return RunPlan(
+            request=replace(
+                self, budget=budget, order=None if self.order is None else largest, until=None
+            ),
+            players=names_of(game.players, n_players),
+            requested=requested,
+            chosen=chosen,
+            options=options,
+            order=order,
+            budget=budget,
+            random_state=random_state,
+            design=design,
+            held_out=uniform(n_held, n_players, held_rng, exclude=design.masks),
+            fit_rng=fit_rng,
+            score_rng=score_rng,
+        )
+
+    def to_json(self) -> Json:
+        """The request as its provenance records it; the seed and ``until`` stand beside it."""
+        return {
+            "decoder": self.decoder,
+            "budget": self.budget,
+            "order": self.order,
+            "holdout": float(self.holdout),
+            "options": dict(self.options),
+        }
+
+
 @dataclass(frozen=True, eq=False)
-class Study:
+class RunPlan:
     """Everything that is settled before the first ablation.
 
     Attributes:
-        game: what is explained.
-        players: its players' names.
-        fingerprint: the game's.
-        description: what the game says of itself.
-        request: what was asked for, as ``explain`` takes it, the budget filled in. JSON.
+        request: what was asked for, the budget filled in.
+        players: the players' names.
         requested: the decoder that was asked for.
         chosen: the one that runs: ``exact`` where the budget covers all masks.
         options: the decoder's options.
@@ -42,16 +140,13 @@ class Study:
         budget: the most distinct evaluations.
         random_state: the seed.
         design: the masks of the fit.
-        held: the masks held out, ``(h, n)``; none where the design is all masks.
+        held_out: the masks held out, ``(h, n)``; none where the design is all masks.
         fit_rng: for the fit.
         score_rng: for the score.
     """
 
-    game: Game
+    request: Request
     players: tuple[str, ...]
-    fingerprint: str | None
-    description: Json
-    request: Json
     requested: Decoder
     chosen: Decoder
     options: Mapping[str, object]
@@ -59,87 +154,14 @@ class Study:
     budget: int
     random_state: int
     design: Design
-    held: BoolArray
+    held_out: BoolArray
     fit_rng: np.random.Generator
     score_rng: np.random.Generator
 
     @property
     def masks(self) -> BoolArray:
         """All masks, those of the fit first."""
-        return np.concatenate([self.design.masks, self.held])
-
-    def open_store(self, path: str | Path | None) -> Store:
-        """See :func:`open_store`."""
-        return open_store(self.game, path)
-
-
-def open_store(game: Game, path: str | Path | None) -> Store:
-    """A store at ``path``; in memory, with a warning, for a game without a fingerprint."""
-    if path is not None and fingerprint_of(game) is None:
-        warnings.warn(
-            f"{game!r} has no fingerprint, so its values are kept for this run only and "
-            f"not written to {path}; give the game a fingerprint to store them",
-            stacklevel=4,
-        )
-        path = None
-    return Store(path)
-
-
-def prepare(
-    game: Game,
-    decoder: str,
-    budget: int | None,
-    order: int | None,
-    holdout: float,
-    random_state: int,
-    options: Mapping[str, object],
-) -> Study:
-    """Check a request and choose its masks; the arguments are those of ``explain``.
-
-    Raises:
-        ValueError: an unknown decoder, or a budget below what the decoder needs.
-    """
-    chosen = requested = get_decoder(decoder)
-    largest = check_request(requested, order, options)
-    n_players, random_state = int(game.n_players), index(random_state)
-    smallest = needed(requested, n_players, holdout)
-    budget = max(default_budget(n_players), smallest) if budget is None else _whole(budget)
-    request = {
-        "decoder": decoder,
-        "budget": budget,
-        "order": None if order is None else largest,
-        "holdout": float(holdout),
-        "options": dict(options),
-    }
-    design_rng, held_rng, fit_rng, score_rng = (
-        np.random.default_rng(seed) for seed in np.random.SeedSequence(random_state).spawn(4)
-    )
-    if n_players < 63 and budget >= 1 << n_players:
-        chosen, options = get_decoder("exact"), {}
-        largest = n_players if order is None else largest
-        n_held = 0
-    else:
-        n_held = _n_held_out(holdout, budget)
-        _check_budget(budget, n_held, n_players, requested, smallest)
-        requested.check(budget - n_held, n_players, min(largest, n_players))
-    design = chosen.design(budget - n_held, n_players, design_rng)
-    return Study(
-        game=game,
-        players=names_of(game.players, n_players),
-        fingerprint=fingerprint_of(game),
-        description=described(game),
-        request=request,
-        requested=requested,
-        chosen=chosen,
-        options=options,
-        order=largest,
-        budget=budget,
-        random_state=random_state,
-        design=design,
-        held=uniform(n_held, n_players, held_rng, exclude=design.masks),
-        fit_rng=fit_rng,
-        score_rng=score_rng,
-    )
+        return np.concatenate([self.design.masks, self.held_out])
 
 
 def default_budget(n_players: int) -> int:
@@ -151,16 +173,6 @@ def _whole(budget: float) -> int:
     if int(budget) != budget:
         raise ValueError(f"budget={budget} is not a whole number of evaluations")
     return int(budget)
-
-
-def described(game: Game) -> Json:
-    """What the game says of itself, checked to be JSON before anything is paid for."""
-    description = {"lens": None} | (game.describe() if isinstance(game, PlannedGame) else {})
-    try:
-        json.dumps(description, allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"describe() of {game!r} is not JSON: {error}") from error
-    return description
 
 
 def _n_held_out(holdout: float, budget: int) -> int:

@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from interplay._arrays import as_columns
 from interplay._types import BoolArray, ByteArray, FloatArray
-from interplay.fourier.sets import Members, as_columns, members
+from interplay.fourier.sets import Members, members
 
 _MASKS_AT_ONCE = 1 << 12
 _SETS_AT_ONCE = 1 << 10

@@ -31,6 +31,7 @@ FBII       faithful Banzhaf: F cut to t <= k, then Moebius   (Tsai, Yeh and Ravi
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
 from itertools import combinations
@@ -39,6 +40,7 @@ from math import comb
 import numpy as np
 
 from interplay._types import FloatArray
+from interplay.extensions import INDICES, IndexName
 from interplay.fourier.sets import Members, collapse
 
 Weight = Callable[[int, int], Fraction]
@@ -47,7 +49,6 @@ Weight = Callable[[int, int], Fraction]
 MAX_SETS = 20_000_000
 """The most (set, superset) pairs that one conversion writes out."""
 
-_SINGLE = ("SV", "BV")
 _ZERO, _ONE = Fraction(0), Fraction(1)
 
 
@@ -115,43 +116,79 @@ def _fbii(k: int) -> Weight:
     return lambda s, t: _moebius(s, t) if t <= k else _ZERO
 
 
-_PLAIN: dict[str, Weight] = {
-    "Fourier": _fourier,
-    "Moebius": _moebius,
-    "BII": _bii,
-    "BV": _bii,
-    "SII": _sii,
-    "SV": _sii,
-}
-_BY_ORDER: dict[str, Callable[[int], Weight]] = {
-    "k-SII": _k_sii,
-    "STII": _stii,
-    "FSII": _fsii,
-    "FBII": _fbii,
-}
-INDICES: tuple[str, ...] = (*_PLAIN, *_BY_ORDER)
-"""The tags, as shapiq writes them."""
+@dataclass(frozen=True)
+class Index:
+    """An interaction index: its table of weights.
+
+    Attributes:
+        weight: ``(k)`` to the weights W as a function of (s, t), s <= t; k is the largest order
+            that was asked for, on which some indices depend.
+        single: of single players only, so that k is always 1 and the empty set has no value.
+    """
+
+    weight: Callable[[int], Weight]
+    single: bool = False
 
 
-def weights(index: str, order: int, sizes: Iterable[int]) -> dict[tuple[int, int], float]:
+def _plain(weight: Weight) -> Callable[[int], Weight]:
+    """Weights that do not depend on k."""
+    return lambda k: weight
+
+
+FOURIER = Index(_plain(_fourier))
+MOEBIUS = Index(_plain(_moebius))
+BII = Index(_plain(_bii))
+BV = Index(_plain(_bii), single=True)
+SII = Index(_plain(_sii))
+SV = Index(_plain(_sii), single=True)
+K_SII = Index(_k_sii)
+STII = Index(_stii)
+FSII = Index(_fsii)
+FBII = Index(_fbii)
+
+
+def get_index(name: IndexName | str) -> Index:
+    """The index of that name.
+
+    Raises:
+        ValueError: there is none.
+        TypeError: an installed package names something else under it.
+    """
+    index = INDICES[name]
+    if not isinstance(index, Index):
+        raise TypeError(
+            f"the entry point {name!r} of {INDICES.group} names {index!r}, which is no Index; "
+            "correct it in the package that declares it, or remove that package"
+        )
+    return index
+
+
+def weights(
+    index: IndexName | str, order: int, sizes: Iterable[int]
+) -> dict[tuple[int, int], float]:
     """The weights W of an index that are not zero, by (s, t).
 
     Args:
-        index: one of :data:`INDICES`.
+        index: one of :data:`interplay.extensions.INDICES`.
         order: the largest s, and the k of indices that are defined with one.
         sizes: the t wanted.
     """
-    weight = _PLAIN[index] if index in _PLAIN else _BY_ORDER[index](order)
+    known = get_index(index)
+    weight = known.weight(order)
     table = {
         (s, t): float(weight(s, t))
         for t in sizes
-        for s in range(1 if index in _SINGLE else 0, min(order, t) + 1)
+        for s in range(1 if known.single else 0, min(order, t) + 1)
     }
     return {orders: value for orders, value in table.items() if value != 0.0}
 
 
 def convert(
-    sets: Members, coefficients: FloatArray, n_players: int, index: str, order: int | None = None
+    sets: Members,
+    coefficients: FloatArray,
+    n_players: int,
+    index: IndexName | str,
+    order: int | None = None,
 ) -> tuple[Members, FloatArray, int]:
     """Interactions of a sparse spectrum under an index, without enumerating subsets of players.
 
@@ -159,7 +196,7 @@ def convert(
         sets: the support as members, ``(s, d)``.
         coefficients: ``(s,)`` or ``(s, k)``.
         n_players: how many players there are.
-        index: one of :data:`INDICES`.
+        index: one of :data:`interplay.extensions.INDICES`.
         order: largest order wanted. ``None``: the largest order in the spectrum. For ``k-SII``,
             ``STII``, ``FSII`` and ``FBII`` it is the k of their definition; for ``SV`` and ``BV``
             it is always 1.
@@ -171,14 +208,15 @@ def convert(
     Raises:
         ValueError: unknown index, an order below 1, or more sets than :data:`MAX_SETS`.
     """
-    if index not in INDICES:
-        raise ValueError(f"index={index!r} is unknown; choose one of {', '.join(INDICES)}")
+    single = get_index(index).single
+    if order is not None and (isinstance(order, bool) or not isinstance(order, int | np.integer)):
+        raise ValueError(f"order={order!r} is not a whole number")
     if order is not None and order < 1:
         raise ValueError(f"order={order} is below 1; interactions start at order 1 (one player)")
     order_of = (sets < n_players).sum(axis=1)
     largest = int(order_of.max(initial=0))
     k = max(1, largest) if order is None else min(order, n_players)
-    if index in _SINGLE:
+    if single:
         k = 1
     counts = np.bincount(order_of, minlength=largest + 1).tolist()
     table = weights(index, k, np.flatnonzero(counts).tolist())

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.special import ndtri
 
+from interplay._arrays import as_columns
 from interplay._types import BoolArray, FloatArray, IntArray, Players
 from interplay.errors import MissingDependencyError
-from interplay.fourier.sets import Members, as_columns, as_players, tuples
+from interplay.fourier.sets import Members, as_players, tuples
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -104,7 +105,7 @@ class Interactions:
         return self._take((orders >= min_order) & (orders <= largest))
 
     def top(
-        self, count: int = 10, min_order: int = 1, max_order: int | None = None
+        self, count: int = 10, *, min_order: int = 1, max_order: int | None = None
     ) -> Interactions:
         """The ``count`` strongest, strongest first; ties in the order of the sets."""
         if count < 0:
@@ -113,7 +114,12 @@ class Interactions:
         return chosen._take(np.argsort(-chosen.strength, kind="stable")[:count])
 
     def output(self, column: int) -> Interactions:
-        """The interactions of one of the k outputs."""
+        """The interactions of one of the k outputs, counted from 0.
+
+        Raises:
+            ValueError: there is no such output.
+        """
+        column = checked_output(column, as_columns(self.values).shape[1])
         deviations = self.deviations
         return replace(
             self,
@@ -166,6 +172,24 @@ class Interactions:
 
 
 _WIDTH = float(ndtri((1 + LEVEL) / 2))
+
+
+def checked_output(output: int, n_outputs: int | None) -> int:
+    """The number of an output, checked.
+
+    Args:
+        output: the number, from 0.
+        n_outputs: k; ``None``: there is one.
+
+    Raises:
+        ValueError: it is not one of them.
+    """
+    count = n_outputs or 1
+    if isinstance(output, bool) or not isinstance(output, int | np.integer):
+        raise ValueError(f"output={output!r} is not a whole number")
+    if not 0 <= output < count:
+        raise ValueError(f"output={output} is not one of the {count} outputs, which count from 0")
+    return int(output)
 
 
 def names_of(players: Sequence[str] | None, n_players: int) -> tuple[str, ...]:

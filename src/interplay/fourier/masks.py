@@ -10,8 +10,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from interplay._arrays import pack, unpack
 from interplay._types import BoolArray, ByteArray, IntArray
-from interplay.fourier.sets import pack, unpack
 
 TABLE_LIMIT = 14
 """Up to so many players, distinct masks are drawn by permuting the whole table."""

@@ -16,23 +16,13 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from interplay._types import BoolArray, ByteArray, FloatArray, IntArray, Players
+from interplay._arrays import pack, unpack
+from interplay._types import ByteArray, FloatArray, IntArray, Players
 
 Members: TypeAlias = npt.NDArray[np.int32]
 
 _ROWS_AT_ONCE = 1 << 14
 """Rows that are spread out to one byte per player at a time."""
-
-
-def pack(rows: BoolArray) -> ByteArray:
-    """``(s, n) bool`` -> packed ``(s, ceil(n / 8)) uint8``. Serves masks as well as sets."""
-    return np.packbits(rows, axis=1, bitorder="little")
-
-
-def unpack(packed: ByteArray, n_players: int) -> BoolArray:
-    """Packed rows -> ``(s, n) bool``."""
-    bits = np.unpackbits(packed, axis=1, count=n_players, bitorder="little")
-    return bits.view(np.bool_)
 
 
 def sizes(packed: ByteArray) -> IntArray:
@@ -88,16 +78,6 @@ def members(packed: ByteArray, n_players: int) -> Members:
         first = np.cumsum(order[start : start + len(block)]) - order[start : start + len(block)]
         result[start + row, np.arange(len(row)) - first[row]] = player
     return result
-
-
-def as_columns(values: FloatArray) -> FloatArray:
-    """Values ``(s,)`` or ``(s, k)`` as ``(s, k)``, one column per output."""
-    return values[:, None] if values.ndim == 1 else values
-
-
-def finite_rows(values: FloatArray) -> BoolArray:
-    """Which rows of values ``(s,)`` or ``(s, k)`` are finite throughout, ``(s,)``."""
-    return np.asarray(np.isfinite(as_columns(values)).all(axis=1))
 
 
 def tuples(members: Members, n_players: int) -> list[Players]:

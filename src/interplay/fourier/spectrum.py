@@ -9,14 +9,15 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from interplay._arrays import as_columns
 from interplay._types import ByteArray, FloatArray, IntArray, Players
+from interplay.extensions import IndexName
 from interplay.fourier.characters import synthesise
 from interplay.fourier.indices import convert
-from interplay.fourier.interactions import Interactions, names_of
+from interplay.fourier.interactions import Interactions, checked_output, names_of
 from interplay.fourier.masks import as_masks
 from interplay.fourier.sets import (
     Members,
-    as_columns,
     as_players,
     collapse,
     members,
@@ -149,7 +150,12 @@ class Spectrum:
         return result
 
     def output(self, column: int) -> Spectrum:
-        """The spectrum of one of the k outputs."""
+        """The spectrum of one of the k outputs, counted from 0.
+
+        Raises:
+            ValueError: there is no such output.
+        """
+        column = checked_output(column, self.n_outputs)
         deviations = self.deviations
         if deviations is not None and self.n_outputs is not None:
             deviations = deviations[:, column]
@@ -264,7 +270,11 @@ class Spectrum:
     # --- indices --------------------------------------------------------------------------------
 
     def to(
-        self, index: str, order: int | None = None, players: Sequence[str] | None = None
+        self,
+        index: IndexName | str,
+        *,
+        order: int | None = None,
+        players: Sequence[str] | None = None,
     ) -> Interactions:
         """The interactions under an index, in closed form (see :mod:`interplay.indices`).
 
@@ -281,7 +291,7 @@ class Spectrum:
         deviations = self._deviations(index, order)
         return Interactions(index, used, self.n_players, sets, values, names, deviations)
 
-    def _deviations(self, index: str, order: int | None) -> FloatArray | None:
+    def _deviations(self, index: IndexName | str, order: int | None) -> FloatArray | None:
         """Standard deviations of the interactions: the root of the squared index of L, summed."""
         if self.deviations is None:
             return None

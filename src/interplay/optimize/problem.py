@@ -9,9 +9,9 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from interplay._types import BoolArray, FloatArray, IntArray
-from interplay.decoders.exact import walsh_hadamard
 from interplay.fourier.sets import Members
 from interplay.fourier.spectrum import Spectrum
+from interplay.fourier.transform import walsh_hadamard
 
 _ROUNDING = 2e-6
 

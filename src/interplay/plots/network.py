@@ -8,6 +8,7 @@ import numpy as np
 
 from interplay._types import FloatArray
 from interplay.explanation.explanation import Explanation
+from interplay.extensions import IndexName
 from interplay.plots import style
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ _LABEL = (24, 2)
 def network(
     explanation: Explanation,
     *,
-    index: str = "FSII",
+    index: IndexName | str = "FSII",
     order: int = 3,
     top: int = 15,
     output: int = 0,

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from interplay._arrays import as_columns
 from interplay.explanation.curve import budget_curve
 from interplay.explanation.explanation import Explanation
-from interplay.fourier.sets import as_columns
+from interplay.fourier.interactions import checked_output
 from interplay.plots import style
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def faithfulness(explanation: Explanation, *, output: int = 0, ax: Axes | None =
         ValueError: there is no such output.
         MissingDependencyError: matplotlib is not installed.
     """
-    style.checked_output(explanation, output)
+    output = checked_output(output, explanation.spectrum.n_outputs)
     held, score = explanation.held_out, explanation.faithfulness
     actual = as_columns(held.values)[:, output]
     predicted = as_columns(explanation.spectrum.predict(held.masks))[:, output]
@@ -104,8 +105,9 @@ def faithfulness(explanation: Explanation, *, output: int = 0, ax: Axes | None =
 def budget(explanation: Explanation, *, points: int = 6, ax: Axes | None = None) -> Axes:
     """The held-out score of fits to fewer and fewer of the explanation's own ablations.
 
-    Decodes anew for each point and asks the game nothing; see :func:`interplay.explanation.curve.budget_curve`
-    for which decoder, which the plot names. Several outputs are averaged.
+    Decodes anew for each point and asks the game nothing; see
+    :func:`interplay.explanation.curve.budget_curve` for which decoder, which the plot names.
+    Several outputs are averaged.
 
     Args:
         explanation: what to draw.
@@ -117,7 +119,7 @@ def budget(explanation: Explanation, *, points: int = 6, ax: Axes | None = None)
         MissingDependencyError: matplotlib is not installed.
     """
     ax = style.axes(ax, 4.8, 3.4)
-    curve = budget_curve(explanation, points)
+    curve = budget_curve(explanation, points=points)
     low = [score.low for score in curve.scores]
     high = [score.high for score in curve.scores]
     r2 = [score.r2 for score in curve.scores]

@@ -12,6 +12,7 @@ import numpy as np
 
 from interplay._types import FloatArray
 from interplay.explanation.explanation import Explanation
+from interplay.extensions import IndexName
 from interplay.plots import style
 
 if TYPE_CHECKING:
@@ -45,7 +46,9 @@ class _Piece:
     first: bool
 
 
-def text(explanation: Explanation, *, index: str = "FSII", order: int = 3, output: int = 0) -> Axes:
+def text(
+    explanation: Explanation, *, index: IndexName | str = "FSII", order: int = 3, output: int = 0
+) -> Axes:
     """The prompt, each segment shaded by its own effect; what is always there is grey.
 
     Args:
@@ -59,7 +62,7 @@ def text(explanation: Explanation, *, index: str = "FSII", order: int = 3, outpu
         MissingDependencyError: matplotlib is not installed.
     """
     description = explanation.provenance["game"]["description"]
-    if description["lens"] != "text":
+    if "spans" not in description:
         raise ValueError(
             f"{explanation.title} has no text to shade; plots.bars(explanation, min_order=1) shows "
             "single players of any explanation"
@@ -68,7 +71,7 @@ def text(explanation: Explanation, *, index: str = "FSII", order: int = 3, outpu
     effects = np.array([float(found[[player]]) for player in range(found.n_players)])
     numbered = set(range(found.n_players))
     if found.n_players > _NUMBERED:
-        numbered = {each for members in found.top(_STRONGEST, 2).sets for each in members}
+        numbered = {each for members in found.top(_STRONGEST, min_order=2).sets for each in members}
     measure = _measure()
     pieces = list(_lines(description["text"], description["spans"], numbered, 72 * _WIDTH, measure))
     step = _LEADING * _SIZE

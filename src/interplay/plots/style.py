@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 import textwrap
 from collections.abc import Iterable
-from operator import index as whole_number
 from typing import TYPE_CHECKING
 
 from interplay.errors import MissingDependencyError
 from interplay.explanation.explanation import Explanation
+from interplay.extensions import IndexName
 from interplay.fourier.interactions import Interactions
 
 if TYPE_CHECKING:
@@ -115,27 +115,15 @@ def wrapped(name: str, width: int, lines: int) -> str:
 
 
 def chosen(
-    explanation: Explanation, index: str, order: int, output: int
+    explanation: Explanation, index: IndexName | str, order: int, output: int
 ) -> tuple[Interactions, str]:
     """The interactions of one output, and what they are, in words.
 
     Raises:
         ValueError: there is no such output; or what ``Spectrum.to`` raises.
     """
-    found = explanation.interactions(index, order).output(checked_output(explanation, output))
+    found = explanation.interactions(index, order=order).output(output)
     return found, f"{found.index}, order {found.order}{of_output(explanation, output)}"
-
-
-def checked_output(explanation: Explanation, output: int) -> int:
-    """The number of an output.
-
-    Raises:
-        ValueError: there is no such output.
-    """
-    count = explanation.spectrum.n_outputs or 1
-    if not 0 <= whole_number(output) < count:
-        raise ValueError(f"output={output} is not one of the {count} outputs, which count from 0")
-    return output
 
 
 def of_output(explanation: Explanation, output: int) -> str:

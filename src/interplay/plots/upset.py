@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from interplay.explanation.explanation import Explanation
+from interplay.extensions import IndexName
 from interplay.plots import style
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ _LABEL = 40
 def upset(
     explanation: Explanation,
     *,
-    index: str = "FSII",
+    index: IndexName | str = "FSII",
     order: int = 3,
     top: int = 20,
     output: int = 0,

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from markupsafe import Markup
 
-from interplay._types import Json
-from interplay.explanation.faithfulness import Faithfulness
+from interplay._arrays import as_columns
+from interplay.explanation.explanation import Explanation
 from interplay.fourier.interactions import Interactions
-from interplay.fourier.sets import as_columns
-from interplay.fourier.spectrum import Spectrum
 
 _INDEX, _ORDER = "FSII", 3
 _ROWS = 5
@@ -20,29 +20,23 @@ _CELL = "text-align:left;padding:2px 10px 2px 0;vertical-align:top"
 _NUMBER = "text-align:right;padding:2px 10px 2px 6px;white-space:nowrap"
 
 
-def compact(
-    *,
-    title: str,
-    spectrum: Spectrum,
-    players: tuple[str, ...],
-    outputs: tuple[str, ...],
-    faithfulness: Faithfulness,
-    provenance: Json,
-) -> Markup:
-    """The score, and the strongest interactions and players.
-
-    Args:
-        title: what was explained.
-        spectrum: of one or k outputs; the first few are shown.
-        players: the players' names.
-        outputs: the names of several outputs; else empty.
-        faithfulness: the held-out score.
-        provenance: as in ``Explanation.provenance``.
+def compact(parts: Sequence[tuple[str, Explanation]]) -> str:
+    """The scores of explanations, each with a title, and their strongest interactions and players.
 
     Returns:
         HTML without scripts, styled in its elements, legible on light and on dark.
     """
-    found = spectrum.to(_INDEX, _ORDER, players)
+    return "".join(_compact(title, explanation) for title, explanation in parts)
+
+
+def _compact(title: str, explanation: Explanation) -> Markup:
+    spectrum, outputs, provenance = (
+        explanation.spectrum,
+        explanation.outputs,
+        explanation.provenance,
+    )
+    faithfulness = explanation.faithfulness
+    found = spectrum.to(_INDEX, order=_ORDER, players=explanation.players)
     shown = outputs[:_OUTPUTS] or (found.index,)
     kind = "Faithfulness" if faithfulness.exact else "Held-out faithfulness"
     more = f", the first {_OUTPUTS} of {len(outputs)} outputs" if len(outputs) > _OUTPUTS else ""

@@ -9,23 +9,27 @@ from __future__ import annotations
 import base64
 import json
 import re
+from collections.abc import Callable
 from math import comb
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from interplay._types import BoolArray, FloatArray, Json
+from interplay._arrays import as_columns, pack
+from interplay._types import Json
+from interplay.explanation.explanation import Explanation
+from interplay.extensions import INDICES
 from interplay.fourier.indices import weights
 from interplay.fourier.interactions import LEVEL
-from interplay.fourier.sets import as_columns, pack
 from interplay.fourier.spectrum import Spectrum
 
 INDEX = "FSII"
 ORDER = 3
 """The index and the largest order that the page shows first."""
-INDICES = ("FSII", "STII", "k-SII", "SII", "FBII", "BII", "Moebius", "Fourier")
-"""Those that the page offers. Single players' SII and BII are the Shapley and Banzhaf values."""
+_OFFERED = ("FSII", "STII", "k-SII", "SII", "FBII", "BII", "Moebius", "Fourier")
+"""Those that the page offers, with those of other packages. Single players' SII and BII are the
+Shapley and Banzhaf values."""
 _HIGHEST = 5
 _MAX_PAIRS = 200_000
 """The most pairs of a set and a superset that the script is left to write out."""
@@ -63,35 +67,22 @@ def shown_terms(spectrum: Spectrum) -> Spectrum:
     return spectrum if len(spectrum) <= n_terms else spectrum.truncate(n_terms=n_terms - 1)
 
 
-def document(
-    spectrum: Spectrum,
-    players: tuple[str, ...],
-    outputs: tuple[str, ...],
-    description: Json,
-    held_out: tuple[BoolArray, FloatArray],
-    fit: tuple[BoolArray, FloatArray],
-    exact: bool,
-) -> Json:
+def document(explanation: Explanation, shown: Spectrum) -> Json:
     """Everything that the script needs of an explanation.
 
     Args:
-        spectrum: as :func:`shown_terms` gives it.
-        players: the players' names.
-        outputs: the names of several outputs; else empty.
-        description: the game's.
-        held_out: the masks that the explanation was judged on, ``(m, n)``, and their values.
-        fit: those it was fitted to.
-        exact: the two are the same, all 2^n masks.
+        explanation: it.
+        shown: its spectrum, as :func:`shown_terms` gives it.
     """
+    spectrum, outputs, view = shown, explanation.outputs, explanation.view
     orders = _orders(spectrum)
     first = min(ORDER, orders)
     sizes = np.unique(spectrum.orders).tolist()
     return {
         "n": spectrum.n_players,
-        "players": [visible(name) for name in players],
+        "players": [visible(name) for name in explanation.players],
         "outputs": [visible(name) for name in outputs],
-        # of many test points, as of `relations`, the mean is what is asked for first
-        "mean": description.get("lens") == "training" and len(outputs) > 1,
+        "mean": bool(view.get("mean_first")) and len(outputs) > 1,
         "index": INDEX,
         "order": first,
         "orders": orders,
@@ -106,12 +97,17 @@ def document(
                 order: [[s, t, value] for (s, t), value in weights(index, order, sizes).items()]
                 for order in range(1, orders + 1)
             }
-            for index in INDICES
+            for index in _indices()
         },
         "intervals": {"level": LEVEL, "tables": _intervals(spectrum, orders, first)},
-        "ablations": _recorded(held_out, fit, exact),
-        "view": _view(description, spectrum.n_players),
+        "ablations": _recorded(explanation),
+        "view": _view(explanation),
     }
+
+
+def _indices() -> tuple[str, ...]:
+    """The indices that the page offers."""
+    return (*_OFFERED, *(name for name in INDICES if name not in INDICES.own))
 
 
 def _orders(spectrum: Spectrum) -> int:
@@ -130,26 +126,22 @@ def _intervals(spectrum: Spectrum, orders: int, first: int) -> dict[str, str]:
     """Half the widths of the intervals, by index and order, in the order of the interactions."""
     if spectrum.deviations is None:
         return {}
-    wanted = [(index, order) for index in INDICES for order in range(1, orders + 1)]
+    wanted = [(index, order) for index in _indices() for order in range(1, orders + 1)]
     if spectrum.deviations.size > _MAX_SPREAD:
         wanted = [(INDEX, first)]
     tables = {}
     for index, order in wanted:
-        found = spectrum.to(index, order)
+        found = spectrum.to(index, order=order)
         if found.high is not None:
             tables[f"{index}/{order}"] = _base64(found.high - found.values, "<f4")
     return tables
 
 
-def _recorded(
-    held_out: tuple[BoolArray, FloatArray], fit: tuple[BoolArray, FloatArray], exact: bool
-) -> Json:
+def _recorded(explanation: Explanation) -> Json:
     """Recorded ablations, those held out first, as many as there is room for."""
-    masks, values = held_out
-    n_held, total = len(masks), len(masks)
-    if not exact:
-        masks, values = np.concatenate([masks, fit[0]]), np.concatenate([values, fit[1]])
-        total = len(masks)
+    exact, held_out = explanation.faithfulness.exact, explanation.held_out
+    used = held_out if exact else held_out + explanation.fit
+    masks, values, n_held, total = used.masks, used.values, len(held_out), len(used)
     packed, columns = pack(masks), as_columns(values)
     room = max(1, _MAX_BYTES // (packed.shape[1] + 8 * columns.shape[1]))
     return {
@@ -165,28 +157,43 @@ def _base64(array: npt.NDArray[Any], dtype: str) -> str:
     return base64.b64encode(np.ascontiguousarray(array, dtype=dtype).tobytes()).decode("ascii")
 
 
-def _view(description: Json, n_players: int) -> Json:
-    """How the lens shows its players."""
-    if description.get("lens") == "text" and len(description.get("spans", ())) == n_players:
-        return {"kind": "text", "title": "The input", "pieces": pieces(description)}
-    if description.get("lens") == "components" and "units" in description:
-        return {
-            "kind": "grid",
-            "title": "The components",
-            "units": [
-                [[layer, kind, head] for layer, kind, head in own] for own in description["units"]
-            ],
-            "n_heads": description["n_heads"],
-        }
-    training = description.get("lens") == "training"
+def _view(explanation: Explanation) -> Json:
+    """How the players are shown: as the lens declares it, or as tiles."""
+    view, description = explanation.view, explanation.provenance["game"]["description"]
+    title = visible(str(view.get("title", "The players")))
+    kind = str(view.get("kind"))
+    content = _VIEWS[kind](description, len(explanation.players)) if kind in _VIEWS else None
+    if content is None:
+        kind, content = "tiles", _tiles(description)
+    return {"kind": kind, "title": title} | content
+
+
+def _text(description: Json, n_players: int) -> Json | None:
+    """The input itself, each player in its place; ``None`` where that is not recorded."""
+    if len(description.get("spans", ())) != n_players:
+        return None
+    return {"pieces": pieces(description)}
+
+
+def _grid(description: Json, n_players: int) -> Json | None:
+    """A model's layers by its heads; ``None`` where these are not recorded."""
+    if "units" not in description:
+        return None
+    units = [[[layer, kind, head] for layer, kind, head in own] for own in description["units"]]
+    return {"units": units, "n_heads": description["n_heads"]}
+
+
+def _tiles(description: Json) -> Json:
+    """A tile a player, with whatever the lens tells of each."""
     return {
-        "kind": "tiles",
-        "title": "The training data" if training else "The players",
-        "rows_by_class": description.get("rows_by_class") if training else None,
+        "rows_by_class": description.get("rows_by_class"),
         "classes": [visible(str(name)) for name in description.get("classes", ())],
         "thumbnails": description.get("thumbnails"),
         "snippets": _each(description.get("snippets")),
     }
+
+
+_VIEWS: dict[str, Callable[[Json, int], Json | None]] = {"text": _text, "grid": _grid}
 
 
 def _each(texts: list[str | None] | None) -> list[str | None] | None:

@@ -8,15 +8,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from functools import cache
 from importlib.resources import files
-from pathlib import Path
 from typing import Any
 
+from interplay._arrays import as_columns
 from interplay._types import FloatArray, Json
 from interplay.confirmation.verdict import Confirmation
+from interplay.explanation.explanation import Explanation
 from interplay.explanation.faithfulness import Faithfulness
 from interplay.fourier.interactions import LEVEL
-from interplay.fourier.sets import as_columns
-from interplay.fourier.spectrum import Spectrum
 
 SCHEMA = "urn:interplay:explanations:1"
 """The identifier of the schema that exports follow; a change that breaks readers changes it."""
@@ -27,38 +26,21 @@ _SHOWN_PLAYERS = 200
 
 @cache
 def schema() -> Json:
-    """The JSON Schema (draft 2020-12) of what :func:`write_json` writes."""
+    """The JSON Schema (draft 2020-12) of what :func:`as_json` writes."""
     text = files("interplay.report").joinpath("explanations.schema.json").read_text("utf-8")
     found: Json = json.loads(text)
     return found
 
 
-def record(
-    *,
-    title: str,
-    spectrum: Spectrum,
-    players: tuple[str, ...],
-    outputs: tuple[str, ...],
-    faithfulness: Faithfulness,
-    provenance: Json,
-    confirmation: Confirmation | None = None,
-) -> Json:
-    """One explanation as JSON.
+def _record(title: str, explanation: Explanation) -> Json:
+    """One explanation as an item of ``explanations`` in the schema.
 
-    Args:
-        title: what it is of.
-        spectrum: of one or k outputs.
-        players: the players' names.
-        outputs: the names of several outputs; else empty.
-        faithfulness: the held-out score.
-        provenance: as in ``Explanation.provenance``.
-        confirmation: of its interactions, where there is one.
-
-    Returns:
-        An item of ``explanations`` in the schema: numbers are lists with an entry for each output,
-        players are named by their place in ``players``.
+    Numbers are lists with an entry for each output; players are named by their place in
+    ``players``.
     """
-    found = spectrum.to(_INDEX, _ORDER, players)
+    spectrum, players, outputs = explanation.spectrum, explanation.players, explanation.outputs
+    confirmation = explanation.confirmation
+    found = spectrum.to(_INDEX, order=_ORDER, players=players)
     ranked = found.top(len(found))
     intervals = {} if ranked.low is None else {"low": ranked.low, "high": ranked.high}
     energy = [
@@ -69,7 +51,7 @@ def record(
         "title": title,
         "players": list(players),
         "outputs": list(outputs),
-        "faithfulness": asdict(faithfulness),
+        "faithfulness": asdict(explanation.faithfulness),
         "interactions": {
             "index": found.index,
             "order": found.order,
@@ -79,7 +61,7 @@ def record(
             "energy_by_order": energy,
             "terms": _terms(spectrum.sets, {"coefficients": spectrum.coefficients}),
         },
-        "provenance": provenance,
+        "provenance": explanation.provenance,
     }
     if confirmation is not None:
         made["confirmation"] = asdict(confirmation)
@@ -96,22 +78,16 @@ def _terms(sets: Sequence[tuple[int, ...]], numbers: dict[str, FloatArray | None
     ]
 
 
-def write_json(path: str | Path, records: Sequence[Json]) -> Path:
-    """Write records (see :func:`record`) to a file that follows :func:`schema`.
-
-    Returns:
-        The path.
-    """
-    document = {"schema": SCHEMA, "explanations": list(records)}
-    return _write(path, json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+def as_json(parts: Sequence[tuple[str, Explanation]]) -> str:
+    """Explanations, each with a title, as JSON that follows :func:`schema`."""
+    records = [_record(title, explanation) for title, explanation in parts]
+    document = {"schema": SCHEMA, "explanations": records}
+    return json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def write_markdown(path: str | Path, records: Sequence[Json]) -> Path:
-    """Write records (see :func:`record`) for people to read, with an index of several.
-
-    Returns:
-        The path.
-    """
+def as_markdown(parts: Sequence[tuple[str, Explanation]]) -> str:
+    """Explanations, each with a title, for people to read, with an index of several."""
+    records = [_record(title, explanation) for title, explanation in parts]
     lines = ["# What acts together", ""]
     if len(records) > 1:
         lines += [
@@ -122,14 +98,7 @@ def write_markdown(path: str | Path, records: Sequence[Json]) -> Path:
     for number, each in enumerate(records, 1):
         before = f"{number}. " if len(records) > 1 else ""
         lines += [f"## {before}{_inline(each['title'])}", "", *_markdown(each)]
-    return _write(path, "\n".join(lines).rstrip("\n") + "\n")
-
-
-def _write(path: str | Path, text: str) -> Path:
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
-    return path
+    return "\n".join(lines).rstrip("\n") + "\n"
 
 
 # --- Markdown -----------------------------------------------------------------------------------

@@ -10,18 +10,17 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
-from interplay._types import BoolArray, FloatArray, Json
+from interplay._arrays import as_columns
+from interplay._types import FloatArray, Json
 from interplay.confirmation.verdict import Confirmation
-from interplay.explanation.faithfulness import Faithfulness
+from interplay.explanation.explanation import Explanation
 from interplay.fourier.interactions import Interactions
-from interplay.fourier.sets import as_columns
 from interplay.fourier.spectrum import Spectrum
 from interplay.report.bundle import bundle
 from interplay.report.document import (
@@ -40,7 +39,7 @@ _SHADES = 5
 
 
 @dataclass(frozen=True)
-class Body:
+class _Body:
     """An explanation's part of a page.
 
     Attributes:
@@ -63,58 +62,30 @@ class _Row:
     interval: tuple[float, float] | None
 
 
-def write_page(path: str | Path, parts: Sequence[tuple[str, Body]]) -> Path:
-    """Write a self-contained page of one explanation, or of several with an index of them.
+def page(parts: Sequence[tuple[str, Explanation]]) -> str:
+    """A self-contained page of one explanation, or of several with an index of them.
 
     Args:
-        path: where to.
-        parts: for each explanation a title and its body, from :func:`body`.
-
-    Returns:
-        The path.
+        parts: explanations, each with a title.
 
     Raises:
         FileNotFoundError: this installation's script was not built.
     """
-    path = Path(path)
-    made = _template("page.html").render(
-        parts=parts,
+    return _template("page.html").render(
+        parts=[(title, _body(explanation)) for title, explanation in parts],
         policy=bundle().policy,
         script=Markup(bundle().script),
         style=Markup(bundle().style),
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(made, encoding="utf-8", newline="\n")
-    return path
 
 
-def body(
-    *,
-    spectrum: Spectrum,
-    players: tuple[str, ...],
-    outputs: tuple[str, ...],
-    faithfulness: Faithfulness,
-    provenance: Json,
-    held_out: tuple[BoolArray, FloatArray],
-    fit: tuple[BoolArray, FloatArray],
-    confirmation: Confirmation | None = None,
-) -> Body:
-    """An explanation's part of a page.
-
-    Args:
-        spectrum: the spectrum, of one or k outputs.
-        players: the players' names.
-        outputs: the names of several outputs; else empty.
-        faithfulness: the held-out score.
-        provenance: as in ``Explanation.provenance``.
-        held_out: the masks that it was judged on, ``(m, n)``, and the game's values on them,
-            ``(m,)`` or ``(m, k)``.
-        fit: the masks that it was fitted to, and their values.
-        confirmation: of its interactions, where there is one.
-    """
+def _body(explanation: Explanation) -> _Body:
+    """An explanation's part of a page."""
+    spectrum, provenance = explanation.spectrum, explanation.provenance
     shown = shown_terms(spectrum)
     description = provenance["game"]["description"]
-    data = document(shown, players, outputs, description, held_out, fit, faithfulness.exact)
+    data = document(explanation, shown)
+    confirmation, faithfulness = explanation.confirmation, explanation.faithfulness
     made = _template("explanation.html").render(
         index=INDEX,
         n_terms=len(spectrum),
@@ -125,9 +96,9 @@ def body(
         description=description,
         provenance=provenance,
         provenance_json=json.dumps(provenance, indent=2, ensure_ascii=False),
-        outputs=outputs,
+        outputs=explanation.outputs,
         target=_target(description),
-        static=_static(shown, players, outputs, data, held_out),
+        static=_static(explanation, shown, data),
         uncertain=shown.deviations is not None,
         confirmation=confirmation,
         tested=[] if confirmation is None else _intervals(confirmation),
@@ -140,7 +111,7 @@ def body(
         f"{provenance['budget']['spent']:,} ablations",
         f"{len(spectrum):,} terms",
     )
-    return Body(Markup(made), facts)  # everything in it was escaped by the template
+    return _Body(Markup(made), facts)  # everything in it was escaped by the template
 
 
 @cache
@@ -173,25 +144,19 @@ def _target(description: Json) -> str:
     return "; ".join(targets) or ", ".join(scores)
 
 
-def _static(
-    spectrum: Spectrum,
-    players: tuple[str, ...],
-    outputs: tuple[str, ...],
-    data: Json,
-    held_out: tuple[BoolArray, FloatArray],
-) -> dict[str, Any]:
+def _static(explanation: Explanation, shown: Spectrum, data: Json) -> dict[str, Any]:
     """What is shown of the first output without the script."""
-    one = spectrum.output(0)
-    found = one.to(INDEX, data["order"], players)
+    one = shown.output(0)
+    found = one.to(INDEX, order=data["order"], players=explanation.players)
     energy = one.energy_by_order()[1:]
-    masks, values = held_out
+    held_out = explanation.held_out
     return {
         "order": data["order"],
         "singles": _rows(found.top(_ROWS, max_order=1)),
         "interactions": _rows(found.top(_ROWS, min_order=2)),
         "text": _shaded(data["view"]["pieces"], found) if data["view"]["kind"] == "text" else None,
         "energy": (energy / energy.sum()).tolist() if energy.sum() else [],
-        "plot": _scatter(as_columns(values)[:, 0], one.predict(masks)),
+        "plot": _scatter(as_columns(held_out.values)[:, 0], one.predict(held_out.masks)),
     }
 
 

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from interplay._types import BoolArray, FloatArray, IntArray, Json
+from interplay.extensions import MaskingName
 from interplay.fourier.masks import as_masks, sorted_by_prefix
 from interplay.text.models import model_digest, require_llm, tokenizer_digest
 from interplay.text.prompts.build import PLACEHOLDER, Message, Text, mask_prompt
 from interplay.text.prompts.chat import apply_template
-from interplay.text.prompts.masking import Masking
+from interplay.text.prompts.masking import Masking, TokenMasking, get_masking
 from interplay.text.prompts.prompt import MaskedPrompt
 from interplay.text.prompts.segments import Unit
 from interplay.text.prompts.tokens import Encoder
@@ -79,7 +80,7 @@ class TextGame:
         *,
         by: Unit = "sentence",
         prompt: str | Sequence[Message] = PLACEHOLDER,
-        masking: Masking = "delete",
+        masking: MaskingName | str | Masking = "delete",
         fixed: re.Pattern[str] | None = None,
         tools: Sequence[Json] | None = None,
         language: str = "en",
@@ -87,11 +88,9 @@ class TextGame:
         require_llm("TextGame")
         if model.training:
             raise ValueError("the model is in training mode; call model.eval() first")
-        if masking == "mask_token" and tokenizer.mask_token_id is None:
-            raise ValueError(
-                "this tokenizer has no mask token, so masking='mask_token' does not go with it; "
-                "use 'delete', 'attention' or Replace(text)"
-            )
+        masking = get_masking(masking)
+        if isinstance(masking, TokenMasking):
+            masking.check(tokenizer)
         self.model = model
         self.tokenizer = tokenizer
         asked = mask_prompt(
@@ -122,11 +121,11 @@ class TextGame:
             self._encode([masked.parts(np.full(masked.n_players, kept))])[0]
             for kept in (True, False)
         )
-        by_token = masked.masking in ("mask_token", "attention")
-        self._owners = self._encode.owners(masked, self._whole) if by_token else None
-        left = bool(nothing)
-        if self._owners is not None:
-            left = masked.masking == "mask_token" or bool((self._owners < 0).any())
+        self._owners = None
+        left = float(len(nothing))
+        if isinstance(masked.masking, TokenMasking):
+            self._owners = self._encode.owners(masked, self._whole)
+            left, _ = masked.masking.lengths(self._owners, masked.n_players)
         if not left:
             raise ValueError(
                 "with every segment removed the prompt has no tokens; give a prompt with fixed "
@@ -175,13 +174,12 @@ class TextGame:
 
     def _rows(self, masks: BoolArray) -> Rows:
         """Each mask's tokens."""
-        if self._owners is None:
+        masking = self.masked.masking
+        if self._owners is None or not isinstance(masking, TokenMasking):
             return Rows(self._encode([self.masked.parts(mask) for mask in masks]))
         # player -1 is always kept
         kept = np.column_stack([masks, np.ones(len(masks), dtype=np.bool_)])[:, self._owners]
-        if self.masked.masking == "attention":
-            return Rows([self._whole] * len(masks), kept)
-        return Rows(np.where(kept, self._whole, self.tokenizer.mask_token_id).tolist())
+        return Rows(*masking.rows(self._whole, kept, self.tokenizer))
 
     @property
     def batch_size(self) -> int:
@@ -205,12 +203,9 @@ class TextGame:
 
     @cached_property
     def _lengths(self) -> tuple[float, FloatArray]:
-        if self._owners is not None and self.masked.masking == "mask_token":
-            return float(len(self._whole)), np.zeros(self.n_players)
-        if self._owners is not None:
-            counts = np.bincount(self._owners + 1, minlength=self.n_players + 1)
-            return float(counts[0]), counts[1:].astype(np.float64)
         masked = self.masked
+        if self._owners is not None and isinstance(masked.masking, TokenMasking):
+            return masked.masking.lengths(self._owners, self.n_players)
         segments = [masked.text[start:stop] for start, stop in masked.spans]
         ids = self.tokenizer(segments, add_special_tokens=False)["input_ids"]
         nothing = self._encode([masked.parts(np.zeros(self.n_players, dtype=np.bool_))])[0]
@@ -243,7 +238,9 @@ class TextGame:
         weights = model_digest(self.model)
         if weights is None or not all(map(is_known, self.targets)):
             return None
-        what = {key: value for key, value in self.describe().items() if key != "model"}
+        what = {
+            key: value for key, value in self.describe().items() if key not in ("model", "view")
+        }
         what |= {
             "code": _CODE_VERSION,
             "weights": weights,

@@ -112,6 +112,13 @@ class TrainingGame:
         np.add.at(counts, (data.owners[owned], data.labels[owned]), 1)
         return {
             "lens": "training",
+            "view": {
+                "kind": "tiles",
+                "title": "The training data",
+                # of many test points the mean is what is asked for first
+                "mean_first": True,
+                "table": "relations",
+            },
             "trainer": self.trainer.describe() or {"kind": type(self.trainer).__name__},
             "score": str(self.score),
             "classes": list(data.classes),

@@ -9,10 +9,12 @@ import pytest
 
 from interplay import Spectrum, decode
 from interplay._types import FloatArray
-from interplay.decoders import DECODERS, run_decoder
 from interplay.decoders.base import Decoded
-from interplay.designs.spread import PlainDesign, spread_design
+from interplay.decoders.decode import run_decoder
+from interplay.designs.base import PlainDesign
+from interplay.designs.spread import spread_design
 from interplay.explanation.faithfulness import r2
+from interplay.extensions import DECODERS
 from interplay.fourier.masks import every_mask, uniform
 from tests.conftest import planted
 
@@ -51,7 +53,7 @@ def runs() -> list[tuple[Spectrum, np.ndarray, Decoded]]:
 
 def covered(truth: Spectrum, found: Spectrum, index: str) -> np.ndarray:
     """For each interaction found whether its interval holds the truth."""
-    interactions, actual = found.to(index, 3), truth.to(index, 3)
+    interactions, actual = found.to(index, order=3), truth.to(index, order=3)
     assert interactions.low is not None
     assert interactions.high is not None
     values = np.array([float(actual[players]) for players in interactions.sets])
@@ -138,7 +140,7 @@ def test_it_beats_lasso_and_boosted_trees_on_what_is_hierarchical() -> None:
         rng = np.random.default_rng(seed)
         proxy = DECODERS["proxyspex"].decode(PlainDesign("given", masks), values[:, None], 5, rng)
         scores["trees"].append(proxy.diagnosis["outputs"][0]["cv_r2_trees"])
-        lasso = decode(masks, values, "lasso", order=2)
+        lasso = decode(masks, values, decoder="lasso", order=2)
         found = decoded(masks, values, seed=seed).spectrum
         scores["lasso"].append(r2(truth.predict(fresh), lasso.predict(fresh))[0])
         scores["gp"].append(r2(truth.predict(fresh), found.predict(fresh))[0])
@@ -168,7 +170,7 @@ def test_the_spectrum_is_the_surrogates_strongest_terms(
 def test_same_seed_same_bytes() -> None:
     truth, masks = hierarchical(0), uniform(60, N, np.random.default_rng(0))
     values = noisy(truth, masks, 0)
-    one, two, other = (decode(masks, values, "gp", random_state=seed) for seed in (3, 3, 4))
+    one, two, other = (decode(masks, values, decoder="gp", random_state=seed) for seed in (3, 3, 4))
     assert one.supports.tobytes() == two.supports.tobytes()
     assert one.coefficients.tobytes() == two.coefficients.tobytes()
     assert one.deviations is not None
@@ -233,7 +235,7 @@ def test_the_fewest_masks(n_players: int) -> None:
 def test_one_and_two_players_have_too_few_masks(n_players: int) -> None:
     masks = every_mask(n_players)
     with pytest.raises(ValueError, match="masks are below the 20 that decoder='gp' needs"):
-        decode(np.tile(masks, (20, 1)), np.tile(1.0 * masks[:, 0], 20), "gp")
+        decode(np.tile(masks, (20, 1)), np.tile(1.0 * masks[:, 0], 20), decoder="gp")
 
 
 @pytest.mark.parametrize("order", [1, 2, 3, 4, 5, 6])
@@ -278,8 +280,8 @@ def test_a_parity_without_lower_orders(n_masks: int) -> None:
 def test_repeated_masks_count_once() -> None:
     masks = uniform(60, N, np.random.default_rng(0))
     values = noisy(hierarchical(0), masks, 0)
-    once = decode(masks, values, "gp")
-    again = decode(np.tile(masks, (3, 1)), np.tile(values, 3), "gp")
+    once = decode(masks, values, decoder="gp")
+    again = decode(np.tile(masks, (3, 1)), np.tile(values, 3), decoder="gp")
     assert again.sets == once.sets
     np.testing.assert_allclose(again.coefficients, once.coefficients, rtol=1e-6)
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Protocol, TypeAlias
 
 from interplay._types import BoolArray, IntArray
-from interplay.ablation.retry import Answer, Request
+from interplay.ablation.retry import BlockResult, BlockSettings
 from interplay.game import Game
 
 Blocks: TypeAlias = Iterator[tuple[IntArray, BoolArray] | None]
@@ -27,10 +27,10 @@ class Backend(Protocol):
         game: Game,
         fingerprint: str | None,
         blocks: Blocks,
-        request: Request,
+        request: BlockSettings,
         at_most: int,
         stopped: Callable[[], bool],
-    ) -> Iterator[tuple[IntArray, Answer]]:
+    ) -> Iterator[tuple[IntArray, BlockResult]]:
         """Answers to blocks, in any order, as they come.
 
         Args:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from interplay._types import IntArray
 from interplay.ablation.backends.base import Blocks
-from interplay.ablation.retry import Answer, Request, ask
+from interplay.ablation.retry import BlockResult, BlockSettings, evaluate_block
 from interplay.game import Game
 
 
@@ -22,14 +22,14 @@ class LocalBackend:
         game: Game,
         fingerprint: str | None,
         blocks: Blocks,
-        request: Request,
+        request: BlockSettings,
         at_most: int,
         stopped: Callable[[], bool],
-    ) -> Iterator[tuple[IntArray, Answer]]:
+    ) -> Iterator[tuple[IntArray, BlockResult]]:
         """See :meth:`interplay.ablation.backends.base.Backend.run`."""
         for block in blocks:
             if block is not None:
                 rows, masks = block
-                answer = ask(game, masks, request, at_most)
+                answer = evaluate_block(game, masks, request, at_most)
                 at_most = answer.at_most
                 yield rows, answer

@@ -13,7 +13,7 @@ from typing import Any
 from interplay._types import BoolArray, IntArray
 from interplay.ablation.backends.base import Blocks
 from interplay.ablation.progress import say
-from interplay.ablation.retry import Answer, Request, ask
+from interplay.ablation.retry import BlockResult, BlockSettings, evaluate_block
 from interplay.errors import GameError, MissingDependencyError
 from interplay.game import Game, fingerprint_of
 
@@ -50,10 +50,10 @@ class RayBackend:
         game: Game,
         fingerprint: str | None,
         blocks: Blocks,
-        request: Request,
+        request: BlockSettings,
         at_most: int,
         stopped: Callable[[], bool],
-    ) -> Iterator[tuple[IntArray, Answer]]:
+    ) -> Iterator[tuple[IntArray, BlockResult]]:
         """See :meth:`interplay.ablation.backends.base.Backend.run`."""
         if find_spec("ray") is None:
             raise MissingDependencyError("ray", "ray", 'backend="ray"')
@@ -148,12 +148,12 @@ class _Troupe:
         actor = min(self.ready, key=self.ready.__getitem__, default=None)
         return actor if actor is not None and self.ready[actor] < _AHEAD else None
 
-    def give(self, actor: Any, work: _Work, request: Request, at_most: int) -> None:
+    def give(self, actor: Any, work: _Work, request: BlockSettings, at_most: int) -> None:
         """Send a block to an actor."""
         self.flying[actor.ask.remote(work.masks, request, at_most)] = work, actor
         self.ready[actor] += 1
 
-    def results(self) -> Iterator[tuple[_Work, Answer | None]]:
+    def results(self) -> Iterator[tuple[_Work, BlockResult | None]]:
         """Blocks that came back within a moment; ``None`` for one whose actor died."""
         import ray
 
@@ -167,7 +167,7 @@ class _Troupe:
                 continue
             work, actor = self.flying.pop(came)
             try:
-                answer: Answer = ray.get(came)
+                answer: BlockResult = ray.get(came)
             except ray.exceptions.RayTaskError as error:
                 raise _unpacked(error) from error
             except ray.exceptions.RayError:  # it died, or its node, or for want of memory
@@ -229,9 +229,9 @@ class _Player:
                 "both machines have the same versions, model and data"
             )
 
-    def ask(self, masks: BoolArray, request: Request, at_most: int) -> Answer:
+    def evaluate_block(self, masks: BoolArray, request: BlockSettings, at_most: int) -> BlockResult:
         # what was raised may not travel; the message does
-        return replace(ask(self.game, masks, request, at_most), cause=None)
+        return replace(evaluate_block(self.game, masks, request, at_most), cause=None)
 
 
 def _room(resources: dict[str, float], num_cpus: float, num_gpus: float) -> int:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
 from interplay._types import BoolArray, FloatArray
-from interplay.ablation.backends import Backend, get_backend
-from interplay.ablation.measure import measure
+from interplay.ablation.backends.base import Backend
+from interplay.ablation.evaluator import Evaluator
+from interplay.extensions import BackendName
 from interplay.fourier.spectrum import Spectrum
 from interplay.game import Game
 from interplay.optimize.subset import best_subset
@@ -71,7 +71,7 @@ def prune(
     time_limit: float = 60.0,
     store: str | Path | None = None,
     random_state: int = 0,
-    backend: str | Backend = "local",
+    backend: BackendName | str | Backend = "local",
     progress: bool | None = None,
 ) -> tuple[Pruned, ...]:
     """Choose the players to keep by several methods and judge them by a game on other items.
@@ -110,25 +110,27 @@ def prune(
     numbers = [number_to_keep(each, n_players) for each in keep]
     rng = np.random.default_rng([*_KEYS, random_state])
 
-    scores = partial(measure, game, store=store, backend=get_backend(backend), progress=progress)
-    chosen: list[tuple[str, BoolArray, str]] = [("none", np.ones(n_players, dtype=np.bool_), "")]
-    importance = _single(scores, n_players, output) if single else None
-    for number in sorted(set(numbers), reverse=True):
-        for name, spectrum in spectra.items():
-            best = best_subset(spectrum, keep=number, output=output, time_limit=time_limit)
-            chosen.append((name, best.mask, str(best)))
-        if importance is not None:
-            mask = np.zeros(n_players, dtype=np.bool_)
-            mask[np.argsort(-importance, kind="stable")[:number]] = True
-            chosen.append(("single", mask, f"{n_players + 1} evaluations"))
-        if n_random:
-            drawn = np.zeros((n_random, n_players), dtype=np.bool_)
-            order = rng.permuted(np.tile(np.arange(n_players), (n_random, 1)), axis=1)
-            np.put_along_axis(drawn, order[:, :number], True, axis=1)
-            found = scores(drawn)[:, output]
-            chosen.append(("random", drawn[int(found.argmax())], f"best of {n_random}"))
-    masks = np.stack([mask for _, mask, _ in chosen])
-    train = scores(masks)
+    with Evaluator.of(game, store=store, backend=backend, progress=progress) as evaluator:
+        chosen: list[tuple[str, BoolArray, str]] = [
+            ("none", np.ones(n_players, dtype=np.bool_), "")
+        ]
+        importance = _single(evaluator, n_players, output) if single else None
+        for number in sorted(set(numbers), reverse=True):
+            for name, spectrum in spectra.items():
+                best = best_subset(spectrum, keep=number, output=output, time_limit=time_limit)
+                chosen.append((name, best.mask, str(best)))
+            if importance is not None:
+                mask = np.zeros(n_players, dtype=np.bool_)
+                mask[np.argsort(-importance, kind="stable")[:number]] = True
+                chosen.append(("single", mask, f"{n_players + 1} evaluations"))
+            if n_random:
+                drawn = np.zeros((n_random, n_players), dtype=np.bool_)
+                order = rng.permuted(np.tile(np.arange(n_players), (n_random, 1)), axis=1)
+                np.put_along_axis(drawn, order[:, :number], True, axis=1)
+                found = evaluator.values(drawn)[:, output]
+                chosen.append(("random", drawn[int(found.argmax())], f"best of {n_random}"))
+        masks = np.stack([mask for _, mask, _ in chosen])
+        train = evaluator.values(masks)
     items = test.item_scores(masks)
     low, high = _interval(items, rng)
     return tuple(
@@ -154,10 +156,10 @@ def number_to_keep(keep: float, n_players: int) -> int:
     return number
 
 
-def _single(scores: Callable[[BoolArray], FloatArray], n_players: int, output: int) -> FloatArray:
+def _single(evaluator: Evaluator, n_players: int, output: int) -> FloatArray:
     """What the removal of each player alone costs, ``(n,)``."""
     masks = np.vstack([np.ones((1, n_players), dtype=np.bool_), ~np.eye(n_players, dtype=np.bool_)])
-    values = scores(masks)[:, output]
+    values = evaluator.values(masks)[:, output]
     return np.asarray(values[0] - values[1:])
 
 

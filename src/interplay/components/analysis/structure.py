@@ -8,6 +8,7 @@ import numpy as np
 
 from interplay._types import FloatArray
 from interplay.explanation.explanation import Explanation
+from interplay.extensions import IndexName
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ def structure(
     explanation: Explanation,
     *,
     output: int = 0,
-    index: str = "FSII",
+    index: IndexName | str = "FSII",
     order: int = 2,
     top: int = 5,
 ) -> Structure:
@@ -83,15 +84,10 @@ def structure(
         ValueError: an explanation of something else, or an output that does not exist.
     """
     description = explanation.provenance["game"]["description"]
-    if description.get("lens") != "components":
+    if "units" not in description:
         raise ValueError(
             f"this explains a {description.get('lens') or 'game'}, which has no layers; give an "
             "explanation of a ComponentGame"
-        )
-    n_outputs = explanation.spectrum.n_outputs or 1
-    if not 0 <= output < n_outputs:
-        raise ValueError(
-            f"output={output} is not one of the {n_outputs} outputs, which count from 0"
         )
     spectrum = explanation.spectrum.output(output)
     layers_of: list[set[int]] = [{unit[0] for unit in units} for units in description["units"]]
@@ -103,7 +99,7 @@ def structure(
     total = sum(float(share.sum()) for share in shares.values()) or 1.0
     parts: list[FloatArray] = [share / total for share in shares.values()]
     linear, within, between = np.sum(parts, axis=0).tolist()
-    pairs = spectrum.to(index, order, explanation.players).filter(min_order=2)
+    pairs = spectrum.to(index, order=order, players=explanation.players).filter(min_order=2)
     ranked = [
         (pairs.label(members, " x "), float(value)) for members, value in pairs.top(len(pairs))
     ]

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from interplay.decoders.exact import walsh_hadamard
 from interplay.decoders.spex.bch import Bits, Ints
 from interplay.decoders.spex.design import CodedDesign
+from interplay.fourier.transform import walsh_hadamard
 
 Floats = NDArray[np.float64]
 

@@ -13,10 +13,10 @@ from operator import index
 
 import numpy as np
 
+from interplay._arrays import pack, unpack
 from interplay._types import ByteArray
 from interplay.decoders.spex.bch import BCH, Bits, Ints, bch_code
 from interplay.fourier.masks import distinct, every_mask, uniform
-from interplay.fourier.sets import pack, unpack
 
 MIN_BITS = 3  # 24 bins in all; with fewer hardly a bin holds one coefficient alone
 

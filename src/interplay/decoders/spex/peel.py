@@ -19,6 +19,7 @@ from math import lgamma
 import numpy as np
 from numpy.typing import NDArray
 
+from interplay._arrays import as_columns
 from interplay.decoders.spex.bch import Bits, Ints
 from interplay.decoders.spex.bins import (
     Floats,
@@ -32,7 +33,7 @@ from interplay.decoders.spex.bins import (
 )
 from interplay.decoders.spex.chase import decode_parity
 from interplay.decoders.spex.design import CodedDesign
-from interplay.fourier.sets import as_columns, collapse, pack_members
+from interplay.fourier.sets import collapse, pack_members
 
 MARGIN = 4.0  # a support of pure chance passes with probability of about exp(-4) a decoding
 PATTERNS = (1, 64, 512)  # test patterns a bin; more only for bins that fewer did not resolve

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
+from interplay._arrays import as_columns, pack, unpack
 from interplay.decoders.spex.bch import Bits, Ints
 from interplay.fourier.characters import characters
-from interplay.fourier.sets import as_columns, pack, unpack
 
 Floats = NDArray[np.float64]
 Packed = NDArray[np.uint8]

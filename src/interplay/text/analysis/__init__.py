@@ -1,1 +1,1 @@
-"""What goes on from explanations of texts: coarse segments first, then the finer ones of what matters."""
+"""What goes on from an explanation of a text: its strongest segments in finer ones."""

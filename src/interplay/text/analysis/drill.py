@@ -9,15 +9,15 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from interplay._arrays import as_columns, unpack
 from interplay._types import BoolArray, FloatArray
 from interplay.ablation.progress import say
 from interplay.explanation.explain import explain
 from interplay.explanation.explanation import Explanation
+from interplay.explanation.exports import export
 from interplay.explanation.run_plan import default_budget
-from interplay.fourier.sets import as_columns, unpack
 from interplay.fourier.spectrum import Spectrum
 from interplay.game import Game
-from interplay.report.html import write_page
 
 SHARE = 0.9
 """How much of the variation the players that are cut must explain among themselves."""
@@ -92,8 +92,8 @@ class Drilled:
             The path.
         """
         titles = [self._title(number) for number in range(len(self.levels))]
-        bodies = [level.body() for level in self.levels]
-        return write_page(path, list(zip(titles, bodies, strict=True))[::-1])
+        parts = list(zip(titles, self.levels, strict=True))
+        return export(path, parts[::-1], "html")
 
     def _title(self, number: int) -> str:
         level = self.levels[number]
@@ -116,6 +116,7 @@ class Drilled:
 def drill(
     game: RefinableGame,
     levels: Sequence[Any],
+    *,
     budget: int | None = None,
     **settings: Any,
 ) -> Drilled:

@@ -14,6 +14,7 @@ import numpy as np
 
 from interplay._types import BoolArray, FloatArray, IntArray, Json
 from interplay.errors import GameError, hand_over
+from interplay.extensions import MaskingName
 from interplay.fourier.masks import as_masks, sorted_by_prefix
 from interplay.text.api.account import OPENAI_URL, Account, Endpoint, RequestFailed, Spent
 from interplay.text.api.asking import CHARACTERS_PER_TOKEN, Asker, Heard, Question
@@ -21,7 +22,7 @@ from interplay.text.api.client import Connection, connect, require_openai, run_a
 from interplay.text.api.targets import ApiTarget, choose_method
 from interplay.text.inference.generation import Generated
 from interplay.text.prompts.build import PLACEHOLDER, Message, Text, mask_prompt
-from interplay.text.prompts.masking import Masking, Replace
+from interplay.text.prompts.masking import Masking, TokenMasking, get_masking
 from interplay.text.prompts.segments import Unit
 from interplay.text.targets import LogitDifference, Response, settings_of
 
@@ -85,7 +86,7 @@ class ApiGame:
         key_variable: str = "OPENAI_API_KEY",
         by: Unit = "sentence",
         prompt: str | Sequence[Message] = PLACEHOLDER,
-        masking: Masking = "delete",
+        masking: MaskingName | str | Masking = "delete",
         fixed: re.Pattern[str] | None = None,
         language: str = "en",
         revision: str | None = None,
@@ -103,9 +104,11 @@ class ApiGame:
         self.model = model
         self.target = target
         self.revision = revision
-        if masking in ("mask_token", "attention"):
+        masking = get_masking(masking)
+        if isinstance(masking, TokenMasking):
             raise ValueError(
-                f"masking={masking!r} is of tokens, which a server does not take; use 'delete' or "
+                f"masking={masking.describe()['kind']!r} is of tokens, which a server does not "
+                f"take; use 'delete' or "
                 "Replace(text)"
             )
         self.masked = mask_prompt(
@@ -173,8 +176,11 @@ class ApiGame:
         everything = np.ones(self.n_players, dtype=np.bool_)
         nothing = len(self.prompt(~everything))
         masking = self.masked.masking
-        removed = len(masking.text) if isinstance(masking, Replace) else 0
-        segments = np.array([stop - start - removed for start, stop in self.masked.spans], float)
+        assert not isinstance(masking, TokenMasking)
+        written = [self.masked.text[start:stop] for start, stop in self.masked.spans]
+        segments = np.array(
+            [len(text) - len(masking.replacement(text) or "") for text in written], float
+        )
         # white space between segments: what the two ends leave unexplained, in equal parts
         segments += (len(self.prompt(everything)) - nothing - segments.sum()) / self.n_players
         characters = nothing + masks @ segments
@@ -337,7 +343,7 @@ class ApiGame:
         """
         if isinstance(self.target, Generated) and self.target.name is None:
             return None
-        what = {k: v for k, v in self.describe().items() if k not in ("outputs", "paid")}
+        what = {k: v for k, v in self.describe().items() if k not in ("outputs", "paid", "view")}
         what["code"] = _CODE_VERSION
         return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
 

@@ -8,8 +8,9 @@ from dataclasses import replace
 from typing import Any, TypeAlias
 
 from interplay._types import Json
+from interplay.extensions import MaskingName
 from interplay.text.prompts.fields import Span, fields
-from interplay.text.prompts.masking import Masking, Passage, check_masking
+from interplay.text.prompts.masking import Masking, Passage, get_masking
 from interplay.text.prompts.prompt import BETWEEN, MaskedPrompt, Turn, unit_name
 from interplay.text.prompts.segments import Unit, split
 
@@ -28,7 +29,7 @@ def mask_prompt(
     prompt: str | Sequence[Message] = PLACEHOLDER,
     *,
     by: Unit = "sentence",
-    masking: Masking = "delete",
+    masking: MaskingName | str | Masking = "delete",
     fixed: re.Pattern[str] | None = None,
     language: str = "en",
     tokenizer: Any = None,
@@ -51,7 +52,7 @@ def mask_prompt(
         ValueError: nothing to ablate, a unit that does not go with the text, a prompt without
             ``{text}``, messages or documents that are none.
     """
-    check_masking(masking)
+    removal = get_masking(masking)
     if fixed is not None and not isinstance(fixed, re.Pattern):
         raise ValueError(f"fixed={fixed!r} is no compiled pattern; give re.compile(...)")
     cut = _Cutter(by, fixed, language, tokenizer)
@@ -64,19 +65,19 @@ def mask_prompt(
                 f" a prompt, or give as text what {PLACEHOLDER} stands for in the messages (prompt)"
             )
         turns = tuple(_ablated(message, cut) for message in map(_checked_message, text))
-        return MaskedPrompt(turns, cut.players(), unit_name(by), masking)
+        return MaskedPrompt(turns, cut.players(), unit_name(by), removal)
     else:
         passage = cut.documents(text)
     if isinstance(prompt, str):
         before, after = _around(prompt)
         pieces = tuple(piece for piece in (before, passage, after) if piece)
-        return MaskedPrompt((Turn(None, pieces),), cut.players(), unit_name(by), masking)
+        return MaskedPrompt((Turn(None, pieces),), cut.players(), unit_name(by), removal)
     messages = [_checked_message(message) for message in prompt]
     if not isinstance(text, str) and not any(PLACEHOLDER in m["content"] for m in messages):
         messages = _make_room(messages)
     _check_once("".join(message["content"] for message in messages), "the chat")
     turns = tuple(_around_message(message, passage) for message in messages)
-    return MaskedPrompt(turns, cut.players(), unit_name(by), masking)
+    return MaskedPrompt(turns, cut.players(), unit_name(by), removal)
 
 
 class _Cutter:

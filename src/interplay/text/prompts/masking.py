@@ -18,12 +18,86 @@ The first two change characters (:meth:`Passage.render`), the other two tokens
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, TypeAlias
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
-from interplay._types import BoolArray, Json
+import numpy as np
+
+from interplay._types import BoolArray, FloatArray, IntArray, Json
+from interplay.extensions import MASKINGS, MaskingName
 from interplay.text.prompts.fields import Span
+
+
+class CharacterMasking(Protocol):
+    """A masking that changes characters: what is left is cut into tokens anew."""
+
+    def replacement(self, segment: str, /) -> str | None:
+        """What stands in for a removed segment; ``None``: nothing, and the text closes up."""
+        ...
+
+    def describe(self) -> Json:
+        """Its ``kind`` and settings: JSON, by which fingerprints tell maskings apart."""
+        ...
+
+
+@runtime_checkable
+class TokenMasking(Protocol):
+    """A masking that leaves every token in its place."""
+
+    def check(self, tokenizer: Any, /) -> None:
+        """Refuse a tokenizer that lacks what is needed, with a ValueError."""
+        ...
+
+    def rows(
+        self, ids: Sequence[int], kept: BoolArray, tokenizer: Any, /
+    ) -> tuple[list[list[int]], BoolArray | None]:
+        """The tokens under each mask.
+
+        Args:
+            ids: of the whole prompt, t of them.
+            kept: which of them stay, ``(m, t)``.
+            tokenizer: the model's.
+
+        Returns:
+            The ids of each of m prompts, and which tokens may be attended to, ``(m, t)``;
+            ``None``: all.
+        """
+        ...
+
+    def lengths(self, owners: IntArray, n_players: int, /) -> tuple[float, FloatArray]:
+        """How many tokens the model reads without any player, and how many more for each.
+
+        Args:
+            owners: the player of each token of the whole prompt; -1: none, it always stays.
+            n_players: n.
+
+        Returns:
+            A number and ``(n,)``.
+        """
+        ...
+
+    def describe(self) -> Json:
+        """As of :class:`CharacterMasking`."""
+        ...
+
+
+Masking: TypeAlias = CharacterMasking | TokenMasking
+"""How segments are removed."""
+
+
+@dataclass(frozen=True)
+class Delete:
+    """Masking by deletion."""
+
+    def replacement(self, segment: str, /) -> None:
+        """Nothing."""
+        return
+
+    def describe(self) -> Json:
+        """Its kind."""
+        return {"kind": "delete"}
 
 
 @dataclass(frozen=True)
@@ -36,30 +110,78 @@ class Replace:
 
     text: str
 
+    def replacement(self, segment: str, /) -> str:
+        """The text."""
+        return self.text
 
-Masking: TypeAlias = Literal["delete", "mask_token", "attention"] | Replace
-"""How segments are removed."""
-MASKINGS = ("delete", "mask_token", "attention")
+    def describe(self) -> Json:
+        """Its kind and the text."""
+        return {"kind": "replace", "text": self.text}
 
 
-def check_masking(masking: Masking) -> None:
-    """Refuse what is no masking.
+@dataclass(frozen=True)
+class MaskToken:
+    """Masking by the tokenizer's mask token."""
+
+    def check(self, tokenizer: Any, /) -> None:
+        """Refuse a tokenizer without a mask token."""
+        if tokenizer.mask_token_id is None:
+            raise ValueError(
+                "this tokenizer has no mask token, so masking='mask_token' does not go with it; "
+                "use 'delete', 'attention' or Replace(text)"
+            )
+
+    def rows(
+        self, ids: Sequence[int], kept: BoolArray, tokenizer: Any, /
+    ) -> tuple[list[list[int]], None]:
+        """Mask tokens in the place of what is removed."""
+        return np.where(kept, ids, tokenizer.mask_token_id).tolist(), None
+
+    def lengths(self, owners: IntArray, n_players: int, /) -> tuple[float, FloatArray]:
+        """Always all tokens."""
+        return float(len(owners)), np.zeros(n_players)
+
+    def describe(self) -> Json:
+        """Its kind."""
+        return {"kind": "mask_token"}
+
+
+@dataclass(frozen=True)
+class Attention:
+    """Masking by attention."""
+
+    def check(self, tokenizer: Any, /) -> None:
+        """Any tokenizer will do."""
+
+    def rows(
+        self, ids: Sequence[int], kept: BoolArray, tokenizer: Any, /
+    ) -> tuple[list[list[int]], BoolArray]:
+        """All tokens, and which of them may be attended to."""
+        return [list(ids)] * len(kept), kept
+
+    def lengths(self, owners: IntArray, n_players: int, /) -> tuple[float, FloatArray]:
+        """Those that may be attended to."""
+        counts = np.bincount(owners + 1, minlength=n_players + 1)
+        return float(counts[0]), counts[1:].astype(np.float64)
+
+    def describe(self) -> Json:
+        """Its kind."""
+        return {"kind": "attention"}
+
+
+DELETE, MASK_TOKEN, ATTENTION = Delete(), MaskToken(), Attention()
+
+
+def get_masking(masking: MaskingName | str | Masking) -> Masking:
+    """A masking by its name; or the one given.
 
     Raises:
-        ValueError: it is none.
+        ValueError: there is none of that name.
     """
-    if not isinstance(masking, Replace) and masking not in MASKINGS:
-        raise ValueError(
-            f"masking={masking!r} is unknown; choose one of {', '.join(MASKINGS)}, or give "
-            "Replace(text)"
-        )
-
-
-def describe_masking(masking: Masking) -> Json:
-    """A masking as JSON."""
-    if isinstance(masking, Replace):
-        return {"kind": "replace", "text": masking.text}
-    return {"kind": masking}
+    if not isinstance(masking, str):
+        return masking
+    named: Masking = MASKINGS[masking]
+    return named
 
 
 @dataclass(frozen=True)
@@ -81,7 +203,7 @@ class Passage:
     commas: tuple[int, ...] = ()
     whole: Span | None = None
 
-    def render(self, mask: BoolArray, replacement: str | None = None) -> str:
+    def render(self, mask: BoolArray, masking: CharacterMasking = DELETE) -> str:
         """The passage under a mask of all players ``(n,)``; with all kept, the text exactly.
 
         Where segments are deleted, of the white space around them the widest break stays
@@ -90,17 +212,18 @@ class Passage:
         """
         items, players, gaps = self._alternation
         kept = [player < 0 or bool(mask[player]) for player in players]
-        if replacement is not None:
-            items = [item if keep else replacement for item, keep in zip(items, kept, strict=True)]
-            kept = [True] * len(items)
+        written = [
+            item if keep else masking.replacement(item)
+            for item, keep in zip(items, kept, strict=True)
+        ]
         parts: list[str] = []
         last = -1  # the last kept item
-        for index, item in enumerate(items):
-            if not kept[index]:
+        for index, item in enumerate(written):
+            if item is None:
                 continue
             between = gaps[last + 1 : index + 1]
             if last >= 0 and index - last > 1:
-                parts += [_join(items[last], between, item), item]
+                parts += [_join(written[last] or "", between, item), item]
             else:
                 parts += [between[0], item]
             last = index

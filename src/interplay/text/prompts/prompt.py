@@ -15,10 +15,11 @@ from typing import Any, TypeAlias
 from interplay._types import BoolArray, Json
 from interplay.text.prompts.fields import Span
 from interplay.text.prompts.masking import (
+    DELETE,
+    CharacterMasking,
     Masking,
     Passage,
-    Replace,
-    describe_masking,
+    TokenMasking,
 )
 from interplay.text.prompts.segments import Unit, split
 
@@ -96,17 +97,21 @@ class MaskedPrompt:
 
         In a prompt without a chat template nothing is told apart: all of it is the prompt's own.
         """
-        own = self._replacement
+        masking = self._on_characters
         parts: list[tuple[str, bool]] = []
         for turn in self.turns:
             for piece in turn.pieces:
                 if isinstance(piece, str):
                     parts.append((piece, False))
                 elif piece.whole is None:
-                    parts.append((piece.render(mask, own), True))
-                elif mask[piece.first] or own is not None:
+                    parts.append((piece.render(mask, masking), True))
+                else:
                     start, stop = piece.whole
-                    content = piece.text[start:stop] if mask[piece.first] else own or ""
+                    content: str | None = piece.text[start:stop]
+                    if not mask[piece.first]:
+                        content = masking.replacement(piece.text[start:stop])
+                    if content is None:
+                        continue
                     parts += [
                         (piece.text[:start], False),
                         (content, True),
@@ -123,21 +128,27 @@ class MaskedPrompt:
         result = []
         for turn in self.turns:
             gone = False
+            masking = self._on_characters
             content = ""
             for piece in turn.pieces:
                 if isinstance(piece, str):
                     content += piece
                     continue
-                content += piece.render(mask, self._replacement)
-                gone |= piece.whole is not None and not mask[piece.first]
-            if not gone or self._replacement is not None:
+                content += piece.render(mask, masking)
+                gone |= (
+                    piece.whole is not None
+                    and not mask[piece.first]
+                    and masking.replacement(piece.text) is None
+                )
+            if not gone:
                 said = content if turn.pieces else None
                 result.append((turn.message or {}) | {"content": said})
         return result
 
     @property
-    def _replacement(self) -> str | None:
-        return self.masking.text if isinstance(self.masking, Replace) else None
+    def _on_characters(self) -> CharacterMasking:
+        """How characters are removed where they are: a masking of tokens has none removed."""
+        return DELETE if isinstance(self.masking, TokenMasking) else self.masking
 
     def refined(
         self, chosen: Iterable[int], by: Unit, language: str = "en", tokenizer: Any = None
@@ -197,8 +208,9 @@ class MaskedPrompt:
             "lens": "text",
             "text": self.text,
             "spans": [list(span) for span in self.spans],
+            "view": {"kind": "text", "title": "The input"},
             "by": self.by,
-            "masking": describe_masking(self.masking),
+            "masking": self.masking.describe(),
         } | ({"messages": [turn.message for turn in self.turns]} if self.is_chat else {})
 
 

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from interplay._arrays import as_columns
 from interplay._types import FloatArray, Json, Players
 from interplay.explanation.explanation import Explanation
-from interplay.fourier.sets import as_columns
+from interplay.extensions import IndexName
 from interplay.fourier.spectrum import Spectrum
 
 _ROUNDING = 1e-9
@@ -77,9 +78,9 @@ class Relations:
 
 def relations(
     explanation: Explanation,
-    point: int | None = None,
     *,
-    index: str = "FSII",
+    point: int | None = None,
+    index: IndexName | str = "FSII",
     order: int = 2,
     min_order: int = 2,
     top: int = 5,
@@ -99,7 +100,7 @@ def relations(
             ``min_order`` is not between 2 and ``order``.
     """
     description: Json = explanation.provenance["game"]["description"]
-    if description.get("lens") != "training":
+    if "rows_by_class" not in description:
         raise ValueError(
             f"this explains a {description.get('lens') or 'game'}, which has no training data; "
             "give an explanation of a TrainingGame"
@@ -107,10 +108,10 @@ def relations(
     if not 2 <= min_order <= order:
         raise ValueError(f"min_order={min_order} is not between 2 and order={order}")
     spectrum = at_point(explanation.spectrum, point)
-    found = spectrum.to(index, order, explanation.players).filter(min_order=min_order)
+    found = spectrum.to(index, order=order, players=explanation.players).filter(min_order=min_order)
     per_point: FloatArray = as_columns(
         (explanation.spectrum if point is None else spectrum)
-        .to(index, order)
+        .to(index, order=order)
         .filter(min_order=min_order)
         .values
     )
@@ -153,12 +154,7 @@ def at_point(spectrum: Spectrum, point: int | None) -> Spectrum:
     Raises:
         ValueError: there is no such output.
     """
-    n_outputs = spectrum.n_outputs or 1
-    if point is None:
-        return spectrum.mean_output()
-    if not 0 <= point < n_outputs:
-        raise ValueError(f"test point {point} is not one of the {n_outputs}, which count from 0")
-    return spectrum.output(point)
+    return spectrum.mean_output() if point is None else spectrum.output(point)
 
 
 def _classes(rows_by_class: Sequence[Sequence[int]]) -> list[int | None]:

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from interplay._types import BoolArray, FloatArray
-from interplay.ablation.backends import Backend, get_backend
-from interplay.ablation.measure import measure
+from interplay.ablation.backends.base import Backend
+from interplay.ablation.evaluator import Evaluator
+from interplay.extensions import BackendName
 from interplay.fourier.spectrum import Spectrum
 from interplay.game import Game
 from interplay.optimize.subset import best_subset
@@ -50,14 +51,14 @@ def removal_curves(
     game: Game,
     counts: Sequence[int],
     spectra: Mapping[str, Spectrum],
-    point: int | None = None,
     *,
+    point: int | None = None,
     hurting: bool = True,
     n_random: int = 20,
     time_limit: float = 10.0,
     store: str | Path | None = None,
     random_state: int = 0,
-    backend: str | Backend = "local",
+    backend: BackendName | str | Backend = "local",
     progress: bool | None = None,
 ) -> tuple[Removal, ...]:
     """Remove what hurts most by each spectrum, evaluate, and compare with random removal.
@@ -88,7 +89,6 @@ def removal_curves(
                 f"{count} of {n_players} players cannot be removed; give numbers from 0 to "
                 f"{n_players - 1}"
             )
-    runs_on = get_backend(backend)
     rng = np.random.default_rng([_KEY, random_state])
     drawn = np.ones((len(counts), n_random, n_players), dtype=np.bool_)
     for row, count in enumerate(counts):
@@ -110,7 +110,8 @@ def removal_curves(
         chosen[name] = np.stack(best)
         predicted[name] = spectrum.predict(chosen[name])
     masks = np.concatenate([*chosen.values(), drawn.reshape(-1, n_players)])
-    columns = measure(game, masks, store=store, backend=runs_on, progress=progress)
+    with Evaluator.of(game, store=store, backend=backend, progress=progress) as evaluator:
+        columns = evaluator.values(masks)
     values = columns.mean(axis=1) if point is None else columns[:, point]
     numbers = tuple(map(int, counts))
     curves = []

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,11 @@ from hypothesis import strategies as st
 import interplay as ip
 from interplay import FunctionGame, Game, GameError, StoreError
 from interplay._types import BoolArray, FloatArray, IntArray, Json
-from interplay.ablation.backends import LocalBackend
-from interplay.ablation.retry import Request, ask
-from interplay.ablation.runner import Evaluated, cut, evaluate
+from interplay.ablation.blocks import cut
+from interplay.ablation.evaluator import Evaluator
+from interplay.ablation.retry import BlockSettings, evaluate_block
 from interplay.ablation.store import Store
+from interplay.ablation.table import Evaluated
 from interplay.fourier.masks import keys, sorted_by_prefix, uniform
 
 MASKS = uniform(100, 20, np.random.default_rng(0))
@@ -56,8 +58,9 @@ class Counting:
 
 
 def run(game: Game, masks: BoolArray, store: Store, **settings: Any) -> Evaluated:
-    settings = {"backend": LocalBackend(), **settings}
-    return evaluate(game, masks, store, fingerprint=game.fingerprint, **settings)
+    settings = {"progress": False, **settings}
+    wait = settings.pop("wait", True)
+    return replace(Evaluator.of(game, **settings), store=store)(masks, wait=wait)
 
 
 def test_a_game_may_work_on_its_masks_in_place() -> None:
@@ -176,7 +179,7 @@ def test_a_block_gives_what_can_be_had(bad: set[int], at_most: int) -> None:
             raise RuntimeError
         return masks.sum(axis=1)
 
-    answer = ask(FunctionGame(f, 20), MASKS, Request(1, persist=True), at_most)
+    answer = evaluate_block(FunctionGame(f, 20), MASKS, BlockSettings(1, persist=True), at_most)
     assert {row for row, _ in answer.failures} == bad
     if len(bad) == len(MASKS):
         assert answer.values is None

@@ -1,0 +1,174 @@
+"""Chooses a decoder, checks what it is asked for, and runs it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from inspect import signature
+
+import numpy as np
+import numpy.typing as npt
+
+from interplay._arrays import as_columns
+from interplay._types import FloatArray
+from interplay.decoders.base import Decoded, Decoder
+from interplay.decoders.spex.design import CodedDesign
+from interplay.designs.base import Design, PlainDesign
+from interplay.extensions import DECODERS, DecoderName, nearest
+from interplay.fourier.masks import as_masks, distinct
+from interplay.fourier.spectrum import Spectrum
+
+
+def get_decoder(name: str) -> Decoder:
+    """The decoder of that name.
+
+    Raises:
+        ValueError: there is none.
+        TypeError: an installed package names something else under it.
+    """
+    decoder = DECODERS[name]
+    if not isinstance(decoder, Decoder):
+        raise TypeError(
+            f"the entry point {name!r} of {DECODERS.group} names {decoder!r}, which is no Decoder; "
+            "correct it in the package that declares it, or remove that package"
+        )
+    return decoder
+
+
+def check_request(
+    decoder: Decoder,
+    order: int | None,
+    options: Mapping[str, object],
+    arguments: Iterable[str] = (),
+) -> int:
+    """Refuse what a decoder cannot do, before anything is evaluated.
+
+    Args:
+        decoder: the decoder.
+        order: the largest order of interaction; ``None``: the decoder's own.
+        options: its options.
+        arguments: the names of the caller's arguments, to tell a misspelt one from an option.
+
+    Returns:
+        The largest order to decode: what was asked for, or the decoder's own.
+
+    Raises:
+        ValueError: the decoder does not do that order, or does not know an option.
+    """
+    for name, value in options.items():
+        if name not in decoder.options:
+            raise ValueError(
+                f"{name}={value!r} is no argument here and no option of decoder={decoder.name!r}"
+                + (
+                    nearest(name, [*arguments, *decoder.options])
+                    or f"; its options: {', '.join(decoder.options) or 'none'}"
+                )
+            )
+        if value not in decoder.options[name]:
+            allowed = ", ".join(decoder.options[name])
+            raise ValueError(f"{name}={value!r} is unknown; choose one of {allowed}")
+    if order is None:
+        return decoder.order
+    if not isinstance(order, int | np.integer):
+        raise ValueError(f"order={order!r} is not a whole number")
+    order = int(order)
+    if order < 1 or (decoder.max_order is not None and order > decoder.max_order):
+        allowed = "at least 1" if decoder.max_order is None else f"1 to {decoder.max_order}"
+        raise ValueError(
+            f"order={order} is not {allowed}, the orders that decoder={decoder.name!r} does"
+            + ("" if order < 1 else '; use decoder="proxyspex" for more')
+        )
+    return order
+
+
+def run_decoder(
+    decoder: Decoder,
+    design: Design,
+    values: FloatArray,
+    order: int,
+    rng: np.random.Generator,
+    options: Mapping[str, object],
+) -> Decoded:
+    """Decode values of one or of k outputs.
+
+    Args:
+        decoder: the algorithm.
+        design: the masks, m of them.
+        values: ``(m,)`` or ``(m, k)``.
+        order: the largest order, from :func:`check_request`.
+        rng: for folds and seeds.
+        options: the decoder's own.
+
+    Raises:
+        ValueError: too few masks.
+    """
+    n_masks, n_players = design.masks.shape
+    needed = decoder.min_masks(n_players)
+    if n_masks < needed and not isinstance(design, CodedDesign):
+        raise ValueError(
+            f"{n_masks} masks are below the {needed} that decoder={decoder.name!r} needs for "
+            f"{n_players} players"
+        )
+    order = min(order, n_players)
+    decoder.check(n_masks, n_players, order)
+    decoded = decoder.decode(design, as_columns(values), order, rng, **options)
+    if values.ndim == 1:
+        surrogate = decoded.surrogate
+        return replace(
+            decoded,
+            spectrum=decoded.spectrum.output(0),
+            surrogate=None if surrogate is None else surrogate.output(0),
+        )
+    return decoded
+
+
+def decode(
+    masks: npt.ArrayLike | CodedDesign,
+    values: npt.ArrayLike,
+    *,
+    decoder: DecoderName | str = "auto",
+    order: int | None = None,
+    random_state: int = 0,
+    **options: object,
+) -> Spectrum:
+    """Recover a sparse spectrum from ablations made elsewhere.
+
+    Args:
+        masks: ``(m, n) bool``, ``True`` for a player that is kept; or the design of
+            ``interplay.spex.design``, which SPEX needs. The values of equal masks are averaged.
+        values: ``(m,)``, or ``(m, k)`` for k outputs.
+        decoder: ``"auto"``, ``"gp"``, ``"proxyspex"``, ``"spex"``, ``"lasso"`` or ``"exact"``.
+        order: the largest order of interaction; by default 5, for LASSO 1.
+        random_state: seed of folds and proxies; the same seed gives the same spectrum.
+        **options: the decoder's own: for SPEX ``decoding="soft"`` or ``"hard"``.
+
+    Raises:
+        ValueError: masks and values do not belong together, are not finite, or are too few.
+    """
+    chosen = get_decoder(decoder)
+    design = masks if isinstance(masks, CodedDesign) else PlainDesign("given", as_masks(masks))
+    array = design.masks
+    numbers = np.asarray(values, dtype=np.float64)
+    if numbers.ndim not in (1, 2) or len(numbers) != len(array):
+        raise ValueError(
+            f"values of shape {numbers.shape} do not belong to masks of shape {array.shape}; "
+            f"give ({len(array)},) or ({len(array)}, k)"
+        )
+    if not np.isfinite(numbers).all():
+        row = int(np.argwhere(~np.isfinite(numbers))[0][0])
+        raise ValueError(f"values[{row}] is {numbers[row]}; values must be finite numbers")
+    largest = check_request(chosen, order, options, ARGUMENTS)
+    if isinstance(design, PlainDesign):
+        # repeats of a mask are one ablation, measured more than once
+        unique, inverse = distinct(array)
+        total = np.zeros((len(unique), *numbers.shape[1:]))
+        np.add.at(total, inverse, numbers)
+        counts = np.bincount(inverse, minlength=len(unique))
+        numbers = (total.T / counts).T
+        design = PlainDesign(design.kind, unique)
+    rng = np.random.default_rng(random_state)
+    return run_decoder(chosen, design, numbers, largest, rng, options).spectrum
+
+
+ARGUMENTS = tuple(signature(decode).parameters)
+"""The names of the arguments of :func:`decode`."""

@@ -1,0 +1,78 @@
+"""Where an explanation came from: versions, fingerprint, seeds, settings, counts. JSON."""
+
+from __future__ import annotations
+
+import platform
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+
+from interplay._types import Json
+from interplay.ablation.digests import ablations_digest, masks_digest
+from interplay.ablation.evaluator import Evaluator
+from interplay.ablation.table import Evaluated
+from interplay.explanation.derive import Derived
+from interplay.explanation.run_plan import RunPlan
+
+_REPORTED_PACKAGES = (
+    "numpy",
+    "scikit-learn",
+    "lightgbm",
+    "torch",
+    "transformers",
+    "openai",
+    "ray",
+)
+
+
+def provenance_of(
+    plan: RunPlan, derived: Derived, evaluated: Evaluated, evaluator: Evaluator
+) -> Json:
+    """The provenance of an explanation that was derived from a run plan's ablations."""
+    made, decoded = derived.made, derived.decoded
+    used = made.fit if made.exact else made.fit + made.held_out
+    n_held = 0 if made.exact else len(made.held_out)
+    return {
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": versions(),
+        "platform": platform.platform(),
+        "game": {
+            "fingerprint": evaluator.fingerprint,
+            "n_players": len(plan.players),
+            "n_outputs": decoded.spectrum.n_outputs,
+            "n_repeats": evaluator.n_repeats,
+            "description": evaluator.description,
+        },
+        "request": plan.request.to_json(),
+        "design": {"kind": made.design.kind, "masks_sha256": masks_digest(made.design.masks)},
+        "ablations": {"sha256": ablations_digest(used.masks, used.values)},
+        "decoder": {
+            "requested": plan.requested.name,
+            "ran": decoded.settings.get("picked", made.chosen.name),
+            "settings": decoded.settings,
+            "diagnosis": decoded.diagnosis,
+        },
+        "budget": {
+            "limit": plan.budget,
+            "planned": len(plan.masks),
+            "spent": len(made.fit) + n_held,
+            "fit": len(made.fit),
+            "held_out": n_held,
+            "evaluated": evaluated.n_new,
+            "from_store": evaluated.n_stored,
+            "skipped": evaluated.n_skipped,
+            "interrupted": evaluated.interrupted,
+        },
+        "random_state": plan.random_state,
+        "backend": evaluator.backend.name,
+    }
+
+
+def versions() -> dict[str, str]:
+    """The versions of Python and of the packages that have a part in an explanation."""
+    found = {"interplay": version("interplay"), "python": platform.python_version()}
+    for package in _REPORTED_PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,166 @@
+"""Extension points: where a package of somebody else's joins in, without a change to this one.
+
+Each point is a group of standard entry points. A package that is installed beside Interplay says in
+its ``pyproject.toml``::
+
+    [project.entry-points."interplay.decoders"]
+    mine = "my_package.decoder:MINE"
+
+and ``interplay.explain(game, decoder="mine")`` uses it, as does ``interplay text --decoder mine``.
+docs/extending.md has a worked example of each.
+
+===========  =======================  ==========================================================
+here         group                    what the entry point names
+===========  =======================  ==========================================================
+DECODERS     ``interplay.decoders``   an :class:`interplay.decoders.base.Decoder`
+INDICES      ``interplay.indices``    an :class:`interplay.fourier.indices.Index`
+BACKENDS     ``interplay.backends``   a class that makes an
+                                      :class:`interplay.ablation.backends.base.Backend`
+MASKINGS     ``interplay.maskings``   an :class:`interplay.text.prompts.masking.Masking`
+EXPORTS      ``interplay.exports``    a function of ``[(title, explanation), ...]`` to a text
+COMMANDS     ``interplay.commands``   an :class:`interplay.cli.options.LensOptions`: a lens
+===========  =======================  ==========================================================
+
+What Interplay brings itself stands below in the same form. A name is imported when it is first
+used, so that this module imports nothing of the package and everything may import it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import cached_property
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, Literal, TypeAlias
+
+DecoderName: TypeAlias = Literal["auto", "gp", "proxyspex", "spex", "lasso", "exact"]
+IndexName: TypeAlias = Literal[
+    "Fourier", "Moebius", "BII", "BV", "SII", "SV", "k-SII", "STII", "FSII", "FBII"
+]
+BackendName: TypeAlias = Literal["local", "ray"]
+MaskingName: TypeAlias = Literal["delete", "mask_token", "attention"]
+
+
+def nearest(name: str, known: Mapping[str, object] | tuple[str, ...] | list[str]) -> str:
+    """``; did you mean 'budget'?``, or nothing where no known name is like this one."""
+    close = get_close_matches(name, list(known), n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+@dataclass(frozen=True)
+class ExtensionPoint(Mapping[str, Any]):
+    """Names, and what they stand for: Interplay's own first, then those of installed packages.
+
+    Attributes:
+        parameter: the argument in which users write such a name, for errors.
+        group: the group of entry points.
+        own: Interplay's own, as ``"module:attribute"``.
+    """
+
+    parameter: str
+    group: str
+    own: Mapping[str, str]
+
+    @cached_property
+    def _entries(self) -> dict[str, EntryPoint]:
+        """A name of Interplay's own cannot be taken by another package."""
+        found = {entry.name: entry for entry in entry_points(group=self.group)}
+        return {name: EntryPoint(name, at, self.group) for name, at in self.own.items()} | {
+            name: entry for name, entry in sorted(found.items()) if name not in self.own
+        }
+
+    def __getitem__(self, name: str) -> Any:
+        """What a name stands for.
+
+        Raises:
+            ValueError: there is no such name; the message lists those there are.
+        """
+        if name not in self._entries:
+            raise ValueError(
+                f"{self.parameter}={name!r} is unknown{nearest(name, self._entries)}; choose one "
+                f"of {', '.join(self._entries)}"
+            )
+        return self._entries[name].load()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._entries
+
+    @property
+    def listed(self) -> str:
+        """All names, for help texts: ``auto, gp or lasso``."""
+        *first, last = self._entries
+        return f"{', '.join(first)} or {last}" if first else last
+
+
+DECODERS = ExtensionPoint(
+    "decoder",
+    "interplay.decoders",
+    {
+        "auto": "interplay.decoders.auto:AUTO",
+        "gp": "interplay.decoders.gaussian.decoder:GAUSSIAN",
+        "proxyspex": "interplay.decoders.proxyspex:PROXYSPEX",
+        "spex": "interplay.decoders.spex.decoder:SPEX",
+        "lasso": "interplay.decoders.lasso:LASSO",
+        "exact": "interplay.decoders.exact:EXACT",
+    },
+)
+INDICES = ExtensionPoint(
+    "index",
+    "interplay.indices",
+    {
+        "Fourier": "interplay.fourier.indices:FOURIER",
+        "Moebius": "interplay.fourier.indices:MOEBIUS",
+        "BII": "interplay.fourier.indices:BII",
+        "BV": "interplay.fourier.indices:BV",
+        "SII": "interplay.fourier.indices:SII",
+        "SV": "interplay.fourier.indices:SV",
+        "k-SII": "interplay.fourier.indices:K_SII",
+        "STII": "interplay.fourier.indices:STII",
+        "FSII": "interplay.fourier.indices:FSII",
+        "FBII": "interplay.fourier.indices:FBII",
+    },
+)
+BACKENDS = ExtensionPoint(
+    "backend",
+    "interplay.backends",
+    {
+        "local": "interplay.ablation.backends.local:LocalBackend",
+        "ray": "interplay.ablation.backends.ray:RayBackend",
+    },
+)
+MASKINGS = ExtensionPoint(
+    "masking",
+    "interplay.maskings",
+    {
+        "delete": "interplay.text.prompts.masking:DELETE",
+        "mask_token": "interplay.text.prompts.masking:MASK_TOKEN",
+        "attention": "interplay.text.prompts.masking:ATTENTION",
+    },
+)
+EXPORTS = ExtensionPoint(
+    "format",
+    "interplay.exports",
+    {
+        "html": "interplay.report.html:page",
+        "json": "interplay.report.export:as_json",
+        "md": "interplay.report.export:as_markdown",
+        "notebook": "interplay.report.compact:compact",
+    },
+)
+COMMANDS = ExtensionPoint(
+    "command",
+    "interplay.commands",
+    {
+        "text": "interplay.cli.text:TextOptions",
+        "components": "interplay.cli.components:ComponentsOptions",
+        "training": "interplay.cli.training:TrainingOptions",
+        "demo": "interplay.cli.demo:DemoOptions",
+    },
+)

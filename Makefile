@@ -3,13 +3,19 @@ PYTHON ?= python3
 BIN := .venv/bin
 OUT ?= out/demo
 
-.PHONY: demo test check format page bench bench-page bench-spex bench-negations bench-throughput bench-components bench-drill bench-training race examples-regulated clean
+.PHONY: demo test test-fast check format page bench bench-page bench-spex bench-negations bench-throughput bench-components bench-drill bench-training race examples-regulated clean
 
 demo: .venv/ready
 	$(BIN)/interplay demo --out $(OUT)
 
 test: .venv/ready page
 	$(BIN)/python -m pytest
+
+# in two minutes on two cores: no packaged model, browser, Ray or server's process. It installs
+# nothing: .venv must be there
+test-fast:
+	@test -x $(BIN)/python || { echo "no .venv: run make .venv/ready once"; exit 1; }
+	$(BIN)/python -m pytest -m "not (model or browser or ray or server or slow)"
 
 check: .venv/ready
 	$(BIN)/ruff format --check .

@@ -133,12 +133,14 @@ def study(model: Any, tokenizer: Any, snippet: Snippet, store: Path) -> Result:
         for name, factor in BUDGETS.items()
     }
     plain = uniform(max(fixed.values()), n, rngs[0])
-    coded = {("SPEX", LARGEST): ip.spex.design(n, fixed[LARGEST], seed=rngs[1])}
+    coded = {("SPEX", LARGEST): ip.spex.design(n, fixed[LARGEST], random_state=rngs[1])}
     for budget, count in fixed.items():
         if count >= fixed[LARGEST]:
             continue
         try:
-            coded["SPEX for pairs", budget] = ip.spex.design(n, count, seed=rngs[2], **PAIRS)
+            coded["SPEX for pairs", budget] = ip.spex.design(
+                n, count, random_state=rngs[2], **PAIRS
+            )
         except ValueError:  # too few masks even for this code
             continue
     used = np.concatenate([plain, *(design.masks for design in coded.values())])

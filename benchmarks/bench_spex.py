@@ -47,7 +47,7 @@ def ours(
     truth: ip.Spectrum, budget: int, noise: float, test: BoolArray, n_groups: int | None
 ) -> dict[str, Any]:
     n_players = truth.n_players
-    design = ip.spex.design(n_players, budget, seed=0, n_groups=n_groups)
+    design = ip.spex.design(n_players, budget, random_state=0, n_groups=n_groups)
     values = truth.predict(design.masks)
     values += noise * np.random.default_rng(0).normal(size=len(values))
     decode_coded(design, values)
@@ -164,7 +164,7 @@ def growth() -> None:
     ]:
         budget = GROUPS * (bch_code(n_players, ERRORS).n_parity + 1) << bits
         started = time.perf_counter()
-        design = ip.spex.design(n_players, budget, seed=0, n_groups=GROUPS)
+        design = ip.spex.design(n_players, budget, random_state=0, n_groups=GROUPS)
         designed = time.perf_counter() - started
         values = planted(n_players, 0).predict(design.masks)
         values += np.random.default_rng(0).normal(size=len(values)) * values.std() * 10**-0.5

@@ -8,6 +8,8 @@ import sys
 
 # before torch: with two threads and another process on a core it gets many times slower
 os.environ["OMP_NUM_THREADS"] = "1"
+# rich would take the width of the developer's terminal instead of the one that a test sets
+os.environ.pop("COLUMNS", None)
 
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -29,6 +31,25 @@ settings.register_profile(
     "interplay", deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
 )
 settings.load_profile("interplay")
+
+MARKER_OF_FIXTURE = {
+    "smollm": "model",
+    "demo": "model",
+    "minilm": "model",
+    "browser": "browser",
+    "cluster": "ray",
+    "llama": "server",
+}
+"""What a test needs that asks for a fixture, directly or by another one."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark each test by what its fixtures need, so that none is forgotten."""
+    for item in items:
+        for fixture in getattr(item, "fixturenames", ()):
+            if fixture in MARKER_OF_FIXTURE:
+                item.add_marker(MARKER_OF_FIXTURE[fixture])
 
 
 @pytest.fixture(autouse=True)

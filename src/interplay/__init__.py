@@ -19,6 +19,7 @@ from interplay.errors import (
 )
 from interplay.explanation.explain import explain
 from interplay.explanation.explanation import Explanation, load
+from interplay.explanation.exports import export
 from interplay.explanation.faithfulness import Faithfulness, lds
 from interplay.explanation.plan import Plan, plan
 from interplay.extensions import INDICES
@@ -49,6 +50,7 @@ __all__ = [
     "components",
     "decode",
     "explain",
+    "export",
     "lds",
     "load",
     "optimize",

@@ -27,7 +27,7 @@ used, so that this module imports nothing of the package and everything may impo
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cached_property
@@ -42,10 +42,18 @@ BackendName: TypeAlias = Literal["local", "ray"]
 MaskingName: TypeAlias = Literal["delete", "mask_token", "attention"]
 
 
-def nearest(name: str, known: Mapping[str, object] | tuple[str, ...] | list[str]) -> str:
-    """``; did you mean 'budget'?``, or nothing where no known name is like this one."""
+def nearest(name: str, known: Iterable[str]) -> str:
+    """`` (did you mean 'budget'?)``, or nothing where no known name is like this one."""
     close = get_close_matches(name, list(known), n=1)
-    return f"; did you mean {close[0]!r}?" if close else ""
+    return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+def unknown(parameter: str, name: str, known: Iterable[str]) -> ValueError:
+    """The error for a name that is none of those known."""
+    listed = list(known)
+    return ValueError(
+        f"{parameter}={name!r} is unknown; choose one of {', '.join(listed)}{nearest(name, listed)}"
+    )
 
 
 @dataclass(frozen=True)
@@ -77,10 +85,7 @@ class ExtensionPoint(Mapping[str, Any]):
             ValueError: there is no such name; the message lists those there are.
         """
         if name not in self._entries:
-            raise ValueError(
-                f"{self.parameter}={name!r} is unknown{nearest(name, self._entries)}; choose one "
-                f"of {', '.join(self._entries)}"
-            )
+            raise unknown(self.parameter, name, self._entries)
         return self._entries[name].load()
 
     def __iter__(self) -> Iterator[str]:

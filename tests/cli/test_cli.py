@@ -1,31 +1,26 @@
+"""The commands in this process, and what only a process of their own can show."""
+
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
+import threading
+import tomllib
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import interplay as ip
+from tests.cli.running import LONG, run, run_process
 from tests.conftest import planted
-from tests.text.servers import Reply, serving, truthful
+from tests.text.servers import Json, Reply, serving, truthful
 
-
-def run(*arguments: object, code: int = 0) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "interplay.cli", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        env={**__import__("os").environ, "COLUMNS": "160"},
-        timeout=300,
-    )
-    assert done.returncode == code, done.stderr
-    assert "Traceback" not in done.stderr
-    return done.stdout + done.stderr
-
+ROOT = Path(__file__).parents[2]
 
 @pytest.mark.parametrize(
     "command", [(), ("demo",), ("text",), ("plan",), ("show",), ("store", "ls")]
@@ -33,6 +28,27 @@ def run(*arguments: object, code: int = 0) -> str:
 def test_help(command: tuple[str, ...]) -> None:
     out = run(*command, "--help")
     assert "Usage" in out
+    assert " ".join(("interplay", *command)) in out
+
+
+@pytest.mark.slow
+def test_the_command_that_is_installed() -> None:
+    """What pip writes into the script ``interplay``, run as that script runs it."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    module, name = project["scripts"]["interplay"].split(":")
+    done = subprocess.run(
+        [
+            *(sys.executable, "-c"),
+            f"import sys; from {module} import {name}; sys.argv[0] = 'interplay'; sys.exit({name}())",
+            "--help",
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "COLUMNS": "160"},
+        timeout=LONG,
+    )
+    assert done.stdout == run("--help")
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +68,54 @@ def test_show(saved: Path) -> None:
     assert run("show", saved, "--index", "SII", "--order", 2, "--top", 3) == out
 
 
+@pytest.mark.slow
+def test_a_process_prints_the_same_and_ends_without_a_traceback(saved: Path) -> None:
+    """Which is why the other tests may call the entry point in this process."""
+    for arguments, code in (
+        (("show", saved), 0),
+        (("show", saved, "--index", "SHAP"), 2),
+        (("show", saved.parent / "none"), 2),
+    ):
+        said = run_process(*arguments, code=code)
+        # usage says by what name it was called
+        assert said.replace("python -m interplay.cli", "interplay") == run(*arguments, code=code)
+
+
+@pytest.mark.slow
+def test_control_c_ends_a_command_with_what_there_is(tmp_path: Path) -> None:
+    """Once: the requests in flight are finished, the answer is explained, and nothing is lost."""
+    text = tmp_path / "text.txt"
+    text.write_text("One two three four five six seven eight nine ten.")
+    there, interrupted = threading.Event(), threading.Event()
+
+    def respond(body: Json, number: int) -> Reply:
+        if number == 40:
+            there.set()
+            assert interrupted.wait(LONG)
+        return Reply(truthful(body))
+
+    with serving(respond) as server:
+        command = (
+            "text", "--model", "m", "--file", text, "--base-url", server.url, "--target",
+            "logit-difference", "--response", " good", "--against", " bad", "--question", "It is",
+            "--by", "word", "--budget", 400, "--concurrency", 1, "--out", tmp_path / "out",
+        )  # fmt: skip
+        process = subprocess.Popen(
+            [sys.executable, "-m", "interplay.cli", *map(str, command)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert there.wait(LONG)
+        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGINT)
+        interrupted.set()
+        _, said = process.communicate(timeout=LONG)
+    assert process.returncode == 130
+    assert "Traceback" not in said
+    assert "masks are evaluated: with a store they are kept" in said
+
+
 def test_errors_are_one_line(saved: Path, tmp_path: Path) -> None:
     assert "error: index='SHAP' is unknown" in run("show", saved, "--index", "SHAP", code=2)
     junk = tmp_path / "junk"
@@ -61,7 +125,9 @@ def test_errors_are_one_line(saved: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.model
-def test_text_after_a_plan(tmp_path: Path) -> None:
+def test_text_after_a_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # the measurement makes a call or two, as many as the machine's speed allows: one here
+    monkeypatch.setattr("interplay.explanation.plan._WARM_SECONDS", 0.0)
     text = tmp_path / "text.txt"
     text.write_text("Anna has the red key. It rains. The key opens the garden door. Ben sleeps.\n")
     arguments = (
@@ -71,14 +137,11 @@ def test_text_after_a_plan(tmp_path: Path) -> None:
     )  # fmt: skip
     plan = run("plan", *arguments[1:], "--price", 2)
     assert "exact, table masks of 4 players" in plan
-    # the measurement makes a call or two, as many as the machine's speed allows
-    left = re.search(r"to evaluate   (\d+), in calls of 8", plan)
-    assert left is not None
-    assert int(left[1]) in (0, 8)
+    assert "to evaluate   8, in calls of 8" in plan
     assert "price         about 0.00" in plan
     first = run(*arguments)
     assert "4 players by sentence" in first
-    assert f"{left[1]} evaluated, {16 - int(left[1])} from the store" in first
+    assert "8 evaluated, 8 from the store" in first
     assert "The budget covers all 2^n masks, so that auto was not needed." in first
     assert "0 evaluated, 16 from the store" in run(*arguments)
     assert (tmp_path / "out" / "explanation.html").stat().st_size > 4000
@@ -163,6 +226,7 @@ def test_a_chat_with_documents(tmp_path: Path) -> None:
     assert "2 players by regex:[Cc]olour|door" in masked
 
 
+@pytest.mark.model
 def test_an_encoder(tmp_path: Path) -> None:
     from importlib.util import find_spec
 

@@ -9,7 +9,7 @@ import pytest
 import transformers as hf
 
 import interplay as ip
-from tests.cli.test_cli import run
+from tests.cli.running import run
 from tests.components.test_units import SMALL
 from tests.text.tiny import tiny, word_tokenizer
 

@@ -15,7 +15,7 @@ from sklearn.datasets import load_digits
 
 import interplay as ip
 from interplay.cli.rows import read_rows
-from tests.cli.test_cli import run
+from tests.cli.running import run
 
 
 def written(path: Path, header: list[str], rows: Any) -> Path:

@@ -245,7 +245,7 @@ def test_the_recipe_of_the_demo(smollm: tuple[Any, Any], tmp_path: Path) -> None
     assert next(games_of(recipe)).fingerprint == case.game(*smollm).fingerprint
     with pytest.raises(ValueError, match="the demo has no case 'none'; it has review, handover"):
         next(games_of(Recipe("demo", {"name": "none"}, tmp_path)))
-    with pytest.raises(ValueError, match="the recipe's command 'cook' is unknown"):
+    with pytest.raises(ValueError, match="command='cook' is unknown"):
         next(games_of(Recipe("cook", {}, tmp_path)))
 
 

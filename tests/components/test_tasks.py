@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-FOLDER = Path(__file__).parents[1] / "examples" / "tasks"
+FOLDER = Path(__file__).parents[2] / "examples" / "tasks"
 NAMES = ("agreement", "indirect_object", "facts")
 # singular to plural
 VERBS = {

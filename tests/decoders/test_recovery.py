@@ -155,7 +155,7 @@ def test_bad_input() -> None:
 
 def test_spex_from_a_design() -> None:
     truth = planted(60, 30, np.random.default_rng(0), max_order=5)
-    design = spex.design(60, 3000, seed=3)
+    design = spex.design(60, 3000, random_state=3)
     found = decode(design, truth.predict(design.masks), decoder="spex")
     assert set(truth.sets) <= set(found.sets)
     for players, coefficient in zip(truth.sets, truth.coefficients, strict=True):
@@ -178,7 +178,7 @@ def test_repeated_masks_count_once(decoder: str) -> None:
 
 def test_designs_of_other_codes_are_decoded() -> None:
     truth = planted(30, 6, np.random.default_rng(0), max_order=2)
-    design = spex.design(30, 500, t=2, seed=0)
+    design = spex.design(30, 500, t=2, random_state=0)
     found = decode(design, truth.predict(design.masks), decoder="spex", order=2)
     assert set(truth.sets) <= set(found.truncate(n_terms=6).sets) | {()}
     with pytest.raises(ValueError, match="min_bits=0 leaves one bin a group"):

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from interplay import masks
 from interplay._arrays import pack, unpack
+from interplay.fourier import masks
 from interplay.fourier.sets import members, pack_members, pack_sets, tuples
 
 

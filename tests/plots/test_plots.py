@@ -31,7 +31,7 @@ class Review(ip.FunctionGame):
     def __init__(self, several: bool = False, words: tuple[str, ...] = WORDS) -> None:
         self.words = words
         self.several = several
-        super().__init__(self.values, len(words), words)
+        super().__init__(self.values, len(words), players=words)
 
     def values(self, masks: BoolArray) -> FloatArray:
         first = masks[:, 4] - 2.0 * masks[:, 1] + 3.0 * (masks[:, 0] & masks[:, 1])

@@ -111,6 +111,7 @@ def text_description(pieces: tuple[str, ...], joint: str = " ") -> Json:
         at += len(piece) + len(joint)
     return {
         "lens": "text",
+        "view": {"kind": "text", "title": "The input"},
         "text": joint.join(pieces),
         "spans": spans,
         "by": "sentence",
@@ -155,6 +156,7 @@ def components() -> Explanation:
     )
     description = {
         "lens": "components",
+        "view": {"kind": "grid", "title": "The components"},
         "model": "planted",
         "n_layers": 12,
         "n_heads": [4] * 12,
@@ -171,6 +173,7 @@ def training() -> Explanation:
     rows[23] = [2, 3, 0]
     description = {
         "lens": "training",
+        "view": {"kind": "tiles", "title": "The training data", "mean_first": True},
         "trainer": {"kind": "RidgeTrainer"},
         "score": "margin",
         "classes": ["boots", "bags", "shirts"],
@@ -201,11 +204,13 @@ def hostile(lens: str | None) -> Explanation:
         "text": text_description(HOSTILE),
         "components": {
             "lens": "components",
+            "view": {"kind": "grid", "title": "The components"},
             "n_heads": [n],
             "units": [[[0, "head", head]] for head in range(n)],
         },
         "training": {
             "lens": "training",
+            "view": {"kind": "tiles", "title": "The training data", "mean_first": True},
             "trainer": {"kind": HOSTILE[0]},
             "classes": list(HOSTILE[:3]),
             "rows_by_class": [[1, 0, 0] if i % 2 else [0, 1, 1] for i in range(n)],

@@ -14,7 +14,6 @@ import pytest
 
 import interplay as ip
 from interplay.explanation.explanation import Explanation
-from interplay.report.html import write_page
 from interplay.training.analysis.relations import at_point
 from tests.report import pages
 
@@ -303,7 +302,7 @@ def test_strength_and_more(browser: Any, made: dict[str, tuple[Explanation, Path
 @pytest.mark.parametrize("lens", [None, "text", "components", "training"])
 def test_hostile_input_is_text(browser: Any, tmp_path: Path, lens: str | None, width: int) -> None:
     found = pages.hostile(lens)
-    path = write_page(tmp_path / "a.html", [(pages.HOSTILE[1], found.body())])
+    path = ip.export([(pages.HOSTILE[1], found)], tmp_path / "a.html")
     with opened(browser, path, width) as page:
         n = len(pages.HOSTILE)
         choice(page, "Show").select_option("one")
@@ -350,7 +349,7 @@ def test_the_policy_would_stop_what_got_through(browser: Any, tmp_path: Path) ->
 
 def test_several_explanations_one_at_a_time(browser: Any, tmp_path: Path) -> None:
     some = [("first <i>", pages.text()), ("second", pages.components())]
-    path = write_page(tmp_path / "a.html", [(title, e.body()) for title, e in some])
+    path = ip.export(some, tmp_path / "a.html")
     with opened(browser, path) as page:
         assert page.locator("section.part:visible").count() == 1
         assert page.locator("nav a[aria-current]").text_content() == "first <i>"

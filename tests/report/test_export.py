@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import interplay as ip
-from interplay.report.export import SCHEMA, schema, write_json, write_markdown
+from interplay.report.export import SCHEMA, schema
 from tests.report.hostile import HOSTILE, hostile_game
 
 VALIDATOR = jsonschema.Draft202012Validator(schema(), format_checker=jsonschema.FormatChecker())
@@ -135,10 +135,10 @@ def test_in_markdown_nothing_acts(hostile: ip.Explanation, tmp_path: Path) -> No
 def test_several_have_an_index(
     hostile: ip.Explanation, several: ip.Explanation, tmp_path: Path
 ) -> None:
-    records = [hostile.record("one"), several.record("two")]
-    said = write_markdown(tmp_path / "a.md", records).read_text(encoding="utf-8")
+    parts = [("one", hostile), ("two", several)]
+    said = ip.export(parts, tmp_path / "a.md").read_text(encoding="utf-8")
     assert re.findall(r"^1\. one: Faithfulness: R2 = 1.000 on all 16 masks$", said, re.M)
     assert re.findall(r"^## (.*)", said, re.M) == ["1. one", "2. two"]
-    document = written(write_json(tmp_path / "a.json", records))
+    document = written(ip.export(parts, tmp_path / "a.json"))
     VALIDATOR.validate(document)
     assert [each["title"] for each in document["explanations"]] == ["one", "two"]

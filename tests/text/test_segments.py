@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from interplay.text.prompts.masking import Passage
+from interplay.text.prompts.masking import DELETE, Passage, Replace
 from interplay.text.prompts.segments import split
 
 
@@ -61,8 +61,8 @@ def test_round_trip_and_order(text: str, by: str, seed: int) -> None:
     assert all(text[start:stop].strip() == text[start:stop] for start, stop in spans)
     covered = "".join(text[start:stop] for start, stop in spans)
     assert covered.split() == [] or "".join(covered.split()) == "".join(text.split())
-    for replacement in (None, "..."):
-        assert Passage(text, spans, 0).render(np.ones(len(spans), dtype=bool), replacement) == text
+    for masking in (DELETE, Replace("...")):
+        assert Passage(text, spans, 0).render(np.ones(len(spans), dtype=bool), masking) == text
     mask = np.random.default_rng(seed).random(len(spans)) < 0.5
     left = Passage(text, spans, 0).render(mask)
     kept = "".join(text[a:b] for (a, b), keep in zip(spans, mask, strict=True) if keep)
@@ -73,7 +73,8 @@ def masked(
     text: str, by: str | list[tuple[int, int]], kept: str, replacement: str | None = None
 ) -> str:
     mask = np.array([bit == "1" for bit in kept])
-    return Passage(text, split(text, by), 0).render(mask, replacement)
+    masking = DELETE if replacement is None else Replace(replacement)
+    return Passage(text, split(text, by), 0).render(mask, masking)
 
 
 def test_deletion_joins_what_is_left() -> None:

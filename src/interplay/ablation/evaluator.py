@@ -23,7 +23,7 @@ from interplay.ablation.retry import BlockResult, BlockSettings
 from interplay.ablation.store import Store
 from interplay.ablation.table import Evaluated, Table, over_repeats
 from interplay.errors import GameError, StoreError, hand_over
-from interplay.extensions import BackendName, nearest
+from interplay.extensions import BackendName, unknown
 from interplay.fourier.masks import distinct, keys
 from interplay.game import Game, costs, described, fingerprint_of, repeats_of
 
@@ -97,10 +97,7 @@ class Evaluator:
             StoreError: the store cannot be used.
         """
         if on_error not in ON_ERROR:
-            raise ValueError(
-                f"on_error={on_error!r} is unknown{nearest(on_error, ON_ERROR)}; choose one of "
-                f"{', '.join(ON_ERROR)}"
-            )
+            raise unknown("on_error", on_error, ON_ERROR)
         fingerprint, n_repeats = fingerprint_of(game), repeats_of(game)
         if store is not None and fingerprint is None:
             warnings.warn(

@@ -37,6 +37,6 @@ def report_command(
     """
     named = [(name, load(file)) for path in paths for name, file in saved(path)]
     parts = [(f"{name}: {explanation.title}", explanation) for name, explanation in named]
-    page = export(out, parts, format)
+    page = export(parts, out, format=format)
     plural = "" if len(named) == 1 else "s"
     console.print(f"{len(named)} explanation{plural}: {page}", markup=False, highlight=False)

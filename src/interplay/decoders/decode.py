@@ -57,12 +57,13 @@ def check_request(
     """
     for name, value in options.items():
         if name not in decoder.options:
+            others = any(name in get_decoder(each).options for each in DECODERS.own)
             raise ValueError(
-                f"{name}={value!r} is no argument here and no option of decoder={decoder.name!r}"
-                + (
-                    nearest(name, [*arguments, *decoder.options])
-                    or f"; its options: {', '.join(decoder.options) or 'none'}"
-                )
+                f"decoder={decoder.name!r} has no option {name!r}; "
+                f"it has {', '.join(decoder.options) or 'none'}"
+                if others
+                else f"{name}={value!r} is neither an argument here nor an option of "
+                f"decoder={decoder.name!r}{nearest(name, [*arguments, *decoder.options])}"
             )
         if value not in decoder.options[name]:
             allowed = ", ".join(decoder.options[name])

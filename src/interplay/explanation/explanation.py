@@ -244,7 +244,7 @@ class Explanation:
         Returns:
             The path.
         """
-        return export(path, [(self.title, self)], "html")
+        return export([(self.title, self)], path, format="html")
 
     def to_json(self, path: str | Path) -> Path:
         """Write it as JSON that follows ``interplay.report.export.schema()``.
@@ -254,7 +254,7 @@ class Explanation:
         Returns:
             The path.
         """
-        return export(path, [(self.title, self)], "json")
+        return export([(self.title, self)], path, format="json")
 
     def to_markdown(self, path: str | Path) -> Path:
         """Write it as Markdown, for people to read.
@@ -262,7 +262,7 @@ class Explanation:
         Returns:
             The path.
         """
-        return export(path, [(self.title, self)], "md")
+        return export([(self.title, self)], path, format="md")
 
     def _repr_html_(self) -> str:
         return exported([(self.title, self)], "notebook")

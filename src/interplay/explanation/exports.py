@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any, TypeAlias
 
 from interplay.extensions import EXPORTS
 
-if TYPE_CHECKING:
-    from interplay.explanation.explanation import Explanation
+Titled: TypeAlias = Sequence[tuple[str, Any]]
+"""Explanations, each with a title."""
 
 
-def exported(parts: Sequence[tuple[str, Explanation]], format: str) -> str:  # noqa: A002
+def exported(parts: Titled, format: str) -> str:  # noqa: A002
     """Explanations, each with a title, in a format.
 
     Raises:
@@ -23,15 +23,16 @@ def exported(parts: Sequence[tuple[str, Explanation]], format: str) -> str:  # n
 
 
 def export(
+    parts: Titled,
     path: str | Path,
-    parts: Sequence[tuple[str, Explanation]],
+    *,
     format: str | None = None,  # noqa: A002
 ) -> Path:
     """Write explanations, each with a title, to a file.
 
     Args:
-        path: where to; its folder is made.
         parts: explanations, each with a title.
+        path: where to; its folder is made.
         format: one of :data:`interplay.extensions.EXPORTS`; ``None``: as the path ends.
 
     Returns:

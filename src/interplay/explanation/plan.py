@@ -172,6 +172,7 @@ def plan(
     with Evaluator.of(
         game, store=store, batch_size=batch_size, on_error=on_error, progress=progress
     ) as evaluator:
+        missing = ~evaluator.known(masks)
         measured = _measure(
             replace(evaluator, progress=False),
             masks,
@@ -180,7 +181,8 @@ def plan(
             if warm_up or (warm_up is None and not evaluator.description.get("paid"))
             else 0,
         )
-        missing = ~evaluator.known(masks)
+        if evaluator.fingerprint is not None and store is not None:
+            missing = ~evaluator.known(masks)
     new = float(cost[missing].sum())
     tokens = new * evaluator.n_repeats if has_costs else None
     return Plan(

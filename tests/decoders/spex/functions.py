@@ -14,14 +14,14 @@ def planted(
         width = rng.integers(1, min(order, n) + 1)
         supports.add(tuple(sorted(rng.choice(n, width, replace=False).tolist())))
     listed = sorted(supports)
-    coefs = rng.choice([-1, 1], terms) * rng.uniform(0.5, 1.5, terms)
+    coefficients = rng.choice([-1, 1], terms) * rng.uniform(0.5, 1.5, terms)
     one_hot = np.zeros((n, terms), dtype=np.float32)
     for i, s in enumerate(listed):
         one_hot[list(s), i] = 1
 
     def f(masks: np.ndarray) -> np.ndarray:
         odd = (masks.astype(np.float32) @ one_hot).astype(int) & 1
-        return 0.7 + (1.0 - 2.0 * odd) @ coefs
+        return 0.7 + (1.0 - 2.0 * odd) @ coefficients
 
     return supports | {()}, f
 

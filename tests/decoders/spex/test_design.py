@@ -16,11 +16,11 @@ def test_spends_the_budget_and_asks_nothing_twice(
     n: int, budget: int, t: int, n_groups: int | None
 ) -> None:
     try:
-        drawn = design(n, budget, seed=7, t=t, n_groups=n_groups)
+        drawn = design(n, budget, random_state=7, t=t, n_groups=n_groups)
     except ValueError as error:
         least = int(str(error).split("use at least ")[1].split(",")[0])
         assert budget < least
-        assert len(design(n, least, seed=7, t=t, n_groups=n_groups).masks) <= least
+        assert len(design(n, least, random_state=7, t=t, n_groups=n_groups).masks) <= least
         return
     m = len(drawn.masks)
     assert m == (1 << n if drawn.plan.kind == "exact" else budget)
@@ -32,7 +32,7 @@ def test_spends_the_budget_and_asks_nothing_twice(
 
 @pytest.mark.parametrize(("n", "budget"), [(30, 5000), (64, 20_000), (12, 1500), (2000, 2000)])
 def test_rows_point_at_the_masks_of_the_equation(n: int, budget: int) -> None:
-    drawn = design(n, budget, seed=3)
+    drawn = design(n, budget, random_state=3)
     for c, b in enumerate(drawn.plan.bits):
         matrix = (drawn.hashes[c][:, None] >> np.arange(b)) & 1
         for delay in (0, 1, len(drawn.delays) - 1):
@@ -43,7 +43,7 @@ def test_rows_point_at_the_masks_of_the_equation(n: int, budget: int) -> None:
 
 
 def test_same_seed_same_bytes() -> None:
-    one, two, other = (design(50, 6000, seed=s) for s in (5, 5, 6))
+    one, two, other = (design(50, 6000, random_state=s) for s in (5, 5, 6))
     assert one.masks.tobytes() == two.masks.tobytes()
     assert one.masks.tobytes() != other.masks.tobytes()
 
@@ -74,7 +74,7 @@ def test_budget_below_the_minimum() -> None:
 
 
 def test_no_player_is_invisible() -> None:
-    drawn = design(200, 15_000, seed=0)
+    drawn = design(200, 15_000, random_state=0)
     assert (drawn.hashes > 0).all()
 
 

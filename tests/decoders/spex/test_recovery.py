@@ -11,15 +11,15 @@ from interplay.decoders.spex.refit import refit, with_singletons
 from tests.decoders.spex.functions import planted, unpack
 
 
-def score(n: int, packed: np.ndarray, coefs: np.ndarray, f) -> float:
+def score(n: int, packed: np.ndarray, coefficients: np.ndarray, f) -> float:
     masks = np.random.default_rng(99).random((2000, n)) < 0.5
     y = f(masks)
-    guess = Spectrum(n, packed, coefs).predict(masks)
+    guess = Spectrum(n, packed, coefficients).predict(masks)
     return float(1 - np.sum((y - guess) ** 2) / np.sum((y - y.mean()) ** 2))
 
 
 def test_transform_is_the_aliased_sum() -> None:
-    drawn = design(12, 1500, seed=0, t=2)
+    drawn = design(12, 1500, random_state=0, t=2)
     _, f = planted(12, 20, 1)
     u = transform(drawn, f(drawn.masks)[:, None])
     start = 0
@@ -40,19 +40,19 @@ def test_transform_is_the_aliased_sum() -> None:
 )
 def test_noiseless_functions_are_recovered(n: int, budget: int, terms: int, decoding: str) -> None:
     truth, f = planted(n, terms, 2)
-    drawn = design(n, budget, seed=1)
+    drawn = design(n, budget, random_state=1)
     packed, diagnosis = decode_coded(drawn, f(drawn.masks), decoding=decoding)
     assert set(unpack(packed, n)) == truth
     assert diagnosis.explained > 1 - 1e-9
     assert sum(diagnosis.unresolved) == 0
-    every, found = with_singletons(packed, n)
-    fit = refit(drawn.masks, f(drawn.masks), every, found=found, folds=drawn.folds)
-    assert score(n, every, fit.coefs, f) > 1 - 1e-9
+    every, is_decoded = with_singletons(packed, n)
+    fit = refit(drawn.masks, f(drawn.masks), every, is_decoded=is_decoded, folds=drawn.folds)
+    assert score(n, every, fit.coefficients, f) > 1 - 1e-9
 
 
 def test_two_thousand_players() -> None:
     truth, f = planted(2000, 40, 3)
-    drawn = design(2000, 9000, seed=1)
+    drawn = design(2000, 9000, random_state=1)
     packed, _ = decode_coded(drawn, f(drawn.masks))
     assert set(unpack(packed, 2000)) == truth
 
@@ -60,22 +60,22 @@ def test_two_thousand_players() -> None:
 @pytest.mark.parametrize(("n", "budget"), [(30, 21_504), (100, 27_648), (1000, 43_008)])
 def test_ten_decibels(n: int, budget: int) -> None:
     truth, f = planted(n, 100, 4)
-    drawn = design(n, budget, seed=1)
+    drawn = design(n, budget, random_state=1)
     y = f(drawn.masks)
     y += np.random.default_rng(0).normal(size=len(y)) * y.std() * 10**-0.5
     packed, _ = decode_coded(drawn, y)
     got = set(unpack(packed, n))
     assert len(got & truth) >= 100
     assert len(got - truth) <= 1
-    every, found = with_singletons(packed, n)
-    fit = refit(drawn.masks, y, every, found=found, folds=drawn.folds)
-    assert score(n, every, fit.coefs, f) > 0.998
+    every, is_decoded = with_singletons(packed, n)
+    fit = refit(drawn.masks, y, every, is_decoded=is_decoded, folds=drawn.folds)
+    assert score(n, every, fit.coefficients, f) > 0.998
     assert fit.cv_r2 == pytest.approx(1 - 1 / 11, abs=0.01)  # honest: the noise's share is missing
 
 
 @pytest.mark.parametrize("n", [20, 100])
 def test_pure_noise_gives_next_to_nothing(n: int) -> None:
-    drawn = design(n, 10_000, seed=1)
+    drawn = design(n, 10_000, random_state=1)
     for seed in range(5):
         packed, diagnosis = decode_coded(drawn, np.random.default_rng(seed).normal(size=10_000))
         assert len(packed) <= 3
@@ -83,7 +83,7 @@ def test_pure_noise_gives_next_to_nothing(n: int) -> None:
 
 
 def test_constant_and_zero_functions() -> None:
-    drawn = design(30, 3000, seed=1)
+    drawn = design(30, 3000, random_state=1)
     assert decode_coded(drawn, np.zeros(3000))[0].shape == (0, 4)
     assert unpack(decode_coded(drawn, np.full(3000, 2.5))[0], 30) == [()]
 
@@ -91,19 +91,19 @@ def test_constant_and_zero_functions() -> None:
 def test_many_outputs_join_their_supports() -> None:
     truth_a, f = planted(40, 20, 5)
     truth_b, g = planted(40, 20, 6)
-    drawn = design(40, 8000, seed=1)
+    drawn = design(40, 8000, random_state=1)
     y = np.column_stack([f(drawn.masks), 1e-3 * g(drawn.masks)])
     packed, _ = decode_coded(drawn, y)
     assert set(unpack(packed, 40)) == truth_a | truth_b
     fit = refit(drawn.masks, y, packed, folds=drawn.folds)
-    assert fit.coefs.shape == (len(packed), 2)
+    assert fit.coefficients.shape == (len(packed), 2)
     alone = refit(drawn.masks, y[:, 1], packed, folds=drawn.folds)
-    assert np.allclose(fit.coefs[:, 1], alone.coefs, rtol=1e-6, atol=1e-12)
+    assert np.allclose(fit.coefficients[:, 1], alone.coefficients, rtol=1e-6, atol=1e-12)
 
 
 def test_order_caps_the_supports() -> None:
     _, f = planted(40, 40, 7)
-    drawn = design(40, 8000, seed=1)
+    drawn = design(40, 8000, random_state=1)
     for order in (0, 1, 2, 3):
         got = unpack(decode_coded(drawn, f(drawn.masks), order=order)[0], 40)
         assert max(map(len, got)) <= order
@@ -111,7 +111,7 @@ def test_order_caps_the_supports() -> None:
 
 def test_decoding_is_deterministic_and_sorted() -> None:
     _, f = planted(40, 40, 8)
-    drawn = design(40, 8000, seed=1)
+    drawn = design(40, 8000, random_state=1)
     one, two = (decode_coded(drawn, f(drawn.masks))[0] for _ in range(2))
     assert one.tobytes() == two.tobytes()
     got = unpack(one, 40)
@@ -120,14 +120,14 @@ def test_decoding_is_deterministic_and_sorted() -> None:
 
 def test_scale_and_shift_do_not_matter() -> None:
     _, f = planted(40, 40, 9)
-    drawn = design(40, 8000, seed=1)
+    drawn = design(40, 8000, random_state=1)
     y = f(drawn.masks) + np.random.default_rng(0).normal(size=8000)
     one = decode_coded(drawn, y)[0]
     assert one.tobytes() == decode_coded(drawn, 1e-6 * y)[0].tobytes()
 
 
 def test_errors_say_what_to_do() -> None:
-    drawn = design(30, 3000, seed=1)
+    drawn = design(30, 3000, random_state=1)
     with pytest.raises(ValueError, match='use "soft" or "hard"'):
         decode_coded(drawn, np.zeros(3000), decoding="firm")
     with pytest.raises(ValueError, match="do not fit 3000 masks"):

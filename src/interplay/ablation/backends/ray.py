@@ -150,7 +150,7 @@ class _Troupe:
 
     def give(self, actor: Any, work: _Work, request: BlockSettings, at_most: int) -> None:
         """Send a block to an actor."""
-        self.flying[actor.ask.remote(work.masks, request, at_most)] = work, actor
+        self.flying[actor.evaluate.remote(work.masks, request, at_most)] = work, actor
         self.ready[actor] += 1
 
     def results(self) -> Iterator[tuple[_Work, BlockResult | None]]:
@@ -229,7 +229,7 @@ class _Player:
                 "both machines have the same versions, model and data"
             )
 
-    def evaluate_block(self, masks: BoolArray, request: BlockSettings, at_most: int) -> BlockResult:
+    def evaluate(self, masks: BoolArray, request: BlockSettings, at_most: int) -> BlockResult:
         # what was raised may not travel; the message does
         return replace(evaluate_block(self.game, masks, request, at_most), cause=None)
 

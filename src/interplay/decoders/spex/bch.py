@@ -1,13 +1,16 @@
-"""Shortened systematic binary BCH codes, decoded many words at a time.
+r"""Shortened systematic binary BCH codes, many words decoded at a time.
 
-SPEX (arXiv 2502.13870) writes the support of a Fourier coefficient as the information part of a BCH
-codeword and reads its parity bits off the signs of a bin. The word (0 .. 0, observed parity) then
-lies at distance |S| + (wrong parity bits) from the codeword of S, so one decoding with an all-zero
-information part returns S whenever that sum is at most t.
+A codeword has n information bits, one for each player, and then p parity bits. SPEX (arXiv
+2502.13870) takes the players of a set S as information bits and reads their parity bits from the
+signs of a bin. The received word, with zeros for the information bits, differs from the codeword of
+S in |S| information bits and in the parity bits that noise has flipped. A code that corrects t
+errors therefore returns S where
 
-Positions: a codeword is (information bits 0 .. n-1, parity bits n .. n+p-1), and position i stands
-for the power x^(n+p-1-i). Field elements are integers whose bits are polynomial coefficients over
-GF(2). Everything here works on whole arrays of words; nothing loops over words.
+.. math:: |S| + \text{wrong parity bits} \le t.
+
+Position i of a codeword stands for the power x^(n + p - 1 - i). Elements of the field GF(2^m) are
+integers whose bits are the coefficients of a polynomial over GF(2). Arrays hold many words, which
+are decoded together.
 """
 
 from __future__ import annotations
@@ -16,344 +19,355 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 
-Bits = NDArray[np.bool_]
-Ints = NDArray[np.intp]
+from interplay._types import BoolArray, IntArray
 
-# Primitive (Conway) polynomials over GF(2), bit i = coefficient of x^i, by degree m.
 _PRIMITIVE = {
     2: 0x7, 3: 0xB, 4: 0x13, 5: 0x25, 6: 0x5B, 7: 0x83, 8: 0x11D, 9: 0x211, 10: 0x46F, 11: 0x805,
     12: 0x10EB, 13: 0x201B, 14: 0x40A9, 15: 0x8035, 16: 0x1002D,
 }  # fmt: skip
-
-_CHUNK = 1 << 14  # words decoded at a time: the temporaries stay in the processor's cache
+"""Primitive (Conway) polynomials over GF(2) by their degree m; bit i is the coefficient of x^i."""
+_WORDS_AT_ONCE = 1 << 14
+"""The intermediate arrays of so many words stay in the processor's cache."""
+_CELLS_AT_ONCE = 1 << 20
+"""The largest table of the root search, words times positions."""
 
 
 @dataclass(frozen=True, eq=False)
 class BCH:
-    """A binary BCH code over GF(2^m), shortened to n information bits.
+    """A binary BCH code over GF(2^m), shortened to one information bit for each player.
 
     Attributes:
-        n: information bits (players).
-        t: errors that the code corrects.
-        m: degree of the field.
-        n_parity: parity bits p, the degree of the generator polynomial.
-        parity: bool (n, p); row i holds the parity bits of information bit i alone.
-        exp: powers of the primitive element, laid out so that ``exp[log[a] + log[b]]`` is a * b,
-            zeros included.
-        log: discrete logarithms; ``log[0]`` points into the zero part of ``exp``.
-        columns: intp (n + p, t); the odd power sums S_1, S_3, .., S_(2t-1) that an error at each
-            position adds to the syndrome.
+        n_players: n, the information bits.
+        t: how many errors it corrects.
+        degree: m, of the field.
+        n_parity: p, the parity bits; the degree of the generator polynomial.
+        parity: row i holds the parity bits of information bit i alone, ``(n, p)``.
+        exp: powers of the primitive element, arranged so that ``exp[log[a] + log[b]]`` is the
+            product of a and b, also where one is zero.
+        log: discrete logarithms; ``log[0]`` points into the zeros at the end of ``exp``.
+        columns: what an error at each position adds to the power sums S_1, S_3, ..., S_(2t-1),
+            ``(n + p, t)``.
     """
 
-    n: int
+    n_players: int
     t: int
-    m: int
+    degree: int
     n_parity: int
-    parity: Bits
-    exp: Ints
-    log: Ints
-    columns: Ints
+    parity: BoolArray
+    exp: IntArray
+    log: IntArray
+    columns: IntArray
 
     @property
     def length(self) -> int:
-        """Bits of a codeword, n + p."""
-        return self.n + self.n_parity
-
-
-def _tables(m: int) -> tuple[Ints, Ints]:
-    """Antilogarithms and logarithms of GF(2^m), with a zero part for products with zero."""
-    order = (1 << m) - 1
-    powers = np.empty(order, dtype=np.intp)
-    value = 1
-    for i in range(order):
-        powers[i] = value
-        value <<= 1
-        if value >> m:
-            value ^= _PRIMITIVE[m]
-    zero = 2 * order  # beyond every sum of two logarithms of non-zero elements
-    exp = np.zeros(2 * zero + 1, dtype=np.intp)
-    exp[:order], exp[order:zero] = powers, powers
-    log = np.empty(order + 1, dtype=np.intp)
-    log[0] = zero
-    log[powers] = np.arange(order)
-    return exp, log
-
-
-def _generator(m: int, t: int, exp: Ints, log: Ints) -> int:
-    """Generator polynomial: product of (x - a^j) over all conjugates of a, a^3, .., a^(2t-1)."""
-    order = (1 << m) - 1
-    roots = {(j << s) % order for j in range(1, 2 * t, 2) for s in range(m)}
-    poly = [1]  # lowest power first
-    for root in sorted(roots):
-        shifted = [0, *poly]
-        for i, c in enumerate(poly):
-            shifted[i] ^= int(exp[log[c] + root]) if c else 0
-        poly = shifted
-    return sum(c << i for i, c in enumerate(poly))  # every coefficient is 0 or 1
-
-
-def _n_parity(m: int, t: int) -> int:
-    """Degree of the generator polynomial, without building it."""
-    order = (1 << m) - 1
-    return len({(j << s) % order for j in range(1, 2 * t, 2) for s in range(m)})
+        """The bits of a codeword, n + p."""
+        return self.n_players + self.n_parity
 
 
 @lru_cache(maxsize=64)
-def bch_code(n: int, t: int) -> BCH:
-    """The shortest BCH code with n information bits that corrects t errors.
+def bch_code(n_players: int, t: int) -> BCH:
+    """Build the shortest BCH code for so many players and errors, or take it from the cache.
 
     Args:
-        n: information bits, at least 1.
-        t: errors to correct, at least 1.
+        n_players: n, the information bits.
+        t: the errors to correct.
 
     Returns:
-        The code over the smallest field GF(2^m) with 2^m - 1 - p >= n. Cached.
+        The code over the smallest field with 2^m - 1 - p >= n.
 
     Raises:
-        ValueError: n or t is below 1, or no field up to GF(2^16) holds the code.
+        ValueError: ``n_players`` or ``t`` is below 1, or no field up to GF(2^16) holds the code.
     """
-    if n < 1 or t < 1:
-        raise ValueError(f"n={n}, t={t} do not make a BCH code; use n >= 1 and t >= 1.")
-    for m in _PRIMITIVE:
-        p = _n_parity(m, t)
-        if (1 << m) - 1 - p >= n:
+    if n_players < 1 or t < 1:
+        raise ValueError(
+            f"n_players={n_players} and t={t} make no BCH code; use n_players >= 1 and t >= 1"
+        )
+    for degree in _PRIMITIVE:
+        n_parity = len(_root_exponents(degree, t))
+        if (1 << degree) - 1 - n_parity >= n_players:
             break
     else:
         raise ValueError(
-            f"n={n} information bits with t={t} need a field beyond GF(2^16); use fewer players "
-            f"(n + 16 t <= 65535)."
+            f"n_players={n_players} and t={t} need a field beyond GF(2^16), the largest here; use "
+            "fewer players, such that n_players + 16 t <= 65535"
         )
-    exp, log = _tables(m)
-    generator = _generator(m, t, exp, log)
-    parity = np.zeros((n, p), dtype=np.bool_)
-    remainder = 1 << p
-    for i in range(n - 1, -1, -1):  # information bit i is x^(p + n-1-i), reduced by the generator
-        if remainder >> p:
+    exp, log = _tables(degree)
+    generator = _generator(degree, t, exp, log)
+    parity = np.zeros((n_players, n_parity), dtype=np.bool_)
+    # information bit i is x^(p + n - 1 - i); its parity bits are the remainder by the generator
+    remainder = 1 << n_parity
+    for i in range(n_players - 1, -1, -1):
+        if remainder >> n_parity:
             remainder ^= generator
-        parity[i] = [(remainder >> (p - 1 - j)) & 1 for j in range(p)]
+        parity[i] = [(remainder >> (n_parity - 1 - j)) & 1 for j in range(n_parity)]
         remainder <<= 1
-    degree = np.arange(n + p - 1, -1, -1)[:, None]
-    columns = exp[(degree * np.arange(1, 2 * t, 2)[None, :]) % ((1 << m) - 1)]
+    exponents = np.arange(n_players + n_parity - 1, -1, -1)[:, None]
+    columns = exp[(exponents * np.arange(1, 2 * t, 2)[None, :]) % ((1 << degree) - 1)]
     for array in (parity, exp, log, columns):
         array.setflags(write=False)
-    return BCH(n, t, m, p, parity, exp, log, columns)
+    return BCH(n_players, t, degree, n_parity, parity, exp, log, columns)
 
 
-def encode(code: BCH, information: Bits) -> Bits:
-    """Parity bits of each word.
+def _root_exponents(degree: int, t: int) -> set[int]:
+    """Collect the exponents of the generator's roots: a, a^3, ..., a^(2t-1), all conjugates."""
+    period = (1 << degree) - 1
+    return {(j << s) % period for j in range(1, 2 * t, 2) for s in range(degree)}
+
+
+def _tables(degree: int) -> tuple[IntArray, IntArray]:
+    """Tabulate ``exp`` and ``log`` of the field (see :class:`BCH`)."""
+    period = (1 << degree) - 1
+    powers = np.empty(period, dtype=np.int64)
+    value = 1
+    for i in range(period):
+        powers[i] = value
+        value <<= 1
+        if value >> degree:
+            value ^= _PRIMITIVE[degree]
+    zero = 2 * period  # beyond every sum of two logarithms of elements that are not zero
+    exp = np.zeros(2 * zero + 1, dtype=np.int64)
+    exp[:period], exp[period:zero] = powers, powers
+    log = np.empty(period + 1, dtype=np.int64)
+    log[0] = zero
+    log[powers] = np.arange(period)
+    return exp, log
+
+
+def _generator(degree: int, t: int, exp: IntArray, log: IntArray) -> int:
+    """Multiply the factors x - root; bit i of the result is the coefficient of x^i."""
+    polynomial = [1]  # lowest power first
+    for root in sorted(_root_exponents(degree, t)):
+        product = [0, *polynomial]
+        for i, coefficient in enumerate(polynomial):
+            product[i] ^= int(exp[log[coefficient] + root]) if coefficient else 0
+        polynomial = product
+    # every coefficient is 0 or 1
+    return sum(coefficient << i for i, coefficient in enumerate(polynomial))
+
+
+def encode(code: BCH, information: BoolArray) -> BoolArray:
+    """Compute the parity bits of words.
 
     Args:
         code: the code.
-        information: bool (w, n).
+        information: ``(w, n)``.
 
     Returns:
-        bool (w, p): information @ parity over GF(2).
+        ``information @ code.parity`` over GF(2), ``(w, p)``.
     """
-    words = np.asarray(information, dtype=np.float32) @ code.parity.astype(np.float32)
-    return (words.astype(np.int64) & 1).astype(np.bool_)
+    counts = np.asarray(information, dtype=np.float32) @ code.parity.astype(np.float32)
+    return (counts.astype(np.int64) & 1).astype(np.bool_)
 
 
-def _mul(code: BCH, a: Ints, b: Ints) -> Ints:
-    """Product of field elements, elementwise."""
-    product: Ints = code.exp.take(code.log.take(a) + code.log.take(b))
-    return product
+def syndromes(code: BCH, bits: BoolArray, *, first: int = 0) -> IntArray:
+    r"""Compute the odd power sums of received words.
 
+    .. math:: S_r = \sum_{i : \text{bit } i = 1} X_i^r, \qquad r = 1, 3, \ldots, 2t - 1
 
-def syndromes(code: BCH, bits: Bits, first: int = 0) -> Ints:
-    """Odd power sums of received words.
+    with the field element X_i of position i. The even ones are their squares.
 
     Args:
         code: the code.
-        bits: bool (w, q), the bits at positions first .. first + q - 1; all others are zero.
-        first: position of the first bit; ``code.n`` for words that hold parity bits only.
+        bits: the bits at ``first`` and the positions after it, ``(w, q)``; all others are zero.
+        first: the position of the first bit; ``code.n_players`` for words of parity bits only.
 
     Returns:
-        intp (w, t): S_r = sum over the ones of X^r for r = 1, 3, .., 2t-1 (even ones are squares).
+        ``(w, t)``.
     """
     words = np.asarray(bits, dtype=np.bool_)
     columns = code.columns[first : first + words.shape[1]]
-    result = np.zeros((words.shape[0], code.t), dtype=np.intp)
-    for r in range(code.t):  # over GF(2): the XOR of the columns under the ones
-        planes = ((columns[:, r, None] >> np.arange(code.m)) & 1).astype(np.float32)
+    result = np.zeros((words.shape[0], code.t), dtype=np.int64)
+    for r in range(code.t):
+        # addition in the field is XOR: each of the m bits of the sum is a sum over GF(2)
+        planes = ((columns[:, r, None] >> np.arange(code.degree)) & 1).astype(np.float32)
         sums = (words.astype(np.float32) @ planes).astype(np.int64) & 1
-        result[:, r] = sums @ (1 << np.arange(code.m))
+        result[:, r] = sums @ (1 << np.arange(code.degree))
     return result
 
 
-def _locators(code: BCH, syndrome: Ints) -> tuple[Ints, Ints]:
-    """Berlekamp's iteration for binary codes on all words at once.
+def locate(code: BCH, syndrome: IntArray) -> tuple[IntArray, IntArray]:
+    """Find the positions of the errors.
 
     Args:
         code: the code.
-        syndrome: intp (t, w), odd power sums.
+        syndrome: from :func:`syndromes`, ``(w, t)``.
 
     Returns:
-        The error locator polynomials, intp (t + 1, w) lowest power first, and the register lengths
-        intp (w,), which equal the number of errors where a word decodes.
+        The positions ``(w, t)``, ascending and padded with -1 at the end; and how many there are,
+        ``(w,)``, -1 where no codeword lies within distance t.
     """
-    t, w = syndrome.shape
-    power = np.zeros((2 * t, w), dtype=np.intp)  # S_1 .. S_2t; S_2r = S_r^2
-    for r in range(1, 2 * t + 1):
-        power[r - 1] = syndrome[r // 2] if r % 2 else _mul(code, *2 * (power[r // 2 - 1],))
-    log_power = code.log.take(power)
-    order = (1 << code.m) - 1
-    locator = np.zeros((t + 1, w), dtype=np.intp)
-    locator[0] = 1
-    helper = np.zeros((t + 1, w), dtype=np.intp)  # x^k B(x): what is added on a discrepancy
-    helper[1] = 1
-    length = np.zeros(w, dtype=np.intp)
-    for r in range(t):
-        discrepancy = power[2 * r].copy()
-        for i in range(1, min(r + 1, t) + 1):
-            if 2 * r - i >= 0:
-                discrepancy ^= code.exp.take(code.log.take(locator[i]) + log_power[2 * r - i])
-        log_d = code.log.take(discrepancy)
-        grow = (discrepancy != 0) & (length <= r)
-        inverse = np.where(discrepancy != 0, (order - log_d) % order, 0)
-        renewed = np.zeros_like(helper)
-        for i in range(
-            2, t + 1
-        ):  # x^2 times the old locator where the length grows, else the helper
-            scaled = code.exp.take(code.log.take(locator[i - 2]) + inverse)
-            renewed[i] = np.where(grow, scaled, helper[i - 2])
-        for i in range(1, t + 1):
-            locator[i] ^= code.exp.take(code.log.take(helper[i]) + log_d)
-        length = np.where(grow, 2 * r + 1 - length, length)
-        helper = renewed
-    return locator, length
-
-
-def _splits(code: BCH, locator: Ints) -> Bits:
-    """Which locators of degree v have v different roots in the field, without finding them.
-
-    The reversed locator s(x), monic with roots X_i, splits exactly if x^(2^m) = x modulo s(x). A
-    random polynomial passes with probability about 1/v!, so almost no pattern reaches the root
-    search.
-
-    Args:
-        code: the code.
-        locator: intp (v + 1, w), lowest power first, constant term 1, leading term not 0.
-
-    Returns:
-        bool (w,).
-    """
-    v, w = locator.shape[0] - 1, locator.shape[1]
-    if v == 1:
-        return np.ones(w, dtype=np.bool_)
-    exp, log = code.exp, code.log
-    low = log.take(locator[:0:-1])  # s(x) = x^v + sum_i low_i x^i, as logarithms
-    reduced = {}  # x^e mod s(x) as logarithms, for even e >= v
-    current = locator[:0:-1].copy()
-    for e in range(v, 2 * v - 1):
-        if e > v:
-            log_lead = log.take(current[v - 1])
-            current = np.concatenate([np.zeros((1, w), dtype=np.intp), current[:-1]])
-            current ^= exp.take(low + log_lead)
-        if e % 2 == 0:
-            reduced[e] = log.take(current)
-    order = (1 << code.m) - 1
-    square = exp.take((2 * log) % order)
-    square[0] = 0
-    log_square = log.take(square)
-    y = np.zeros((v, w), dtype=np.intp)
-    y[1] = 1
-    for _ in range(code.m):
-        new = np.zeros_like(y)
-        for i in range(v):
-            if 2 * i < v:
-                new[2 * i] ^= square.take(y[i])
-            else:
-                new ^= exp.take(reduced[2 * i] + log_square.take(y[i]))
-        y = new
-    y[1] ^= 1
-    return np.logical_not(y.any(axis=0), dtype=np.bool_)
-
-
-def _roots(code: BCH, locator: Ints) -> Ints:
-    """Positions of the v errors of locators that split (Chien search over the shortened length).
-
-    Args:
-        code: the code.
-        locator: intp (v + 1, w).
-
-    Returns:
-        intp (w, v), ascending; a row of -1 where a root lies in the part that was shortened away.
-    """
-    v, w = locator.shape[0] - 1, locator.shape[1]
-    order = (1 << code.m) - 1
-    degree = np.arange(code.length - 1, -1, -1)  # error at degree e: root X^-1 = a^-e
-    logs = code.log.take(locator)
-    found = np.full((w, v), -1, dtype=np.intp)
-    step = max(1, (1 << 20) // code.length)
-    for start in range(0, w, step):
-        part = logs[:, start : start + step]
-        value = np.ones((part.shape[1], code.length), dtype=np.intp)
-        for i in range(1, v + 1):
-            value ^= code.exp.take(part[i][:, None] + ((-i * degree) % order)[None, :])
-        is_root = value == 0
-        complete = np.flatnonzero(is_root.sum(axis=1) == v)
-        if len(complete):
-            found[start + complete] = np.nonzero(is_root[complete])[1].reshape(-1, v)
-    return found
-
-
-def locate(code: BCH, syndrome: Ints) -> tuple[Ints, Ints]:
-    """Error positions from odd power sums.
-
-    Args:
-        code: the code.
-        syndrome: intp (w, t), as from ``syndromes``.
-
-    Returns:
-        positions intp (w, t), ascending and padded with -1 at the end, and the number of errors
-        intp (w,), which is -1 where no codeword lies within distance t.
-    """
-    w = syndrome.shape[0]
-    positions = np.full((w, code.t), -1, dtype=np.intp)
-    n_errors = np.full(w, -1, dtype=np.intp)
-    for start in range(0, w, _CHUNK):
-        part = np.ascontiguousarray(syndrome[start : start + _CHUNK].T)
-        locator, length = _locators(code, part)
-        n_errors[start : start + part.shape[1]][length == 0] = 0
+    n_words = syndrome.shape[0]
+    positions = np.full((n_words, code.t), -1, dtype=np.int64)
+    n_errors = np.full(n_words, -1, dtype=np.int64)
+    for start in range(0, n_words, _WORDS_AT_ONCE):
+        block = np.ascontiguousarray(syndrome[start : start + _WORDS_AT_ONCE].T)
+        locators, lengths = _locators(code, block)
+        n_errors[start : start + block.shape[1]][lengths == 0] = 0
         for v in range(1, code.t + 1):
-            index = np.flatnonzero((length == v) & (locator[v] != 0))
-            if len(index) == 0:
+            of_degree = np.flatnonzero((lengths == v) & (locators[v] != 0))
+            if len(of_degree) == 0:
                 continue
-            chosen = np.ascontiguousarray(locator[: v + 1, index])
+            chosen = np.ascontiguousarray(locators[: v + 1, of_degree])
             split = np.flatnonzero(_splits(code, chosen))
             if len(split) == 0:
                 continue
             roots = _roots(code, chosen[:, split])
-            good = roots[:, 0] >= 0
-            rows = start + index[split[good]]
-            positions[rows, :v] = roots[good]
+            is_complete = roots[:, 0] >= 0
+            rows = start + of_degree[split[is_complete]]
+            positions[rows, :v] = roots[is_complete]
             n_errors[rows] = v
     return positions, n_errors
 
 
-def decode_hard(code: BCH, words: Bits) -> tuple[Bits, Ints]:
-    """Corrects up to t errors in every received word.
+def decode_hard(code: BCH, words: BoolArray) -> tuple[BoolArray, IntArray]:
+    """Correct up to t errors in each word.
 
     Args:
         code: the code.
-        words: bool (w, n + p).
+        words: information bits, then parity bits, ``(w, n + p)``.
 
     Returns:
-        The corrected words, bool (w, n + p), and the number of errors corrected, intp (w,): -1
-        where the word lies farther than t from every codeword, and is returned unchanged.
+        The corrected words, ``(w, n + p)``; and how many errors each had, ``(w,)``, -1 where no
+        codeword lies within distance t and the word is returned as it came.
 
     Raises:
-        ValueError: words of another length.
+        ValueError: the words are not n + p long.
     """
     received = np.array(words, dtype=np.bool_)
     if received.ndim != 2 or received.shape[1] != code.length:
         raise ValueError(
             f"words of shape {received.shape} do not fit a code of length {code.length}; "
-            f"pass (w, {code.length}), information bits first."
+            f"pass (w, {code.length}), information bits first"
         )
     positions, n_errors = locate(code, syndromes(code, received))
     rows, slots = np.nonzero(positions >= 0)
     received[rows, positions[rows, slots]] ^= True
     return received, n_errors
+
+
+def _multiply(code: BCH, a: IntArray, b: IntArray) -> IntArray:
+    """Multiply field elements, one by one."""
+    product: IntArray = code.exp.take(code.log.take(a) + code.log.take(b))
+    return product
+
+
+def _locators(code: BCH, syndrome: IntArray) -> tuple[IntArray, IntArray]:
+    """Compute the error locator polynomials by Berlekamp's iteration for binary codes.
+
+    Args:
+        code: the code.
+        syndrome: odd power sums, ``(t, w)``.
+
+    Returns:
+        The polynomials, lowest power first, ``(t + 1, w)``; and the register lengths, ``(w,)``,
+        which are the numbers of errors where a word can be decoded.
+    """
+    t, n_words = syndrome.shape
+    power_sums = np.zeros((2 * t, n_words), dtype=np.int64)  # S_1 to S_2t
+    for r in range(1, 2 * t + 1):
+        if r % 2:
+            power_sums[r - 1] = syndrome[r // 2]
+        else:  # S_r is the square of S_(r/2)
+            half = power_sums[r // 2 - 1]
+            power_sums[r - 1] = _multiply(code, half, half)
+    log_sums = code.log.take(power_sums)
+    period = (1 << code.degree) - 1
+    locator = np.zeros((t + 1, n_words), dtype=np.int64)
+    locator[0] = 1
+    correction = np.zeros((t + 1, n_words), dtype=np.int64)  # added where there is a discrepancy
+    correction[1] = 1
+    length = np.zeros(n_words, dtype=np.int64)
+    for r in range(t):
+        discrepancy = power_sums[2 * r].copy()
+        for i in range(1, min(r + 1, t) + 1):
+            if 2 * r - i >= 0:
+                discrepancy ^= code.exp.take(code.log.take(locator[i]) + log_sums[2 * r - i])
+        log_discrepancy = code.log.take(discrepancy)
+        grows = (discrepancy != 0) & (length <= r)
+        log_inverse = np.where(discrepancy != 0, (period - log_discrepancy) % period, 0)
+        # x^2 times the old locator where the register grows, and times the correction elsewhere
+        shifted = np.zeros_like(correction)
+        for i in range(2, t + 1):
+            scaled = code.exp.take(code.log.take(locator[i - 2]) + log_inverse)
+            shifted[i] = np.where(grows, scaled, correction[i - 2])
+        for i in range(1, t + 1):
+            locator[i] ^= code.exp.take(code.log.take(correction[i]) + log_discrepancy)
+        length = np.where(grows, 2 * r + 1 - length, length)
+        correction = shifted
+    return locator, length
+
+
+def _splits(code: BCH, locator: IntArray) -> BoolArray:
+    """Tell which locators of degree v have v different roots in the field, without finding them.
+
+    The reversed locator s(x) is monic, and its roots are the X_i of the errors. It has v different
+    roots exactly if x^(2^m) = x modulo s(x). A random polynomial passes with a probability of about
+    1/v!, so that few words reach the root search.
+
+    Args:
+        code: the code.
+        locator: lowest power first, ``(v + 1, w)``; the first coefficient is 1, the last not 0.
+
+    Returns:
+        ``(w,)``.
+    """
+    v, n_words = locator.shape[0] - 1, locator.shape[1]
+    if v == 1:
+        return np.ones(n_words, dtype=np.bool_)
+    exp, log = code.exp, code.log
+    log_low = log.take(locator[:0:-1])  # s(x) = x^v + sum over i < v of low_i x^i
+    log_reduced = {}  # of x^e modulo s(x), for even e >= v
+    reduced = locator[:0:-1].copy()
+    for e in range(v, 2 * v - 1):
+        if e > v:
+            log_lead = log.take(reduced[v - 1])
+            reduced = np.concatenate([np.zeros((1, n_words), dtype=np.int64), reduced[:-1]])
+            reduced ^= exp.take(log_low + log_lead)
+        if e % 2 == 0:
+            log_reduced[e] = log.take(reduced)
+    period = (1 << code.degree) - 1
+    square = exp.take((2 * log) % period)
+    square[0] = 0
+    log_square = log.take(square)
+    power = np.zeros((v, n_words), dtype=np.int64)  # x, then squared modulo s(x) m times
+    power[1] = 1
+    for _ in range(code.degree):
+        squared = np.zeros_like(power)
+        for i in range(v):
+            if 2 * i < v:
+                squared[2 * i] ^= square.take(power[i])
+            else:
+                squared ^= exp.take(log_reduced[2 * i] + log_square.take(power[i]))
+        power = squared
+    power[1] ^= 1
+    return np.logical_not(power.any(axis=0), dtype=np.bool_)
+
+
+def _roots(code: BCH, locator: IntArray) -> IntArray:
+    """Find the errors of locators that split, by trying every position (Chien search).
+
+    Args:
+        code: the code.
+        locator: lowest power first, ``(v + 1, w)``.
+
+    Returns:
+        The positions, ascending, ``(w, v)``; a row of -1 where a root lies in the part of the code
+        that was cut off when it was shortened.
+    """
+    v, n_words = locator.shape[0] - 1, locator.shape[1]
+    period = (1 << code.degree) - 1
+    exponents = np.arange(code.length - 1, -1, -1)
+    log_locator = code.log.take(locator)
+    positions = np.full((n_words, v), -1, dtype=np.int64)
+    step = max(1, _CELLS_AT_ONCE // code.length)
+    for start in range(0, n_words, step):
+        block = log_locator[:, start : start + step]
+        value = np.ones((block.shape[1], code.length), dtype=np.int64)
+        for i in range(1, v + 1):
+            value ^= code.exp.take(block[i][:, None] + ((-i * exponents) % period)[None, :])
+        is_root = value == 0
+        complete = np.flatnonzero(is_root.sum(axis=1) == v)
+        if len(complete):
+            positions[start + complete] = np.nonzero(is_root[complete])[1].reshape(-1, v)
+    return positions

@@ -1,161 +1,199 @@
-"""The bins of a coded design: transform, signatures of supports, and their linear algebra.
+r"""The bins of a coded design: the transform that fills them, and the sets that alias into them.
 
-All groups' bins stand in one list. A support S falls in one bin of every group and contributes
-(-1)^<offset_c, 1_S> (-1)^<d, 1_S> F(S) to delay d of that bin (SPEX, arXiv 2502.13870, section 4).
+A Walsh-Hadamard transform of the values of one group c and delay d gives 2^b_c bins. All sets S of
+the same hash M_c^T 1_S alias into the same bin (SPEX, arXiv 2502.13870; here with offsets p_c),
+
+.. math:: U_{c,d}(j) = \sum_{S : M_c^\top 1_S = j} (-1)^{\langle d + p_c, 1_S \rangle} F(S).
+
+The bins of all groups stand one after the other in one list.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
-from interplay.decoders.spex.bch import Bits, Ints
+from interplay._types import BoolArray, FloatArray, IntArray
 from interplay.decoders.spex.design import CodedDesign
+from interplay.fourier.sets import Members
 from interplay.fourier.transform import walsh_hadamard
 
-Floats = NDArray[np.float64]
+_CELLS_AT_ONCE = 1 << 22
+"""The largest block of the residual that is copied, terms times delays times outputs."""
+_RIDGE = 1e-9
+"""Added to the unit diagonal of the normal matrix. Two terms of equal signs and bins would make it
+singular; so they share one coefficient.
+"""
 
 
 @dataclass(frozen=True, eq=False)
 class Terms:
-    """Supports as the bins see them.
+    """Sets of players as the bins see them. Made by :meth:`of`.
 
     Attributes:
-        players: intp (s, w), ascending, padded with -1 at the end.
-        signs: float (s, D), (-1)^<d, 1_S>.
-        bins: intp (s, C), the bin of each group.
-        turns: float (s, C), (-1)^<offset_c, 1_S>.
+        n_players: n.
+        members: the sets (see :mod:`interplay.fourier.sets`), ``(s, w)``; w may exceed the orders.
+        signs: (-1)^<d, 1_S> for each delay d, ``(s, D)``.
+        bins: the bin of each group, in the list of all bins, ``(s, C)``.
+        offset_signs: (-1)^<p_c, 1_S> for each group c, ``(s, C)``.
     """
 
-    players: Ints
-    signs: Floats
-    bins: Ints
-    turns: Floats
+    n_players: int
+    members: Members
+    signs: FloatArray
+    bins: IntArray
+    offset_signs: FloatArray
+
+    @classmethod
+    def of(cls, design: CodedDesign, members: Members) -> Terms:
+        """Look up bins and signs of sets.
+
+        Args:
+            design: the coded design.
+            members: the sets, ``(s, w)``.
+        """
+        # players as rows; the last one, all zeros, is the padding
+        n_groups, n_delays = len(design.rows), len(design.delays)
+        hashes = np.concatenate([design.hashes, np.zeros((n_groups, 1), dtype=np.int64)], axis=1)
+        delays = np.concatenate([design.delays.T, np.zeros((1, n_delays), dtype=np.bool_)])
+        offsets = np.concatenate([design.offsets.T, np.zeros((1, n_groups), dtype=np.bool_)])
+        bins = np.bitwise_xor.reduce(hashes[:, members], axis=2).T + first_bins(design)[:-1]
+        return cls(
+            design.plan.n_players,
+            members,
+            1.0 - 2.0 * np.bitwise_xor.reduce(delays[members], axis=1),
+            bins,
+            1.0 - 2.0 * np.bitwise_xor.reduce(offsets[members], axis=1),
+        )
 
     def __len__(self) -> int:
-        return len(self.players)
+        return len(self.members)
 
-    def pick(self, index: Ints | Bits) -> Terms:
-        """The terms at an index."""
-        return Terms(self.players[index], self.signs[index], self.bins[index], self.turns[index])
+    def __getitem__(self, rows: IntArray | BoolArray) -> Terms:
+        return replace(
+            self,
+            members=self.members[rows],
+            signs=self.signs[rows],
+            bins=self.bins[rows],
+            offset_signs=self.offset_signs[rows],
+        )
 
     def join(self, other: Terms) -> Terms:
-        """These terms and then the others."""
-        return Terms(
-            np.concatenate([self.players, other.players]),
-            np.concatenate([self.signs, other.signs]),
-            np.concatenate([self.bins, other.bins]),
-            np.concatenate([self.turns, other.turns]),
+        """Append the other terms to these."""
+        return replace(
+            self,
+            members=np.concatenate([self.members, other.members]),
+            signs=np.concatenate([self.signs, other.signs]),
+            bins=np.concatenate([self.bins, other.bins]),
+            offset_signs=np.concatenate([self.offset_signs, other.offset_signs]),
         )
 
     @property
-    def orders(self) -> Ints:
-        """Players in each support, intp (s,)."""
-        return np.asarray((self.players >= 0).sum(axis=1), dtype=np.intp)
+    def orders(self) -> IntArray:
+        """The order of each term, ``(s,)``."""
+        return np.asarray((self.members < self.n_players).sum(axis=1), dtype=np.int64)
 
 
-def first_bins(design: CodedDesign) -> Ints:
-    """Where each group's bins start in the list of all bins, and their total: intp (C + 1,)."""
-    return np.cumsum([0] + [1 << b for b in design.plan.bits]).astype(np.intp)
+def first_bins(design: CodedDesign) -> IntArray:
+    """List where each group's bins start among all bins, and their total at the end, ``(C + 1,)``."""
+    return np.cumsum([0] + [1 << b for b in design.plan.bits]).astype(np.int64)
 
 
-def transform(design: CodedDesign, values: Floats) -> Floats:
-    """Fast Walsh-Hadamard transform of every group and delay.
+def transform(design: CodedDesign, values: FloatArray) -> FloatArray:
+    r"""Compute the bins by a Walsh-Hadamard transform for each group and delay.
 
-    U_{c,d}(j) = 2^-b sum_l f(M_c l + d + offset_c) (-1)^<j, l>.
+    .. math:: U_{c,d}(j) = 2^{-b_c} \sum_l f(M_c l + d + p_c) (-1)^{\langle j, l \rangle}
 
     Args:
         design: the coded design.
-        values: (m, k), one row for each mask of the design.
+        values: of its masks, ``(m, k)``.
 
     Returns:
-        (bins, D, k), the bins of all groups one after the other.
+        ``(bins, D, k)``.
     """
-    # (2^b, D, k) for each group
-    parts = [walsh_hadamard(values[rows.T]) / rows.shape[1] for rows in design.rows]
-    return np.concatenate(parts)
+    groups = [walsh_hadamard(values[rows.T]) / rows.shape[1] for rows in design.rows]
+    return np.concatenate(groups)
 
 
-def describe(design: CodedDesign, players: Ints) -> Terms:
-    """Signature, bins and turns of supports.
+def alias(terms: Terms, coefficients: FloatArray, n_bins: int) -> FloatArray:
+    """Compute the bins that terms alone would give: the equation at the top of this module.
 
     Args:
-        design: the coded design.
-        players: intp (s, w), padded with -1 at the end.
-    """
-    padded = np.where(players < 0, design.plan.n, players)
-    hashes = np.concatenate([design.hashes, np.zeros((len(design.rows), 1), dtype=np.intp)], axis=1)
-    bins = np.bitwise_xor.reduce(hashes[:, padded], axis=2).T + first_bins(design)[:-1]
-    blank = np.zeros((1, len(design.delays)), dtype=np.bool_)
-    flips = np.concatenate([design.delays.T, blank])  # (n + 1, D)
-    signature = np.bitwise_xor.reduce(flips[padded], axis=1)
-    blank = np.zeros((1, len(design.rows)), dtype=np.bool_)
-    turned = np.bitwise_xor.reduce(np.concatenate([design.offsets.T, blank])[padded], axis=1)
-    return Terms(players, 1.0 - 2.0 * signature, bins, 1.0 - 2.0 * turned)
-
-
-def correlate(residual: Floats, terms: Terms) -> Floats:
-    """What each term would contribute to its bins, judged by each bin alone.
-
-    Args:
-        residual: (bins, D, k).
         terms: s terms.
+        coefficients: F(S), ``(s, k)``.
+        n_bins: the bins of all groups.
 
     Returns:
-        (s, C, k): turn * mean over d of sign_d * residual_d.
+        ``(bins, D, k)``.
     """
-    s, n_groups = terms.bins.shape
-    out = np.empty((s, n_groups, residual.shape[2]))
-    step = max(1, (1 << 22) // (residual.shape[1] * residual.shape[2]))
-    for c in range(n_groups):
-        for i in range(0, s, step):
-            part = slice(i, i + step)
-            out[part, c] = np.einsum("sd,sdk->sk", terms.signs[part], residual[terms.bins[part, c]])
-    out *= terms.turns[:, :, None] / residual.shape[1]
-    return out
-
-
-def model(terms: Terms, amplitudes: Floats, n_bins: int) -> Floats:
-    """The bins that the terms alone would give, (bins, D, k)."""
-    k = amplitudes.shape[1]
-    n_delays = terms.signs.shape[1]
-    out = np.zeros((n_bins, n_delays, k))
+    n_delays, n_outputs = terms.signs.shape[1], coefficients.shape[1]
+    result = np.zeros((n_bins, n_delays, n_outputs))
     for c in range(terms.bins.shape[1]):
         order = np.argsort(terms.bins[:, c], kind="stable")
         used, starts = np.unique(terms.bins[order, c], return_index=True)
-        scaled = amplitudes[order] * terms.turns[order, c, None]
-        for o in range(k):  # one output at a time: memory stays at terms x delays
-            out[used, :, o] += np.add.reduceat(
-                terms.signs[order] * scaled[:, o, None], starts, axis=0
-            )
-    return out
+        scaled = coefficients[order] * terms.offset_signs[order, c, None]
+        for j in range(n_outputs):  # one at a time: memory stays at terms x delays
+            contributions = terms.signs[order] * scaled[:, j, None]
+            result[used, :, j] += np.add.reduceat(contributions, starts, axis=0)
+    return result
 
 
-def solve(bins: Floats, terms: Terms, weights: Floats) -> Floats:
-    """Weighted least squares for all amplitudes at once.
+def correlate(bins: FloatArray, terms: Terms) -> FloatArray:
+    r"""Estimate each term's coefficient from each of its bins, as if it were there alone.
 
-    Two terms meet only in the bins that they share, so the normal matrix is the product of the
-    signatures, masked and weighted by the shared bins.
+    .. math:: (-1)^{\langle p_c, 1_S \rangle} \,
+        \tfrac1D \sum_d (-1)^{\langle d, 1_S \rangle} U_{c,d}(M_c^\top 1_S)
 
     Args:
-        bins: (bins, D, k), the transform of the values.
+        bins: the bins, or what is left of them, ``(bins, D, k)``.
         terms: s terms.
-        weights: (bins,), inverse noise variances up to a factor.
 
     Returns:
-        Amplitudes (s, k).
+        ``(s, C, k)``.
+    """
+    n_terms, n_groups = terms.bins.shape
+    _, n_delays, n_outputs = bins.shape
+    result = np.empty((n_terms, n_groups, n_outputs))
+    step = max(1, _CELLS_AT_ONCE // (n_delays * n_outputs))
+    for c in range(n_groups):
+        for start in range(0, n_terms, step):
+            block = slice(start, start + step)
+            own_bins = bins[terms.bins[block, c]]
+            result[block, c] = np.einsum("sd,sdk->sk", terms.signs[block], own_bins)
+    result *= terms.offset_signs[:, :, None] / n_delays
+    return result
+
+
+def solve(bins: FloatArray, terms: Terms, weights: FloatArray) -> FloatArray:
+    r"""Solve for all coefficients at once by weighted least squares on the bins.
+
+    Two terms meet only in the bins that they share. The normal matrix is therefore
+
+    .. math:: N(S, T) = \sum_d (-1)^{\langle d, 1_S + 1_T \rangle}
+        \sum_{c : S, T \text{ share a bin}} w_c (-1)^{\langle p_c, 1_S + 1_T \rangle},
+
+    with the weight w_c of the shared bin.
+
+    Args:
+        bins: the bins, ``(bins, D, k)``.
+        terms: s terms.
+        weights: of the bins, inverse variances of their noise up to a factor, ``(bins,)``.
+
+    Returns:
+        ``(s, k)``.
     """
     products = terms.signs @ terms.signs.T
-    share = np.zeros_like(products)
+    shared = np.zeros_like(products)
     for c in range(terms.bins.shape[1]):
-        column, turn = terms.bins[:, c], terms.turns[:, c] * np.sqrt(weights[terms.bins[:, c]])
-        share += np.where(column[:, None] == column[None, :], turn[:, None] * turn[None, :], 0.0)
-    normal = products * share
+        own_bins = terms.bins[:, c]
+        root = terms.offset_signs[:, c] * np.sqrt(weights[own_bins])
+        is_shared = own_bins[:, None] == own_bins[None, :]
+        shared += np.where(is_shared, root[:, None] * root[None, :], 0.0)
+    normal = products * shared
     scale = 1.0 / np.sqrt(np.diag(normal))
     normal *= scale[:, None] * scale[None, :]
-    normal[np.diag_indices(len(terms))] += 1e-9  # supports with equal signatures: share, don't fail
+    normal[np.diag_indices(len(terms))] += _RIDGE
     right = correlate(bins, terms) * weights[terms.bins][:, :, None]
     right = right.sum(axis=1) * bins.shape[1] * scale[:, None]
     return np.asarray(np.linalg.solve(normal, right) * scale[:, None])

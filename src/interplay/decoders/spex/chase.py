@@ -1,84 +1,96 @@
-"""Chase soft decoding of parity-only words: flip the least reliable bits and decode.
+"""Chase soft decoding of words of parity bits: flip the least reliable bits and decode.
 
-Syndromes are linear over GF(2), so those of all 2^depth test patterns are XORs of the columns of
-the flipped bits, built by doubling. Each word then tries its own most likely patterns only.
+A test pattern says which of a word's ``depth`` least reliable bits are flipped (SPEX, arXiv
+2502.13870, algorithm 3). Syndromes are linear over GF(2). Those of all 2^depth test patterns are
+therefore XORs of the columns of the flipped bits; each bit doubles the table. A word is decoded
+under its most likely patterns only.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-from interplay.decoders.spex.bch import BCH, Ints, locate, syndromes
+from interplay._types import BoolArray, FloatArray, IntArray
+from interplay.decoders.spex.bch import BCH, locate, syndromes
+from interplay.fourier.sets import Members
 
-MAX_DEPTH = 12  # 4,096 patterns a word; beyond that the table of patterns outgrows its use
+MAX_DEPTH = 12
+"""The most bits that are flipped: 4,096 patterns for each word. A longer table is not worth it."""
 
 
 def decode_parity(
-    code: BCH, soft: NDArray[np.float64], *, depth: int = 0, n_patterns: int = 1
-) -> tuple[Ints, Ints]:
-    """Supports whose parity bits agree with the signs of ``soft``, information part zero.
+    code: BCH, soft: FloatArray, *, depth: int = 0, n_patterns: int = 1
+) -> tuple[IntArray, Members]:
+    """Find sets of players whose parity bits agree with the signs of ``soft``.
 
     Args:
         code: the code.
-        soft: float (w, p); a negative value says that the parity bit is 1, its magnitude how
-            surely.
-        depth: how many of the least reliable bits may be flipped; 0 is hard decoding. At most
-            ``MAX_DEPTH`` and p are used.
-        n_patterns: test patterns tried for each word, the most likely ones first (the order of the
-            sum of the magnitudes flipped); the unflipped word is always among them.
+        soft: ``(w, p)``; negative where the parity bit is 1, the larger in magnitude the surer.
+        depth: how many of the least reliable bits may be flipped, up to :data:`MAX_DEPTH` and p;
+            0 is hard decoding.
+        n_patterns: how many test patterns are tried on each word, the most likely ones first: those
+            of the smallest sum of the magnitudes flipped. No bit flipped is always among them.
 
     Returns:
-        rows intp (q,), the word that each candidate came from, ascending, and supports intp (q, t),
-        ascending players padded with -1 at the end. No (row, support) comes twice. Words that
-        decode under no pattern are absent.
+        The word of each set, ascending, ``(s,)``; and the sets as members (see
+        :mod:`interplay.fourier.sets`), ``(s, t)``. A word has a set at most once, and none where
+        it decodes under no pattern.
     """
-    w = soft.shape[0]
-    if w == 0:
-        return np.empty(0, dtype=np.intp), np.empty((0, code.t), dtype=np.intp)
-    received = syndromes(code, soft < 0, code.n)
+    if len(soft) == 0:
+        return np.empty(0, dtype=np.int64), np.empty((0, code.t), dtype=np.int32)
+    received = syndromes(code, soft < 0, first=code.n_players)
     depth = min(depth, MAX_DEPTH, code.n_parity)
     if depth == 0 or n_patterns == 1:
         positions, n_errors = locate(code, received)
-        good = np.flatnonzero(n_errors >= 0)
-        return good, np.where(positions[good] < code.n, positions[good], -1)
-    words, rows = _patterns(code, soft, received, depth, n_patterns)
-    positions, n_errors = locate(code, words)
-    good = np.flatnonzero(n_errors >= 0)
-    found = positions[good]
-    support = np.where(found < code.n, found, -1)  # ascending, so parity positions are at the end
-    keyed = np.column_stack([rows[good], support])
-    keyed = keyed[np.lexsort(keyed.T[::-1])]
-    fresh = np.ones(len(keyed), dtype=np.bool_)
-    fresh[1:] = (keyed[1:] != keyed[:-1]).any(axis=1)
-    return keyed[fresh, 0], keyed[fresh, 1:]
+        words = np.flatnonzero(n_errors >= 0)
+        return words, _as_members(code, positions[words])
+    tested, word_of = _test_patterns(code, soft, received, depth, n_patterns)
+    positions, n_errors = locate(code, tested)
+    decoded = np.flatnonzero(n_errors >= 0)
+    # errors in parity bits tell nothing more; what is left of a row starts with its players
+    in_set = np.where(positions[decoded] < code.n_players, positions[decoded], -1)
+    pairs = np.column_stack([word_of[decoded], in_set])
+    pairs = pairs[np.lexsort(pairs.T[::-1])]
+    is_first = np.ones(len(pairs), dtype=np.bool_)
+    is_first[1:] = (pairs[1:] != pairs[:-1]).any(axis=1)
+    return pairs[is_first, 0], _as_members(code, pairs[is_first, 1:])
 
 
-def _patterns(
-    code: BCH, soft: NDArray[np.float64], received: Ints, depth: int, n_patterns: int
-) -> tuple[Ints, Ints]:
-    """Syndromes of likely test patterns of each word, (w * n_patterns, t), and their rows."""
-    w = soft.shape[0]
-    n_patterns = min(n_patterns, 1 << depth)
+def _as_members(code: BCH, positions: IntArray) -> Members:
+    """Turn positions of errors, padded with -1, into members: the players only."""
+    is_player: BoolArray = (positions >= 0) & (positions < code.n_players)
+    return np.where(is_player, positions, code.n_players).astype(np.int32)
+
+
+def _test_patterns(
+    code: BCH, soft: FloatArray, received: IntArray, depth: int, n_patterns: int
+) -> tuple[IntArray, IntArray]:
+    """Compute the syndromes of each word's likely test patterns.
+
+    Returns:
+        The syndromes, ``(w * n_patterns, t)``; and the word of each, ``(w * n_patterns,)``.
+    """
+    n_words, n_all = len(soft), 1 << depth
+    n_patterns = min(n_patterns, n_all)
     magnitude = np.abs(soft)
     if depth < code.n_parity:
         weakest = np.argpartition(magnitude, depth - 1, axis=1)[:, :depth]
     else:
-        weakest = np.broadcast_to(np.arange(depth), (w, depth))
-    cost = np.zeros((w, 1 << depth), dtype=np.float32)
+        weakest = np.broadcast_to(np.arange(depth), (n_words, depth))
+    cost = np.zeros((n_words, n_all), dtype=np.float32)
     weight = np.take_along_axis(magnitude, weakest, axis=1).astype(np.float32)
     for i in range(depth):
         cost[:, 1 << i : 2 << i] = cost[:, : 1 << i] + weight[:, i, None]
-    if n_patterns < 1 << depth:
-        chosen = np.argpartition(cost, n_patterns - 1, axis=1)[:, :n_patterns]
+    if n_patterns < n_all:
+        likely = np.argpartition(cost, n_patterns - 1, axis=1)[:, :n_patterns]
     else:
-        chosen = np.broadcast_to(np.arange(1 << depth), (w, 1 << depth))
-    shift = code.columns[code.n + weakest]  # (w, depth, t)
-    words = np.empty((w, n_patterns, code.t), dtype=np.intp)
-    table = np.zeros((w, 1 << depth), dtype=np.intp)
+        likely = np.broadcast_to(np.arange(n_all), (n_words, n_all))
+    shift = code.columns[code.n_players + weakest]  # (w, depth, t)
+    tested = np.empty((n_words, n_patterns, code.t), dtype=np.int64)
+    table = np.zeros((n_words, n_all), dtype=np.int64)
     for r in range(code.t):
         table[:, 0] = received[:, r]
         for i in range(depth):
             table[:, 1 << i : 2 << i] = table[:, : 1 << i] ^ shift[:, i, r, None]
-        words[:, :, r] = np.take_along_axis(table, chosen, axis=1)
-    return words.reshape(-1, code.t), np.repeat(np.arange(w), n_patterns)
+        tested[:, :, r] = np.take_along_axis(table, likely, axis=1)
+    return tested.reshape(-1, code.t), np.repeat(np.arange(n_words), n_patterns)

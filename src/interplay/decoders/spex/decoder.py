@@ -1,10 +1,14 @@
 """SPEX (arXiv 2502.13870): coded masks, decoded like an error-correcting code.
 
-The design evaluates the game on the cosets of a BCH code's parity checks; a Walsh-Hadamard
-transform of each coset hashes the Fourier coefficients into bins; the signs of a bin that holds one
-coefficient spell the players of its set, protected against noise by the code; what is found is
-peeled off and the rest decoded again. In the end all coefficients found, the single players and the
-empty set are fitted by ridge regression to all ablations.
+1. The design asks for coded masks in groups (:mod:`.design`). The Walsh-Hadamard transform of a
+   group hashes the Fourier coefficients into bins (:mod:`.bins`).
+2. In a bin that holds one coefficient, the signs of the delays are the parity bits of its set. A
+   BCH code (:mod:`.bch`, :mod:`.chase`) decodes them to the players of the set and corrects the
+   signs that noise has flipped.
+3. The coefficients found are peeled off all their bins, and the rest is decoded again
+   (:mod:`.peel`).
+4. The sets found, the single players and the empty set are fitted to all ablations by ridge
+   regression (:mod:`.refit`).
 """
 
 from __future__ import annotations
@@ -28,7 +32,12 @@ _ERRORS = 5
 
 
 def _decode(
-    design: Design, values: FloatArray, order: int, rng: np.random.Generator, decoding: str = "soft"
+    design: Design,
+    values: FloatArray,
+    order: int,
+    rng: np.random.Generator,
+    *,
+    decoding: str = "soft",
 ) -> Decoded:
     if not isinstance(design, CodedDesign):
         raise ValueError(
@@ -41,10 +50,14 @@ def _decode(
     filled = values if known.all() else np.where(known[:, None], values, values[known].mean(axis=0))
     if design.plan.kind == "exact":
         return EXACT.decode(design, filled, order, rng)
-    found, diagnosis = decode_coded(design, filled, decoding=decoding, order=order)
-    supports, is_found = with_singletons(found, design.plan.n)
+    decoded, diagnosis = decode_coded(design, filled, decoding=decoding, order=order)
+    supports, is_decoded = with_singletons(decoded, design.plan.n_players)
     fit = refit(
-        design.masks[known], values[known], supports, found=is_found, folds=design.folds[known]
+        design.masks[known],
+        values[known],
+        supports,
+        is_decoded=is_decoded,
+        folds=design.folds[known],
     )
     settings: Json = {
         "order": order,
@@ -53,18 +66,18 @@ def _decode(
         "group_bits": list(design.plan.bits),
         "coded_masks": design.n_coded,
         "uniform_masks": len(design.masks) - design.n_coded,
-        "refit_penalty": fit.alpha.tolist(),
-        "refit_penalty_added": fit.alpha_added.tolist(),
+        "refit_penalty": fit.penalty.tolist(),
+        "refit_penalty_added": fit.penalty_added.tolist(),
     }
     return Decoded(
-        Spectrum(design.plan.n, supports, fit.coefs),
+        Spectrum(design.plan.n_players, supports, fit.coefficients),
         settings,
         {**asdict(diagnosis), "summary": str(diagnosis), "cv_r2": fit.cv_r2.tolist()},
     )
 
 
 def _design(n_masks: int, n_players: int, rng: np.random.Generator) -> CodedDesign:
-    return design(n_players, n_masks, seed=rng, t=_ERRORS)
+    return design(n_players, n_masks, random_state=rng, t=_ERRORS)
 
 
 SPEX = Decoder(

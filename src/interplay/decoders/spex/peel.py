@@ -1,13 +1,19 @@
-"""Peeling: find the supports that explain the bins, one layer after the other.
+r"""Peeling: find the sets that explain the bins, and subtract what they explain, in rounds.
 
-The public implementation accepts a decoded support when peeling it leaves less than 0.9 of one
-bin's energy. Here a support must pay for itself in all its bins at once: with noise of unknown size
-in each bin, D delays, residual energy E_c before and E_c' after, its log-likelihood gain is
+A bin in which one coefficient is large spells its set: the signs of the delays are the parity bits.
+The public implementation accepts such a set if subtracting it leaves less than 0.9 of the energy of
+this one bin. Here all bins of the set decide. The noise of each bin is taken as normal, of unknown
+variance. With D delays, and the energy E_c of the bin in group c before and E_c' after, the
+log-likelihood rises by
 
-    gain(S) = D/2 sum_c ln(E_c / E_c'),
+.. math:: \mathrm{gain}(S) = \frac{D}{2} \sum_c \ln \frac{E_c}{E_c'},
 
-and it is accepted if that exceeds ln C(n, |S|), the cost of naming it, plus a margin. After every
-round all amplitudes are solved for anew, so an early mistake in one is not handed on to the next.
+and the set is accepted if that exceeds
+
+.. math:: \ln \binom{n}{|S|} + \ln k + \text{margin}
+
+for k outputs: the more sets there are of an order, the more of them gain by chance. After each
+round all coefficients are solved for together, so that an early error in one does not spread.
 """
 
 from __future__ import annotations
@@ -17,30 +23,29 @@ from itertools import pairwise
 from math import lgamma
 
 import numpy as np
-from numpy.typing import NDArray
 
 from interplay._arrays import as_columns
-from interplay.decoders.spex.bch import Bits, Ints
-from interplay.decoders.spex.bins import (
-    Floats,
-    Terms,
-    correlate,
-    describe,
-    first_bins,
-    model,
-    solve,
-    transform,
-)
+from interplay._types import BoolArray, ByteArray, FloatArray, IntArray
+from interplay.decoders.spex.bins import Terms, alias, correlate, first_bins, solve, transform
 from interplay.decoders.spex.chase import decode_parity
 from interplay.decoders.spex.design import CodedDesign
 from interplay.fourier.sets import collapse, pack_members
 
-MARGIN = 4.0  # a support of pure chance passes with probability of about exp(-4) a decoding
-PATTERNS = (1, 64, 512)  # test patterns a bin; more only for bins that fewer did not resolve
-QUIET = (
-    1.2  # the longest search skips bins below this multiple of the median energy: no recall lost
-)
-MAX_ROUNDS = 60
+_MARGIN = 4.0
+"""A set of pure chance is accepted with a probability of about exp(-4) for each decoded bin."""
+_SLACK = 1.0
+"""A term is dropped when its gain is below the threshold by more than this."""
+_MOST_DROPPED = 2
+"""A term that was dropped so many times is not accepted again."""
+_PATTERNS = (1, 64, 512)
+"""Test patterns for each bin, by level. A level is tried when the one before it changes nothing."""
+_QUIET = 1.2
+"""The last level skips bins below this multiple of the median energy; that loses no recall."""
+_CHANGED = 0.05
+"""A bin is decoded again when so much of its energy, as a share, has changed since."""
+_LOUD = 3.0
+"""A bin is unresolved if its energy is more than this multiple of the median."""
+_MAX_ROUNDS = 60
 
 
 @dataclass(frozen=True)
@@ -48,15 +53,16 @@ class Diagnosis:
     """How the peeling ended.
 
     Attributes:
-        empty: for each group, bins that hold no term and no more than noise.
-        single: for each group, bins explained by one term.
-        multiple: for each group, bins explained by two or more terms.
-        unresolved: for each group, bins whose residual stands out from the other bins'.
-        explained: share of the bins' energy that the terms explain, the empty set's left out of
-            both. Low means: not sparse enough, of too high an order, or too noisy for this budget.
-        rounds: rounds until nothing changed.
-        n_terms: supports found, the empty set included.
-        n_decoded: bins decoded, over all rounds.
+        empty: for each group the bins that hold no term, and no more energy than noise has.
+        single: for each group the bins that one term explains.
+        multiple: for each group the bins that two or more terms explain.
+        unresolved: for each group the bins with far more energy left than the others.
+        explained: the share of the bins' energy that the terms explain; the empty set counts in
+            neither. A small share means too many coefficients, too high an order, or too much noise
+            for the budget.
+        rounds: how many rounds there were until nothing changed.
+        n_terms: how many sets were found, the empty set included.
+        n_decoded: how many bins were decoded, over all rounds.
     """
 
     empty: tuple[int, ...]
@@ -78,192 +84,241 @@ class Diagnosis:
 
 def decode_coded(
     design: CodedDesign,
-    values: NDArray[np.floating],
+    values: FloatArray,
     *,
     decoding: str = "soft",
     order: int | None = None,
-) -> tuple[NDArray[np.uint8], Diagnosis]:
-    """Supports of the large Fourier coefficients, from the values of a design's masks.
+) -> tuple[ByteArray, Diagnosis]:
+    """Find the supports of the large Fourier coefficients.
 
     Args:
-        design: from ``design``.
-        values: (m,) or (m, k); row i belongs to ``design.masks[i]``. With k outputs a support
-            counts when it pays for itself in any of them.
-        decoding: "soft" flips up to 2t of the least reliable parity bits (Chase), "hard" none.
-        order: supports of more players are dropped.
+        design: the coded design.
+        values: of its masks, ``(m,)`` or ``(m, k)``. With k outputs a set is accepted if its gain
+            is large enough in any of them.
+        decoding: ``"soft"`` flips up to 2t of the least reliable parity bits, ``"hard"`` none.
+        order: the largest order; ``None``: t.
 
     Returns:
-        Packed supports uint8 (s, ceil(n / 8)) as ``numpy.packbits(.., axis=1, bitorder="little")``
-        gives them, by order and then by players, and the diagnosis.
+        The supports, packed, ``(s, ceil(n / 8))``, by order and then lexicographically; and the
+        diagnosis.
 
     Raises:
-        ValueError: an unknown decoding, values that do not fit the masks or are not finite, or
-            an exact design, which needs no decoding.
+        ValueError: ``decoding`` is unknown; the values do not belong to the masks or are not
+            finite; or the design is a full table, which needs no decoding.
     """
-    checked = _check(design, values, decoding)
-    state = _Peeling(design, transform(design, checked), decoding, order)
-    rounds, level, top = 0, 0, len(PATTERNS) if decoding == "soft" else 1
-    while rounds < MAX_ROUNDS and level < top:
+    columns = _checked(design, values, decoding)
+    state = _Peeling(design, transform(design, columns), decoding, order)
+    rounds, level, n_levels = 0, 0, len(_PATTERNS) if decoding == "soft" else 1
+    while rounds < _MAX_ROUNDS and level < n_levels:
         rounds += 1
-        changed = state.accept(*state.candidates(level))
-        changed |= state.prune()
-        level = 0 if changed else level + 1
-    n = design.plan.n
-    players = np.where(state.terms.players < 0, n, state.terms.players).astype(np.int32)
-    players, _ = collapse(players, state.amplitudes, n)
-    return pack_members(players, n), state.diagnosis(rounds)
+        has_changed = state.accept(*state.candidates(level))
+        has_changed |= state.prune()
+        level = 0 if has_changed else level + 1
+    n_players = design.plan.n_players
+    members, _ = collapse(state.terms.members, state.coefficients, n_players)
+    return pack_members(members, n_players), state.diagnosis(rounds)
 
 
-def _check(design: CodedDesign, values: NDArray[np.floating], decoding: str) -> Floats:
-    """Values as float64 (m, k), or the errors of ``decode_coded``."""
+def _checked(design: CodedDesign, values: FloatArray, decoding: str) -> FloatArray:
+    """Return the values as ``(m, k)``, or raise the errors of :func:`decode_coded`."""
     if decoding not in ("soft", "hard"):
-        raise ValueError(f'decoding={decoding!r} is unknown; use "soft" or "hard".')
+        raise ValueError(f'decoding={decoding!r} is unknown; use "soft" or "hard"')
     if design.plan.kind != "coded":
         raise ValueError(
             "the design is a full table, not a code, and needs no decoding; "
-            "take the exact transform of its values."
+            'use decoder="exact" on its values'
         )
-    array = np.asarray(values, dtype=np.float64)
-    if array.ndim not in (1, 2) or len(array) != len(design.masks) or array.size == 0:
+    numbers = np.asarray(values, dtype=np.float64)
+    n_masks = len(design.masks)
+    if numbers.ndim not in (1, 2) or len(numbers) != n_masks or numbers.size == 0:
         raise ValueError(
-            f"values of shape {np.shape(values)} do not fit {len(design.masks)} masks; pass "
-            f"({len(design.masks)},) or ({len(design.masks)}, k), in the order of design.masks."
+            f"values of shape {np.shape(values)} do not fit {n_masks} masks; pass "
+            f"({n_masks},) or ({n_masks}, k), in the order of design.masks"
         )
-    if not np.isfinite(array).all():
+    if not np.isfinite(numbers).all():
         raise ValueError(
-            f"{np.count_nonzero(~np.isfinite(array))} of {array.size} values are not finite; every "
-            f"coded mask needs a number. Evaluate those masks again."
+            f"{np.count_nonzero(~np.isfinite(numbers))} of {numbers.size} values are not finite, "
+            "and every coded mask needs a number; evaluate those masks again"
         )
-    return as_columns(array)
+    return as_columns(numbers)
 
 
 class _Peeling:
-    """The state of one peeling: bins, what is left of them, and the terms found."""
+    """The state of one peeling.
 
-    def __init__(self, design: CodedDesign, bins: Floats, decoding: str, order: int | None) -> None:
-        n = design.plan.n
-        self.design, self.bins = design, bins
-        self.depth = 2 * design.plan.t if decoding == "soft" else 0
-        self.order = min(design.plan.t if order is None else order, n)
-        self.n_delays = bins.shape[1]
+    Attributes:
+        design: the coded design.
+        bins: the bins, ``(bins, D, k)``.
+        residual: what the terms leave of them, ``(bins, D, k)``.
+        terms: the sets accepted so far.
+        coefficients: theirs, ``(s, k)``.
+        basic: the empty set and the single players, which are tried in every round.
+        thresholds: the gain that a set must exceed, by its order.
+        depth: how many parity bits may be flipped.
+        order: the largest order.
+        n_delays: D.
+        scale: the mean energy of the bins, ``(k,)``.
+        floor: an energy that is rounding error only, ``(k,)``.
+        levels: at which level each bin was last decoded, -1 where it is to be decoded again,
+            ``(bins, k)``.
+        decoded: the residual when the bin was last decoded, ``(bins, D, k)``.
+        n_dropped: how many times a term was dropped, by the bytes of its members.
+        n_decoded: how many bins were decoded.
+    """
+
+    def __init__(
+        self, design: CodedDesign, bins: FloatArray, decoding: str, order: int | None
+    ) -> None:
+        n_players, t = design.plan.n_players, design.plan.t
+        n_bins, self.n_delays, n_outputs = bins.shape
+        self.design, self.bins, self.residual = design, bins, bins.copy()
+        self.depth = 2 * t if decoding == "soft" else 0
+        self.order = min(t if order is None else order, n_players)
         energy = np.mean(bins**2, axis=(0, 1))
-        self.floor = np.maximum(energy * 1e-20, np.finfo(np.float64).tiny * 1e20)  # (k,)
+        self.floor = np.maximum(energy * 1e-20, np.finfo(np.float64).tiny * 1e20)
         self.scale = np.maximum(energy, self.floor)
-        self.residual = bins.copy()
-        self.tried = np.full((bins.shape[0], bins.shape[2]), -1)  # level a bin was decoded at
-        self.seen = np.zeros_like(bins)  # the residual when the bin was last decoded
-        self.price = np.array(
-            [lgamma(n + 1) - lgamma(w + 1) - lgamma(n - w + 1) for w in range(self.order + 1)]
-        ) + (MARGIN + np.log(bins.shape[2]))
-        blank = np.full((1 + n, max(design.plan.t, 1)), -1, dtype=np.intp)
-        blank[1:, 0] = np.arange(n)
-        self.simple = describe(design, blank if self.order else blank[:1])
-        self.terms = self.simple.pick(np.empty(0, dtype=np.intp))
-        self.amplitudes = np.empty((0, bins.shape[2]))
-        self.strikes: dict[bytes, int] = {}
+        self.levels = np.full((n_bins, n_outputs), -1)
+        self.decoded = np.zeros_like(bins)
+        # ln of the number of sets of each order
+        naming = [
+            lgamma(n_players + 1) - lgamma(size + 1) - lgamma(n_players - size + 1)
+            for size in range(self.order + 1)
+        ]
+        self.thresholds = np.array(naming) + (_MARGIN + np.log(n_outputs))
+        basic = np.full((1 + n_players, t), n_players, dtype=np.int32)
+        basic[1:, 0] = np.arange(n_players)
+        self.basic = Terms.of(design, basic if self.order else basic[:1])
+        self.terms = self.basic[np.empty(0, dtype=np.int64)]
+        self.coefficients: FloatArray = np.empty((0, n_outputs))
+        self.n_dropped: dict[bytes, int] = {}
         self.n_decoded = 0
 
-    def gain(self, terms: Terms) -> tuple[Floats, Floats]:
-        """Best amplitude (s, k) over all bins of each term and its log-likelihood gain (s, k)."""
-        seen = correlate(self.residual, terms)
-        energy = self.energy()[terms.bins]  # (s, C, k)
-        noise = np.maximum(energy - seen**2, self.floor)
-        amplitude = (seen / noise).sum(axis=1) / (1.0 / noise).sum(axis=1)
-        after = energy + amplitude[:, None] * (amplitude[:, None] - 2.0 * seen)
-        ratio = (energy + self.floor) / (np.maximum(after, 0.0) + self.floor)
-        return amplitude, 0.5 * self.n_delays * np.log(ratio).sum(axis=1)
-
-    def energy(self) -> Floats:
-        """Mean residual energy of each bin over its delays, (bins, k)."""
+    def energy(self) -> FloatArray:
+        """Compute each bin's mean residual energy over the delays, ``(bins, k)``."""
         return np.asarray(np.mean(self.residual**2, axis=1))
 
-    def candidates(self, level: int) -> tuple[Terms, Ints]:
-        """Decodes the bins that changed; supports that hash to their bin, and those bins."""
-        energy = self.energy()
-        moved = np.einsum("bdk,bdk->bk", *2 * (self.residual - self.seen,)) / self.n_delays
-        self.tried[moved > 0.05 * energy] = -1
-        least = 1e3 * self.floor
-        if level > 1:  # long searches only where there is more than in most bins
-            least = np.maximum(least, QUIET * np.median(energy, axis=0))
-        bins, outputs = np.nonzero((self.tried < level) & (energy > least))
-        self.tried[bins, outputs] = level
-        self.seen[bins, :, outputs] = self.residual[bins, :, outputs]
-        self.n_decoded += len(bins)
-        word = self.residual[bins, :, outputs]
-        first = np.where(word[:, :1] < 0, -1.0, 1.0)
-        rows, players = decode_parity(
-            self.design.code,
-            word[:, 1:] * first,
-            depth=self.depth,
-            n_patterns=PATTERNS[level],
-        )
-        kept = (players >= 0).sum(axis=1) <= self.order
-        rows, players = rows[kept], players[kept]
-        terms = describe(self.design, players)
-        hit = (terms.bins == bins[rows, None]).any(axis=1)
-        return terms.pick(hit), bins[rows[hit]] * self.bins.shape[2] + outputs[rows[hit]]
+    def excess(self, terms: Terms, gains: FloatArray) -> FloatArray:
+        """Compute by how much the best output's gain exceeds the threshold, ``(s,)``."""
+        return np.asarray((gains - self.thresholds[terms.orders][:, None]).max(axis=1))
 
-    def accept(self, found: Terms, origin: Ints) -> bool:
-        """Adds what pays for itself: any simple term, and the best support of each decoded bin."""
-        chosen = []
-        amplitude, gain = self.gain(self.simple)
-        passed = (gain - self.price[self.simple.orders][:, None]).max(axis=1) > 0
-        chosen.append((self.simple.pick(passed), amplitude[passed]))
-        if len(found):
-            amplitude, gain = self.gain(found)
-            profit = (gain - self.price[found.orders][:, None]).max(axis=1)
-            ranked = np.lexsort((-profit, origin))
-            best = ranked[np.r_[True, np.diff(origin[ranked]) > 0]]
-            best = best[profit[best] > 0]
-            chosen.append((found.pick(best), amplitude[best]))
-        known = {p.tobytes() for p in self.terms.players}
-        added = False
-        for terms, amplitude in chosen:
+    def gains(self, terms: Terms) -> tuple[FloatArray, FloatArray]:
+        """Estimate coefficients from the residual, and how much each raises the log-likelihood.
+
+        Returns:
+            Coefficients and gains, ``(s, k)`` each.
+        """
+        estimates = correlate(self.residual, terms)
+        energy = self.energy()[terms.bins]  # (s, C, k)
+        noise = np.maximum(energy - estimates**2, self.floor)
+        coefficients = (estimates / noise).sum(axis=1) / (1.0 / noise).sum(axis=1)
+        after = energy + coefficients[:, None] * (coefficients[:, None] - 2.0 * estimates)
+        ratio = (energy + self.floor) / (np.maximum(after, 0.0) + self.floor)
+        return coefficients, 0.5 * self.n_delays * np.log(ratio).sum(axis=1)
+
+    def candidates(self, level: int) -> tuple[Terms, IntArray]:
+        """Decode the bins that have changed.
+
+        Returns:
+            The sets whose hash is that of the bin, and a number for the bin and output that each
+            was decoded from, ``(s,)``.
+        """
+        energy = self.energy()
+        change = self.residual - self.decoded
+        moved = np.einsum("bdk,bdk->bk", change, change) / self.n_delays
+        self.levels[moved > _CHANGED * energy] = -1
+        least = 1e3 * self.floor
+        if level > 1:  # a long search only where there is more than in most bins
+            least = np.maximum(least, _QUIET * np.median(energy, axis=0))
+        bins, outputs = np.nonzero((self.levels < level) & (energy > least))
+        self.levels[bins, outputs] = level
+        self.decoded[bins, :, outputs] = self.residual[bins, :, outputs]
+        self.n_decoded += len(bins)
+        words = self.residual[bins, :, outputs]
+        # relative to the zero delay, whose sign is that of the coefficient
+        signs = np.where(words[:, :1] < 0, -1.0, 1.0)
+        rows, members = decode_parity(
+            self.design.code,
+            words[:, 1:] * signs,
+            depth=self.depth,
+            n_patterns=_PATTERNS[level],
+        )
+        is_allowed = (members < self.design.plan.n_players).sum(axis=1) <= self.order
+        rows, terms = rows[is_allowed], Terms.of(self.design, members[is_allowed])
+        is_hit = (terms.bins == bins[rows, None]).any(axis=1)
+        rows = rows[is_hit]
+        return terms[is_hit], bins[rows] * self.bins.shape[2] + outputs[rows]
+
+    def accept(self, candidates: Terms, sources: IntArray) -> bool:
+        """Add basic terms, and the best set of each decoded bin, that gain more than the threshold.
+
+        Args:
+            candidates: sets that were decoded.
+            sources: a number for the bin and output that each came from, ``(s,)``.
+
+        Returns:
+            Whether any was added.
+        """
+        coefficients, gains = self.gains(self.basic)
+        passes = self.excess(self.basic, gains) > 0
+        offers = [(self.basic[passes], coefficients[passes])]
+        if len(candidates):
+            coefficients, gains = self.gains(candidates)
+            excess = self.excess(candidates, gains)
+            ranked = np.lexsort((-excess, sources))
+            best = ranked[np.r_[True, np.diff(sources[ranked]) > 0]]
+            best = best[excess[best] > 0]
+            offers.append((candidates[best], coefficients[best]))
+        known = {row.tobytes() for row in self.terms.members}
+        has_added = False
+        for terms, coefficients in offers:
             fresh = []
-            for i, players in enumerate(terms.players):
-                key = players.tobytes()
-                if key not in known and self.strikes.get(key, 0) < 2:
+            for i, row in enumerate(terms.members):
+                key = row.tobytes()
+                if key not in known and self.n_dropped.get(key, 0) < _MOST_DROPPED:
                     known.add(key)
                     fresh.append(i)
-            index = np.array(fresh, dtype=np.intp)
-            self.terms = self.terms.join(terms.pick(index))
-            self.amplitudes = np.concatenate([self.amplitudes, amplitude[index]])
-            added |= bool(fresh)
-        if added:
+            added = np.array(fresh, dtype=np.int64)
+            self.terms = self.terms.join(terms[added])
+            self.coefficients = np.concatenate([self.coefficients, coefficients[added]])
+            has_added |= bool(fresh)
+        if has_added:
             self.refresh()
+            # the first solution makes the weights of the second
             self.resolve()
             self.resolve()
-        return added
+        return has_added
 
     def refresh(self) -> None:
-        """Recomputes the residual."""
-        self.residual = self.bins - model(self.terms, self.amplitudes, len(self.bins))
+        """Compute the residual anew."""
+        self.residual = self.bins - alias(self.terms, self.coefficients, len(self.bins))
 
     def resolve(self) -> None:
-        """Solves for all amplitudes, weighting bins by what is left in them."""
+        """Solve for all coefficients; a bin weighs the more, the less energy is left in it."""
         energy = (self.energy() / self.scale).mean(axis=1)
-        held = np.bincount(self.terms.bins.ravel(), minlength=len(energy))
-        freedom = self.n_delays - held / self.terms.bins.shape[1]
+        n_held = np.bincount(self.terms.bins.ravel(), minlength=len(energy))
+        # a fit leaves less than the noise: each term takes a degree of freedom from its C bins
+        freedom = self.n_delays - n_held / self.terms.bins.shape[1]
         energy *= self.n_delays / np.maximum(freedom, 0.25 * self.n_delays)
         weights = 1.0 / np.maximum(energy, max(1e-4 * float(energy.mean()), 1e-18))
-        self.amplitudes = solve(self.bins, self.terms, weights / weights.mean())
+        self.coefficients = solve(self.bins, self.terms, weights / weights.mean())
         self.refresh()
 
     def prune(self) -> bool:
-        """Drops terms that no longer pay for themselves; True if any was dropped."""
+        """Drop terms that gain too little by now; returns whether any was dropped."""
         if len(self.terms) == 0:
             return False
-        seen = correlate(self.residual, self.terms)
-        energy = self.energy()[self.terms.bins]
-        before = energy + self.amplitudes[:, None] * (self.amplitudes[:, None] + 2.0 * seen)
-        ratio = (np.maximum(before, 0.0) + self.floor) / (energy + self.floor)
-        gain = 0.5 * self.n_delays * np.log(ratio).sum(axis=1)
-        poor = (gain - self.price[self.terms.orders][:, None]).max(axis=1) < -1.0
-        if not poor.any():
+        estimates = correlate(self.residual, self.terms)
+        after = self.energy()[self.terms.bins]
+        coefficients = self.coefficients[:, None]
+        before = after + coefficients * (coefficients + 2.0 * estimates)
+        ratio = (np.maximum(before, 0.0) + self.floor) / (after + self.floor)
+        gains = 0.5 * self.n_delays * np.log(ratio).sum(axis=1)
+        is_poor = self.excess(self.terms, gains) < -_SLACK
+        if not is_poor.any():
             return False
-        for players in self.terms.players[poor]:
-            self.strikes[players.tobytes()] = self.strikes.get(players.tobytes(), 0) + 1
-        self.terms, self.amplitudes = self.terms.pick(~poor), self.amplitudes[~poor]
+        for row in self.terms.members[is_poor]:
+            self.n_dropped[row.tobytes()] = self.n_dropped.get(row.tobytes(), 0) + 1
+        self.terms, self.coefficients = self.terms[~is_poor], self.coefficients[~is_poor]
         if len(self.terms):
             self.resolve()
         else:
@@ -271,25 +326,25 @@ class _Peeling:
         return True
 
     def diagnosis(self, rounds: int) -> Diagnosis:
-        """Bins by what they hold in the end, and the share of energy explained."""
-        starts = first_bins(self.design)
+        """Sort the bins by what they hold in the end, and compute the share of energy explained."""
         energy = (self.energy() / self.scale).sum(axis=1)
-        centre = self.simple.pick(np.array([0]))
-        amplitude = correlate(self.bins, centre).mean(axis=1)
-        rest = self.bins - model(centre, amplitude, len(self.bins))
-        total = (np.mean(rest**2, axis=1) / self.scale).sum(axis=1)
-        held = np.bincount(self.terms.bins.ravel(), minlength=len(energy))
-        loud = energy > max(3.0 * float(np.median(energy)), 1e-9 * float(total.mean()))
+        empty_set = self.basic[np.array([0])]
+        mean = correlate(self.bins, empty_set).mean(axis=1)
+        varying = self.bins - alias(empty_set, mean, len(self.bins))
+        total = (np.mean(varying**2, axis=1) / self.scale).sum(axis=1)
+        n_held = np.bincount(self.terms.bins.ravel(), minlength=len(energy))
+        is_loud = energy > max(_LOUD * float(np.median(energy)), 1e-9 * float(total.mean()))
+        starts = first_bins(self.design)
 
-        def count(flag: Bits) -> tuple[int, ...]:
-            return tuple(int(flag[a:b].sum()) for a, b in pairwise(starts))
+        def count(chosen: BoolArray) -> tuple[int, ...]:
+            return tuple(int(chosen[a:b].sum()) for a, b in pairwise(starts))
 
         left = float(energy.sum() / total.sum()) if total.sum() > 0 else 0.0
         return Diagnosis(
-            empty=count(~loud & (held == 0)),
-            single=count(~loud & (held == 1)),
-            multiple=count(~loud & (held > 1)),
-            unresolved=count(loud),
+            empty=count(~is_loud & (n_held == 0)),
+            single=count(~is_loud & (n_held == 1)),
+            multiple=count(~is_loud & (n_held > 1)),
+            unresolved=count(is_loud),
             explained=1.0 - left,
             rounds=rounds,
             n_terms=len(self.terms),

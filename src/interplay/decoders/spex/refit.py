@@ -1,8 +1,15 @@
-"""Ridge regression of the values on the supports found, over all ablations.
+r"""Ridge regression of the values on the supports that were found, over all ablations.
 
-The characters are +-1, so blocks of the design matrix are built by XOR of bytes and multiplied in
-float32: entries of the normal matrix are whole numbers below 2^24 and therefore exact. Only the
-normal matrix of each fold is kept; memory does not grow with the number of masks.
+The coefficients minimise
+
+.. math:: \frac1m \sum_i \bigl( f(m_i) - \sum_S F(S) \chi_S(m_i) \bigr)^2
+    + \sum_S \lambda_S F(S)^2;
+
+the empty set goes without a penalty.
+
+Characters are +1 and -1. The normal matrix is therefore exact in float32, as its entries are whole
+numbers below 2^24. The design matrix is made in blocks and only the normal matrix of each fold is
+kept, so that memory does not grow with the number of masks.
 """
 
 from __future__ import annotations
@@ -11,19 +18,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+import numpy.typing as npt
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
 from interplay._arrays import as_columns, pack, unpack
-from interplay.decoders.spex.bch import Bits, Ints
+from interplay._types import BoolArray, ByteArray, FloatArray, IntArray
 from interplay.fourier.characters import characters
 
-Floats = NDArray[np.float64]
-Packed = NDArray[np.uint8]
-
-N_FOLDS = 5
-ALPHAS = (1e-10, 1e-5, 1e-4, 1e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0, 1e3)  # per mask, ascending
-_BLOCK = 4096  # masks at a time
+_N_FOLDS = 5
+_PENALTIES = (1e-10, 1e-5, 1e-4, 1e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0, 1e3)
+"""lambda, in units of the number of masks, ascending."""
+_MASKS_AT_ONCE = 4096
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,210 +36,239 @@ class Refit:
     """A fitted regression.
 
     Attributes:
-        coefs: float64 (s,) or (s, k), Fourier coefficients in the order of the supports.
-        alpha: float64 () or (k,), the penalty chosen for each output on the supports that were
-            found.
-        alpha_added: float64 () or (k,), the penalty on those that were only added. What was
-            minimised is mean (f - f_hat)^2 + sum_S alpha_S F(S)^2, the empty set free.
-        cv_r2: float64 () or (k,), the cross-validated R2 at these penalties.
+        coefficients: F(S) in the order of the supports, ``(s,)`` or ``(s, k)``.
+        penalty: lambda of the supports that were decoded, ``()`` or ``(k,)``.
+        penalty_added: lambda of those that were only added, ``()`` or ``(k,)``.
+        cv_r2: the cross-validated R2 at these penalties, ``()`` or ``(k,)``.
     """
 
-    coefs: Floats
-    alpha: Floats
-    alpha_added: Floats
-    cv_r2: Floats
+    coefficients: FloatArray
+    penalty: FloatArray
+    penalty_added: FloatArray
+    cv_r2: FloatArray
 
 
-def with_singletons(supports: Packed, n: int) -> tuple[Packed, Bits]:
-    """The supports, the empty set and all single players, each once.
+def with_singletons(supports: ByteArray, n_players: int) -> tuple[ByteArray, BoolArray]:
+    """Add the empty set and all single players.
 
     Args:
-        supports: uint8 (s, ceil(n / 8)), packed little-endian.
-        n: players.
+        supports: packed, ``(s, ceil(n / 8))``.
+        n_players: n.
 
     Returns:
-        uint8 (s', ceil(n / 8)): the empty set, the singletons in order, then the other supports in
-        theirs; and bool (s',), which of them were among the supports.
+        The empty set, the single players, and the other supports in their order, each once, packed;
+        and which of them were among the supports, ``(s',)``.
     """
-    first = pack(np.vstack([np.zeros((1, n)), np.eye(n)]) > 0)
-    bits = unpack(supports, n)
+    first = pack(np.vstack([np.zeros((1, n_players)), np.eye(n_players)]) > 0)
+    bits = unpack(supports, n_players)
     orders = bits.sum(axis=1)
     larger = supports[orders > 1]
-    _, index = np.unique(larger, axis=0, return_index=True)
-    found = np.concatenate([[bool((orders == 0).any())], bits[orders == 1].any(axis=0)])
+    _, rows = np.unique(larger, axis=0, return_index=True)
+    is_given = [[bool((orders == 0).any())], bits[orders == 1].any(axis=0)]
     return (
-        np.concatenate([first, larger[np.sort(index)]]),
-        np.concatenate([found, np.ones(len(index), dtype=np.bool_)]),
+        np.concatenate([first, larger[np.sort(rows)]]),
+        np.concatenate([*is_given, np.ones(len(rows), dtype=np.bool_)]),
     )
 
 
 def refit(
-    masks: Bits,
-    values: NDArray[np.floating],
-    supports: Packed,
+    masks: BoolArray,
+    values: FloatArray,
+    supports: ByteArray,
     *,
-    found: Bits | None = None,
-    folds: Ints | None = None,
-    alphas: tuple[float, ...] = ALPHAS,
+    is_decoded: BoolArray | None = None,
+    folds: IntArray | None = None,
+    penalties: tuple[float, ...] = _PENALTIES,
 ) -> Refit:
-    """Fits the coefficients of given supports to all ablations.
+    """Fit the coefficients of given supports to all ablations.
 
-    Penalties are chosen by cross-validation: one for supports that a decoder found, which are large
-    and want next to none, and one for those only added, most of which are nothing (one penalty for
-    both would keep the noise of a thousand singletons or shrink what was found). The empty set is
-    free. All folds and penalties share the normal matrices of the folds.
+    Two penalties are chosen by cross-validation. Coefficients of supports that were decoded are
+    large and need hardly any penalty. Most of those that were only added are zero. One penalty for
+    both would either keep the noise of a thousand single players, or shrink what was decoded.
 
     Args:
-        masks: bool (m, n).
-        values: (m,) or (m, k); the outputs share every factorisation.
-        supports: packed uint8 (s, ceil(n / 8)); see ``with_singletons``.
-        found: bool (s,), from ``with_singletons``. None: all were found.
-        folds: labels intp (m,): masks of one label are left out together. For the coded masks use
-            ``CodedDesign.folds``, because masks of one coset repeat each other's error and leaving
-            out one of them would flatter the fit. None: each mask is its own label.
-        alphas: penalties to try, per mask, ascending, all above 0.
-
-    Returns:
-        The fit.
+        masks: ``(m, n)``.
+        values: ``(m,)`` or ``(m, k)``.
+        supports: packed, ``(s, ceil(n / 8))``; see :func:`with_singletons`.
+        is_decoded: which supports were decoded, from :func:`with_singletons`, ``(s,)``; ``None``:
+            all.
+        folds: labels, ``(m,)``; masks of the same label are left out together. Coded masks need
+            those of ``CodedDesign.folds``: masks of one group and delay err alike, and would
+            flatter the fit if they were left out one by one. ``None``: each mask has its own.
+        penalties: lambda to choose from, ascending, all above 0.
 
     Raises:
-        ValueError: shapes that do not fit, values that are not finite, or no support at all.
+        ValueError: the values do not belong to the masks or are not finite, or the supports to the
+            players; or there is no support.
     """
-    y = np.asarray(values, dtype=np.float64)
-    m, n = masks.shape
-    if y.ndim not in (1, 2) or len(y) != m or not np.isfinite(y).all():
+    numbers = np.asarray(values, dtype=np.float64)
+    n_masks, n_players = masks.shape
+    if numbers.ndim not in (1, 2) or len(numbers) != n_masks or not np.isfinite(numbers).all():
         raise ValueError(
-            f"values of shape {y.shape}, {np.count_nonzero(~np.isfinite(y))} of them not finite, "
-            f"do not fit {m} masks; pass finite values of shape ({m},) or ({m}, k)."
+            f"values of shape {numbers.shape}, {np.count_nonzero(~np.isfinite(numbers))} of them "
+            f"not finite, do not fit {n_masks} masks; pass finite values of shape ({n_masks},) or "
+            f"({n_masks}, k)"
         )
-    if len(supports) == 0 or supports.shape[1] != -(-n // 8):
+    if len(supports) == 0 or supports.shape[1] != -(-n_players // 8):
         raise ValueError(
-            f"supports of shape {supports.shape} do not fit n={n} players; pass at least one row "
-            f"of {-(-n // 8)} bytes."
+            f"supports of shape {supports.shape} do not fit {n_players} players; pass at least one "
+            f"row of {-(-n_players // 8)} bytes"
         )
-    labels = np.arange(m) if folds is None else np.asarray(folds)
+    labels = np.arange(n_masks) if folds is None else np.asarray(folds)
     _, labels = np.unique(labels, return_inverse=True)
-    fold = labels.reshape(-1) % N_FOLDS
-    columns = as_columns(y)
-    centre = columns.mean(axis=0)
-    gram, cross, square = _normal(masks, columns - centre, supports, fold)
-    sizes = np.bincount(fold, minlength=N_FOLDS).astype(np.float64)
-    empty = np.asarray(supports.any(axis=1) == 0)
-    added = np.zeros(len(supports), dtype=np.bool_)
-    if found is not None:
-        added |= np.logical_not(found)
-    alpha, score = _choose(gram, cross, square, sizes, (empty, added), alphas)
-    total, right = gram.sum(axis=0, dtype=np.float64), cross.sum(axis=0)
-    coefs = np.empty((len(supports), columns.shape[1]))
-    for pair in np.unique(alpha, axis=0):
-        chosen = (alpha == pair).all(axis=1)
-        penalty = m * np.where(added, pair[1], pair[0])
-        coefs[:, chosen] = _solve(total, right[:, chosen], penalty, empty)
-    if empty.any():
-        coefs[np.flatnonzero(empty)[0]] += centre
-    shape = y.shape[1:]
+    fold_of = labels.reshape(-1) % _N_FOLDS
+    columns = as_columns(numbers)
+    mean = columns.mean(axis=0)
+    is_empty = np.logical_not(supports.any(axis=1))
+    is_added = np.zeros(len(supports), dtype=np.bool_)
+    if is_decoded is not None:
+        is_added |= np.logical_not(is_decoded)
+    normal = _Normal.of(masks, columns - mean, supports, fold_of)
+    chosen, cv_r2 = _choose(normal, is_empty, is_added, penalties)
+    gram, cross = normal.gram.sum(axis=0, dtype=np.float64), normal.cross.sum(axis=0)
+    coefficients = np.empty((len(supports), columns.shape[1]))
+    for pair in np.unique(chosen, axis=0):
+        outputs = (chosen == pair).all(axis=1)
+        penalty = n_masks * np.where(is_added, pair[1], pair[0])
+        coefficients[:, outputs] = _solve(gram, cross[:, outputs], penalty, is_empty)
+    if is_empty.any():
+        coefficients[np.flatnonzero(is_empty)[0]] += mean
+    shape = numbers.shape[1:]
     return Refit(
-        coefs.reshape(len(supports), *shape),
-        alpha[:, 0].reshape(shape),
-        alpha[:, 1].reshape(shape),
-        score.reshape(shape),
+        coefficients.reshape(len(supports), *shape),
+        chosen[:, 0].reshape(shape),
+        chosen[:, 1].reshape(shape),
+        cv_r2.reshape(shape),
     )
 
 
-def _normal(
-    masks: Bits, y: Floats, supports: Packed, fold: Ints
-) -> tuple[NDArray[np.float32], Floats, Floats]:
-    """For each fold X X^T (folds, s, s), X y (folds, s, k), sums of y^2 and y (folds, 2, k)."""
-    s, k = len(supports), y.shape[1]
-    gram = np.zeros((N_FOLDS, s, s), dtype=np.float32)
-    cross = np.zeros((N_FOLDS, s, k))
-    sums = np.zeros((N_FOLDS, 2, k))
-    for i in range(N_FOLDS):
-        rows = np.flatnonzero(fold == i)
-        for start in range(0, len(rows), _BLOCK):
-            part = rows[start : start + _BLOCK]
-            signs = characters(masks[part], supports, np.float32).T
-            gram[i] += signs @ signs.T
-            cross[i] += signs.astype(np.float64) @ y[part]
-            sums[i] += np.stack([(y[part] ** 2).sum(axis=0), y[part].sum(axis=0)])
-    return gram, cross, sums
+@dataclass(frozen=True, eq=False)
+class _Normal:
+    """What a regression needs to know of each fold. Made by :meth:`of`.
+
+    Attributes:
+        gram: X^T X of the fold's masks, ``(folds, s, s)`` float32.
+        cross: X^T y, ``(folds, s, k)``.
+        sums: of y, ``(folds, k)``.
+        squares: the sums of y^2, ``(folds, k)``.
+        sizes: the number of masks, ``(folds,)``.
+    """
+
+    gram: npt.NDArray[np.float32]
+    cross: FloatArray
+    sums: FloatArray
+    squares: FloatArray
+    sizes: FloatArray
+
+    @classmethod
+    def of(
+        cls, masks: BoolArray, values: FloatArray, supports: ByteArray, fold_of: IntArray
+    ) -> _Normal:
+        """From masks ``(m, n)``, values ``(m, k)`` and the fold of each mask ``(m,)``."""
+        n_terms, n_outputs = len(supports), values.shape[1]
+        gram = np.zeros((_N_FOLDS, n_terms, n_terms), dtype=np.float32)
+        cross = np.zeros((_N_FOLDS, n_terms, n_outputs))
+        sums, squares = np.zeros((_N_FOLDS, n_outputs)), np.zeros((_N_FOLDS, n_outputs))
+        for i in range(_N_FOLDS):
+            rows = np.flatnonzero(fold_of == i)
+            for start in range(0, len(rows), _MASKS_AT_ONCE):
+                block = rows[start : start + _MASKS_AT_ONCE]
+                signs = characters(masks[block], supports, np.float32).T
+                gram[i] += signs @ signs.T
+                cross[i] += signs.astype(np.float64) @ values[block]
+                sums[i] += values[block].sum(axis=0)
+                squares[i] += (values[block] ** 2).sum(axis=0)
+        sizes = np.bincount(fold_of, minlength=_N_FOLDS).astype(np.float64)
+        return cls(gram, cross, sums, squares, sizes)
 
 
-def _solve(gram: Floats, right: Floats, penalty: Floats, empty: Bits) -> Floats:
-    """Ridge solution (s, k) under penalties (s,); the empty set goes without."""
+def _solve(
+    gram: FloatArray, cross: FloatArray, penalty: FloatArray, is_empty: BoolArray
+) -> FloatArray:
+    """Solve (X^T X + diag(penalty)) F = X^T y, ``(s, k)``; the empty set goes without a penalty."""
     matrix = gram.copy()
-    matrix[np.diag_indices(len(matrix))] += np.where(empty, 1e-12 * penalty, penalty)
+    matrix[np.diag_indices(len(matrix))] += np.where(is_empty, 1e-12 * penalty, penalty)
     try:
-        return np.asarray(cho_solve(cho_factor(matrix, overwrite_a=True), right))
-    except LinAlgError:  # more terms than masks and next to no penalty
-        return np.asarray(np.linalg.lstsq(matrix, right, rcond=None)[0])
+        return np.asarray(cho_solve(cho_factor(matrix, overwrite_a=True), cross))
+    except LinAlgError:  # more terms than masks, and hardly any penalty
+        return np.asarray(np.linalg.lstsq(matrix, cross, rcond=None)[0])
 
 
 def _choose(
-    gram: NDArray[np.float32],
-    cross: Floats,
-    sums: Floats,
-    sizes: Floats,
-    kinds: tuple[Bits, Bits],
-    alphas: tuple[float, ...],
-) -> tuple[Floats, Floats]:
-    """Penalties (k, 2) with the least cross-validated error, and its R2 (k,).
+    normal: _Normal, is_empty: BoolArray, is_added: BoolArray, penalties: tuple[float, ...]
+) -> tuple[FloatArray, FloatArray]:
+    """Choose the two penalties of least cross-validated error for each output.
 
-    The penalty on what was added is searched first, next to none on what was found; then that on
-    what was found.
+    First that of the supports that were added, with the smallest one on those that were decoded;
+    then that of the latter.
+
+    Returns:
+        The penalties, decoded and added, ``(k, 2)``; and the cross-validated R2, ``(k,)``.
     """
-    empty, added = kinds
-    total, right = gram.sum(axis=0, dtype=np.float64), cross.sum(axis=0)
-    m, k = sizes.sum(), cross.shape[2]
-    used = [i for i in range(N_FOLDS) if 0 < sizes[i] < m]
-    spread = np.maximum(sums[:, 0].sum(axis=0) - sums[:, 1].sum(axis=0) ** 2 / m, 1e-300)
+    gram, cross = normal.gram.sum(axis=0, dtype=np.float64), normal.cross.sum(axis=0)
+    n_masks, n_outputs = normal.sizes.sum(), cross.shape[1]
+    used = [i for i in range(_N_FOLDS) if 0 < normal.sizes[i] < n_masks]
+    spread = normal.squares.sum(axis=0) - normal.sums.sum(axis=0) ** 2 / n_masks
+    spread = np.maximum(spread, 1e-300)
 
-    def error(penalty: Floats, outputs: Ints) -> Floats:
-        """Cross-validated error (len(outputs),) under penalties per mask (s,)."""
-        out = np.zeros(len(outputs))
+    def error(penalty: FloatArray, outputs: IntArray) -> FloatArray:
+        """Compute the sum of squared errors of some outputs under lambda ``(s,)``."""
+        total = np.zeros(len(outputs))
         for i in used:
-            seen = (right - cross[i])[:, outputs]
-            coefs = _solve(total - gram[i], seen, penalty * (m - sizes[i]), empty)
-            inside = np.einsum("sk,sk->k", coefs, gram[i] @ coefs)
-            out += sums[i, 0, outputs] + inside
-            out -= 2.0 * np.einsum("sk,sk->k", coefs, cross[i][:, outputs])
-        return np.asarray(
-            np.maximum(out, 1e-13 * spread[outputs])
-        )  # below this only rounding differs
+            own_gram, own_cross = normal.gram[i], normal.cross[i][:, outputs]
+            n_others = n_masks - normal.sizes[i]
+            others = (cross - normal.cross[i])[:, outputs]
+            fitted = _solve(gram - own_gram, others, penalty * n_others, is_empty)
+            inside = np.einsum("sk,sk->k", fitted, own_gram @ fitted)
+            total += normal.squares[i, outputs] + inside
+            total -= 2.0 * np.einsum("sk,sk->k", fitted, own_cross)
+        # below this only rounding differs
+        return np.asarray(np.maximum(total, 1e-13 * spread[outputs]))
 
-    best = np.full((k, 2), alphas[0])
-    least = np.full(k, np.inf)
-    if added.any():
+    chosen = np.full((n_outputs, 2), penalties[0])
+    least = np.full(n_outputs, np.inf)
+    if is_added.any():
 
-        def of_added(alpha: float) -> Floats:
-            return error(np.where(added, alpha, alphas[0]), np.arange(k))
+        def of_added(penalty: float) -> FloatArray:
+            return error(np.where(is_added, penalty, penalties[0]), np.arange(n_outputs))
 
-        best[:, 1], least = _search(of_added, alphas)
-    for other in np.unique(best[:, 1]):
-        outputs = np.flatnonzero(best[:, 1] == other)
+        chosen[:, 1], least = _search(of_added, penalties)
+    for added in np.unique(chosen[:, 1]):
+        outputs = np.flatnonzero(chosen[:, 1] == added)
 
-        def of_found(alpha: float, other: float = other, outputs: Ints = outputs) -> Floats:
-            return error(np.where(added, other, alpha), outputs)
+        def of_decoded(
+            penalty: float, added: float = added, outputs: IntArray = outputs
+        ) -> FloatArray:
+            return error(np.where(is_added, added, penalty), outputs)
 
-        best[outputs, 0], least[outputs] = _search(of_found, alphas)
-    return best, 1.0 - least / spread
+        chosen[outputs, 0], least[outputs] = _search(of_decoded, penalties)
+    return chosen, 1.0 - least / spread
 
 
 def _search(
-    error: Callable[[float], Floats], alphas: tuple[float, ...], step: int = 3
-) -> tuple[Floats, Floats]:
-    """Best penalty and its error for each output: every third, then the best ones' neighbours."""
-    known: dict[int, Floats] = {}
-    for i in range(0, len(alphas), step):
-        known[i] = error(alphas[i])
+    error: Callable[[float], FloatArray], penalties: tuple[float, ...], step: int = 3
+) -> tuple[FloatArray, FloatArray]:
+    """Find the penalty of least error for each output: every third, then neighbours of the best.
+
+    Args:
+        error: the error of each output under a penalty, ``(k,)``; it falls and then rises.
+        penalties: ascending.
+        step: which penalties come first.
+
+    Returns:
+        The penalties and their errors, ``(k,)`` each.
+    """
+    known: dict[int, FloatArray] = {}
+    for i in range(0, len(penalties), step):
+        known[i] = error(penalties[i])
         if i and (known[i] > known[i - step]).all():
-            break  # the error has one valley
+            break
     for _ in range(step - 1):
-        places = np.array(sorted(known))
-        best = places[np.stack([known[i] for i in places]).argmin(axis=0)]
-        for i in {int(j) for b in best for j in (b - 1, b + 1)}:
-            if 0 <= i < len(alphas) and i not in known:
-                known[i] = error(alphas[i])
-    places = np.array(sorted(known))
-    table = np.stack([known[i] for i in places])
-    return np.asarray(alphas)[places[table.argmin(axis=0)]], table.min(axis=0)
+        tried = np.array(sorted(known))
+        best = tried[np.stack([known[i] for i in tried]).argmin(axis=0)]
+        for i in {int(near) for b in best for near in (b - 1, b + 1)}:
+            if 0 <= i < len(penalties) and i not in known:
+                known[i] = error(penalties[i])
+    tried = np.array(sorted(known))
+    table = np.stack([known[i] for i in tried])
+    return np.asarray(penalties)[tried[table.argmin(axis=0)]], table.min(axis=0)

@@ -93,7 +93,7 @@ class Drilled:
         """
         titles = [self._title(number) for number in range(len(self.levels))]
         parts = list(zip(titles, self.levels, strict=True))
-        return export(path, parts[::-1], "html")
+        return export(parts[::-1], path, format="html")
 
     def _title(self, number: int) -> str:
         level = self.levels[number]

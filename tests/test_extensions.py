@@ -1,0 +1,155 @@
+"""The package that docs/extending.md shows, built as a wheel, installed by pip, and used."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+import subprocess
+import sys
+import tomllib
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+import interplay as ip
+from interplay import extensions
+from interplay.ablation.evaluator import ON_ERROR
+
+PAGE = Path(__file__).parents[1] / "docs" / "extending.md"
+Run = Callable[..., str]
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder into which pip has installed the package of the page."""
+    folder = tmp_path_factory.mktemp("package")
+    project = tomllib.loads(blocks("toml")[0])["project"]
+    files = {"tabular/__init__.py": ""}
+    for block in blocks("python"):
+        path, code = block.split("\n", 1)
+        files[path.removeprefix("# ")] = code
+    info = "interplay_tabular-0.1.0.dist-info"
+    files[f"{info}/METADATA"] = (
+        f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n"
+    )
+    files[f"{info}/WHEEL"] = "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+    files[f"{info}/entry_points.txt"] = "".join(
+        f"[{group}]\n" + "".join(f"{name} = {at}\n" for name, at in entries.items())
+        for group, entries in project["entry-points"].items()
+    )
+    files[f"{info}/RECORD"] = "".join(f"{name},,\n" for name in [*files, f"{info}/RECORD"])
+    wheel = folder / "interplay_tabular-0.1.0-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        for name, text in files.items():
+            archive.writestr(name, text)
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index"]
+    subprocess.run([*pip, "--target", str(folder / "site"), str(wheel)], check=True)
+    return folder / "site"
+
+
+@pytest.fixture
+def run(installed: Path, tmp_path: Path) -> Run:
+    """Runs the command line, or code, with the package installed."""
+
+    def run(*arguments: str, code: str | None = None, status: int = 0) -> str:
+        command = ["-m", "interplay.cli", *arguments] if code is None else ["-c", code]
+        done = subprocess.run(
+            [sys.executable, *command],
+            cwd=tmp_path,
+            env=os.environ | {"PYTHONPATH": str(installed), "COLUMNS": "200"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == status, done.stderr
+        return done.stdout + done.stderr
+
+    return run
+
+
+def test_a_lens_with_a_decoder_an_index_and_an_export(run: Run, tmp_path: Path) -> None:
+    shown = run(*"features --row 7 --decoder linear --budget 200 --out out/row7".split())
+    assert "decoded in" in shown
+    assert "by linear" in shown
+    assert "Removal, order" in run("show", "out/row7", "--index", "Removal")
+    run("report", "out/row7", "-o", "row7.csv")
+    with (tmp_path / "row7.csv").open(encoding="utf-8") as file:
+        assert len(list(csv.DictReader(file))) > 10
+    run("report", "out/row7", "-o", "row7.html")
+    page = (tmp_path / "row7.html").read_text(encoding="utf-8")
+    assert '"kind":"tiles","title":"The features"' in page
+    assert '"Removal":' in page
+    assert json.loads((tmp_path / "out/row7/recipe.json").read_text())["options"] == {"row": 7}
+    assert "MATCH (" in run("verify", "out/row7")
+
+
+def test_the_numbers_are_right(run: Run) -> None:
+    code = """
+import numpy as np, interplay as ip
+game = ip.FunctionGame(lambda m: m[:, 0] + 2.0 * (m[:, 1] & m[:, 2]), 12)
+linear = ip.explain(game, decoder="linear", budget=300, random_state=1, backend="threads")
+print(linear.provenance["backend"], linear.provenance["decoder"]["ran"])
+exact = ip.explain(game, budget=4096)
+found = exact.interactions("Removal", order=2)
+print(*(f"{float(found[s]) + 0.0:.3f}" for s in [(0,), (1,), (1, 2)]))
+"""
+    # removing 1 alone from the full input costs 2; removing 2 as well costs nothing more
+    assert run(code=code).split() == ["threads", "linear", "1.000", "2.000", "2.000"]
+
+
+def test_a_masking(run: Run) -> None:
+    code = """
+from interplay.text.prompts.build import mask_prompt
+import numpy as np
+prompt = mask_prompt("not bad", "{text} film", by="word", masking="redact")
+print(prompt.render(np.array([False, True])), prompt.describe()["masking"])
+"""
+    assert run(code=code).strip() == "███ bad film {'kind': 'redact'}"
+
+
+def test_it_is_listed_and_a_typo_is_told(run: Run) -> None:
+    assert "linear" in re.sub(r"\s+", " ", run("features", "--help"))
+    said = run("features", "--decoder", "lineer", status=2)
+    assert "exact, linear (did you mean 'linear'?)" in re.sub(r"\s+", " ", said)
+
+
+def test_names_of_the_package_itself_cannot_be_taken() -> None:
+    point = extensions.ExtensionPoint("x", "console_scripts", {"pip": "math:pi"})
+    assert point["pip"] == 3.141592653589793
+    assert "pytest" in point
+    with pytest.raises(ValueError, match=r"x='pipp' is unknown; .*\(did you mean 'pip'\?\)"):
+        point["pipp"]
+
+
+def test_an_entry_point_that_names_something_else_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    entry = extensions.EntryPoint("bad", "math:pi", "interplay.decoders")
+    monkeypatch.setitem(extensions.DECODERS._entries, "bad", entry)
+    with pytest.raises(TypeError, match=r"'bad' of interplay\.decoders names 3\.14"):
+        ip.explain(ip.FunctionGame(lambda masks: masks[:, 0], 3), decoder="bad")
+
+
+@pytest.mark.parametrize(
+    ("names", "point"),
+    [
+        (extensions.DecoderName, extensions.DECODERS),
+        (extensions.IndexName, extensions.INDICES),
+        (extensions.BackendName, extensions.BACKENDS),
+        (extensions.MaskingName, extensions.MASKINGS),
+    ],
+)
+def test_the_types_name_what_there_is(names: object, point: extensions.ExtensionPoint) -> None:
+    assert get_args(names) == tuple(point.own)
+    for name in point.own:
+        assert point[name] is not None
+    assert ON_ERROR == ("raise", "skip")

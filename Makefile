@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 OUT ?= out/demo
 
-.PHONY: demo test test-fast check format page bench bench-page bench-spex bench-negations bench-throughput bench-components bench-drill bench-training race examples-regulated clean
+.PHONY: demo test test-fast check format page bench race examples-regulated clean
 
 demo: .venv/ready
 	$(BIN)/interplay demo --out $(OUT)
@@ -30,47 +30,20 @@ format: .venv/ready
 page: .venv/ready
 	$(BIN)/python hatch_build.py
 
-bench: .venv/ready .venv-peer/ready
-	$(BIN)/python benchmarks/bench_core.py
-	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/bench_proxyspex.py
+# make bench-NAME runs benchmarks/bench_NAME.py (- for _); docs/benchmarks.md says what each takes
+bench-%: .venv/ready
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/bench_$(subst -,_,$*).py
 
-# the first compares with spectralexplain, the second runs a real model for half an hour
-bench-spex: .venv/ready .venv-peer/ready
-	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/bench_spex.py
-	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/bench_spex_text.py
+# those that measure the peers in the same run
+bench-proxyspex bench-spex bench-gp: .venv-peer/ready
+bench-page: page
 
-# every decoder on twenty film reviews with negations; half an hour of a core, resumable
-bench-negations: .venv/ready
-	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/bench_negations.py
+bench: bench-core bench-proxyspex
 
-# the drill-down against a flat run on a document of more than a thousand words; an hour on one core
-bench-drill: .venv/ready
-	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/bench_drill.py
-
-# recorded games of real models: ours and the peers by ablations; hours where nothing is kept in out/bench
+# recorded games of real models: ours and the peers by ablations; hours where nothing is cached in out/bench
 race: .venv/ready .venv-peer/ready
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/race.py
-	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/bench_gp.py
-	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/bench_intervals.py
-
-# the components lens against a loop with hooks; ten minutes
-bench-components: .venv/ready
-	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/bench_components.py
-
-# the batched trainers against loops of scikit-learn and torch; five minutes. The clothes are those of
-# Debian's package dataset-fashion-mnist
-bench-training: .venv/ready
-	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/bench_training.py
-
-# the HTML page's weight and its time to be interactive, in chromium; a minute
-bench-page: .venv/ready page
-	$(BIN)/python benchmarks/bench_page.py
-
-# ablations per second of the text lens against the plain loop; the store; the Ray back end
-bench-throughput: .venv/ready
-	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/bench_throughput.py
-	$(BIN)/python benchmarks/bench_store.py
-	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/bench_ray.py
+	$(MAKE) bench-gp bench-intervals
 
 # the pages of the two documents for regulated use, and their audit
 examples-regulated: .venv/ready

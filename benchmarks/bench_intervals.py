@@ -11,7 +11,7 @@ import numpy as np
 from common import hierarchical
 from interplay.decoders.decode import get_decoder, run_decoder
 from interplay.designs.base import PlainDesign
-from interplay.designs.spread import spread_design
+from interplay.designs.optimal import optimal_design
 from record_games import own, read, recorded
 
 SETTINGS = ((20, 200, 0.0), (20, 400, 0.3), (40, 500, 0.0), (64, 800, 0.3))
@@ -34,7 +34,7 @@ def planted() -> None:
         for seed in range(N_SEEDS):
             rng = np.random.default_rng(seed)
             truth = hierarchical(n_players, rng)
-            masks = spread_design(n_masks, n_players, rng).masks
+            masks = optimal_design(n_masks, n_players, rng).masks
             values = truth.predict(masks)
             values = values + noise * values.std() * rng.normal(size=n_masks)
             found = run_decoder(

@@ -27,13 +27,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from interplay.ablation.runner import evaluate
 from platformdirs import user_cache_path
 
 import interplay as ip
 from interplay._types import BoolArray, FloatArray
-from interplay.ablation.backends.local import LocalBackend
-from interplay.ablation.store import Store
+from interplay.ablation.evaluator import Evaluator
 from interplay.decoders.spex import CodedDesign
 from interplay.explanation.faithfulness import r2
 from interplay.fourier.masks import uniform
@@ -178,19 +176,9 @@ def study(model: Any, tokenizer: Any, snippet: Snippet, store: Path) -> Result:
 
 def _values(game: Any, masks: BoolArray, path: Path) -> Mapping[bytes, float]:
     """The game's values by mask, from the store where it has them."""
-    with Store(path) as store:
-        made = evaluate(
-            game,
-            masks,
-            store,
-            fingerprint=game.fingerprint,
-            backend=LocalBackend(),
-            progress=sys.stderr.isatty(),
-            description=game.describe(),
-        )
-    if made.interrupted:
-        raise KeyboardInterrupt(f"stopped; what was evaluated is in {path}")
-    return {mask.tobytes(): value for mask, value in zip(masks, made.values.tolist(), strict=True)}
+    with Evaluator.of(game, store=path) as evaluator:
+        values = evaluator.values(masks)[:, 0].tolist()
+    return {mask.tobytes(): value for mask, value in zip(masks, values, strict=True)}
 
 
 def _spex(design: CodedDesign, value: Mapping[bytes, float]) -> ip.Spectrum:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ import ray
 import interplay as ip
 from interplay._types import BoolArray, FloatArray
 from interplay.ablation.backends.ray import RayBackend
-from interplay.ablation.runner import evaluate
+from interplay.ablation.evaluator import Evaluator
 from interplay.ablation.store import Store
 from interplay.fourier.masks import uniform
 
@@ -47,9 +48,8 @@ def seconds_per_block(n_actors: int, seconds: float, n_blocks: int) -> float:
 
     with tempfile.TemporaryDirectory() as folder, Clocked(Path(folder) / "a.db") as store:
         backend = RayBackend(n_actors=n_actors, num_cpus=0.01)
-        evaluate(
-            game, masks, store, fingerprint=game.fingerprint, backend=backend, batch_size=BLOCK
-        )
+        evaluator = Evaluator.of(game, backend=backend, batch_size=BLOCK, progress=False)
+        replace(evaluator, store=store)(masks)
     settled = times[len(times) // 4 :]  # by then all actors are ready
     return (settled[-1] - settled[0]) / (len(settled) - 1)
 

@@ -18,7 +18,7 @@ import torch
 
 import interplay as ip
 from interplay._types import BoolArray, FloatArray
-from interplay.ablation.runner import cut
+from interplay.ablation.blocks import cut
 from interplay.cli.demo import CASES
 from interplay.fourier.masks import uniform
 

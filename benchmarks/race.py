@@ -1,15 +1,15 @@
 """Held-out R2 against ablations on recorded games of real models: baselines, peers, and ours.
 
 Every method has masks of each recorded game (``benchmarks/games``) and is scored on the 1,500 held
-out. The masks are the first of several orders (seeds), the same for all; "gp" alone has as many of
-its own design's, for each order others: those that tell players apart were recorded for it, those
-after them it picks among the recorded ones, without a look at values ("gp, same masks" has the
-first ones as well). The equal-faithfulness ratio is the share of ablations that ours needs to reach
-what published ProxySPEX (``spectralexplain``) reaches with alpha n log2 n, both by their mean over
-the seeds; between the budgets that ours was fitted at, R2 is interpolated in the logarithm of the
-number of masks. Games whose settings were tuned on are left out of the summary, whose intervals
-come from resampling games, and seeds within them. What was fitted is kept by its code and data: a
-race that was stopped goes on where it was, and a changed decoder runs anew.
+out. The masks are the first of several orders (seeds), the same for all methods but "gp". It has as
+many masks of its own design, others for each order: those that distinguish players were recorded
+for it, and the next are chosen among the recorded ones without reading values ("gp, same masks" has
+the masks of the other methods). The equal-faithfulness ratio is the share of ablations that ours
+needs to reach the R2 of published ProxySPEX (``spectralexplain``) with alpha n log2 n ablations,
+both by their mean over the seeds. Between the budgets of our fits, R2 is interpolated in the
+logarithm of the number of masks. Games that settings were tuned on are left out of the summary. Its
+intervals come from resampling games, and seeds within them. Fits are stored by a hash of code and
+data: a race that was stopped continues where it was, and a changed decoder is fitted again.
 """
 
 from __future__ import annotations
@@ -109,11 +109,12 @@ class Results:
 
 @cache
 def _code() -> str:
-    """A hash of the decoders' and the designs' code."""
+    """Hash the code of the designs and the decoders."""
     folder = Path(interplay.__file__).parent
     digest = hashlib.sha256()
-    for path in [folder / "design.py", *sorted((folder / "decoders").rglob("*.py"))]:
-        digest.update(path.read_bytes())
+    for room in ("designs", "decoders"):
+        for path in sorted((folder / room).rglob("*.py")):
+            digest.update(path.read_bytes())
     return digest.hexdigest()[:12]
 
 

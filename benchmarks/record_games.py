@@ -2,10 +2,10 @@
 
 Each file holds uniform masks (packed bits), the model's values (float32) and where they come from.
 The first 8 n log2 n masks (4 of the longest text, 2 of the smallest games for tuning) are to be
-fitted to, smaller budgets to the first of them; the last 1,500 are held out. Beside them are the
-masks that ``gp`` asks for itself, for each order of the race its own: those that tell players apart
-(``foldover``), at most 2,000. Recording goes through a store: a run that was stopped goes on where
-it was.
+fitted to, smaller budgets to the first of them; the last 1,500 are held out. Each file also holds
+masks of the design of ``gp``, others for each order of the race: those that distinguish players
+(``foldover``), at most 2,000. Recording goes through a store: a run that was stopped continues
+where it was.
 
 The texts beside the files were written for this purpose. The games named ``tune`` are those that
 settings were chosen on; the race reports the others.
@@ -29,10 +29,9 @@ from sklearn.datasets import load_digits, load_wine
 import interplay as ip
 from interplay._arrays import pack, unpack
 from interplay._types import BoolArray, FloatArray, Json
-from interplay.ablation.backends.local import LocalBackend
-from interplay.ablation.measure import measure
+from interplay.ablation.evaluator import Evaluator
 from interplay.components import ComponentGame, Task, heads
-from interplay.designs.spread import MOST_SPREAD, foldover, spread
+from interplay.designs.optimal import MAX_OPTIMAL, foldover, most_informative
 from interplay.fourier.masks import keys, uniform
 from interplay.game import PlannedGame
 from interplay.training import Logistic, Network, TrainingData, TrainingGame, within_classes
@@ -132,18 +131,19 @@ def orders(game: Recorded, count: int) -> list[Recorded]:
 
 
 def own(game: Recorded, n_masks: int) -> tuple[BoolArray, FloatArray]:
-    """As many masks as ``gp`` would ask for, and their values.
+    """Choose masks by the optimal design of ``gp``, with their recorded values.
 
-    After those that were designed for the game's first order they are spread among the recorded
-    ones, from the thousandth on as they come: as in :func:`interplay.designs.spread.spread_design`.
+    The first are those that were designed for the game's first order. The next are chosen among the
+    recorded ones by predictive variance, and from the thousandth on they are taken in order, as in
+    :func:`interplay.designs.optimal.optimal_design`.
     """
     masks, values = game.designed[0][:n_masks], game.designed_values[0][:n_masks]
     seen = set(keys(masks))
     new = np.array([key not in seen for key in keys(game.masks)])
     pool, of_pool = game.masks[new], game.values[new]
-    some = spread(pool, max(min(n_masks, MOST_SPREAD) - len(masks), 0), known=masks)
-    rest = np.setdiff1d(np.arange(len(pool)), some)[: n_masks - len(masks) - len(some)]
-    rows = np.concatenate([some, rest])
+    chosen = most_informative(pool, max(min(n_masks, MAX_OPTIMAL) - len(masks), 0), known=masks)
+    further = np.setdiff1d(np.arange(len(pool)), chosen)[: n_masks - len(masks) - len(chosen)]
+    rows = np.concatenate([chosen, further])
     return np.concatenate([masks, pool[rows]]), np.concatenate([values, of_pool[rows]])
 
 
@@ -274,7 +274,8 @@ def record(name: str, store: Path) -> None:
     )
     every = np.concatenate([masks, designed.reshape(-1, n_players)])
     started = time.perf_counter()
-    values = measure(game, every, store=store, backend=LocalBackend(), progress=None)[:, 0]
+    with Evaluator.of(game, store=store) as evaluator:
+        values = evaluator.values(every)[:, 0]
     values, designed_values = values[: len(masks)], values[len(masks) :]
     about = {
         "name": name,

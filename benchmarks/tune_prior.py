@@ -39,8 +39,8 @@ def main() -> None:
     print(f"{'':16} " + " ".join(f"{name:>6}" for name in NAMES))
     for label, row in (
         ("centre", centre),
-        ("along", factor.components_[0] * scale),
-        ("apart", np.sqrt(factor.noise_variance_) * scale),
+        ("loading", factor.components_[0] * scale),
+        ("residual", np.sqrt(factor.noise_variance_) * scale),
     ):
         print(f"{label:16} " + " ".join(f"{value:6.2f}" for value in row))
 

@@ -14,6 +14,7 @@ os.environ.pop("COLUMNS", None)
 from collections.abc import Callable, Iterator
 from functools import cache
 from itertools import combinations
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -77,6 +78,11 @@ def planted(n_players: int, n_terms: int, rng: np.random.Generator, max_order: i
         members = tuple(sorted(rng.choice(n_players, size, replace=False).tolist()))
         terms[members] = float(rng.choice([-1, 1]) * rng.uniform(1, 2))
     return Spectrum.from_dict(n_players, terms)
+
+
+def replaced(module: ModuleType, **names: Any) -> SimpleNamespace:
+    """A module with some of its names replaced: a clock, for one user of it and not for others."""
+    return SimpleNamespace(**vars(module) | names)
 
 
 @pytest.fixture(scope="session")

@@ -77,7 +77,9 @@ def run(installed: Path, tmp_path: Path) -> Run:
 
 
 def test_a_lens_with_a_decoder_an_index_and_an_export(run: Run, tmp_path: Path) -> None:
-    shown = run(*"features --row 7 --decoder linear --budget 200 --out out/row7".split())
+    shown = run(
+        *["features", "--row", "7", "--decoder", "linear", "--budget", "200", "--out", "out/row7"]
+    )
     assert "decoded in" in shown
     assert "by linear" in shown
     assert "Removal, order" in run("show", "out/row7", "--index", "Removal")

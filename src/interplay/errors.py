@@ -1,15 +1,15 @@
-"""The errors of Interplay, beside a plain ``ValueError`` about an argument.
+"""The errors of Interplay. A wrong argument raises a plain ``ValueError``.
 
 ::
 
     InterplayError
     ├── AblationError (also a RuntimeError): carries the masks and values that were evaluated
-    │   ├── GameError: a game raised, or returned what is no value
-    │   │   └── OutputShapeError: of a wrong shape
+    │   ├── GameError: a game raised, or returned values that cannot be used
+    │   │   └── OutputShapeError: their shape is wrong
     │   └── StoreError: a store of ablations cannot be used
-    └── MissingDependencyError (also an ImportError): an optional package is needed
+    └── MissingDependencyError (also an ImportError): an optional package is missing
 
-Ctrl-C is a ``KeyboardInterrupt``, which carries masks and values as an ``AblationError`` does.
+Ctrl-C raises a ``KeyboardInterrupt``, which carries masks and values like an ``AblationError``.
 """
 
 from __future__ import annotations
@@ -18,16 +18,17 @@ from interplay._types import BoolArray, FloatArray
 
 
 class InterplayError(Exception):
-    """What all errors of Interplay have above them."""
+    """The base class of all errors of Interplay."""
 
 
 class AblationError(InterplayError, RuntimeError):
     """An error that carries what was evaluated before it.
 
+    Nothing that was evaluated is lost: ``interplay.decode(error.masks, error.values)`` decodes it.
+
     Attributes:
-        masks: the masks whose values are known, shape ``(m, n)``, or ``None``.
-        values: their values, shape ``(m,)`` or ``(m, k)``. Nothing evaluated before the error is
-            lost: ``interplay.decode(error.masks, error.values)`` works with what there is.
+        masks: the masks that have a value, ``(m, n)``; or ``None``.
+        values: their values, ``(m,)`` or ``(m, k)``; or ``None``.
     """
 
     def __init__(
@@ -43,15 +44,18 @@ class GameError(AblationError):
 
 
 class OutputShapeError(GameError):
-    """A game returned values of a wrong shape, or not as many outputs as before."""
+    """A game returned values of a wrong shape, or another number of outputs than before."""
 
 
 class StoreError(AblationError):
-    """A store of ablations cannot be used: another version, not a store, no room on the disk."""
+    """A store of ablations cannot be used.
+
+    The file may have another version, not be a store, or be on a full disk.
+    """
 
 
 class MissingDependencyError(InterplayError, ImportError):
-    """An optional package is needed; the message holds the line that installs it."""
+    """An optional package is missing. The message contains the command that installs it."""
 
     def __init__(self, package: str, extra: str, purpose: str) -> None:
         super().__init__(
@@ -62,13 +66,13 @@ class MissingDependencyError(InterplayError, ImportError):
 def hand_over(
     interrupt: KeyboardInterrupt, masks: BoolArray, values: FloatArray
 ) -> KeyboardInterrupt:
-    """Let an interruption carry what was evaluated, as an :class:`AblationError` does."""
+    """Attach what was evaluated to an interruption, as an :class:`AblationError` carries it."""
     interrupt.masks, interrupt.values = masks, values  # type: ignore[attr-defined]
     return interrupt
 
 
 def out_of_memory(error: Exception) -> bool:
-    """Whether an error says that memory did not suffice, torch's included."""
+    """Whether an error, also one of torch, means that there was not enough memory."""
     return (
         isinstance(error, MemoryError)
         or type(error).__name__ == "OutOfMemoryError"

@@ -1,7 +1,7 @@
-"""Game: anything that gives a value to every subset of its players.
+"""Game: anything that gives a value to every mask of its players.
 
-Everything right of here (designs, the store, decoders, spectra, explanations) knows a game only by
-this Protocol.
+A mask says which players are kept and which are removed. The rest of the package (designs, stores,
+decoders, explanations) knows a game only by the protocols in this module.
 """
 
 from __future__ import annotations
@@ -23,15 +23,16 @@ from interplay.fourier.masks import as_masks, describe, keys
 
 @runtime_checkable
 class Game(Protocol):
-    """A set function over named players.
+    """A function of masks of named players.
+
+    A game is called with masks ``(m, n) bool`` (``True``: the player is kept). It returns their
+    values as float64: ``(m,)``, or ``(m, k)`` for k outputs.
 
     Attributes:
-        n_players: how many players there are.
-        players: their names, for people to read; names may repeat.
-        fingerprint: identifies what is computed, so that its values may be kept in a store and
-            used again; ``None`` where that cannot be known.
-
-    Called with masks ``(m, n) bool``, a game returns its values, ``(m,)`` or ``(m, k)`` float64.
+        n_players: n, the number of players.
+        players: their names, for people to read. Names may repeat.
+        fingerprint: identifies everything that the values depend on, so that they can be stored and
+            used again. ``None`` if this cannot be known.
     """
 
     @property
@@ -56,10 +57,10 @@ class Game(Protocol):
 
 @runtime_checkable
 class PlannedGame(Game, Protocol):
-    """A game that also says how it wants to be evaluated and what it is. All lenses do.
+    """A game that also plans its evaluation and describes itself. All lenses make such games.
 
     Attributes:
-        batch_size: how many masks it wants per call.
+        batch_size: the most masks per call.
     """
 
     @property
@@ -68,37 +69,40 @@ class PlannedGame(Game, Protocol):
         ...
 
     def arrange(self, masks: BoolArray, /) -> IntArray:
-        """The order, ``(m,)``, in which to cut masks into calls.
+        """The order, ``(m,)``, in which masks are cut into calls: a permutation of 0 to m - 1.
 
-        Neighbours come into one call, so that they can share what they have in common.
+        Neighbours in this order go into one call, which can share the work that they have in
+        common.
         """
         ...
 
     def cost(self, masks: BoolArray, /) -> FloatArray:
-        """What each ablation costs, ``(m,)``: tokens, for a language model."""
+        """The cost of each ablation, ``(m,)``; for a language model, its tokens."""
         ...
 
     def describe(self) -> Json:
-        """What the game is, for provenance and for the report: JSON.
+        """The game's description of itself, as JSON, for the provenance and the report.
 
-        With the key ``lens``, its name; ``outputs``, the names of several outputs; ``paid``, where
-        evaluations cost money; and ``view``, how the players are to be shown:
+        It has the key ``lens``, the name of the lens. If they apply it has ``outputs``, the names
+        of several outputs; ``paid``, which is true if evaluations cost money; and ``view``, how
+        reports show the players:
 
         - ``title``, such as ``"The input"``;
-        - ``kind``: ``"text"``, each player in its place (``text`` and ``spans`` are keys of the
-          description then), ``"grid"``, layers by heads (``units``, ``n_heads``), or ``"tiles"``
-          (if wished ``snippets`` or ``thumbnails``, one for each player); tiles by default;
-        - ``mean_first``: of several outputs the mean is shown first;
-        - ``table``: ``"relations"`` where the command line is to print synergies and redundancies.
+        - ``kind``: ``"text"`` shows each player in its place (the description then has the keys
+          ``text`` and ``spans``), ``"grid"`` shows layers by heads (``units``, ``n_heads``), and
+          ``"tiles"``, the default, shows the players side by side (optionally with ``snippets`` or
+          ``thumbnails``, one for each player);
+        - ``mean_first``: true if the mean over several outputs is shown first;
+        - ``table``: ``"relations"`` if the command line prints synergies and redundancies.
         """
         ...
 
 
 def as_planned(game: Game) -> PlannedGame | None:
-    """A game as one that says how it wants to be evaluated, where it does.
+    """The game itself if it is a :class:`PlannedGame`, otherwise ``None``.
 
-    Unlike ``isinstance`` with a Protocol, which evaluates properties (a fingerprint may take
-    seconds), this looks at the names only.
+    ``isinstance`` with a Protocol evaluates properties, and a fingerprint may take seconds. This
+    looks at the names only.
     """
     missing = object()
     names = ("batch_size", "arrange", "cost", "describe")
@@ -108,16 +112,16 @@ def as_planned(game: Game) -> PlannedGame | None:
 
 
 def costs(game: Game, masks: BoolArray) -> FloatArray:
-    """What each ablation costs, ``(m,)``; 1 each where the game does not say."""
+    """The cost of each ablation, ``(m,)``. It is 1 if the game has no costs."""
     planned = as_planned(game)
     return np.ones(len(masks)) if planned is None else planned.cost(masks)
 
 
 def described(game: Game) -> Json:
-    """What the game says of itself, checked to be JSON before anything is paid for.
+    """The game's description of itself, checked to be JSON before anything is evaluated.
 
     Raises:
-        ValueError: it is not JSON.
+        ValueError: the description is not JSON.
     """
     planned = as_planned(game)
     description = {"lens": None} | ({} if planned is None else planned.describe())
@@ -131,18 +135,31 @@ def described(game: Game) -> Json:
 class FunctionGame:
     """A plain function as a game.
 
+    Example:
+        >>> import numpy as np
+        >>> import interplay as ip
+        >>> def both(masks):
+        ...     return masks[:, 0] & masks[:, 1]
+        >>> game = ip.FunctionGame(both, n_players=2, players=["key", "lock"])
+        >>> game(np.array([[True, True], [True, False]]))
+        array([1., 0.])
+        >>> noisy = ip.FunctionGame(
+        ...     lambda masks, seeds: masks[:, 0] + 0.1 * np.sin(seeds), n_players=2, n_repeats=5
+        ... )
+
     Args:
-        f: takes masks ``(m, n) bool``, returns ``(m,)`` or ``(m, k)`` finite numbers.
+        f: takes masks ``(m, n) bool`` and returns finite numbers, ``(m,)`` or ``(m, k)``.
         n_players: n.
-        players: the players' names; their numbers by default.
-        fingerprint: a string that identifies ``f`` and everything it depends on. Without one the
-            values are kept for the run only and never written to a store.
-        n_repeats: above 1 for a function that is random: every ablation is evaluated so often and
-            averaged. ``f`` then takes masks and seeds, ``(m,) int64``, one for each row, and gives
-            the same value for the same mask and seed.
+        players: the players' names. The default is their numbers.
+        fingerprint: a string that identifies ``f`` and everything that it depends on. Without one,
+            the values stay in memory for the run and are never stored.
+        n_repeats: for a random function, how often each mask is evaluated; the value is the mean.
+            If it is above 1, ``f`` takes masks and seeds, ``(m,) int64``, one seed for each row. It
+            must return the same value for the same mask and seed.
 
     Raises:
-        ValueError: ``n_players`` or ``n_repeats`` is below 1, or not one name per player.
+        ValueError: ``n_players`` or ``n_repeats`` is below 1, or the number of names is not
+            ``n_players``.
     """
 
     def __init__(
@@ -165,7 +182,7 @@ class FunctionGame:
         repeats_of(self)
 
     def __call__(self, masks: BoolArray, /, *seeds: IntArray) -> FloatArray:
-        """The function's values."""
+        """Evaluate the function on masks ``(m, n)``."""
         return np.asarray(self._f(as_masks(masks, self.n_players), *seeds), dtype=np.float64)
 
     def __repr__(self) -> str:
@@ -177,7 +194,7 @@ def fingerprint_of(game: Game) -> str | None:
     """A game's fingerprint, checked.
 
     Raises:
-        ValueError: it is neither ``None`` nor a string with something in it.
+        ValueError: the fingerprint is neither ``None`` nor a string that is not empty.
     """
     fingerprint = game.fingerprint
     if fingerprint is not None and not (isinstance(fingerprint, str) and fingerprint):
@@ -188,10 +205,10 @@ def fingerprint_of(game: Game) -> str | None:
 
 
 def repeats_of(game: Game) -> int:
-    """How often each ablation of a game is to be evaluated: its ``n_repeats``, 1 without one.
+    """How often each mask of a game is evaluated: its ``n_repeats``, or 1 if it has none.
 
     Raises:
-        ValueError: it is no whole number from 1 on.
+        ValueError: ``n_repeats`` is not a whole number from 1 on.
     """
     n_repeats = getattr(game, "n_repeats", 1)
     if not isinstance(n_repeats, int | np.integer) or n_repeats < 1:
@@ -203,9 +220,10 @@ def repeats_of(game: Game) -> int:
 
 
 def seeds_of(masks: BoolArray, n_repeats: int) -> IntArray:
-    """A seed for each repeat of each mask, ``(m * n_repeats,)``, that depends on nothing else.
+    """A seed for each repeat of each mask, ``(m * n_repeats,)``.
 
-    So a random game gives the same values however its masks are cut into calls, wherever it runs.
+    A seed depends only on the mask and the number of the repeat. A random game therefore gives the
+    same values wherever it runs, and however its masks are cut into calls.
     """
     digests = [
         hashlib.blake2b(key + repeat.to_bytes(8, "little"), digest_size=8).digest()
@@ -221,28 +239,29 @@ def call(game: Game, masks: BoolArray, n_repeats: int = 1) -> FloatArray:
     Args:
         game: the game.
         masks: ``(m, n)``.
-        n_repeats: how often each mask is evaluated.
+        n_repeats: r, how often each mask is evaluated.
 
     Returns:
-        ``(m,)`` or ``(m, k)``; with repeats ``(m, r)`` or ``(m, r * k)``, each repeat's outputs
-        side by side. Numbers need not be finite.
+        The values, ``(m,)`` or ``(m, k)``. With repeats ``(m, r)`` or ``(m, r * k)``: the k outputs
+        of the first repeat, then those of the second, and so on. They may not be finite.
 
     Raises:
-        OutputShapeError: a wrong shape; the message names the game and the first mask.
+        OutputShapeError: the values have a wrong shape. The message names the game and the first
+            mask.
         Exception: whatever the game raises.
     """
-    # copies: a game that works on its masks in place must not change ours
+    # a copy: the game may change its masks in place
     if n_repeats == 1:
         values = np.asarray(game(masks.copy()), dtype=np.float64)
     else:
         rows = np.repeat(masks, n_repeats, axis=0)
         repeated = game(rows, seeds_of(masks, n_repeats))  # type: ignore[call-arg]
         values = np.asarray(repeated, dtype=np.float64)
-    asked = len(masks) * n_repeats
-    if values.ndim not in (1, 2) or len(values) != asked or 0 in values.shape:
+    n_rows = len(masks) * n_repeats
+    if values.ndim not in (1, 2) or len(values) != n_rows or 0 in values.shape:
         raise OutputShapeError(
             f"{game!r} returned values of shape {values.shape} for masks of shape "
-            f"({asked}, {masks.shape[1]}) (the first: {describe(masks[0])}); "
-            f"it must return ({asked},) or ({asked}, k)"
+            f"({n_rows}, {masks.shape[1]}) (the first: {describe(masks[0])}); "
+            f"it must return ({n_rows},) or ({n_rows}, k)"
         )
     return values if n_repeats == 1 else values.reshape(len(masks), -1)

@@ -7,11 +7,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 
 import interplay as ip
@@ -19,7 +20,10 @@ from interplay import GameError, RayBackend
 from interplay._types import BoolArray, FloatArray
 
 ray = pytest.importorskip("ray", reason="needs ray: pip install 'interplay[ray]'")
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
+pytestmark = [
+    pytest.mark.ray,
+    pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning"),
+]
 
 N = 30
 
@@ -39,29 +43,40 @@ def cluster() -> Iterator[Any]:
     made.shutdown()
 
 
+LONG = 600.0
+"""Seconds after which something is taken for hung."""
+
+
+def wait_until(true: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + LONG
+    while not true():
+        assert time.monotonic() < deadline, f"{what} did not happen"
+        time.sleep(0.01)
+
+
 class Logged:
     """A function that writes down each mask that it evaluates, and where.
 
     It gives no value before `together` processes have been asked for one: a cluster may need
-    longer to start an actor than the others need for the whole run.
+    longer to start an actor than the others need for the whole run. With `hold` masks written down
+    it stops until the file `go` is there, so that what happens to a run happens in its middle.
     """
 
-    def __init__(self, log: Path, seconds: float = 0.0, together: int = 1) -> None:
-        self.log, self.seconds, self.together = log, seconds, together
-        self.present = log.with_name("present")
+    def __init__(self, log: Path, together: int = 1, hold: int = 1000) -> None:
+        self.log, self.together, self.hold = log, together, hold
+        self.present, self.held = log.with_name("present"), log.with_name("held")
+        self.go = log.with_name("go")
 
     def wait(self) -> None:
         """Return once enough processes are present."""
-        deadline = time.monotonic() + 120
-        while len(list(self.present.glob("*"))) < self.together:
-            assert time.monotonic() < deadline, "the actors did not all come"
-            time.sleep(0.01)
+        wait_until(lambda: len(pids(self.present)) >= self.together, "all actors being there")
 
     def __call__(self, masks: BoolArray) -> FloatArray:
-        self.present.mkdir(exist_ok=True)
-        (self.present / str(os.getpid())).touch()
+        announce(self.present)
         self.wait()
-        time.sleep(self.seconds)
+        if len(self.asked()) >= self.hold:
+            announce(self.held)
+            wait_until(self.go.exists, "the file go")
         with self.log.open("a") as file:
             for mask in masks:
                 file.write(f"{os.getpid()} {''.join(map(str, mask.astype(int)))}\n")
@@ -72,6 +87,22 @@ class Logged:
             return []
         lines = [line.split() for line in self.log.read_text().splitlines()]
         return [(int(pid), mask) for pid, mask in lines]
+
+
+def announce(folder: Path) -> None:
+    folder.mkdir(exist_ok=True)
+    (folder / str(os.getpid())).touch()
+
+
+def pids(folder: Path) -> list[int]:
+    return [int(file.name) for file in folder.glob("*")]
+
+
+def runs(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def game(f: Logged) -> ip.FunctionGame:
@@ -94,7 +125,7 @@ def test_the_same_numbers_as_in_this_process(cluster: Any, tmp_path: Path) -> No
 
 def test_a_worker_killed_in_the_middle(cluster: Any, tmp_path: Path) -> None:
     """Its call is made again elsewhere; nothing is lost, and nothing that came is asked twice."""
-    f = Logged(tmp_path / "log", seconds=0.05)
+    f = Logged(tmp_path / "log", hold=60)
     before = ip.explain(game(Logged(tmp_path / "plain")), budget=300, batch_size=8)
 
     import threading
@@ -102,10 +133,10 @@ def test_a_worker_killed_in_the_middle(cluster: Any, tmp_path: Path) -> None:
     victims: list[int] = []
 
     def kill() -> None:
-        while len(f.asked()) < 60:
-            time.sleep(0.01)
-        victims.append(f.asked()[-1][0])
+        wait_until(lambda: bool(pids(f.held)), "an actor being at a block in the middle")
+        victims.append(pids(f.held)[0])
         os.kill(victims[0], signal.SIGKILL)
+        f.go.touch()
 
     killer = threading.Thread(target=kill)
     killer.start()
@@ -124,7 +155,7 @@ def test_a_worker_killed_in_the_middle(cluster: Any, tmp_path: Path) -> None:
 
 
 def test_a_node_that_is_lost(cluster: Any, tmp_path: Path) -> None:
-    f = Logged(tmp_path / "log", seconds=0.05, together=3)
+    f = Logged(tmp_path / "log", together=3, hold=0)
     lost = cluster.add_node(num_cpus=1)
     cluster.wait_for_nodes()
 
@@ -133,13 +164,14 @@ def test_a_node_that_is_lost(cluster: Any, tmp_path: Path) -> None:
     def lose() -> None:
         f.wait()  # all three actors, each on its node, are at a block
         cluster.remove_node(lost)
+        f.go.touch()
 
     thread = threading.Thread(target=lose)
     thread.start()
     found = ip.explain(game(f), budget=300, backend=RayBackend(n_actors=3), batch_size=8)
     thread.join()
     assert found.provenance["budget"]["evaluated"] == 300
-    assert len(list(f.present.glob("*"))) >= 3
+    assert len(pids(f.present)) >= 3
     assert len({mask for _, mask in f.asked()}) == 300
 
 
@@ -196,7 +228,7 @@ import ray
 import interplay as ip
 from tests.ablation.test_ray import Logged, game
 ray.init(address=sys.argv[1], log_to_driver=False, logging_level="ERROR")
-f = Logged(Path(sys.argv[2]), seconds=0.05)
+f = Logged(Path(sys.argv[2]), hold=100)
 found = ip.explain(game(f), budget=300, backend="ray", batch_size=4, store=sys.argv[3])
 print("stored", found.provenance["budget"]["from_store"])
 """
@@ -211,20 +243,17 @@ def test_a_killed_driver_resumes_from_its_store(cluster: Any, tmp_path: Path) ->
     ]
     environment = {**os.environ, "PYTHONPATH": root}
     first = subprocess.Popen(command, env=environment)
-    deadline = time.monotonic() + 60
-    while len(f.asked()) < 100:
-        assert first.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    wait_until(lambda: len(pids(f.held)) == 2 or first.poll() is not None, "the middle of the run")
+    assert first.poll() is None
     first.kill()
     first.wait()
     # Ray ends the actors of a driver that is gone
-    known = -1
-    while known != len(f.asked()):
-        known = len(f.asked())
-        time.sleep(0.5)
+    wait_until(lambda: not any(map(runs, pids(f.present))), "the end of the actors")
+    known = len(f.asked())
+    assert 100 <= known < 300
+    f.go.touch()
     second = subprocess.run(
-        command, env=environment, check=True, capture_output=True, text=True, timeout=120
+        command, env=environment, check=True, capture_output=True, text=True, timeout=LONG
     )
     stored = int(second.stdout.split("stored")[1])
     assert stored >= 60

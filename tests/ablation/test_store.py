@@ -129,6 +129,7 @@ def test_a_fingerprint_belongs_to_one_game(tmp_path: Path) -> None:
 
 def test_a_registered_game_takes_the_outputs_that_come_first(tmp_path: Path) -> None:
     path = tmp_path / "a.db"
+    began = time.time()
     with Store(path) as store:
         store.register("game", 70)
         store.register("game", 70, {"model": "é"})
@@ -144,7 +145,7 @@ def test_a_registered_game_takes_the_outputs_that_come_first(tmp_path: Path) -> 
             store.register("game", 70, {"model": object()})
     ((text, created, updated),) = sql(path, "SELECT description, created, updated FROM game")
     assert text == '{"model": "\\u00e9"}'
-    assert time.time() - 60 < float(str(created)) < float(str(updated)) <= time.time()
+    assert began <= float(str(created)) < float(str(updated)) <= time.time()
 
 
 def test_a_store_of_version_1_is_brought_up_to_date(tmp_path: Path) -> None:
@@ -184,7 +185,7 @@ def test_a_store_of_another_version_is_refused(tmp_path: Path, version: int) -> 
 def test_files_that_are_no_store(tmp_path: Path) -> None:
     text = tmp_path / "notes.txt"
     text.write_text("not a database " * 100)
-    with pytest.raises(StoreError, match="file is not a database; the file is no store; give"):
+    with pytest.raises(StoreError, match="file is not a database; the file is not a store; give"):
         Store(text)
     other = tmp_path / "other.db"
     sql(other, "CREATE TABLE t (x)")
@@ -343,6 +344,9 @@ def test_processes_share_the_masks_out(tmp_path: Path) -> None:
                 mine = rows[store.claim("game", masks[rows])]
                 time.sleep(0.001)  # the evaluation, in which the others come for the same masks
                 store.put("game", masks[mine], np.full(len(mine), float(number)))
+                (tmp_path / f"{number} is here").touch()
+                while len(list(tmp_path.glob("* is here"))) < 4:  # each has had its first
+                    time.sleep(0.001)
                 with (tmp_path / f"{number}").open("a") as file:
                     file.write("".join(f"{row}\n" for row in mine))
 
@@ -355,7 +359,7 @@ def test_processes_share_the_masks_out(tmp_path: Path) -> None:
         [int(row) for row in (tmp_path / f"{number}").read_text().split()] for number in range(4)
     ]
     assert sorted(itertools.chain(*shares)) == list(range(400)), "each mask went to one process"
-    assert sum(map(bool, shares)) >= 2, "one process had them all before another came"
+    assert all(shares), "a process had none"
     with Store(path) as store:
         found, values = store.get("game", masks)
         assert found.all()
@@ -408,7 +412,7 @@ def fill(store: Store) -> None:
 
 def check_full(store: Store) -> int:
     """Fill the store up; what went in before stays readable. Returns how many masks did."""
-    with pytest.raises(StoreError, match="disk is full; what was stored before is kept; free"):
+    with pytest.raises(StoreError, match="disk is full; what was stored before is still there; free"):
         fill(store)
     n_stored = store.count("game")
     assert n_stored >= 10

@@ -1,4 +1,4 @@
-"""An audit finds what was tampered with, and nothing where nothing was."""
+"""An audit finds what was tampered with, and nothing if nothing was."""
 
 from __future__ import annotations
 
@@ -55,22 +55,22 @@ GAMES: dict[str, tuple[Callable[[], ip.FunctionGame], dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("name", GAMES)
-def test_nothing_is_found_where_nothing_was_changed(name: str, tmp_path: Path) -> None:
+def test_nothing_is_found_if_nothing_was_changed(name: str, tmp_path: Path) -> None:
     make, settings = GAMES[name]
     store = tmp_path / "a.db"
     saved = ip.explain(make(), store=store, **settings).save(tmp_path / "a.interplay")
-    found = ip.verify(ip.load(saved), make(), store=store)
-    assert found.matches
-    assert found.summary == "MATCH (7 match, 0 mismatch, 0 not checked)"
-    assert [check.name for check in found.checks] == [
+    verification = ip.verify(ip.load(saved), make(), store=store)
+    assert verification.matches
+    assert verification.summary == "MATCH (7 match, 0 mismatch, 0 not checked)"
+    assert [check.name for check in verification.checks] == [
         *("ablations", "store", "masks", "spectrum", "faithfulness", "game", "model")
     ]
     explanation = ip.load(saved)
-    assert len(found["store"].entries) == len(explanation.ablations) + 1
-    assert len(found["spectrum"].entries) == len(explanation.spectrum)
-    assert len(found["model"].entries) == min(20, len(explanation.ablations))
-    # the game is asked in other company than then, and the rest is equal to the last bit
-    assert all(entry.recorded == entry.found for entry in found["spectrum"].entries)
+    assert len(verification["store"].entries) == len(explanation.ablations) + 1
+    assert len(verification["spectrum"].entries) == len(explanation.spectrum)
+    assert len(verification["model"].entries) == min(20, len(explanation.ablations))
+    # the game evaluates its masks in other batches than then; the rest is equal to the last bit
+    assert all(entry.recorded == entry.found for entry in verification["spectrum"].entries)
 
 
 @pytest.fixture
@@ -86,10 +86,10 @@ def game() -> ip.FunctionGame:
     return GAMES["proxyspex"][0]()
 
 
-def wrong(found: ip.Verification) -> set[str]:
-    assert not found.matches
-    assert found.summary.startswith("MISMATCH (")
-    return {check.name for check in found.checks if check.status == "mismatch"}
+def wrong(verification: ip.Verification) -> set[str]:
+    assert not verification.matches
+    assert verification.summary.startswith("MISMATCH (")
+    return {check.name for check in verification.checks if check.status == "mismatch"}
 
 
 def tamper(store: Path, mask: BoolArray, change: float) -> None:
@@ -104,14 +104,14 @@ def tamper(store: Path, mask: BoolArray, change: float) -> None:
 def test_a_tampered_value_in_the_store(run: tuple[ip.Explanation, Path]) -> None:
     explanation, store = run
     tamper(store, explanation.fit.masks[5], 0.5)
-    found = ip.verify(explanation, game(), store=store, sample=0)
-    assert wrong(found) == {"store", "spectrum", "faithfulness"}
-    check = found["store"]
+    verification = ip.verify(explanation, game(), store=store, sample=0)
+    assert wrong(verification) == {"store", "spectrum", "faithfulness"}
+    check = verification["store"]
     assert check.n_matching == len(check.entries) - 2  # the value, and the hash of them all
-    (entry, _) = [each for each in check.entries if not each.matches]
+    (entry, _) = [entry for entry in check.entries if not entry.matches]
     assert entry.recorded == (explanation.fit.values[5],)
     assert entry.found == (explanation.fit.values[5] + 0.5,)
-    assert "mismatch: mask keeping" in str(found)
+    assert "mismatch: mask keeping" in str(verification)
 
 
 def test_the_last_bit_of_a_stored_value(run: tuple[ip.Explanation, Path]) -> None:
@@ -135,9 +135,9 @@ def test_a_value_changed_everywhere_is_found_by_the_model(tmp_path: Path) -> Non
     liar = ip.FunctionGame(lambda masks: TRUTH.predict(masks) + 0.5 * masks[:, 2], 20,
                            fingerprint="f")  # fmt: skip
     explanation = ip.explain(liar, budget=150, store=tmp_path / "a.db")
-    found = ip.verify(explanation, game(), store=tmp_path / "a.db", sample=30)
-    assert wrong(found) == {"model"}
-    assert 5 < found["model"].n_matching < 25  # where player 2 is removed there is no lie
+    verification = ip.verify(explanation, game(), store=tmp_path / "a.db", sample=30)
+    assert wrong(verification) == {"model"}
+    assert 5 < verification["model"].n_matching < 25  # where player 2 is removed there is no lie
 
 
 def test_a_tampered_spectrum(run: tuple[ip.Explanation, Path]) -> None:
@@ -148,9 +148,9 @@ def test_a_tampered_spectrum(run: tuple[ip.Explanation, Path]) -> None:
     changed = replace(
         explanation, spectrum=replace(explanation.spectrum, coefficients=coefficients)
     )
-    found = ip.verify(changed, store=store)
-    assert wrong(found) == {"spectrum"}
-    (entry,) = [each for each in found["spectrum"].entries if not each.matches]
+    verification = ip.verify(changed, store=store)
+    assert wrong(verification) == {"spectrum"}
+    (entry,) = [entry for entry in verification["spectrum"].entries if not entry.matches]
     players = ", ".join(map(str, explanation.spectrum.sets[row]))
     assert entry.what == (f"players {players}" if players else "no players (the mean)")
 
@@ -162,11 +162,11 @@ def test_a_term_left_out_and_one_made_up(run: tuple[ip.Explanation, Path]) -> No
     made_up = (0, 1, 2, 3, 4, 5, 6)
     terms = {players: float(value) for players, value in terms.items() if players != left_out}
     spectrum = ip.Spectrum.from_dict(20, terms | {made_up: 0.3})
-    found = ip.verify(replace(explanation, spectrum=spectrum), store=store)
-    assert wrong(found) == {"spectrum"}
+    verification = ip.verify(replace(explanation, spectrum=spectrum), store=store)
+    assert wrong(verification) == {"spectrum"}
     missing, new = sorted(
-        (each for each in found["spectrum"].entries if not each.matches),
-        key=lambda each: each.found is None,
+        (entry for entry in verification["spectrum"].entries if not entry.matches),
+        key=lambda entry: entry.found is None,
     )
     assert missing.recorded is None
     assert new.found is None
@@ -176,11 +176,11 @@ def test_a_term_left_out_and_one_made_up(run: tuple[ip.Explanation, Path]) -> No
 def test_the_uncertainty_is_made_again(tmp_path: Path) -> None:
     explanation = ip.explain(game(), decoder="gp", budget=100, store=tmp_path / "a.db")
     saved = ip.load(explanation.save(tmp_path / "a.interplay"))
-    found = ip.verify(saved, store=tmp_path / "a.db")
-    assert found.matches
-    assert found["uncertainty"].n_matching == len(saved.spectrum)
+    verification = ip.verify(saved, store=tmp_path / "a.db")
+    assert verification.matches
+    assert verification["uncertainty"].n_matching == len(saved.spectrum)
     assert saved.surrogate is not None
-    assert found["surrogate"].n_matching == len(saved.surrogate) > len(saved.spectrum)
+    assert verification["surrogate"].n_matching == len(saved.surrogate) > len(saved.spectrum)
     richer = ip.verify(replace(saved, surrogate=1.01 * saved.surrogate))
     assert wrong(richer) == {"surrogate"}
     spectrum = saved.spectrum
@@ -195,8 +195,8 @@ def test_the_uncertainty_is_made_again(tmp_path: Path) -> None:
 def test_a_tampered_score(run: tuple[ip.Explanation, Path]) -> None:
     explanation, store = run
     better = replace(explanation.faithfulness, low=explanation.faithfulness.low + 0.001)
-    found = ip.verify(replace(explanation, faithfulness=better), store=store)
-    assert wrong(found) == {"faithfulness"}
+    verification = ip.verify(replace(explanation, faithfulness=better), store=store)
+    assert wrong(verification) == {"faithfulness"}
 
 
 def test_changed_masks(run: tuple[ip.Explanation, Path]) -> None:
@@ -204,9 +204,9 @@ def test_changed_masks(run: tuple[ip.Explanation, Path]) -> None:
     masks = explanation.fit.masks.copy()
     masks[3] = ~masks[3]
     changed = replace(explanation, fit=Ablations(masks, explanation.fit.values))
-    found = ip.verify(changed, store=store)
-    assert {"ablations", "store", "masks"} <= wrong(found)
-    assert found["spectrum"].status == "not checked"
+    verification = ip.verify(changed, store=store)
+    assert {"ablations", "store", "masks"} <= wrong(verification)
+    assert verification["spectrum"].status == "not checked"
     swapped = replace(explanation, fit=Ablations(masks[::-1], explanation.fit.values[::-1]))
     assert "masks" in wrong(ip.verify(swapped))
 
@@ -230,17 +230,17 @@ def test_changed_settings(run: tuple[ip.Explanation, Path], key: str, value: Any
     explanation, store = run
     old = explanation.provenance[key]
     provenance = explanation.provenance | {key: old | value if isinstance(old, dict) else value}
-    found = ip.verify(replace(explanation, provenance=provenance), store=store)
-    assert wrong(found) & {"masks", "spectrum"}
+    verification = ip.verify(replace(explanation, provenance=provenance), store=store)
+    assert wrong(verification) & {"masks", "spectrum"}
 
 
 def test_another_game(run: tuple[ip.Explanation, Path]) -> None:
     explanation, store = run
     other = ip.FunctionGame(TRUTH.predict, 20, fingerprint="g")
-    found = ip.verify(explanation, other, store=store)
-    assert wrong(found) == {"game"}
-    assert found["model"].status == "not checked"
-    assert "this is another game" in found["model"].detail
+    verification = ip.verify(explanation, other, store=store)
+    assert wrong(verification) == {"game"}
+    assert verification["model"].status == "not checked"
+    assert "this is another game" in verification["model"].detail
     renamed = ip.FunctionGame(
         TRUTH.predict, 20, players=list("abcdefghijklmnopqrst"), fingerprint="f"
     )
@@ -251,19 +251,21 @@ def test_ablations_missing_from_the_store(run: tuple[ip.Explanation, Path]) -> N
     explanation, store = run
     with closing(sqlite3.connect(store)) as db, db:
         db.execute("DELETE FROM ablation WHERE mask IN (SELECT mask FROM ablation LIMIT 4)")
-    found = ip.verify(explanation, store=store)
-    assert wrong(found) == {"store"}
-    assert sum(entry.found is None for entry in found["store"].entries) == 4
-    assert found["spectrum"].detail == "the store lacks ablations"
+    verification = ip.verify(explanation, store=store)
+    assert wrong(verification) == {"store"}
+    assert sum(entry.found is None for entry in verification["store"].entries) == 4
+    assert verification["spectrum"].detail == "the store lacks ablations"
 
 
-def test_what_cannot_be_checked_is_said(run: tuple[ip.Explanation, Path], tmp_path: Path) -> None:
+def test_what_cannot_be_checked_is_reported(
+    run: tuple[ip.Explanation, Path], tmp_path: Path
+) -> None:
     explanation, _ = run
-    found = ip.verify(explanation)
-    assert found.matches
-    assert found.summary.startswith("MATCH as far as it was checked (4 match")
-    assert {check.name for check in found.named("not checked")} == {"store", "game", "model"}
-    assert "ip.verify(explanation, game, store=...)" in found["game"].detail
+    verification = ip.verify(explanation)
+    assert verification.matches
+    assert verification.summary.startswith("MATCH as far as it was checked (4 match")
+    assert {check.name for check in verification.named("not checked")} == {"store", "game", "model"}
+    assert "ip.verify(explanation, game, store=...)" in verification["game"].detail
     gone = ip.verify(explanation, store=tmp_path / "none.db")
     assert "there is no store" in gone["store"].detail
     assert not (tmp_path / "none.db").exists()
@@ -289,18 +291,20 @@ def test_an_interrupted_run_is_made_again_from_what_there_was(tmp_path: Path) ->
         given, decoder="proxyspex", budget=400, store=tmp_path / "a.db", on_error="skip"
     )
     assert explanation.provenance["budget"]["skipped"] > 0
-    found = ip.verify(explanation, store=tmp_path / "a.db")
-    assert found.matches
-    assert len(found.named("match")) == 7
+    verification = ip.verify(explanation, store=tmp_path / "a.db")
+    assert verification.matches
+    assert len(verification.named("match")) == 7
 
 
 def test_other_versions_are_named(run: tuple[ip.Explanation, Path]) -> None:
     explanation, store = run
     versions = explanation.provenance["versions"] | {"numpy": "1.0"}
     changed = replace(explanation, provenance=explanation.provenance | {"versions": versions})
-    found = ip.verify(changed, store=store)
-    assert found.matches
-    assert f"other versions: numpy 1.0 then, {np.__version__} now" in found["spectrum"].detail
+    verification = ip.verify(changed, store=store)
+    assert verification.matches
+    assert (
+        f"other versions: numpy 1.0 then, {np.__version__} now" in verification["spectrum"].detail
+    )
 
 
 def test_tolerance(run: tuple[ip.Explanation, Path]) -> None:

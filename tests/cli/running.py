@@ -29,6 +29,7 @@ def run(*arguments: object, code: int = 0) -> str:
     with (
         patch.dict(os.environ, COLUMNS=WIDTH),
         patch.object(sys, "argv", ["interplay", *map(str, arguments)]),
+        patch.object(sys.modules["__main__"], "__package__", None),  # a script's, not pytest's
         redirect_stdout(out),
         redirect_stderr(err),
         warnings.catch_warnings(),

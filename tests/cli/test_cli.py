@@ -22,6 +22,7 @@ from tests.text.servers import Json, Reply, serving, truthful
 
 ROOT = Path(__file__).parents[2]
 
+
 @pytest.mark.parametrize(
     "command", [(), ("demo",), ("text",), ("plan",), ("show",), ("store", "ls")]
 )
@@ -39,7 +40,8 @@ def test_the_command_that_is_installed() -> None:
     done = subprocess.run(
         [
             *(sys.executable, "-c"),
-            f"import sys; from {module} import {name}; sys.argv[0] = 'interplay'; sys.exit({name}())",
+            f"import sys; from {module} import {name}; sys.argv[0] = 'interplay'; "
+            f"sys.exit({name}())",
             "--help",
         ],
         capture_output=True,
@@ -77,24 +79,25 @@ def test_a_process_prints_the_same_and_ends_without_a_traceback(saved: Path) -> 
         (("show", saved.parent / "none"), 2),
     ):
         said = run_process(*arguments, code=code)
-        # usage says by what name it was called
+        # its usage says by what name it was called
         assert said.replace("python -m interplay.cli", "interplay") == run(*arguments, code=code)
 
 
 @pytest.mark.slow
-def test_control_c_ends_a_command_with_what_there_is(tmp_path: Path) -> None:
-    """Once: the requests in flight are finished, the answer is explained, and nothing is lost."""
-    text = tmp_path / "text.txt"
+@pytest.mark.parametrize("twice", [False, True])
+def test_control_c(tmp_path: Path, twice: bool) -> None:
+    """Once: what is there is explained. Twice: it ends at once, and says what it kept."""
+    text, printed = tmp_path / "text.txt", tmp_path / "printed"
     text.write_text("One two three four five six seven eight nine ten.")
-    there, interrupted = threading.Event(), threading.Event()
+    there, go_on = threading.Event(), threading.Event()
 
     def respond(body: Json, number: int) -> Reply:
-        if number == 40:
+        if number == 60:
             there.set()
-            assert interrupted.wait(LONG)
+            go_on.wait()
         return Reply(truthful(body))
 
-    with serving(respond) as server:
+    with serving(respond) as server, printed.open("w") as stdout:
         command = (
             "text", "--model", "m", "--file", text, "--base-url", server.url, "--target",
             "logit-difference", "--response", " good", "--against", " bad", "--question", "It is",
@@ -102,18 +105,35 @@ def test_control_c_ends_a_command_with_what_there_is(tmp_path: Path) -> None:
         )  # fmt: skip
         process = subprocess.Popen(
             [sys.executable, "-m", "interplay.cli", *map(str, command)],
-            stdout=subprocess.PIPE,
+            stdout=stdout,
             stderr=subprocess.PIPE,
             text=True,
         )
-        assert there.wait(LONG)
-        process.send_signal(signal.SIGINT)
-        process.send_signal(signal.SIGINT)
-        interrupted.set()
-        _, said = process.communicate(timeout=LONG)
-    assert process.returncode == 130
+        try:
+            assert there.wait(LONG)
+            process.send_signal(signal.SIGINT)
+            assert process.stderr is not None
+            said = process.stderr.readline()
+            assert "Interrupted: ending after the ablations in flight" in said
+            if twice:
+                process.send_signal(signal.SIGINT)
+            else:
+                go_on.set()
+            said += process.communicate(timeout=LONG)[1]
+        finally:
+            go_on.set()
+            process.kill()
     assert "Traceback" not in said
-    assert "masks are evaluated: with a store they are kept" in said
+    saved = tmp_path / "out" / "explanation.interplay"
+    if twice:
+        assert process.returncode == 130
+        assert "masks are evaluated: they are stored if a store was given" in said
+        assert not saved.exists()
+    else:
+        assert process.returncode == 0
+        spent = ip.load(saved).provenance["budget"]
+        assert spent["interrupted"]
+        assert 60 < spent["spent"] < 400
 
 
 def test_errors_are_one_line(saved: Path, tmp_path: Path) -> None:

@@ -194,7 +194,7 @@ def test_a_changed_prompt(words: Path, tmp_path: Path) -> None:
     said = call("verify", out, code=1)
     assert "inputs: mismatch (0 of 1)" in said
     assert "game: mismatch (1 of 3)" in said
-    assert "model: not checked: the model was not asked: this is another game" in said
+    assert "model: not checked: the model was not evaluated: this is another game" in said
     text.unlink()
     with pytest.raises(ValueError, match=r"needs .*text\.txt, which is not there; put it back"):
         call("verify", out)

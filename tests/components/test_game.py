@@ -1,4 +1,4 @@
-"""Tasks, what stands in for a removed unit, and what a game says of itself."""
+"""Tasks, what replaces a removed unit, and how a game describes itself."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import transformers as hf
 
 import interplay as ip
 from interplay import components
-from interplay.components.anatomy import anatomy
+from interplay.components.architecture import find_architecture
 from tests.components.test_units import SMALL, made, task, tokenizer
 from tests.text.tiny import tiny, word_tokenizer
 
@@ -37,7 +37,7 @@ def logits(model: Any, prompt: str) -> torch.Tensor:
 # --- scores --------------------------------------------------------------------------------------
 
 
-def test_scores_are_what_they_say() -> None:
+def test_scores_follow_from_the_logits() -> None:
     model = made("llama")
     items = (
         components.Item("w1 w2", " w3", (" w4", " w5 w6")),
@@ -61,7 +61,7 @@ def test_scores_are_what_they_say() -> None:
     assert whole.describe()["outputs"] == list(scores)
 
 
-def test_a_score_of_ones_own_sees_the_logits_and_the_item() -> None:
+def test_a_user_defined_score_sees_the_logits_and_the_item() -> None:
     model = made("llama")
     seen = []
 
@@ -132,7 +132,7 @@ def test_masked_prompts_need_their_mask() -> None:
         of(components.Item("w1 w39", "w2 w4", ("w3",)))
 
 
-def test_answers_that_a_tokenizer_cannot_tell_apart_are_refused() -> None:
+def test_answers_of_the_same_tokens_are_refused() -> None:
     model = made("llama")
     for answers in ((" w2", ("w3", "w2")), (" never", (" seen",))):
         items = components.Task((components.Item("w1", *answers),))
@@ -174,7 +174,7 @@ def test_the_prompts_of_chats_as_reference_have_their_special_tokens_once() -> N
     assert other.fingerprint != games[0].fingerprint
 
 
-# --- what stands in ------------------------------------------------------------------------------
+# --- what replaces a removed unit ----------------------------------------------------------------
 
 
 def recorded(model: Any, texts: tuple[str, ...], layer: int) -> tuple[Any, Any, Any]:
@@ -315,7 +315,7 @@ def test_by_default_the_reference_is_the_task_itself() -> None:
     own = game(model, players, "mean")
     given = game(model, players, components.Mean(prompts))
     np.testing.assert_array_equal(own(masks), given(masks))
-    # judged on other items, what stands in stays
+    # on other items the reference stays the same
     other = components.Task((components.Item("w9 w9", " w1", (" w2",)),))
     moved, anew = own.on(other), game(model, players, "mean", other)
     assert moved.describe()["ablation"] == own.describe()["ablation"]
@@ -520,14 +520,14 @@ def test_a_model_is_left_as_it_was_after_an_error() -> None:
     late = game(model, components.heads(model, [2]), items=items)
     with pytest.raises(ZeroDivisionError):
         late(np.zeros((2, 4), dtype=bool))
-    assert late._passes._late is True
+    assert late._passes._shares_layers is True
     assert layer.__dict__["forward"] is own_forward
     assert all("forward" not in each.__dict__ for each in model.model.layers[1:])
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
     assert model.config.pad_token_id is None
 
 
-def test_threads_that_share_a_model_do_not_meet() -> None:
+def test_threads_that_share_a_model_do_not_interfere() -> None:
     model = made("llama")
     own = game(model, components.heads(model))
     masks = np.random.default_rng(0).random((200, 12)) < 0.5
@@ -555,6 +555,6 @@ def test_the_head_that_knows_the_capital_of_france(smollm: tuple[Any, Any]) -> N
     assert values[0] == pytest.approx(float(after[paris] - after[london]), abs=1e-4)
     assert values[1:].argmin() == 4
     assert values[0] - values[5] > 0.9 * values[0] > 3.5
-    own._passes._late = own._passes._trees = False
+    own._passes._shares_layers = own._passes._shares_prefixes = False
     np.testing.assert_allclose(own(masks), values, atol=2e-4)
-    assert anatomy(model).layers[23].n_heads == 9
+    assert find_architecture(model).layers[23].n_heads == 9

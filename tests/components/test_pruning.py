@@ -25,11 +25,11 @@ class Planted:
 
     def __init__(self, seed: int, fingerprint: str | None = None) -> None:
         self.fingerprint = fingerprint
-        self.asked = 0
+        self.n_evaluated = 0
         self._own = np.random.default_rng(seed).normal(size=ITEMS)
 
     def item_scores(self, masks: BoolArray, /) -> FloatArray:
-        self.asked += len(masks)
+        self.n_evaluated += len(masks)
         value = 3.0 * (masks[:, 0] | masks[:, 1]) + 1.0 * masks[:, 2] - 2.0 * masks[:, 3]
         return (value[:, None] + self._own)[:, :, None]
 
@@ -73,7 +73,7 @@ def test_each_method_chooses_what_it_says() -> None:
     assert by["true"].mask[2]
     assert by["true"].mask[:2].sum() == 1
     assert game(by["random"].mask[None])[0] == pytest.approx(game(best[None])[0])
-    # single importance cannot see those who back each other up: it keeps 2 and the first of none
+    # single importance misses players that back each other up: all but 2 and 3 have importance 0
     assert by["single"].mask[2]
     assert by["none"].n_kept == N
     for each in found:
@@ -111,8 +111,8 @@ def test_a_store_answers_the_second_time(tmp_path: Path) -> None:
             game, Planted(1), [4], spectra, n_random=20, store=tmp_path / "a.db", progress=False
         )
         values.append([each.train[0] for each in found])
-        asked = game.asked
-    assert asked == 0
+        n_evaluated = game.n_evaluated
+    assert n_evaluated == 0
     assert values[0] == values[1]
 
 

@@ -11,7 +11,7 @@ import torch
 import transformers as hf
 
 from interplay import components
-from interplay.components.anatomy import anatomy
+from interplay.components.architecture import find_architecture
 from tests.text.tiny import PAD, VOCABULARY, tiny, word_tokenizer
 
 N_LAYERS, N_HEADS = 3, 4
@@ -132,10 +132,10 @@ def removed(players: tuple[Any, ...], number: int) -> Any:
 @pytest.mark.parametrize("family", FAMILIES)
 def test_units_of_every_family_and_the_whole_model(family: str) -> None:
     model = made(family)
-    found = anatomy(model)
-    assert [layer.n_heads for layer in found.layers] == [N_HEADS] * N_LAYERS
-    assert all(layer.mlp is not None for layer in found.layers)
-    assert found.answers == ("mask" if family in ENCODERS else "next")
+    architecture = find_architecture(model)
+    assert [layer.n_heads for layer in architecture.layers] == [N_HEADS] * N_LAYERS
+    assert all(layer.mlp is not None for layer in architecture.layers)
+    assert architecture.predicts == ("mask" if family in ENCODERS else "next")
     players = components.heads(model) + components.mlps(model)
     game = components.ComponentGame(model, tokenizer(family), task(family), players)
     scores = game.item_scores(np.ones((2, game.n_players), dtype=bool))
@@ -158,9 +158,9 @@ def test_all_kept_is_the_untouched_model_bit_by_bit(family: str) -> None:
     )
     with torch.inference_mode():
         plain = model(input_ids=ids).logits
-        for each in (game, whole):
-            found = sites_of(anatomy(model), each._players)
-            with removing(found, kept, {}):
+        for checked in (game, whole):
+            sites = sites_of(find_architecture(model), checked._players)
+            with removing(sites, kept, {}):
                 assert torch.equal(model(input_ids=ids).logits, plain)
 
 
@@ -171,8 +171,7 @@ def test_a_head_removed_is_its_columns_set_to_zero(family: str, layer: int, head
     players = components.heads(model, [layer])
     game = components.ComponentGame(model, tokenizer(family), task(family), players)
     edited = deepcopy(model)
-    own = anatomy(edited).layers[layer]
-    projection: Any = own.projection
+    projection: Any = find_architecture(edited).layers[layer].projection
     width = projection.weight.shape[0 if projection.__class__.__name__ == "Conv1D" else 1]
     without_columns(projection, head, width // N_HEADS)
     reference = alone(edited, family)
@@ -188,7 +187,7 @@ def test_an_mlp_removed_is_its_output_weights_set_to_zero(family: str, layer: in
     players = components.mlps(model, [layer])
     game = components.ComponentGame(model, tokenizer(family), task(family), players)
     edited = deepcopy(model)
-    mlp: Any = anatomy(edited).layers[layer].mlp
+    mlp: Any = find_architecture(edited).layers[layer].mlp
     with torch.no_grad():
         for parameter in mlp.parameters():
             parameter.zero_()
@@ -286,22 +285,22 @@ def test_a_layer_removed_is_a_model_without_it(family: str, layer: int) -> None:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_sharing_changes_nothing(family: str) -> None:
-    """Late starts and trees of prompts give what whole passes over each prompt give."""
+    """Passes from a later layer and prefix trees give what full passes over each prompt give."""
     model = made(family)
     players = components.heads(model, [1, 2]) + components.mlps(model, [2])
     game = components.ComponentGame(model, tokenizer(family), task(family), players)
     masks = np.random.default_rng(0).random((8, game.n_players)) < 0.7
     shared = game.item_scores(masks)
-    late, trees = game._passes._late, game._passes._trees
-    assert late is True
+    passes = game._passes
+    assert passes._shares_layers is True
     window = getattr(model.config, "sliding_window", None)
-    # trees need positions that are told, a mask of one's own and no window
-    assert trees is (None if window or family in ENCODERS else family != "bloom")
-    game._passes._late = game._passes._trees = False
+    # prefix trees need position ids, an attention mask and no sliding window
+    assert passes._shares_prefixes is (None if window or family in ENCODERS else family != "bloom")
+    passes._shares_layers = passes._shares_prefixes = False
     np.testing.assert_allclose(shared, game.item_scores(masks), rtol=1e-4, atol=2e-4)
 
 
-def test_trees_go_with_windows_that_are_long_enough() -> None:
+def test_prefix_trees_fit_windows_that_are_long_enough() -> None:
     model = tiny(
         hf.AutoModelForCausalLM, hf.MistralConfig(**SMALL, num_key_value_heads=2, sliding_window=32)
     )
@@ -309,7 +308,7 @@ def test_trees_go_with_windows_that_are_long_enough() -> None:
         model, tokenizer("mistral"), task("mistral"), components.heads(model)
     )
     whole = game.item_scores(np.ones((1, game.n_players), dtype=bool))
-    assert game._passes._trees is True
+    assert game._passes._shares_prefixes is True
     np.testing.assert_allclose(whole[0], alone(model, "mistral"), rtol=1e-4, atol=1e-5)
 
 
@@ -327,7 +326,7 @@ def test_a_task_of_longer_prompts_may_leave_the_window() -> None:
     masks = np.random.default_rng(0).random((4, len(players))) < 0.7
     game = components.ComponentGame(model, tokenizer("mistral"), short, players)
     game(masks)
-    assert game._passes._trees is True
+    assert game._passes._shares_prefixes is True
     anew = components.ComponentGame(model, tokenizer("mistral"), long, players)
     np.testing.assert_allclose(game.on(long)(masks), anew(masks), rtol=1e-4, atol=1e-5)
 
@@ -369,7 +368,7 @@ def test_a_configuration_that_knows_of_no_padding() -> None:
     assert not hasattr(model.config, "pad_token_id")
 
 
-def test_players_that_do_not_go_are_refused() -> None:
+def test_players_that_the_model_lacks_are_refused() -> None:
     model = made("llama")
     heads = components.heads(model)
 
@@ -406,7 +405,7 @@ def test_models_without_heads_are_refused() -> None:
     t5 = hf.T5Config(vocab_size=VOCABULARY, d_model=32, num_layers=2, num_heads=4, d_ff=32, d_kv=8)
     with pytest.raises(ValueError, match="has an encoder and a decoder"):
         components.heads(tiny(hf.AutoModelForSeq2SeqLM, t5))
-    # its output projection is no linear map of torch, and its router, which comes next, is none
+    # its output projection is no linear map of torch; the router comes next and is not taken for it
     jetmoe = hf.JetMoeConfig(
         vocab_size=VOCABULARY,
         hidden_size=32,

@@ -40,8 +40,8 @@ TRUTH = ip.Spectrum.from_dict(
 )
 
 
-class Asked:
-    """A function that remembers the masks it was asked for."""
+class Recorder:
+    """A function that records the masks it evaluates."""
 
     def __init__(self, f: Callable[[BoolArray], FloatArray] = TRUTH.predict) -> None:
         self.f = f
@@ -93,21 +93,21 @@ def test_true_interactions_hold_and_measure_their_banzhaf_index() -> None:
 
 
 def test_what_explain_finds_holds() -> None:
-    asked = Asked()
-    explanation = ip.explain(ip.FunctionGame(asked, N), budget=400)
+    recorder = Recorder()
+    explanation = ip.explain(ip.FunctionGame(recorder, N), budget=400)
     confirmation = explanation.confirm(3)
     assert [one.verdict for one in confirmation.tested] == [HOLDS] * 3
     chosen = explanation.interactions("FSII", order=3).top(3, min_order=2)
     assert [one.players for one in confirmation.tested] == chosen.sets
     assert [one.value for one in confirmation.tested] == chosen.values.tolist()
-    assert len(asked.keys) == len(set(asked.keys)) == 400 + confirmation.n_evaluated
+    assert len(recorder.keys) == len(set(recorder.keys)) == 400 + confirmation.n_evaluated
 
 
 @pytest.mark.parametrize(
     ("players", "coefficient", "why"),
     [
-        ((17, 18), 0.4, "less than half of the prediction, and not to be told from zero"),
-        ((13, 14, 15), 0.3, "less than half of the prediction, and not to be told from zero"),
+        ((17, 18), 0.4, "less than half of the prediction, and not distinguishable from zero"),
+        ((13, 14, 15), 0.3, "less than half of the prediction, and not distinguishable from zero"),
         ((0, 1), -0.4, "the opposite of the prediction"),
         ((0, 1), 0.8, "less than half"),
     ],
@@ -336,20 +336,20 @@ def test_interval() -> None:
     assert interval(np.ones(4), 1.0, 1) == pytest.approx(student_t.interval(0.95, 3, 1.0, 0.5))
 
 
-# --- what is asked ------------------------------------------------------------------------------
+# --- what is evaluated --------------------------------------------------------------------------
 
 
 def test_patterns_are_shared() -> None:
-    """A pair within a triple costs nothing, and no mask is asked for twice."""
+    """A pair within a triple costs nothing, and no mask is evaluated twice."""
     nested = ip.Spectrum.from_dict(N, {(1, 2, 3): 1.0, (1, 2): 1.0, (2, 3): 1.0})
     for spectrum in (nested, ip.Spectrum.from_dict(N, {(1, 2, 3): 1.0})):
-        asked = Asked()
-        explanation = claiming(spectrum, asked)
-        before = len(asked.keys)
+        recorder = Recorder()
+        explanation = claiming(spectrum, recorder)
+        before = len(recorder.keys)
         confirmation = explanation.confirm(3, index="BII", budget=300)
-        new = asked.keys[before:]
+        new = recorder.keys[before:]
         assert len(new) == len(set(new)) == confirmation.n_evaluated
-        assert not set(new) & set(asked.keys[:before])
+        assert not set(new) & set(recorder.keys[:before])
         m = confirmation.n_backgrounds
         # 8 patterns on each background and on the whole input; five random triples have at most
         # 7 more each, on half of the backgrounds
@@ -370,13 +370,13 @@ def test_known_masks_are_no_backgrounds() -> None:
     assert most.n_backgrounds == half.n_backgrounds
 
 
-def test_a_store_is_never_asked_twice(tmp_path: Path) -> None:
+def test_with_a_store_nothing_is_evaluated_twice(tmp_path: Path) -> None:
     store = tmp_path / "a.db"
-    asked = Asked()
-    game = ip.FunctionGame(asked, N, fingerprint="f")
+    recorder = Recorder()
+    game = ip.FunctionGame(recorder, N, fingerprint="f")
     explanation = ip.explain(game, budget=200, store=store)
     first = explanation.confirm(3, store=store, budget=250)
-    assert len(asked.keys) == 200 + first.n_evaluated
+    assert len(recorder.keys) == 200 + first.n_evaluated
     again = explanation.confirm(3, store=store, budget=250)
     assert again.n_evaluated == 0
     assert again.tested == first.tested
@@ -385,30 +385,30 @@ def test_a_store_is_never_asked_twice(tmp_path: Path) -> None:
     assert larger.n_ablations == first.n_ablations + larger.n_evaluated
     other = explanation.confirm(3, store=store, budget=250, random_state=1)
     assert other.n_evaluated > 0.8 * first.n_evaluated
-    assert len(asked.keys) == len(set(asked.keys))
+    assert len(recorder.keys) == len(set(recorder.keys))
 
 
 def test_a_killed_confirmation_goes_on_where_it_was(tmp_path: Path) -> None:
     store = tmp_path / "a.db"
-    asked = Asked()
-    explanation = claiming(TRUTH, asked, fingerprint="f")
-    before, stop = len(asked.keys), [True]
+    recorder = Recorder()
+    explanation = claiming(TRUTH, recorder, fingerprint="f")
+    before, stop = len(recorder.keys), [True]
 
     def f(masks: BoolArray) -> FloatArray:
-        if stop[0] and len(asked.keys) > before + 60:
+        if stop[0] and len(recorder.keys) > before + 60:
             signal.raise_signal(signal.SIGINT)
-        return asked(masks)
+        return recorder(masks)
 
     explanation = dataclasses.replace(explanation, game=ip.FunctionGame(f, N, fingerprint="f"))
     with pytest.raises(KeyboardInterrupt, match="goes on where it was") as caught:
         explanation.confirm(2, store=store, batch_size=20)
-    done = len(asked.keys) - before
+    done = len(recorder.keys) - before
     assert 60 < done < 200
     assert len(caught.value.masks) == done  # type: ignore[attr-defined]
     stop[0] = False
     confirmation = explanation.confirm(2, store=store, batch_size=20)
-    assert confirmation.n_evaluated == len(asked.keys) - before - done
-    assert len(asked.keys) == len(set(asked.keys))
+    assert confirmation.n_evaluated == len(recorder.keys) - before - done
+    assert len(recorder.keys) == len(set(recorder.keys))
 
 
 def test_the_seed_decides_and_explain_draws_other_masks() -> None:
@@ -424,14 +424,14 @@ def test_the_seed_decides_and_explain_draws_other_masks() -> None:
 @pytest.mark.parametrize("n_players", [2, 3, 5, 8])
 def test_tiny_games_are_exact_and_not_fresh(n_players: int) -> None:
     table = np.random.default_rng(0).normal(size=1 << n_players)
-    asked = Asked(lambda masks: np.asarray(table[masks @ (1 << np.arange(n_players))]))
-    explanation = ip.explain(ip.FunctionGame(asked, n_players), budget=256)
+    recorder = Recorder(lambda masks: np.asarray(table[masks @ (1 << np.arange(n_players))]))
+    explanation = ip.explain(ip.FunctionGame(recorder, n_players), budget=256)
     confirmation = explanation.confirm(3)
-    assert len(asked.keys) == 1 << n_players  # all are known
+    assert len(recorder.keys) == 1 << n_players  # all are known
     assert confirmation.exact
     assert (confirmation.n_evaluated, confirmation.n_fresh) == (0, 0)
     assert confirmation.n_ablations == confirmation.n_backgrounds == 1 << n_players
-    assert "the explanation was made of them" in str(confirmation)
+    assert "the explanation used them already" in str(confirmation)
     for one in confirmation.tested:
         assert one.measured == pytest.approx(explanation.interactions("BII")[one.players])
         assert one.agrees
@@ -479,11 +479,11 @@ def test_several_outputs() -> None:
 
 def test_nothing_to_confirm(tmp_path: Path) -> None:
     additive = ip.Spectrum.from_dict(N, {(): 0.0, (3,): 1.0})
-    asked = Asked(additive.predict)
-    explanation = claiming(additive, asked)
-    before = len(asked.keys)
+    recorder = Recorder(additive.predict)
+    explanation = claiming(additive, recorder)
+    before = len(recorder.keys)
     confirmation = explanation.confirm()
-    assert len(asked.keys) == before
+    assert len(recorder.keys) == before
     assert confirmation.tested == ()
     assert str(confirmation) == (
         "The explanation has no interactions of two or more players to confirm."
@@ -493,16 +493,19 @@ def test_nothing_to_confirm(tmp_path: Path) -> None:
 
 
 def test_bad_requests_cost_nothing(tmp_path: Path) -> None:
-    asked = Asked()
-    explanation = claiming(TRUTH, asked, fingerprint="f")
-    before = len(asked.keys)
+    recorder = Recorder()
+    explanation = claiming(TRUTH, recorder, fingerprint="f")
+    before = len(recorder.keys)
     loaded = ip.load(explanation.save(tmp_path / "a.interplay"))
-    with pytest.raises(ValueError, match=r"no game to ask, .* give confirm\(game=\.\.\.\)"):
+    with pytest.raises(ValueError, match=r"no game to evaluate, .* give confirm\(game=\.\.\.\)"):
         loaded.confirm()
     for game, shown in (
-        (ip.FunctionGame(asked, N, fingerprint="g"), "fingerprint g and 20 players, .* had f and"),
-        (ip.FunctionGame(asked, 7, fingerprint="f"), "fingerprint f and 7 players, .* f and 20"),
-        (ip.FunctionGame(asked, N), "fingerprint None and 20 players"),
+        (
+            ip.FunctionGame(recorder, N, fingerprint="g"),
+            "fingerprint g and 20 players, .* had f and",
+        ),
+        (ip.FunctionGame(recorder, 7, fingerprint="f"), "fingerprint f and 7 players, .* f and 20"),
+        (ip.FunctionGame(recorder, N), "fingerprint None and 20 players"),
     ):
         with pytest.raises(ValueError, match=shown):
             loaded.confirm(game=game)
@@ -516,7 +519,7 @@ def test_bad_requests_cost_nothing(tmp_path: Path) -> None:
         explanation.confirm(backend="moon")
     with pytest.raises(ValueError, match="budget=50 is below the") as caught:
         explanation.confirm(budget=50)
-    assert len(asked.keys) == before
+    assert len(recorder.keys) == before
     needed = int(str(caught.value).split("below the ")[1].split()[0])
     assert explanation.confirm(budget=needed).n_backgrounds == 6
     with pytest.raises(ValueError, match=f"budget={needed - 1} is below the {needed} ablations"):
@@ -536,16 +539,16 @@ def test_a_game_without_a_fingerprint_is_not_stored(tmp_path: Path) -> None:
     assert not (tmp_path / "a.db").exists()
 
 
-def test_it_says_what_it_will_take(capsys: pytest.CaptureFixture[str]) -> None:
+def test_it_shows_how_many_ablations_it_will_take(capsys: pytest.CaptureFixture[str]) -> None:
     confirmation = claiming(TRUTH).confirm(2, progress=True)
-    said = " ".join(capsys.readouterr().err.split())
+    shown = " ".join(capsys.readouterr().err.split())
     assert (
         f"Confirming 2 interactions by {confirmation.n_ablations} ablations, on "
-        f"{confirmation.n_backgrounds} backgrounds and on the whole input" in said
+        f"{confirmation.n_backgrounds} backgrounds and on the whole input" in shown
     )
 
 
-# --- what is kept and shown ---------------------------------------------------------------------
+# --- what is saved and shown --------------------------------------------------------------------
 
 
 def test_save_and_load(tmp_path: Path) -> None:
@@ -555,8 +558,8 @@ def test_save_and_load(tmp_path: Path) -> None:
     assert plain.game is None
     confirmation = explanation.confirm(2)
     assert explanation.confirmation is None
-    kept = dataclasses.replace(explanation, confirmation=confirmation)
-    again = ip.load(kept.save(tmp_path / "a.interplay"))
+    confirmed = dataclasses.replace(explanation, confirmation=confirmation)
+    again = ip.load(confirmed.save(tmp_path / "a.interplay"))
     assert again.confirmation == confirmation
     assert str(again.confirmation) == str(confirmation)
     json.dumps(dataclasses.asdict(confirmation), allow_nan=False)

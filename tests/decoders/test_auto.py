@@ -1,4 +1,4 @@
-"""The default decoder: what it picks, and what it says of it."""
+"""The default decoder: what it picks, and what it records."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ def decoded(name: str, masks: BoolArray, values: FloatArray, seed: int = 0) -> D
 
 def few_terms(masks: BoolArray) -> FloatArray:
     """A tree: each further player counts only where those before it are kept."""
-    first, second, third, fourth, fifth, other = masks[:, [0, 3, 6, 9, 12, 10]].T
+    first, second, third, fourth, fifth, sixth = masks[:, [0, 3, 6, 9, 12, 10]].T
     deep = np.where(third, np.where(fourth, np.where(fifth, 5.0, 1.0), -2.0), 3.0)
-    return np.where(first, np.where(second, deep, 0.0), 1.0 * other)
+    return np.where(first, np.where(second, deep, 0.0), 1.0 * sixth)
 
 
-def same(one: Spectrum, other: Spectrum) -> bool:
-    return (one.supports.tobytes(), one.coefficients.tobytes()) == (
-        other.supports.tobytes(),
-        other.coefficients.tobytes(),
+def same(a: Spectrum, b: Spectrum) -> bool:
+    return (a.supports.tobytes(), a.coefficients.tobytes()) == (
+        b.supports.tobytes(),
+        b.coefficients.tobytes(),
     )
 
 
-def test_what_is_hierarchical_goes_to_the_gaussian_process() -> None:
+def test_a_hierarchical_function_goes_to_the_gaussian_process() -> None:
     masks = uniform(80, N, np.random.default_rng(0))
     values = noisy(hierarchical(0), masks, 0)
     found = decoded("auto", masks, values)
@@ -48,7 +48,7 @@ def test_what_is_hierarchical_goes_to_the_gaussian_process() -> None:
         "gp was picked by its cross-validated R2 "
         f"(proxyspex {scores['proxyspex']:.3f}, gp {scores['gp']:.3f})"
     )
-    # nothing of it differs from what was asked for by name
+    # the result is the same as that of the decoder by name
     alone = decoded("gp", masks, values)
     assert same(found.spectrum, alone.spectrum)
     assert found.surrogate is not None
@@ -57,7 +57,7 @@ def test_what_is_hierarchical_goes_to_the_gaussian_process() -> None:
     assert found.spectrum.deviations is not None
 
 
-def test_where_few_terms_are_all_there_is_it_is_proxyspex() -> None:
+def test_a_function_of_few_terms_goes_to_proxyspex() -> None:
     masks = uniform(400, 16, np.random.default_rng(0))
     found = decoded("auto", masks, few_terms(masks))
     assert found.settings["picked"] == "proxyspex"
@@ -83,7 +83,7 @@ def test_a_sparse_function_goes_to_the_one_that_scores_better(seed: int) -> None
     assert r2(truth.predict(fresh), found.spectrum.predict(fresh))[0] > 0.98
 
 
-def test_the_explanation_says_what_ran() -> None:
+def test_the_explanation_records_what_ran() -> None:
     game = ip.FunctionGame(few_terms, 16)
     decoder = ip.explain(game, budget=600).provenance["decoder"]
     assert (decoder["requested"], decoder["ran"]) == ("auto", "proxyspex")
@@ -91,8 +91,8 @@ def test_the_explanation_says_what_ran() -> None:
     assert "proxyspex was picked by its cross-validated R2" in decoder["diagnosis"]["summary"]
 
 
-def test_several_outputs_are_picked_for_together() -> None:
-    """By the mean of their scores; a constant one counts for nothing."""
+def test_several_outputs_share_one_decoder() -> None:
+    """It is picked by the mean of their scores; a constant output is not counted."""
     truth, masks = hierarchical(0), uniform(80, N, np.random.default_rng(0))
     values = np.stack([noisy(truth, masks, 0), np.ones(80), -noisy(truth, masks, 1)], axis=1)
     found = decoded("auto", masks, values)
@@ -106,8 +106,8 @@ def test_several_outputs_are_picked_for_together() -> None:
 def test_same_seed_same_bytes() -> None:
     masks = uniform(60, N, np.random.default_rng(0))
     values = noisy(hierarchical(2), masks, 0)
-    one, again = (decode(masks, values, random_state=3) for _ in range(2))
-    assert same(one, again)
+    first, again = (decode(masks, values, random_state=3) for _ in range(2))
+    assert same(first, again)
 
 
 def test_constant_and_too_few() -> None:

@@ -44,7 +44,7 @@ def test_proxyspex_recovers_supports_and_coefficients(noise: float) -> None:
 
 
 def test_proxyspex_keeps_the_mean_and_single_players() -> None:
-    """A function of one player: the empty set stays in the support although nothing is fitted."""
+    """A function of one player: the empty set stays in the support although it is not fitted."""
     masks = uniform(200, 12, np.random.default_rng(0))
     found = decode(masks, 5.0 + masks[:, 0], decoder="proxyspex")
     assert found[()] == pytest.approx(5.5, abs=1e-3)
@@ -105,13 +105,13 @@ def test_exact() -> None:
 def test_several_outputs_are_each_decoded_as_alone(decoder: str, order: int) -> None:
     rng = np.random.default_rng(0)
     masks = uniform(300, 12, rng)
-    one, two = planted(12, 5, rng, max_order=2), planted(12, 5, rng, max_order=2)
-    values = np.stack([one.predict(masks), 100 * two.predict(masks)], axis=1)
+    first, second = planted(12, 5, rng, max_order=2), planted(12, 5, rng, max_order=2)
+    values = np.stack([first.predict(masks), 100 * second.predict(masks)], axis=1)
     both = decode(masks, values, decoder=decoder, order=order)
     assert both.coefficients.shape == (len(both), 2)
     fresh = uniform(200, 12, np.random.default_rng(9))
-    assert r2(one.predict(fresh), both.output(0).predict(fresh))[0] > 0.99
-    assert r2(100 * two.predict(fresh), both.output(1).predict(fresh))[0] > 0.99
+    assert r2(first.predict(fresh), both.output(0).predict(fresh))[0] > 0.99
+    assert r2(100 * second.predict(fresh), both.output(1).predict(fresh))[0] > 0.99
 
 
 @pytest.mark.parametrize("decoder", ["proxyspex", "lasso"])
@@ -160,13 +160,13 @@ def test_spex_from_a_design() -> None:
     assert set(truth.sets) <= set(found.sets)
     for players, coefficient in zip(truth.sets, truth.coefficients, strict=True):
         assert found[players] == pytest.approx(coefficient, abs=1e-6)
-    # the masks serve the other decoders as well
+    # other decoders take the masks as well
     assert set(decode(design, truth.predict(design.masks), decoder="lasso").sets)
 
 
 @pytest.mark.parametrize("decoder", ["proxyspex", "lasso"])
 def test_repeated_masks_count_once(decoder: str) -> None:
-    """Five copies of each ablation tell nothing new, and do not leak between folds."""
+    """Five copies of each ablation add nothing, and they do not leak between folds."""
     rng = np.random.default_rng(0)
     masks = uniform(60, 20, rng)
     values = planted(20, 8, rng).predict(masks) + rng.normal(size=60)

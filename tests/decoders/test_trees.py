@@ -22,7 +22,7 @@ def walk(tree: Tree, mask: BoolArray) -> float:
 
 @st.composite
 def trees(draw: st.DrawFn) -> Tree:
-    """A random tree on six players that may ask for the same player again on a path."""
+    """A random tree on six players that may split on the same player twice on a path."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     player: list[int] = []
     children: tuple[list[int], list[int]] = ([], [])
@@ -53,9 +53,9 @@ def trees(draw: st.DrawFn) -> Tree:
 @given(forest=st.lists(trees(), min_size=1, max_size=4))
 def test_the_transform_is_exact(forest: list[Tree]) -> None:
     masks = every_mask(6)
-    wanted = [sum(walk(tree, mask) for tree in forest) for mask in masks]
+    expected = [sum(walk(tree, mask) for tree in forest) for mask in masks]
     spectrum = fourier(forest, 6)
-    np.testing.assert_allclose(spectrum.predict(masks), wanted, atol=1e-12)
+    np.testing.assert_allclose(spectrum.predict(masks), expected, atol=1e-12)
     assert spectrum.sets[0] == ()
 
 
@@ -76,9 +76,9 @@ def test_equals_the_boosters_own_predictions(depth: int) -> None:
         spectrum.predict(fresh), booster.predict(fresh.astype(np.float32)), atol=1e-10
     )
     assert spectrum.orders.max() <= depth
-    some = fourier(read_trees(booster, 10), 40)
+    truncated = fourier(read_trees(booster, 10), 40)
     np.testing.assert_allclose(
-        some.predict(fresh),
+        truncated.predict(fresh),
         booster.predict(fresh.astype(np.float32), num_iteration=10),
         atol=1e-10,
     )

@@ -1,4 +1,4 @@
-"""Ablations in growing batches: when they end, and what was asked for until then."""
+"""Adaptive sampling: when it stops, and what is evaluated until then."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ TRUTH = hierarchical(0)
 NOISE = 0.1
 
 
-class Asked:
-    """A function with noise that is the same for the same mask; it remembers what it was asked."""
+class Recorder:
+    """A function whose noise is the same for the same mask. It records the masks it evaluates."""
 
     def __init__(self, noise: float = 0.0, interrupt_at: int | None = None) -> None:
         self.noise, self.interrupt_at = noise, interrupt_at
@@ -39,7 +39,7 @@ class Asked:
         return np.round(TRUTH.predict(masks) + self.noise * np.array(noise), 9)
 
 
-def explained(f: Asked, until: float, budget: int | str | None = None, **more: object):  # type: ignore[no-untyped-def]
+def explained(f: Recorder, until: float, budget: int | str | None = None, **more: object):  # type: ignore[no-untyped-def]
     return ip.explain(
         ip.FunctionGame(f, N, fingerprint=f"{f.noise}"),
         decoder=more.pop("decoder", "gp"),  # type: ignore[arg-type]
@@ -51,32 +51,32 @@ def explained(f: Asked, until: float, budget: int | str | None = None, **more: o
 
 
 def test_the_goal_is_reached(tmp_path: Path) -> None:
-    f = Asked()
-    found = explained(f, 0.9)
-    until = found.provenance["until"]
+    f = Recorder()
+    explanation = explained(f, 0.9)
+    until = explanation.provenance["until"]
     assert (until["goal"], until["stopped_since"]) == (0.9, "the goal was reached")
     scores = [step["cv_r2"] for step in until["steps"]]
     assert scores[-1] >= 0.9
     assert all(score < 0.9 for score in scores[:-1])
-    assert until["steps"][-1]["ablations"] == len(found.fit)
-    budget = found.provenance["budget"]
-    # nothing was asked twice, and nothing that is not in the explanation
+    assert until["steps"][-1]["ablations"] == len(explanation.fit)
+    budget = explanation.provenance["budget"]
+    # nothing was evaluated twice, and nothing that is not in the explanation
     assert len(f.keys) == len(set(f.keys)) == budget["spent"] == budget["evaluated"]
     assert budget["from_store"] == 0
-    assert set(f.keys) == set(keys(found.ablations.masks))
-    written = found.to_json(tmp_path / "a.json").read_text(encoding="utf-8")
+    assert set(f.keys) == set(keys(explanation.ablations.masks))
+    written = explanation.to_json(tmp_path / "a.json").read_text(encoding="utf-8")
     jsonschema.validate(json.loads(written), schema())
     assert json.loads(written)["explanations"][0]["provenance"]["until"] == until
-    page = found.to_html(tmp_path / "a.html").read_text(encoding="utf-8")
+    page = explanation.to_html(tmp_path / "a.html").read_text(encoding="utf-8")
     assert "since the goal was reached; the goal was a cross-validated R2 of 0.9" in page
-    assert ip.load(found.save(tmp_path / "a.interplay")).provenance["until"] == until
+    assert ip.load(explanation.save(tmp_path / "a.interplay")).provenance["until"] == until
 
 
 def test_it_no_longer_grows() -> None:
     """A goal that noise puts out of reach."""
-    f = Asked(NOISE)
-    found = explained(f, 1.0)
-    until = found.provenance["until"]
+    f = Recorder(NOISE)
+    explanation = explained(f, 1.0)
+    until = explanation.provenance["until"]
     assert until["stopped_since"] == "it no longer grew"
     scores = [step["cv_r2"] for step in until["steps"]]
     assert max(scores) < 1.0
@@ -84,53 +84,53 @@ def test_it_no_longer_grows() -> None:
     assert max(scores[-2:]) < max(scores[:-2]) + 0.01
     sizes = [step["ablations"] for step in until["steps"]]
     assert sizes[:4] == [50, 80, 121, 183]  # half as many again each time, a tenth held out
-    assert found.provenance["budget"]["spent"] < 8 * N * np.log2(N)
-    automatic = explained(Asked(NOISE), until=None, budget="auto")  # type: ignore[arg-type]
+    assert explanation.provenance["budget"]["spent"] < 8 * N * np.log2(N)
+    automatic = explained(Recorder(NOISE), until=None, budget="auto")  # type: ignore[arg-type]
     assert automatic.provenance["until"] == until
-    assert automatic.spectrum.coefficients.tobytes() == found.spectrum.coefficients.tobytes()
+    assert automatic.spectrum.coefficients.tobytes() == explanation.spectrum.coefficients.tobytes()
 
 
 def test_the_budget_is_spent() -> None:
-    f = Asked(NOISE)
-    found = explained(f, 1.0, budget=100)
-    assert found.provenance["until"]["stopped_since"] == "the budget was spent"
-    assert len(f.keys) == found.provenance["budget"]["spent"] == 100
-    assert found.provenance["budget"]["limit"] == 100
+    f = Recorder(NOISE)
+    explanation = explained(f, 1.0, budget=100)
+    assert explanation.provenance["until"]["stopped_since"] == "the budget was spent"
+    assert len(f.keys) == explanation.provenance["budget"]["spent"] == 100
+    assert explanation.provenance["budget"]["limit"] == 100
 
 
 def test_a_budget_below_the_first_batch_is_all_of_it() -> None:
-    f = Asked()
-    found = explained(f, 0.2, budget=40)
+    f = Recorder()
+    explanation = explained(f, 0.2, budget=40)
     assert len(f.keys) == 40
-    assert len(found.provenance["until"]["steps"]) == 1
+    assert len(explanation.provenance["until"]["steps"]) == 1
 
 
-def test_a_small_game_is_made_whole() -> None:
+def test_all_masks_of_a_small_game_are_evaluated() -> None:
     game = ip.FunctionGame(lambda masks: 1.0 * masks[:, 0] * masks[:, 1], 5)
-    found = ip.explain(game, until=0.9)
-    assert found.provenance["until"] == {
+    explanation = ip.explain(game, until=0.9)
+    assert explanation.provenance["until"] == {
         "goal": 0.9,
         "stopped_since": "all masks were made",
         "steps": [],
     }
-    assert found.faithfulness.exact
-    assert found.provenance["decoder"]["ran"] == "exact"
+    assert explanation.faithfulness.exact
+    assert explanation.provenance["decoder"]["ran"] == "exact"
 
 
-def test_held_out_masks_are_made_after_the_stop() -> None:
-    """Not one of them is asked for while it could have a say in when to stop."""
-    f = Asked()
-    found = explained(f, 0.9, holdout=25)
-    held = set(keys(found.held_out.masks))
+def test_held_out_masks_are_evaluated_after_the_stop() -> None:
+    """None of them is evaluated before the stop, so none can influence it."""
+    f = Recorder()
+    explanation = explained(f, 0.9, holdout=25)
+    held = set(keys(explanation.held_out.masks))
     assert len(held) == 25
     assert set(f.keys[-25:]) == held
-    assert set(f.keys[:-25]) == set(keys(found.fit.masks))
+    assert set(f.keys[:-25]) == set(keys(explanation.fit.masks))
 
 
 def test_it_is_what_a_plain_run_of_that_budget_finds() -> None:
-    stopped = explained(Asked(), 0.9)
+    stopped = explained(Recorder(), 0.9)
     plain = ip.explain(
-        ip.FunctionGame(Asked(), N),
+        ip.FunctionGame(Recorder(), N),
         decoder="gp",
         budget=stopped.provenance["budget"]["spent"],
         progress=False,
@@ -142,9 +142,9 @@ def test_it_is_what_a_plain_run_of_that_budget_finds() -> None:
     assert plain.provenance["until"] is None
 
 
-def test_a_store_is_asked_first_and_nothing_twice(tmp_path: Path) -> None:
+def test_the_store_comes_first_and_nothing_is_evaluated_twice(tmp_path: Path) -> None:
     store = tmp_path / "a.db"
-    first, second, further = Asked(), Asked(), Asked()
+    first, second, further = Recorder(), Recorder(), Recorder()
     one = explained(first, 0.8, store=store)
     two = explained(second, 0.8, store=store)
     assert second.keys == []
@@ -160,26 +160,26 @@ def test_a_store_is_asked_first_and_nothing_twice(tmp_path: Path) -> None:
     assert ip.verify(two, store=store).matches
 
 
-def test_a_game_without_a_fingerprint_is_not_asked_twice_either() -> None:
-    f = Asked()
-    found = ip.explain(ip.FunctionGame(f, N), decoder="gp", until=0.9, progress=False)
-    assert len(f.keys) == len(set(f.keys)) == found.provenance["budget"]["evaluated"]
+def test_without_a_fingerprint_nothing_is_evaluated_twice_either() -> None:
+    f = Recorder()
+    explanation = ip.explain(ip.FunctionGame(f, N), decoder="gp", until=0.9, progress=False)
+    assert len(f.keys) == len(set(f.keys)) == explanation.provenance["budget"]["evaluated"]
 
 
-def test_interrupted_it_asks_for_nothing_more() -> None:
-    f = Asked(NOISE, interrupt_at=70)
-    found = explained(f, 1.0, batch_size=5)
-    assert found.provenance["until"]["stopped_since"] == "it was interrupted"
-    assert found.provenance["until"]["steps"]
-    budget = found.provenance["budget"]
+def test_after_an_interruption_nothing_more_is_evaluated() -> None:
+    f = Recorder(NOISE, interrupt_at=70)
+    explanation = explained(f, 1.0, batch_size=5)
+    assert explanation.provenance["until"]["stopped_since"] == "it was interrupted"
+    assert explanation.provenance["until"]["steps"]
+    budget = explanation.provenance["budget"]
     assert budget["interrupted"]
     assert budget["evaluated"] == budget["spent"] == len(f.keys) == 70
-    assert len(found.held_out) >= 10
-    assert not set(keys(found.held_out.masks)) & set(keys(found.fit.masks))
+    assert len(explanation.held_out) >= 10
+    assert not set(keys(explanation.held_out.masks)) & set(keys(explanation.fit.masks))
 
 
 def test_failures_are_left_out_and_do_not_end_it() -> None:
-    f = Asked(NOISE)
+    f = Recorder(NOISE)
     bad: list[bytes] = []
 
     def failing(masks: BoolArray) -> FloatArray:
@@ -190,39 +190,41 @@ def test_failures_are_left_out_and_do_not_end_it() -> None:
         return values
 
     game = ip.FunctionGame(failing, N)
-    found = ip.explain(game, decoder="gp", until=1.0, on_error="skip", progress=False)
+    explanation = ip.explain(game, decoder="gp", until=1.0, on_error="skip", progress=False)
     assert bad
-    assert found.provenance["budget"]["skipped"] == 1
-    until = found.provenance["until"]
+    assert explanation.provenance["budget"]["skipped"] == 1
+    until = explanation.provenance["until"]
     assert until["stopped_since"] == "it no longer grew"
-    assert bad[0] not in keys(found.ablations.masks)
+    assert bad[0] not in keys(explanation.ablations.masks)
 
 
 def test_several_outputs_are_judged_by_their_mean() -> None:
-    f = Asked()
+    f = Recorder()
     game = ip.FunctionGame(lambda m: np.stack([f(m), np.ones(len(m)), -f(m)], axis=1), N)
-    found = ip.explain(game, decoder="gp", until=0.9, progress=False)
-    assert found.provenance["until"]["stopped_since"] == "the goal was reached"
-    assert min(found.faithfulness.by_output[::2]) > 0.8
+    explanation = ip.explain(game, decoder="gp", until=0.9, progress=False)
+    assert explanation.provenance["until"]["stopped_since"] == "the goal was reached"
+    assert min(explanation.faithfulness.by_output[::2]) > 0.8
 
 
 def test_a_constant_game_needs_one_batch() -> None:
-    found = ip.explain(ip.FunctionGame(lambda masks: np.ones(len(masks)), N), until=0.9)
-    assert len(found.provenance["until"]["steps"]) == 1
-    assert found.provenance["until"]["stopped_since"] == "the goal was reached"
+    explanation = ip.explain(ip.FunctionGame(lambda masks: np.ones(len(masks)), N), until=0.9)
+    assert len(explanation.provenance["until"]["steps"]) == 1
+    assert explanation.provenance["until"]["stopped_since"] == "the goal was reached"
 
 
 @pytest.mark.parametrize("until", [0.0, -0.5, 1.01, float("nan")])
 def test_a_goal_that_is_none(until: float) -> None:
-    f = Asked()
+    f = Recorder()
     with pytest.raises(ValueError, match=r"until=.* is not an R2 in \(0, 1\]"):
         explained(f, until)
     assert f.keys == []
 
 
 @pytest.mark.parametrize("decoder", ["lasso", "spex"])
-def test_a_decoder_that_cannot_stop_is_refused_before_anything_is_asked(decoder: str) -> None:
-    f = Asked()
+def test_a_decoder_without_a_stopping_rule_is_refused_before_anything_is_evaluated(
+    decoder: str,
+) -> None:
+    f = Recorder()
     with pytest.raises(ValueError, match=f"decoder='{decoder}' .* give a budget instead of until"):
         explained(f, 0.9, decoder=decoder)
     assert f.keys == []
@@ -230,4 +232,4 @@ def test_a_decoder_that_cannot_stop_is_refused_before_anything_is_asked(decoder:
 
 def test_a_budget_that_is_no_number() -> None:
     with pytest.raises(ValueError, match="budget='much' is neither a number of evaluations nor"):
-        ip.explain(ip.FunctionGame(Asked(), N), budget="much")
+        ip.explain(ip.FunctionGame(Recorder(), N), budget="much")

@@ -24,7 +24,7 @@ def test_the_last_point_is_the_explanations_own_score(decoder: str, tmp_path: Pa
     assert curve.n_fit == (20, 73, 270)
     assert curve.scores[-1] == explanation.faithfulness
     assert curve.scores[0].r2 < curve.scores[-1].r2
-    # a first part of such a design is what a smaller budget would have made
+    # the first part of such a design is the design of a smaller budget
     smaller = ip.explain(game, decoder=decoder, budget=103, holdout=30, random_state=5)
     np.testing.assert_array_equal(smaller.fit.masks, explanation.fit.masks[:73])
 
@@ -40,7 +40,9 @@ def test_lasso_keeps_its_order() -> None:
 
 
 @pytest.mark.parametrize(("n_players", "decoder"), [(7, "proxyspex"), (20, "spex")])
-def test_designs_that_hang_together_are_decoded_by_proxyspex(n_players: int, decoder: str) -> None:
+def test_designs_that_cannot_be_divided_are_decoded_by_proxyspex(
+    n_players: int, decoder: str
+) -> None:
     truth = planted(n_players, 4, np.random.default_rng(1), max_order=2)
     explanation = ip.explain(ip.FunctionGame(truth.predict, n_players), decoder=decoder, budget=800)
     curve = budget_curve(explanation, points=2)

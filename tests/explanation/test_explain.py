@@ -17,8 +17,8 @@ from tests.conftest import planted
 TRUTH = planted(30, 8, np.random.default_rng(0), max_order=2)
 
 
-class Asked:
-    """A planted function that remembers the masks it was asked for."""
+class Recorder:
+    """A planted function that records the masks it evaluates."""
 
     def __init__(self, truth: ip.Spectrum = TRUTH) -> None:
         self.truth = truth
@@ -31,10 +31,10 @@ class Asked:
 
 @pytest.mark.parametrize("decoder", ["gp", "proxyspex", "lasso"])
 def test_explains_within_the_budget(decoder: str) -> None:
-    asked = Asked()
-    game = ip.FunctionGame(asked, 30)
+    recorder = Recorder()
+    game = ip.FunctionGame(recorder, 30)
     explanation = ip.explain(game, decoder=decoder, budget=500, order=2, holdout=0.2)
-    assert len(asked.keys) == len(set(asked.keys)) == 500
+    assert len(recorder.keys) == len(set(recorder.keys)) == 500
     assert (len(explanation.fit), len(explanation.held_out)) == (400, 100)
     assert not set(keys(explanation.fit.masks)) & set(keys(explanation.held_out.masks))
     np.testing.assert_allclose(
@@ -63,12 +63,12 @@ def test_explains_within_the_budget(decoder: str) -> None:
 
 
 def test_spex_explains_within_the_budget() -> None:
-    asked = Asked(planted(40, 25, np.random.default_rng(1), max_order=5))
-    explanation = ip.explain(ip.FunctionGame(asked, 40), decoder="spex", budget=4000)
-    assert len(asked.keys) == len(set(asked.keys)) == 4000
+    recorder = Recorder(planted(40, 25, np.random.default_rng(1), max_order=5))
+    explanation = ip.explain(ip.FunctionGame(recorder, 40), decoder="spex", budget=4000)
+    assert len(recorder.keys) == len(set(recorder.keys)) == 4000
     assert explanation.faithfulness.r2 > 1 - 1e-9
-    found = explanation.interactions("Fourier").top(25)
-    assert set(found.sets) == set(asked.truth.sets) - {()}
+    interactions = explanation.interactions("Fourier").top(25)
+    assert set(interactions.sets) == set(recorder.truth.sets) - {()}
     ran = explanation.provenance["decoder"]
     assert ran["ran"] == "spex"
     assert ran["settings"]["decoding"] == "soft"
@@ -77,7 +77,7 @@ def test_spex_explains_within_the_budget() -> None:
     assert "terms after" in ran["diagnosis"]["summary"]
 
 
-def test_spex_decodes_hard_where_asked() -> None:
+def test_spex_decodes_hard_if_requested() -> None:
     game = ip.FunctionGame(TRUTH.predict, 30)
     explanation = ip.explain(game, decoder="spex", budget=2000, decoding="hard")
     assert explanation.provenance["decoder"]["settings"]["decoding"] == "hard"
@@ -110,9 +110,11 @@ def test_spex_several_outputs() -> None:
     assert explanation.spectrum.output(1)[(4,)] == pytest.approx(-5e-4)
 
 
-def test_a_second_run_asks_nothing_and_a_larger_budget_only_the_rest(tmp_path: Path) -> None:
+def test_a_second_run_evaluates_nothing_and_a_larger_budget_only_the_difference(
+    tmp_path: Path,
+) -> None:
     store = tmp_path / "a.db"
-    first, second, third = Asked(), Asked(), Asked()
+    first, second, third = Recorder(), Recorder(), Recorder()
     one, two, three = (
         ip.explain(ip.FunctionGame(f, 30, fingerprint="f"), budget=budget, store=store)
         for f, budget in ((first, 200), (second, 200), (third, 300))
@@ -128,7 +130,7 @@ def test_a_second_run_asks_nothing_and_a_larger_budget_only_the_rest(tmp_path: P
 
 def test_the_seed_decides() -> None:
     same, again, other = (
-        ip.explain(ip.FunctionGame(Asked(), 30), budget=150, random_state=seed)
+        ip.explain(ip.FunctionGame(Recorder(), 30), budget=150, random_state=seed)
         for seed in (0, 0, 1)
     )
     masks = [run.provenance["design"]["masks_sha256"] for run in (same, again, other)]
@@ -236,14 +238,14 @@ def test_duplicate_names_stay_two_players() -> None:
 
 
 def test_several_outputs_from_one_pass(tmp_path: Path) -> None:
-    asked = Asked()
+    recorder = Recorder()
 
     def f(masks: BoolArray) -> FloatArray:
-        one = asked(masks)
+        one = recorder(masks)
         return np.stack([one, -one, masks[:, 3]], axis=1)
 
     explanation = ip.explain(ip.FunctionGame(f, 30), budget=300)
-    assert len(asked.keys) == 300
+    assert len(recorder.keys) == 300
     assert explanation.spectrum.n_outputs == 3
     assert len(explanation.faithfulness.by_output) == 3
     assert explanation.interactions("SV").output(2)[(3,)] == pytest.approx(1.0, rel=0.01)
@@ -263,7 +265,9 @@ def test_an_error_keeps_what_was_evaluated() -> None:
             raise ConnectionError("the model went away")
         return TRUTH.predict(masks)
 
-    with pytest.raises(ip.GameError, match=r"17. of 400 masks are evaluated and kept") as caught:
+    with pytest.raises(
+        ip.GameError, match=r"17. of 400 masks are evaluated; the error carries"
+    ) as caught:
         ip.explain(ip.FunctionGame(f, 30), budget=400)
     assert caught.value.masks is not None
     spectrum = ip.decode(caught.value.masks, caught.value.values, order=2)
@@ -271,7 +275,7 @@ def test_an_error_keeps_what_was_evaluated() -> None:
 
 
 def test_save_and_load(tmp_path: Path) -> None:
-    explanation = ip.explain(ip.FunctionGame(Asked(), 30), budget=200)
+    explanation = ip.explain(ip.FunctionGame(Recorder(), 30), budget=200)
     path = explanation.save(tmp_path / "deep" / "a.interplay")
     again = ip.load(path)
     assert again.players == explanation.players
@@ -301,7 +305,7 @@ def test_load_refuses_what_it_cannot_read(tmp_path: Path) -> None:
 
 
 def test_bad_requests(tmp_path: Path) -> None:
-    game = ip.FunctionGame(Asked(), 30)
+    game = ip.FunctionGame(Recorder(), 30)
     with pytest.raises(
         ValueError, match="decoder='magic' is unknown; choose one of auto, gp, proxyspex"
     ):
@@ -329,7 +333,7 @@ def test_bad_requests(tmp_path: Path) -> None:
     with pytest.raises(
         ValueError, match="use a budget of at least 30, or 2\\^n = 32 for all masks"
     ):
-        ip.explain(ip.FunctionGame(Asked(), 5), budget=10)
+        ip.explain(ip.FunctionGame(Recorder(), 5), budget=10)
     for holdout in (1.5, 3, 0, -0.1):
         with pytest.raises(ValueError, match=f"holdout={holdout} is neither a share between 0"):
             ip.explain(game, holdout=holdout)
@@ -340,15 +344,15 @@ def test_bad_requests(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="index='SHAP' is unknown; choose one of"):
         ip.explain(game, budget=100).interactions("SHAP")
     (tmp_path / "not.db").write_text("x" * 2000)
-    named = ip.FunctionGame(Asked(), 30, fingerprint="f")
+    named = ip.FunctionGame(Recorder(), 30, fingerprint="f")
     with pytest.raises(ip.StoreError, match="file is not a database"):
         ip.explain(named, store=tmp_path / "not.db")
 
 
 def test_bad_requests_cost_nothing() -> None:
-    """What can be refused is refused before the game is asked."""
-    asked = Asked()
-    game = ip.FunctionGame(asked, 30)
+    """What can be refused is refused before the game is evaluated."""
+    recorder = Recorder()
+    game = ip.FunctionGame(recorder, 30)
     for bad in (
         {"decoder": "lasso", "order": 3},
         {"order": 0},
@@ -359,10 +363,10 @@ def test_bad_requests_cost_nothing() -> None:
         with pytest.raises(ValueError, match=r"order|budget|decoding"):
             ip.explain(game, **bad)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="beyond its limit"):
-        ip.explain(ip.FunctionGame(asked, 700), decoder="lasso", order=2, budget=1000)
+        ip.explain(ip.FunctionGame(recorder, 700), decoder="lasso", order=2, budget=1000)
     with pytest.raises(ValueError, match=r"describe\(\) of .* is not JSON"):
         ip.explain(_Undescribed())
-    assert asked.keys == []
+    assert recorder.keys == []
 
 
 class _Undescribed(ip.FunctionGame):
@@ -383,11 +387,11 @@ class _Undescribed(ip.FunctionGame):
 
 def test_a_table_too_large_for_the_budget_is_refused_at_once() -> None:
     with pytest.raises(ValueError, match="budget=1000 leaves"):
-        ip.explain(ip.FunctionGame(Asked(), 40), decoder="exact", budget=1000)
+        ip.explain(ip.FunctionGame(Recorder(), 40), decoder="exact", budget=1000)
 
 
 def test_held_out_masks_that_all_failed_are_replaced() -> None:
-    game = ip.FunctionGame(Asked(), 30)
+    game = ip.FunctionGame(Recorder(), 30)
     held = ip.explain(game, decoder="lasso", budget=1500, holdout=10).held_out.masks
 
     def f(masks: BoolArray) -> FloatArray:
@@ -413,7 +417,7 @@ def test_default_budget() -> None:
     assert default_budget(2) == 100
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        explanation = ip.explain(ip.FunctionGame(Asked(), 30))
+        explanation = ip.explain(ip.FunctionGame(Recorder(), 30))
     assert explanation.provenance["budget"]["spent"] == default_budget(30)
 
 
@@ -447,7 +451,7 @@ def test_a_surrogate_predicts_what_the_spectrum_leaves_out(tmp_path: Path) -> No
 
 
 def test_without_a_surrogate_the_spectrum_predicts(tmp_path: Path) -> None:
-    explanation = ip.explain(ip.FunctionGame(Asked(), 30), decoder="lasso", budget=200)
+    explanation = ip.explain(ip.FunctionGame(Recorder(), 30), decoder="lasso", budget=200)
     assert explanation.surrogate is None
     assert explanation.surrogate_r2 is None
     masks = explanation.held_out.masks

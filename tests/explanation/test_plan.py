@@ -24,11 +24,11 @@ class Priced:
     batch_size = 20
 
     def __init__(self, *, paid: bool = False, megabytes: int = 0) -> None:
-        self.asked: list[bytes] = []
+        self.evaluated: list[bytes] = []
         self.paid, self.megabytes = paid, megabytes
 
     def __call__(self, masks: BoolArray, /) -> FloatArray:
-        self.asked += keys(masks)
+        self.evaluated += keys(masks)
         held = np.ones(self.megabytes * 2**17)
         time.sleep(1e-3 * self.cost(masks).sum() + 1e-9 * held[:1].sum())
         return masks[:, 0] * 2.0 - masks[:, 1] * masks[:, 2]
@@ -48,30 +48,30 @@ def test_a_plan_says_what_the_run_does(tmp_path: Path) -> None:
     game = Priced()
     plan = ip.plan(game, budget=400, store=store, price=2e6)
     assert (plan.n_fit, plan.n_held_out, plan.decoder) == (360, 40, "auto")
-    assert plan.warmed_up == plan.n_stored == len(game.asked) == 40
+    assert plan.warmed_up == plan.n_stored == len(game.evaluated) == 40
     assert plan.n_new == 360
     assert plan.batch_size == 20
     assert plan.tokens is not None
     assert plan.price == pytest.approx(2 * plan.tokens)
-    warmed = list(game.asked)
+    warmed = list(game.evaluated)
     started = time.perf_counter()
     explanation = ip.explain(game, budget=400, store=store, progress=False)
     seconds = time.perf_counter() - started
-    # nothing that the plan made is made again, and the rest costs what it said
-    assert len(set(game.asked)) == len(game.asked) == 400
+    # nothing that the plan evaluated is evaluated again, and the rest costs what it estimated
+    assert len(set(game.evaluated)) == len(game.evaluated) == 400
     spent = explanation.provenance["budget"]
     assert (spent["from_store"], spent["evaluated"]) == (40, 360)
-    fresh = [key for key in game.asked if key not in warmed]
+    fresh = [key for key in game.evaluated if key not in warmed]
     kept = sum(bin(int.from_bytes(key, "little")).count("1") for key in fresh)
     assert plan.tokens == kept
     assert plan.seconds == pytest.approx(seconds, rel=0.5)
     done = ip.plan(game, budget=400, store=store)
     assert (done.n_new, done.n_stored, done.seconds) == (0, 400, 0.0)
-    assert len(game.asked) == 400
+    assert len(game.evaluated) == 400
     assert "400, free" in str(done)
 
 
-def test_without_a_store_the_whole_run_is_still_to_be_made() -> None:
+def test_without_a_store_the_whole_run_is_still_to_be_evaluated() -> None:
     plan = ip.plan(Priced(), budget=300)
     assert (plan.n_new, plan.n_stored, plan.warmed_up) == (300, 0, 40)
     # a millisecond a token, 3,700 of them; the machine may be slower than that
@@ -79,10 +79,10 @@ def test_without_a_store_the_whole_run_is_still_to_be_made() -> None:
     assert 3.0 < plan.seconds < 60.0
 
 
-def test_a_game_that_costs_money_is_not_tried_unasked() -> None:
+def test_a_game_that_costs_money_is_not_measured_by_default() -> None:
     game = Priced(paid=True)
     plan = ip.plan(game, budget=300)
-    assert game.asked == []
+    assert game.evaluated == []
     assert (plan.warmed_up, plan.seconds, plan.memory) == (0, None, None)
     assert "not measured" in str(plan)
     assert ip.plan(game, budget=300, warm_up=True).warmed_up == 40
@@ -94,8 +94,8 @@ def test_memory_is_that_of_a_call() -> None:
         "import interplay as ip; from tests.explanation.test_plan import Priced; "
         "print(ip.plan(Priced(megabytes=64), budget=300).memory)"
     )
-    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert 60 < int(said.stdout) / 2**20 < 140
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert 60 < int(done.stdout) / 2**20 < 140
 
 
 def test_repeats_cost_each_time() -> None:

@@ -160,9 +160,9 @@ def test_equals_definition(index: str, game: tuple[int, FloatArray], k: int) -> 
     n, table = game
     k = min(k, n)
     found = exact(n, table).to(index, order=k)
-    wanted = brute_force(index, table, n, k)
+    expected = brute_force(index, table, n, k)
     limit = 1 if index in ("SV", "BV") else k
-    for s, value in wanted.items():
+    for s, value in expected.items():
         if len(s) <= limit:
             assert found[s] == pytest.approx(value, abs=1e-9), (s, index)
     assert all(len(s) <= limit for s in found.sets)
@@ -176,8 +176,8 @@ def test_equals_shapiq(index: str, n: int, k: int) -> None:
 
 @pytest.mark.parametrize(("n", "k"), [(3, 2), (7, 3), (10, 2)])
 def test_equals_shapiq_faithful_shapley(n: int, k: int) -> None:
-    # shapiq stands in for the two exact constraints by a large finite weight, which costs it
-    # digits; against the exact solution (above) the tolerance is 1e-9
+    # shapiq replaces the two exact constraints by a large finite weight, which costs it digits;
+    # against the exact solution (above) the tolerance is 1e-9
     _compare_with_shapiq("FSII", n, k, tolerance=1e-6)
 
 

@@ -37,10 +37,10 @@ def test_uniform_is_distinct_reproducible_and_grows(n: int) -> None:
     assert len(set(masks.keys(drawn))) == count
     fewer = masks.uniform(count // 2, n, np.random.default_rng(1))
     np.testing.assert_array_equal(drawn[: count // 2], fewer)
-    rest = (1 << n) - count
-    if rest:
-        other = masks.uniform(min(rest, 50), n, np.random.default_rng(2), exclude=drawn)
-        assert not set(masks.keys(other)) & set(masks.keys(drawn))
+    n_others = (1 << n) - count
+    if n_others:
+        others = masks.uniform(min(n_others, 50), n, np.random.default_rng(2), exclude=drawn)
+        assert not set(masks.keys(others)) & set(masks.keys(drawn))
 
 
 def test_uniform_keeps_each_player_half_the_time() -> None:

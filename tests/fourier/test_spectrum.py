@@ -37,8 +37,8 @@ def test_predict_in_blocks_of_bounded_memory() -> None:
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 80e6  # the dense matrix of characters would be 360 MB
-    some = [0, 4095, 4096, 8999]
-    np.testing.assert_allclose(values[some], spectrum.predict(masks[some]), atol=1e-9)
+    rows = [0, 4095, 4096, 8999]
+    np.testing.assert_allclose(values[rows], spectrum.predict(masks[rows]), atol=1e-9)
 
 
 def test_terms_are_sorted_summed_and_looked_up() -> None:

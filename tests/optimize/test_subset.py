@@ -6,7 +6,7 @@ import time
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from interplay import Spectrum, optimize
@@ -18,6 +18,7 @@ from interplay.optimize.subset import best_subset
 from tests.conftest import planted
 
 LATER = float("inf")
+HOUR = 3600.0
 
 
 def random_spectrum(n: int, n_terms: int, rng: np.random.Generator) -> Spectrum:
@@ -67,6 +68,7 @@ def test_the_best_and_the_worst_are_those_of_brute_force(
 @given(
     n=st.integers(2, 10), n_terms=st.integers(1, 25), free=st.booleans(), seed=st.integers(0, 999)
 )
+@example(n=7, n_terms=1, free=False, seed=0)  # HiGHS's presolve cut the optimum off
 def test_the_program_and_the_greedy_search_against_brute_force(
     n: int, n_terms: int, free: bool, seed: int
 ) -> None:
@@ -80,7 +82,7 @@ def test_the_program_and_the_greedy_search_against_brute_force(
     assert problem.admits(start)
     assert problem.value(start) <= truth + 1e-9
     assert truth <= problem.ceiling + 1e-9
-    mask, bound = program.solve(problem, problem.value(start), seconds=60)
+    mask, bound = program.solve(problem, problem.value(start), seconds=HOUR)
     assert mask is not None
     assert problem.admits(mask)
     assert spectrum.predict(mask) == pytest.approx(truth, abs=1e-6)
@@ -94,7 +96,7 @@ def test_long_sets_are_chained_exactly() -> None:
         for sign in (1.0, -1.0):
             spectrum = Spectrum.from_dict(14, {tuple(range(order)): sign})
             problem = Problem.of(spectrum, 3, 3)
-            mask, bound = program.solve(problem, -1.0, seconds=60)
+            mask, bound = program.solve(problem, -1.0, seconds=HOUR)
             _, truth = brute_force(spectrum, 3, 3)
             assert mask is not None
             assert (spectrum.predict(mask), bound) == pytest.approx((truth, truth), abs=1e-6)
@@ -107,9 +109,9 @@ def test_terms_that_do_not_fit_the_program_stay_in_the_bound(rows: int, seed: in
     _, truth = brute_force(spectrum, 4, 4)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(program, "_MAX_ROWS", rows)
-        mask, bound = program.solve(Problem.of(spectrum, 4, 4), -100.0, seconds=60)
-        some = program._affordable(spectrum.coefficients, spectrum.orders) & (spectrum.orders > 1)
-    terms = spectrum.members[some], spectrum.coefficients[some], spectrum.orders[some]
+        mask, bound = program.solve(Problem.of(spectrum, 4, 4), -100.0, seconds=HOUR)
+        taken = program._affordable(spectrum.coefficients, spectrum.orders) & (spectrum.orders > 1)
+    terms = spectrum.members[taken], spectrum.coefficients[taken], spectrum.orders[taken]
     assert program._facets(9, *terms)[0].shape[0] <= rows
     assert mask is not None
     assert mask.sum() == 4
@@ -144,31 +146,31 @@ def test_a_planted_function_of_60_players_is_solved_to_proof(
     assert found.gap <= 2e-6 * np.abs(spectrum.coefficients).sum()
     assert found.value == pytest.approx(float(spectrum.predict(found.mask)))
     sign = 1.0 if maximize else -1.0
-    # no random start of a climb comes above what is proven
+    # no climb from a random start exceeds the proven optimum
     problem = Problem.of(sign * spectrum, limits.get("keep", 35), limits.get("keep", 40))
     rng = np.random.default_rng(7)
     for _ in range(20):
-        other = climb(problem, problem.strongest(rng.normal(size=60)), LATER)
-        assert problem.value(other) <= sign * found.value + 1e-6
+        mask = climb(problem, problem.strongest(rng.normal(size=60)), LATER)
+        assert problem.value(mask) <= sign * found.value + 1e-6
 
 
 def test_parts_that_share_no_player_are_solved_together() -> None:
     """Three copies of a function of eight players: the optimum is three times that of one."""
-    one = random_spectrum(8, 20, np.random.default_rng(3))
-    shifted = [tuple(8 * k + i for i in players) for k in range(3) for players in one.sets]
-    found = best_subset(Spectrum.from_terms(24, shifted, np.tile(one.coefficients, 3)))
+    part = random_spectrum(8, 20, np.random.default_rng(3))
+    shifted = [tuple(8 * k + i for i in players) for k in range(3) for players in part.sets]
+    found = best_subset(Spectrum.from_terms(24, shifted, np.tile(part.coefficients, 3)))
     assert found.proven
     assert found.method in ("milp", "greedy")
-    assert found.value == pytest.approx(3 * brute_force(one, 0, 8)[1], abs=1e-6)
+    assert found.value == pytest.approx(3 * brute_force(part, 0, 8)[1], abs=1e-6)
 
 
-def test_out_of_time_there_still_is_a_mask_and_a_valid_bound() -> None:
+def test_a_search_that_runs_out_of_time_has_a_mask_and_a_valid_bound() -> None:
     spectrum = random_spectrum(20, 150, np.random.default_rng(0))
     _, truth = brute_force(spectrum, 7, 7)
     for time_limit in (1e-9, 0.05, 0.5):
-        started = time.perf_counter()
+        started = time.process_time()  # not the clock: others may be on the machine
         found = best_subset(spectrum, keep=7, time_limit=time_limit)
-        assert time.perf_counter() - started < time_limit + 3.0
+        assert time.process_time() - started < time_limit + 3.0
         assert found.mask.sum() == 7
         assert found.value == pytest.approx(float(spectrum.predict(found.mask)))
         assert found.value <= truth + 1e-9
@@ -182,7 +184,7 @@ def test_out_of_time_there_still_is_a_mask_and_a_valid_bound() -> None:
     assert lowest.bound <= brute_force(spectrum, 7, 7)[0] <= lowest.value
 
 
-def test_a_gap_that_was_asked_for_is_kept() -> None:
+def test_the_requested_gap_is_reached() -> None:
     spectrum = planted(40, 60, np.random.default_rng(2), max_order=3)
     best = best_subset(spectrum, keep=15)
     for gap in (0.5, 10.0, 1e3):
@@ -217,10 +219,10 @@ def test_edges(n: int) -> None:
 @pytest.mark.parametrize("scale", [1e-9, 1e9])
 def test_the_unit_of_the_values_does_not_matter(scale: float) -> None:
     spectrum = planted(24, 40, np.random.default_rng(4))
-    one, other = best_subset(spectrum, keep=8), best_subset(scale * spectrum, keep=8)
-    assert one.proven
-    assert other.proven
-    assert other.value == pytest.approx(scale * one.value, rel=1e-6)
+    plain, scaled = best_subset(spectrum, keep=8), best_subset(scale * spectrum, keep=8)
+    assert plain.proven
+    assert scaled.proven
+    assert scaled.value == pytest.approx(scale * plain.value, rel=1e-6)
 
 
 def test_one_of_several_outputs() -> None:
@@ -239,7 +241,7 @@ def test_it_reads_well() -> None:
     assert "proven to be the best; enumeration, 0." in str(found)
 
 
-def test_what_makes_no_sense_is_refused() -> None:
+def test_bad_requests_are_refused() -> None:
     spectrum = Spectrum.from_dict(6, {(): 1.0, (0, 1): 2.0})
     for name in ("keep", "at_least", "at_most"):
         for count in (-1, 7):

@@ -25,6 +25,9 @@ from typing import Any
 
 Json = dict[str, Any]
 
+LONG = 600.0
+"""Seconds after which something is taken for hung; waits end by events, long before."""
+
 
 @dataclass(frozen=True)
 class Reply:
@@ -35,6 +38,7 @@ class Reply:
         status: the HTTP status.
         headers: besides the usual ones.
         delay: seconds before anything is sent.
+        never: nothing is sent, until the server is closed.
         cut: send only so many bytes of the body and hang up; ``None``: all.
     """
 
@@ -42,17 +46,17 @@ class Reply:
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
     delay: float = 0.0
+    never: bool = False
     cut: int | None = None
 
 
 @dataclass(frozen=True)
 class Asked:
-    """A request as it came: its path, body, headers, and time of arrival."""
+    """A request as it came: its path, body and headers."""
 
     path: str
     body: Json
     headers: dict[str, str]
-    at: float
 
 
 class Recorder:
@@ -62,19 +66,28 @@ class Recorder:
         self.requests: list[Asked] = []
         self.most_at_once = 0
         self.url = ""
+        self.closing = threading.Event()
         self._now = 0
-        self._lock = threading.Lock()
+        self._changed = threading.Condition()
 
     def enter(self, asked: Asked) -> int:
-        with self._lock:
+        with self._changed:
             self.requests.append(asked)
             self._now += 1
             self.most_at_once = max(self.most_at_once, self._now)
+            self._changed.notify_all()
             return len(self.requests) - 1
 
     def leave(self) -> None:
-        with self._lock:
+        with self._changed:
             self._now -= 1
+
+    def wait_for(self, *, requests: int = 0, at_once: int = 0) -> None:
+        """Wait until so many requests have come, and so many have been there at once."""
+        with self._changed:
+            assert self._changed.wait_for(
+                lambda: len(self.requests) >= requests and self.most_at_once >= at_once, LONG
+            ), f"{len(self.requests)} requests came, at most {self.most_at_once} at once"
 
     def __len__(self) -> int:
         return len(self.requests)
@@ -100,7 +113,7 @@ def serving(respond: Respond) -> Iterator[Recorder]:
             length = int(self.headers["content-length"])
             body = json.loads(self.rfile.read(length))
             headers = {name.lower(): value for name, value in self.headers.items()}
-            number = recorder.enter(Asked(self.path, body, headers, time.monotonic()))
+            number = recorder.enter(Asked(self.path, body, headers))
             try:
                 with suppress(BrokenPipeError, ConnectionResetError):
                     self._send(respond(body, number))
@@ -109,6 +122,8 @@ def serving(respond: Respond) -> Iterator[Recorder]:
 
         def _send(self, reply: Reply) -> None:
             data = reply.body if isinstance(reply.body, bytes) else json.dumps(reply.body).encode()
+            if reply.never:
+                recorder.closing.wait(LONG)
             time.sleep(reply.delay)
             self.send_response(reply.status)
             for name, value in {"content-type": "application/json", **reply.headers}.items():
@@ -136,6 +151,7 @@ def serving(respond: Respond) -> Iterator[Recorder]:
     try:
         yield recorder
     finally:
+        recorder.closing.set()
         server.shutdown()
         server.server_close()
         thread.join()
@@ -302,7 +318,7 @@ def llama_server(gguf: Path, *keys: str) -> Iterator[str]:
             if stream is not None:
                 stream.close()
         try:
-            process.wait(timeout=5)
+            process.wait(timeout=30)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
@@ -316,7 +332,7 @@ def _address(process: subprocess.Popen[bytes]) -> str:
     raise RuntimeError(f"llama.cpp's server ended with {process.wait()} before it listened")
 
 
-def _wait_for_health(address: str, seconds: float = 30.0) -> None:
+def _wait_for_health(address: str, seconds: float = LONG) -> None:
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     deadline = time.monotonic() + seconds
     while True:

@@ -16,7 +16,8 @@ import time
 import warnings
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
@@ -28,18 +29,21 @@ import pytest
 import interplay as ip
 from interplay.errors import GameError, MissingDependencyError
 from interplay.fourier.masks import every_mask, uniform
-from interplay.text.api import ApiGame, Spent
+from interplay.text.api import ApiGame, Usage
 from interplay.text.api import client as api_client
 from interplay.text.api.account import RequestFailed
 from interplay.text.api.methods import read_echo
 from interplay.text.inference.generation import Generated
 from interplay.text.prompts.masking import Replace
 from interplay.text.targets import LogitDifference, Options, Response
+from tests.conftest import replaced
 from tests.text.servers import (
     LISTED,
+    LONG,
     Json,
     Recorder,
     Reply,
+    Respond,
     answer_to,
     pieces,
     serving,
@@ -131,7 +135,7 @@ def test_each_method_reads_the_servers_numbers() -> None:
         np.testing.assert_allclose(
             rare(masks), [truth(p, " odd") - truth(p, " bad") for p in prompts]
         )
-        assert rare.spent == Spent(requests=32, tokens=320)
+        assert rare.usage == Usage(requests=32, tokens=320)
 
 
 @pytest.mark.parametrize("chat", [False, True])
@@ -207,7 +211,7 @@ def test_an_unlisted_answer_gets_an_upper_bound_and_one_warning() -> None:
             values[:, 1], [min(truth(rare.prompt(m), each) for each in LISTED) for m in masks[:5]]
         )
         rare(masks[5:])
-        assert rare.spent.unlisted == 16
+        assert rare.usage.unlisted == 16
         few = game(server, Options((" good", " bad"), "logprob"), top_logprobs=2)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -215,7 +219,7 @@ def test_an_unlisted_answer_gets_an_upper_bound_and_one_warning() -> None:
         truths = np.array([[truth(few.prompt(m), a) for a in (" good", " bad")] for m in masks])
         assert (values >= truths - 1e-12).all()
         listed = [sorted(LISTED, key=lambda t, m=m: -truth(few.prompt(m), t))[:2] for m in masks]
-        assert few.spent.unlisted == sum(
+        assert few.usage.unlisted == sum(
             a not in each for each in listed for a in (" good", " bad")
         )
 
@@ -298,7 +302,7 @@ def test_servers_that_must_generate_are_asked_for_one_token_from_then_on() -> No
         expected = [truth(response.prompt(mask), " good") for mask in masks]
         np.testing.assert_allclose(response(masks), expected)
         assert [body["max_tokens"] for body in server.bodies] == [0] + [1] * 16
-        assert response.spent == Spent(requests=17, tokens=160)
+        assert response.usage == Usage(requests=17, tokens=160)
 
 
 def test_openais_newer_name_for_the_length() -> None:
@@ -329,22 +333,58 @@ GARBLED = {
     "no choices": Reply({"choices": []}),
     "an error for an answer": Reply({"error": {"message": "overloaded"}}),
     "not an object": Reply(b"[1]"),
-    "too slow": Reply({"choices": []}, delay=1.0),
+    "too slow": Reply(never=True),
 }
 
 
+@pytest.fixture
+def time_is_up(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Makes the time-outs that the client has set expire now: when, no clock decides."""
+    running: list[tuple[asyncio.AbstractEventLoop, asyncio.Timeout]] = []
+
+    @asynccontextmanager
+    async def timeout(seconds: float) -> AsyncIterator[None]:
+        async with asyncio.timeout(seconds) as limit:
+            running.append((asyncio.get_running_loop(), limit))
+            try:
+                yield
+            finally:
+                running.pop()
+
+    def expire() -> None:
+        for loop, limit in running:
+            loop.call_soon_threadsafe(limit.reschedule, loop.time())
+
+    monkeypatch.setattr(api_client, "asyncio", replaced(asyncio, timeout=timeout))
+    return expire
+
+
+def impatient(respond: Respond, expire: Callable[[], None]) -> Respond:
+    """As ``respond``, but the time is up as soon as a request has come that is never answered."""
+
+    def impatiently(body: Json, number: int) -> Reply:
+        reply = respond(body, number)
+        if reply.never:
+            expire()
+        return reply
+
+    return impatiently
+
+
 @pytest.mark.parametrize("kind", GARBLED)
-def test_what_passes_is_tried_again(kind: str) -> None:
+def test_what_passes_is_tried_again(kind: str, time_is_up: Callable[[], None]) -> None:
     masks = every_mask(4)
-    with serving(first_bad(GARBLED[kind], 3)) as server:
-        tried = game(server, timeout=0.5, concurrency=1)
+    with serving(impatient(first_bad(GARBLED[kind], 3), time_is_up)) as server:
+        tried = game(server, timeout=LONG, concurrency=1)
         np.testing.assert_allclose(tried(masks), wanted(tried, masks))
         assert len(server) == 16 + 3
-        assert (tried.spent.requests, tried.spent.retries) == (19, 3)
+        assert (tried.usage.requests, tried.usage.retries) == (19, 3)
 
 
 @pytest.mark.parametrize("kind", GARBLED)
-def test_after_the_last_attempt_the_error_says_what_came(kind: str) -> None:
+def test_after_the_last_attempt_the_error_says_what_came(
+    kind: str, time_is_up: Callable[[], None]
+) -> None:
     said = {
         "429": "answered 429: slow down",
         "429 with Retry-After": "answered 429",
@@ -357,13 +397,13 @@ def test_after_the_last_attempt_the_error_says_what_came(kind: str) -> None:
         "no choices": "without choices",
         "an error for an answer": "without choices.*overloaded",
         "not an object": r"without choices: '\[1\]'",
-        "too slow": "did not answer within timeout=0.5 s; raise timeout",
+        "too slow": "did not answer within timeout=600 s; raise timeout",
     }
     with (
-        serving(lambda body, number: GARBLED[kind]) as server,
+        serving(impatient(lambda body, number: GARBLED[kind], time_is_up)) as server,
         pytest.raises(GameError, match=rf"(?s){said[kind]}.*\(3 attempts\)") as caught,
     ):
-        game(server, timeout=0.5 if kind == "too slow" else 5.0, retries=2)(every_mask(4))
+        game(server, timeout=LONG, retries=2)(every_mask(4))
     assert len(server) == 3
     assert caught.value.masks is None
 
@@ -386,33 +426,55 @@ def test_all_errors_at_once_under_load() -> None:
             "m", "a b c d e f g", DIFFERENCE, by="word", base_url=server.url, prompt=PROMPT
         )
         np.testing.assert_allclose(many(masks), wanted(many, masks))
-        assert many.spent.requests == len(server) == 60 + many.spent.retries
+        assert many.usage.requests == len(server) == 60 + many.usage.retries
         failing = [zlib.crc32(many.prompt(mask).encode()) % 3 for mask in masks]
-        assert many.spent.retries == sum(failing) > 40
+        assert many.usage.retries == sum(failing) > 40
 
 
-def test_retry_after_is_honoured_by_all_requests() -> None:
+class Clock:
+    """The client's clock: it stands still but for the client's own sleeps."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 0.0
+        self.slept = threading.Event()
+        monkeypatch.setattr(api_client, "asyncio", replaced(asyncio, sleep=self.sleep))
+        monkeypatch.setattr(api_client, "time", replaced(time, monotonic=lambda: self.now))
+
+    async def sleep(self, seconds: float) -> None:
+        self.now += seconds
+        self.slept.set()
+        await asyncio.sleep(0)
+
+
+def test_retry_after_is_honoured_by_all_requests(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch)
+    came: dict[int, float] = {}
+
     def respond(body: Json, number: int) -> Reply:
+        came[number] = clock.now
         if number == 1:
+            server.wait_for(requests=3)
             return Reply({}, 429, {"retry-after": "0.6"})
-        return Reply(truthful(body), delay=0.1)
+        if number == 2:  # beside it, in flight until the client has read that it must wait
+            assert clock.slept.wait(LONG)
+        return Reply(truthful(body))
 
     masks = every_mask(4)
     with serving(respond) as server:
         game(server, concurrency=2)(masks)
-        times = [asked.at for asked in server.requests]
-        gaps = np.diff(times)
-        # one other request was in flight by then at most; all that follow wait
-        assert 0.45 < gaps.max() < 2.0
-        assert int(gaps.argmax()) in (1, 2)
-        assert len(times) == 17
+    assert len(came) == 17
+    # the first alone, the one that is put off, and one other beside it; all that follow wait
+    assert [came[number] for number in range(3)] == [0.0] * 3
+    assert all(came[number] == pytest.approx(0.6) for number in range(3, 17))
 
 
-def test_retry_after_as_a_date_and_one_that_is_too_long() -> None:
-    soon = format_datetime(datetime.now(UTC) + timedelta(seconds=1), usegmt=True)
+def test_retry_after_as_a_date_and_one_that_is_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch)
+    soon = format_datetime(datetime.now(UTC) + timedelta(seconds=250), usegmt=True)
     with serving(first_bad(Reply({}, 503, {"retry-after": soon}), 1)) as server:
         game(server)(every_mask(4)[:1])
         assert len(server) == 2
+    assert 0.0 < clock.now <= 250.0
     with (
         serving(lambda body, number: Reply({}, 429, {"retry-after": "7200"})) as server,
         pytest.raises(
@@ -423,12 +485,16 @@ def test_retry_after_as_a_date_and_one_that_is_too_long() -> None:
     assert len(server) == 1
 
 
-def test_at_most_so_many_requests_at_once() -> None:
-    masks = every_mask(4)
-    for concurrency in (1, 3, 8):
-        with serving(lambda body, number: Reply(truthful(body), delay=0.03)) as server:
-            game(server, concurrency=concurrency)(masks)
-            assert server.most_at_once == concurrency
+@pytest.mark.parametrize("concurrency", [1, 3, 8])
+def test_at_most_so_many_requests_at_once(concurrency: int) -> None:
+    def respond(body: Json, number: int) -> Reply:
+        if number:  # the first is sent alone; the others are held until there are enough of them
+            server.wait_for(at_once=concurrency)
+        return Reply(truthful(body), delay=0.01)  # in which one too many could come
+
+    with serving(respond) as server:
+        game(server, concurrency=concurrency)(every_mask(4))
+    assert server.most_at_once == concurrency
 
 
 # --- what goes wrong for good ---------------------------------------------------------------------
@@ -484,13 +550,28 @@ def test_nobody_listens() -> None:
         game(url, retries=1)(every_mask(4))
 
 
-def test_values_paid_for_come_with_the_error() -> None:
+def test_values_paid_for_come_with_the_error(monkeypatch: pytest.MonkeyPatch) -> None:
     """One prompt is refused; those in flight are finished, and nothing new is begun."""
+    send, refused_there = api_client.Connection.send, threading.Event()
+
+    async def noted(*given: Any) -> Any:
+        try:
+            return await send(*given)
+        except RequestFailed:
+            refused_there.set()
+            raise
+
+    monkeypatch.setattr(api_client.Connection, "send", noted)
 
     def respond(body: Json, number: int) -> Reply:
-        if number == 5:
-            return Reply({"error": {"message": "this text is not allowed"}}, 400, delay=0.05)
-        return Reply(truthful(body), delay=0.2)
+        if 1 <= number <= 4:
+            server.wait_for(requests=5)
+        elif number == 5:
+            server.wait_for(requests=9)  # with three beside it
+            return Reply({"error": {"message": "this text is not allowed"}}, 400)
+        elif number in (6, 7, 8):
+            assert refused_there.wait(LONG)  # they are in flight when the client reads that
+        return Reply(truthful(body))
 
     masks = every_mask(4)
     with serving(respond) as server:
@@ -513,7 +594,7 @@ def test_caps_are_exact_and_hold_across_calls() -> None:
         capped = game(server, max_requests=10)
         capped(masks[:4])
         with pytest.raises(
-            GameError, match=r"would pass max_requests=10.*10 requests and 100 tokens are spent"
+            GameError, match=r"would pass max_requests=10.*10 requests and 100 tokens"
         ) as caught:
             capped(masks[4:])
         assert len(server) == 10
@@ -524,7 +605,7 @@ def test_caps_are_exact_and_hold_across_calls() -> None:
         with pytest.raises(GameError, match="would pass max_requests=10"):
             capped(masks[:1])
         assert len(server) == 10
-        assert capped.spent == Spent(requests=10, tokens=100)
+        assert capped.usage == Usage(requests=10, tokens=100)
 
 
 def test_retries_count_against_the_cap() -> None:
@@ -547,14 +628,14 @@ def test_the_cap_on_tokens(reports: bool) -> None:
         capped = game(server, max_tokens=520, concurrency=4)
         if reports:
             # estimates are a fraction of what is reported, which the first answer shows
-            with pytest.raises(GameError, match=r"would pass max_tokens=520.* tokens are spent"):
+            with pytest.raises(GameError, match=r"would pass max_tokens=520.* tokens"):
                 capped(masks)
-            assert 400 < capped.spent.tokens <= 520
-            assert capped.spent.tokens == 50 * len(server)
+            assert 400 < capped.usage.tokens <= 520
+            assert capped.usage.tokens == 50 * len(server)
         else:
             capped(masks)
             estimates = [math.ceil(len(body["prompt"]) / 4) + 1 for body in server.bodies]
-            assert capped.spent.tokens == sum(estimates) <= 520
+            assert capped.usage.tokens == sum(estimates) <= 520
 
 
 # --- servers that cannot do what is needed --------------------------------------------------------
@@ -774,19 +855,19 @@ def test_inside_of_a_running_event_loop() -> None:
 
 
 def test_an_interrupt_ends_the_call_and_keeps_what_came() -> None:
+    """Without waiting for the two requests in flight, which are never answered."""
     masks = every_mask(4)
 
     def respond(body: Json, number: int) -> Reply:
-        return Reply(truthful(body), delay=0.0 if number < 4 else 3.0)
+        if number == 5:  # of two at a time: the first four have been read
+            os.kill(os.getpid(), signal.SIGINT)
+        return Reply(truthful(body), never=number >= 4)
 
     with serving(respond) as server:
-        stopped = game(server, concurrency=2)
-        stopper = threading.Timer(0.8, os.kill, (os.getpid(), signal.SIGINT))
-        started = time.monotonic()
-        stopper.start()
+        stopped = game(server, concurrency=2, timeout=2 * LONG)
         with pytest.raises(KeyboardInterrupt) as caught:
             stopped(masks)
-        assert time.monotonic() - started < 2.0
+        assert not server.closing.is_set()
         assert caught.value.masks.tolist() == masks[:4].tolist()  # type: ignore[attr-defined]
         np.testing.assert_allclose(
             caught.value.values,  # type: ignore[attr-defined]
@@ -808,7 +889,7 @@ def test_end_to_end_with_a_store(tmp_path: Path) -> None:
         )
         second = ip.explain(again, decoder="lasso", budget=40, store=store)
         assert len(server) == 40
-        assert again.spent == Spent()
+        assert again.usage == Usage()
         assert first.spectrum.predict(every_mask(7)) == pytest.approx(
             second.spectrum.predict(every_mask(7))
         )
@@ -897,7 +978,7 @@ def test_where_the_key_comes_from(monkeypatch: pytest.MonkeyPatch) -> None:
     far = game("https://models.invalid/v1", key_variable="MY_KEY")
     with pytest.raises(GameError, match=r"MY_KEY is not set; set it to the key for https://models"):
         far(every_mask(4))
-    assert far.spent == Spent()
+    assert far.usage == Usage()
 
 
 def test_the_query_of_the_address_is_sent_and_not_shown() -> None:

@@ -15,7 +15,7 @@ import torch
 import interplay as ip
 from interplay.errors import GameError
 from interplay.fourier.masks import every_mask, uniform
-from interplay.text.api import ApiGame, Spent
+from interplay.text.api import ApiGame, Usage
 from interplay.text.inference.generation import Generated
 from interplay.text.targets import LogitDifference, Options, Response
 from tests.text.servers import Recorder, llama_server, model_behind, packaged_gguf, serving
@@ -83,11 +83,11 @@ def test_a_response_behind_a_server_is_worth_what_it_is_locally(
         atol=1e-3,
     )
     tokens = [len(smollm[1](body["prompt"])["input_ids"]) for body in echo.bodies[-8:]]
-    assert options.spent == Spent(requests=8, tokens=sum(tokens))
+    assert options.usage == Usage(requests=8, tokens=sum(tokens))
 
 
 def test_an_answer_of_strange_characters(echo: Recorder, smollm: Any) -> None:
-    """Its tokens are pieces of characters: echo's offsets bear that, vLLM's form says it cannot."""
+    """Its tokens are pieces of characters. Echo's offsets locate them; vLLM's form has none."""
     settings: Any = {"base_url": echo.url, "prompt": "{text} The word is"}
     masks = every_mask(1)
     game = ApiGame("smollm2", "It is Greek.", Response(" ἄνθρωπος"), **settings)
@@ -96,7 +96,7 @@ def test_an_answer_of_strange_characters(echo: Recorder, smollm: Any) -> None:
     vllm = ApiGame(
         "smollm2", "It is Greek.", Response(" ἄνθρωπος"), method="prompt_logprobs", **settings
     )
-    with pytest.raises(GameError, match="cuts characters in pieces, which cannot be told apart"):
+    with pytest.raises(GameError, match="cuts characters in pieces that cannot be distinguished"):
         vllm(masks)
 
 
@@ -116,7 +116,7 @@ def test_a_difference_by_llama_cpp_is_about_the_local_models(llama: str, smollm:
         [np.ones((1, game.n_players), dtype=bool), uniform(15, game.n_players, _rng())]
     )
     found = game(masks)
-    assert game.spent.unlisted == 0
+    assert game.usage.unlisted == 0
     local = np.array([next_logprobs(smollm, game.prompt(mask), *answers) for mask in masks])
     expected = local[:, 0] - local[:, 1]
     # measured: 0.12 at most, correlation 0.99
@@ -155,7 +155,7 @@ def test_options_by_llama_cpp_are_about_the_local_models(
             )
         expected.append(np.exp(next_logprobs(smollm, prompt, *texts, special=not chat)))
     np.testing.assert_allclose(found, expected, atol=0.05)
-    assert game.spent.unlisted == 0
+    assert game.usage.unlisted == 0
     assert (found.argmax(axis=1) == np.argmax(expected, axis=1)).all()
 
 
@@ -164,7 +164,7 @@ def test_llama_cpp_has_no_echo_and_says_so_at_the_first_request(llama: str) -> N
     response = ApiGame("smollm2", REVIEW, Response(" positive"), **settings)
     with pytest.raises(GameError, match=r"ignores echo=True.*use Options or LogitDifference"):
         response(every_mask(3))
-    assert response.spent.requests == 1
+    assert response.usage.requests == 1
     vllm = ApiGame("smollm2", REVIEW, Response(" a"), method="prompt_logprobs", **settings)
     with pytest.raises(GameError, match="without prompt_logprobs, which is vLLM's own"):
         vllm(every_mask(3))
@@ -188,7 +188,7 @@ def test_similarity_by_llama_cpp(chat: bool, llama: str) -> None:
     assert values[3] == 1.0
     assert ((values >= 0) & (values <= 1)).all()
     assert values[:3].min() < 0.95
-    assert game.spent.requests == 4  # the whole prompt is among them
+    assert game.usage.requests == 4  # the whole prompt is among them
 
 
 def test_explained_end_to_end_and_again_from_the_store(llama: str, tmp_path: Path) -> None:
@@ -206,13 +206,13 @@ def test_explained_end_to_end_and_again_from_the_store(llama: str, tmp_path: Pat
 
     first, store = game(), tmp_path / "runs.db"
     explanation = ip.explain(first, decoder="lasso", order=2, budget=42, store=store)
-    assert first.spent.requests <= 42
-    assert first.spent.tokens > 0
+    assert first.usage.requests <= 42
+    assert first.usage.tokens > 0
     described = explanation.provenance["game"]["description"]
     assert (described["model"], described["paid"]) == ("smollm2", True)
     again = game()
     same = ip.explain(again, decoder="lasso", order=2, budget=42, store=store)
-    assert again.spent == Spent()
+    assert again.usage == Usage()
     np.testing.assert_array_equal(
         explanation.spectrum.predict(every_mask(7)), same.spectrum.predict(every_mask(7))
     )
@@ -238,7 +238,7 @@ def test_llama_cpp_with_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
         with pytest.raises(GameError, match="environment variable LLAMA_KEY; set that") as caught:
             game(every_mask(3))
         assert "sentinel" not in str(caught.value)
-        assert game.spent == Spent(requests=1)
+        assert game.usage == Usage(requests=1)
         monkeypatch.setenv("LLAMA_KEY", "sk-local-sentinel")
         assert np.isfinite(game(every_mask(3)[-1:])).all()
 

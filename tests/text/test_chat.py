@@ -116,7 +116,7 @@ def test_templates_that_do_not_go(tokenizer: Any) -> None:
     with pytest.raises(ValueError, match="refuses the messages: roles must alternate"):
         apply_template(tokenizer, mask_prompt([*CHAT, CHAT[3]], by="word"))
     tokenizer.chat_template = UPPER
-    with pytest.raises(ValueError, match="changes or repeats what the messages say"):
+    with pytest.raises(ValueError, match="changes or repeats the messages' contents"):
         apply_template(tokenizer, mask_prompt(CHAT, by="word"))
     tokenizer.chat_template = None
     with pytest.raises(ValueError, match="has no chat template, which a prompt of chat messages"):
@@ -153,7 +153,7 @@ def test_plain_chats_are_cut_as_the_tokenizer_cuts_them(tokenizer: Any) -> None:
     parts = prompt.parts(np.ones(prompt.n_players, dtype=bool))
     plain = tokenizer(text, add_special_tokens=False)["input_ids"]
     assert encode([parts]) == [plain]
-    assert encode._apart(parts) == plain
+    assert encode._encode_in_pieces(parts) == plain
 
 
 def test_owners_of_tokens(tokenizer: Any) -> None:

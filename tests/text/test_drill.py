@@ -1,4 +1,4 @@
-"""Drill-down on games whose coarse players are known to hold what matters."""
+"""Hierarchical refinement of games in which it is known which coarse players matter."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_no_more_is_cut_than_the_budget_can_resolve(capsys: pytest.CaptureFixtur
     found = ip.text.drill(game, ["word"], budget=200)
     fine = len(found.finest.players)
     assert 4 * fine <= found.budgets[1]
-    assert "players that matter stay whole" in " ".join(capsys.readouterr().err.split())
+    assert "players that matter are not refined" in " ".join(capsys.readouterr().err.split())
 
 
 def test_nothing_matters(capsys: pytest.CaptureFixture[str]) -> None:
@@ -98,7 +98,7 @@ def test_nothing_matters(capsys: pytest.CaptureFixture[str]) -> None:
 
     found = ip.text.drill(Flat(9), ["word"], budget=400)
     assert len(found.levels) == 1
-    assert "No player matters enough to be cut" in capsys.readouterr().err
+    assert "No player matters enough to be refined" in capsys.readouterr().err
 
 
 def test_an_interrupted_level_is_the_last(monkeypatch: pytest.MonkeyPatch) -> None:

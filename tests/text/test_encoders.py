@@ -37,7 +37,7 @@ from interplay.text import (
     answer_similarity,
     load_model,
 )
-from interplay.text.inference.encoders import WholeReader, WholeReadout, together
+from interplay.text.inference.encoders import EncoderReader, EncoderReadout, join_encoder_readouts
 from interplay.text.inference.reader import Reader
 from interplay.text.models import context_length, model_digest
 from tests.text.tiny import CLS, PAD, SEP, SPECIAL, VOCABULARY, tiny, word_tokenizer
@@ -72,8 +72,8 @@ def classifier(kind: str, **changes: Any) -> Any:
     return tiny(AutoModelForSequenceClassification, config)
 
 
-def reader_of(model: Any, framed: bool = True) -> WholeReader:
-    return WholeReader(model, word_tokenizer(framed))
+def reader_of(model: Any, framed: bool = True) -> EncoderReader:
+    return EncoderReader(model, word_tokenizer(framed))
 
 
 def alone(model: Any, ids: Sequence[int], mask: Sequence[int] | None = None) -> Any:
@@ -89,37 +89,37 @@ def test_many_texts_at_once_give_what_each_gives_alone(kind: str) -> None:
     reader = reader_of(model, framed=kind not in CAUSAL)
     readout = Labels().prepare(reader, LONG)
     reader.values([LONG], readout)
-    assert reader.way == "padded"
+    assert reader.strategy == "padded"
 
     @given(PROMPTS, st.integers(1, 60), st.data())
     @settings(max_examples=25)
     def check(prompts: list[list[int]], tokens: int, data: Any) -> None:
         reader._batches.tokens = tokens
-        wanted = np.stack([alone(model, ids) for ids in prompts])
+        expected = np.stack([alone(model, ids) for ids in prompts])
         np.testing.assert_allclose(
-            reader.values(prompts, readout), wanted, atol=1e-5 * np.abs(wanted).max()
+            reader.values(prompts, readout), expected, atol=1e-5 * np.abs(expected).max()
         )
         masks = [
             [1, *data.draw(st.lists(st.integers(0, 1), min_size=n, max_size=n)), 1]
             for n in (len(ids) - 2 for ids in prompts)
         ]
-        found = reader.values(prompts, readout, masks)
-        wanted = np.stack([alone(model, *each) for each in zip(prompts, masks, strict=True)])
-        np.testing.assert_allclose(found, wanted, atol=1e-5 * np.abs(wanted).max())
-        # what a masked token is does not matter
+        values = reader.values(prompts, readout, masks)
+        expected = np.stack([alone(model, *text) for text in zip(prompts, masks, strict=True)])
+        np.testing.assert_allclose(values, expected, atol=1e-5 * np.abs(expected).max())
+        # a masked token does not influence the values
         others = [
             [t if kept else ORDINARY[0] for t, kept in zip(ids, mask, strict=True)]
             for ids, mask in zip(prompts, masks, strict=True)
         ]
         np.testing.assert_allclose(
-            reader.values(others, readout, masks), wanted, atol=1e-5 * np.abs(wanted).max()
+            reader.values(others, readout, masks), expected, atol=1e-5 * np.abs(expected).max()
         )
 
     check()
 
 
 @pytest.mark.parametrize("kind", CONFIGS)
-def test_a_masked_token_keeps_its_place(kind: str) -> None:
+def test_a_masked_token_keeps_its_position(kind: str) -> None:
     reader = reader_of(classifier(kind), framed=kind not in CAUSAL)
     readout = Labels().prepare(reader, LONG)
     with warnings.catch_warnings():
@@ -152,7 +152,7 @@ def test_a_pass_that_does_not_fit_is_halved_and_the_size_remembered() -> None:
     reader = reader_of(model)
     readout = Labels().prepare(reader, LONG)
     prompts = [[CLS, token, *LONG[1:]] for token in ORDINARY[:30]]
-    wanted = reader.values(prompts, readout)
+    expected = reader.values(prompts, readout)
     sizes: list[int] = []
 
     def limited(module: Any, args: Any, kwargs: Any) -> None:
@@ -161,13 +161,13 @@ def test_a_pass_that_does_not_fit_is_halved_and_the_size_remembered() -> None:
             raise torch.OutOfMemoryError("out of memory")
 
     model.register_forward_pre_hook(limited, with_kwargs=True)
-    np.testing.assert_allclose(reader.values(prompts, readout), wanted, atol=1e-5)
+    np.testing.assert_allclose(reader.values(prompts, readout), expected, atol=1e-5)
     assert reader.tokens_per_pass <= 100
     sizes.clear()
     reader.values(prompts, readout)
     assert max(sizes) <= 100
     with pytest.raises(torch.OutOfMemoryError):
-        reader.values([[5] * 60, [6] * 60 + [7] * 4, [8] * 64], WholeReadout(_failing))
+        reader.values([[5] * 60, [6] * 60 + [7] * 4, [8] * 64], EncoderReadout(_failing))
 
 
 def _failing(output: Any, attention: Any) -> Any:
@@ -175,28 +175,28 @@ def _failing(output: Any, attention: Any) -> Any:
 
 
 def test_a_causal_classifier_without_a_padding_token() -> None:
-    """transformers takes no batches of it; alone, its last token is read, whatever it is."""
+    """transformers evaluates no batches of it; for a single text it reads the last token."""
     model = classifier("llama", pad_token_id=None)
     prompts = [LONG[:size] for size in (22, 18, 18, 9, 2)] + [[*LONG[:7], PAD]]
     reader = reader_of(model, framed=False)
     readout = Labels().prepare(reader, LONG)
     with pytest.warns(UserWarning, match=r"no padding token is defined.*one by one"):
-        found = reader.values(prompts, readout)
-    assert reader.way == "single"
-    wanted = np.stack([alone(model, ids) for ids in prompts])
-    np.testing.assert_allclose(found, wanted, atol=1e-5 * np.abs(wanted).max())
+        values = reader.values(prompts, readout)
+    assert reader.strategy == "single"
+    expected = np.stack([alone(model, ids) for ids in prompts])
+    np.testing.assert_allclose(values, expected, atol=1e-5 * np.abs(expected).max())
 
 
-def test_a_model_that_minds_padding_is_given_texts_of_one_length() -> None:
+def test_a_model_that_padding_changes_is_given_texts_of_one_length() -> None:
     config = FNetConfig(**SMALL, intermediate_size=64)  # mixes tokens without a mask
     model = tiny(AutoModelForSequenceClassification, config)
     reader = reader_of(model)
     readout = Labels().prepare(reader, LONG)
     prompts = [[CLS, token, *LONG[at:]] for at in (1, 9) for token in ORDINARY[:5]]
     with pytest.warns(UserWarning, match=r"outputs differ by .*others of their length"):
-        found = reader.values(prompts, readout)
-    assert reader.way == "equal"
-    np.testing.assert_allclose(found, [alone(model, ids) for ids in prompts], atol=1e-5)
+        values = reader.values(prompts, readout)
+    assert reader.strategy == "equal"
+    np.testing.assert_allclose(values, [alone(model, ids) for ids in prompts], atol=1e-5)
     with pytest.raises(ValueError, match=r"the model does not keep to its attention mask"):
         reader.values(prompts, readout, [[1, 0, *[1] * (len(ids) - 2)] for ids in prompts])
 
@@ -205,8 +205,8 @@ def test_where_tokens_cannot_be_masked_by_attention() -> None:
     first, last = [0, *[1] * 21], [*[1] * 21, 0]
     bert = reader_of(classifier("bert"))
     readout = Labels().prepare(bert, LONG)
-    (found,) = bert.values([LONG], readout, [last])
-    np.testing.assert_allclose(found, alone(bert.model, LONG, last), atol=1e-5)
+    (values,) = bert.values([LONG], readout, [last])
+    np.testing.assert_allclose(values, alone(bert.model, LONG, last), atol=1e-5)
     with pytest.raises(ValueError, match=r"read off the first token.*fixed words before it"):
         bert.values([LONG], readout, [first])
     llama = reader_of(classifier("llama"), framed=False)
@@ -222,8 +222,8 @@ def test_where_tokens_cannot_be_masked_by_attention() -> None:
     reader = reader_of(model)
     readout = Labels().prepare(reader, LONG)
     prompts = [LONG, LONG[:5] + LONG[-1:]]
-    wanted = np.stack([alone(model, ids) for ids in prompts])
-    np.testing.assert_allclose(reader.values(prompts, readout), wanted, atol=1e-5)
+    expected = np.stack([alone(model, ids) for ids in prompts])
+    np.testing.assert_allclose(reader.values(prompts, readout), expected, atol=1e-5)
     with pytest.raises(ValueError, match=r"the model does not keep to its attention mask"):
         reader.values([LONG], readout, [[1, 0, *[1] * 20]])
     opt = OPTConfig(**SMALL, num_attention_heads=4, ffn_dim=64, word_embed_proj_dim=32)
@@ -237,11 +237,11 @@ def test_each_special_token_gets_its_token_type() -> None:
     encoded = tokenizer("w1 w2 w3 w4 w5", return_tensors="pt")
     assert encoded["token_type_ids"].tolist() == [[1, 0, 0, 0, 0, 0, 0]]
     with torch.inference_mode():
-        wanted = model(**encoded).logits.numpy()
-    reader = WholeReader(model, tokenizer)
+        expected = model(**encoded).logits.numpy()
+    reader = EncoderReader(model, tokenizer)
     ids = encoded["input_ids"][0].tolist()
     np.testing.assert_allclose(
-        reader.values([ids], Labels().prepare(reader, ids)), wanted, atol=1e-5
+        reader.values([ids], Labels().prepare(reader, ids)), expected, atol=1e-5
     )
 
 
@@ -278,18 +278,18 @@ def test_scores_of_classes_that_exclude_each_other() -> None:
     logits = np.stack([alone(model, ids) for ids in prompts])
     odds = np.exp(logits)
     others = [[max(row[k] for k in range(3) if k != j) for j in range(3)] for row in logits]
-    wanted = {
+    expected = {
         "logit": logits,
         "prob": odds / odds.sum(axis=1, keepdims=True),
         "logprob": np.log(odds / odds.sum(axis=1, keepdims=True)),
         "margin": logits - others,
     }
-    for score, values in wanted.items():
+    for score, values in expected.items():
         np.testing.assert_allclose(scored(model, Labels(score), prompts), values, atol=1e-5)  # type: ignore[arg-type]
         for number, name in LABELS.items():
             for label in (Label(name, score), Label(number, score)):  # type: ignore[arg-type]
-                found = scored(model, label, prompts)
-                np.testing.assert_allclose(found, values[:, number], atol=1e-5)
+                computed = scored(model, label, prompts)
+                np.testing.assert_allclose(computed, values[:, number], atol=1e-5)
     readout = Labels("prob").prepare(reader_of(model), LONG)
     assert readout.outputs == ("bad", "fine", "good")
 
@@ -351,23 +351,23 @@ def test_several_targets_in_one_pass() -> None:
     prompts = [LONG, LONG[:6] + LONG[-1:]]
     targets = [Label("good"), Labels("prob"), Label(0, "margin")]
     readouts = [target.prepare(reader, LONG) for target in targets]
-    readout = together(targets, readouts)
+    readout = join_encoder_readouts(targets, readouts)
     assert readout.outputs == (
         "logit of label 'good'", "bad", "fine", "good", "margin of label 0",
     )  # fmt: skip
-    assert together(targets[:1], readouts[:1]) is readouts[0]
+    assert join_encoder_readouts(targets[:1], readouts[:1]) is readouts[0]
     reader.values(prompts, readout)
     passes: list[int] = []
     model.register_forward_pre_hook(lambda *_: passes.append(1))
-    found = reader.values(prompts, readout)
+    values = reader.values(prompts, readout)
     assert sum(passes) == 1
-    apart = [reader.values(prompts, each) for each in readouts]
-    np.testing.assert_allclose(found, np.column_stack(apart), atol=1e-12)
+    apart = [reader.values(prompts, readout) for readout in readouts]
+    np.testing.assert_allclose(values, np.column_stack(apart), atol=1e-12)
 
 
 @pytest.mark.model
-def test_a_classifier_made_of_a_language_model_says_what_that_says(smollm: Any) -> None:
-    """Its head is the language model's rows for two words, its margin their logit difference."""
+def test_a_classifier_made_of_a_language_model_agrees_with_it(smollm: Any) -> None:
+    """Its head has the language model's rows for two words; its margin is their difference."""
     model, tokenizer = smollm
     words = [" negative", " positive"]
     rows = [tokenizer(word)["input_ids"][0] for word in words]
@@ -387,17 +387,17 @@ def test_a_classifier_made_of_a_language_model_says_what_that_says(smollm: Any) 
     prompts = tokenizer(
         [template.format(" ".join(parts[at:])) for at in range(0, 9, 3)] + [template.format("")]
     )["input_ids"]
-    wanted = Reader(model).values(prompts, LogitDifference(*words[::-1]).prepare(tokenizer))
+    expected = Reader(model).values(prompts, LogitDifference(*words[::-1]).prepare(tokenizer))
     for pad in (config.pad_token_id, None):
         judge.config.pad_token_id = pad
-        reader = WholeReader(judge, tokenizer)
+        reader = EncoderReader(judge, tokenizer)
         readout = Label(" positive", "margin").prepare(reader, prompts[0])
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            found = reader.values(prompts, readout)
-        assert reader.way == ("single" if pad is None else "padded")
-        np.testing.assert_allclose(found, wanted, atol=2e-4)
-    assert wanted.std() > 0.1
+            values = reader.values(prompts, readout)
+        assert reader.strategy == ("single" if pad is None else "padded")
+        np.testing.assert_allclose(values, expected, atol=2e-4)
+    assert expected.std() > 0.1
 
 
 # --- embeddings -----------------------------------------------------------------------------------
@@ -419,12 +419,14 @@ def minilm_folder() -> str:
 SENTENCES = ["The weather is lovely today.", "It's so sunny outside!", "He drove to the stadium."]
 
 
-def test_similarities_are_those_that_the_encoders_authors_print(minilm: Any) -> None:
+def test_similarities_are_those_that_the_encoders_authors_published(minilm: Any) -> None:
     """The quick start of Sentence Transformers gives these three numbers for this model."""
-    reader = WholeReader(*minilm)
+    reader = EncoderReader(*minilm)
     prompts = reader.tokenizer(SENTENCES)["input_ids"]
     targets = [EmbeddingSimilarity(), *map(EmbeddingSimilarity, SENTENCES[1:])]
-    readout = together(targets, [target.prepare(reader, prompts[0]) for target in targets])
+    readout = join_encoder_readouts(
+        targets, [target.prepare(reader, prompts[0]) for target in targets]
+    )
     np.testing.assert_allclose(
         reader.values(prompts, readout),
         [[1.0, 0.6660, 0.1046], [0.6660, 1.0, 0.1411], [0.1046, 0.1411, 1.0]],
@@ -434,19 +436,19 @@ def test_similarities_are_those_that_the_encoders_authors_print(minilm: Any) -> 
         "similarity to the whole text, mean pooling",
         'similarity to "It\'s so sunny outside!", mean pooling',
     )
-    assert reader.way == "padded"
+    assert reader.strategy == "padded"
     assert context_length(minilm[0]) == 512
 
 
 @pytest.mark.parametrize("pooling", ["mean", "cls"])
 def test_an_embedding_leaves_out_padding_and_masked_tokens(pooling: Any, minilm: Any) -> None:
     model, tokenizer = minilm
-    reader = WholeReader(model, tokenizer)
+    reader = EncoderReader(model, tokenizer)
     prompts = tokenizer(SENTENCES)["input_ids"]
     masks = [[1, *([0] * 3), *([1] * (len(ids) - 4))] for ids in prompts]
-    found = reader.values(prompts, EmbeddingSimilarity(None, pooling).prepare(reader, prompts[0]),
+    values = reader.values(prompts, EmbeddingSimilarity(None, pooling).prepare(reader, prompts[0]),
                           masks)  # fmt: skip
-    assert found.shape == (3,)
+    assert values.shape == (3,)
 
     def embedding(ids: list[int], mask: list[int]) -> Any:
         with torch.inference_mode():
@@ -456,7 +458,7 @@ def test_an_embedding_leaves_out_padding_and_masked_tokens(pooling: Any, minilm:
         return states[0] if pooling == "cls" else states[np.array(mask) == 1].mean(axis=0)
 
     whole = embedding(prompts[0], [1] * len(prompts[0]))
-    for ids, mask, value in zip(prompts, masks, found, strict=True):
+    for ids, mask, value in zip(prompts, masks, values, strict=True):
         vector = embedding(ids, mask)
         cosine = vector @ whole / np.linalg.norm(vector) / np.linalg.norm(whole)
         assert value == pytest.approx(cosine, abs=1e-5)
@@ -466,7 +468,7 @@ def test_an_embedding_leaves_out_padding_and_masked_tokens(pooling: Any, minilm:
             reader.values(prompts[:1], target, [[0] + [1] * (len(prompts[0]) - 1)])
 
 
-def test_an_encoder_and_decoder_is_told_to_give_its_encoder() -> None:
+def test_the_encoder_of_an_encoder_and_decoder_is_needed() -> None:
     config = BartConfig(
         **BASE, d_model=32, encoder_layers=1, decoder_layers=1, encoder_attention_heads=4,
         decoder_attention_heads=4, encoder_ffn_dim=64, decoder_ffn_dim=64, eos_token_id=SEP,

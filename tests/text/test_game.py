@@ -227,7 +227,7 @@ def test_bad_input(smollm: Any) -> None:
         game(target=Response(" x", "odds"))  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"the answer ' unbelievably good' is \d tokens"):
         game(target=LogitDifference(" unbelievably good", " bad"))
-    with pytest.raises(ValueError, match="has no mask token, so masking='mask_token' does not go"):
+    with pytest.raises(ValueError, match="has no mask token, so masking='mask_token' does not fit"):
         game(masking="mask_token")
     with pytest.raises(ValueError, match=r"tools were given, but the prompt is no chat"):
         game(tools=[{"name": "x"}])

@@ -1,4 +1,4 @@
-"""Greedy answers to many prompts at once equal each prompt's own; targets made of answers."""
+"""Greedy answers to many prompts at once equal each prompt's own; targets that score them."""
 
 from __future__ import annotations
 
@@ -53,19 +53,19 @@ ROUNDING = 1e-3
 def stepwise(
     model: Any, ids: Sequence[int], max_tokens: int, end: int = SEP
 ) -> tuple[list[int], float]:
-    """The likeliest tokens, each from a pass over everything before it; how close it ever was."""
-    said: list[int] = []
+    """The likeliest tokens, each from a pass over all before it, and the closest second's gap."""
+    tokens: list[int] = []
     closest = float("inf")
     for _ in range(max_tokens):
         with torch.inference_mode():
-            logits = model(torch.tensor([[*ids, *said]])).logits[0, -1].double()
+            logits = model(torch.tensor([[*ids, *tokens]])).logits[0, -1].double()
         first, second = logits.topk(2).values.tolist()
         closest = min(closest, (first - second) / float(logits.abs().max()))
         token = int(logits.argmax())
         if token == end:
             break
-        said.append(token)
-    return said, closest
+        tokens.append(token)
+    return tokens, closest
 
 
 @pytest.mark.parametrize("kind", CONFIGS)
@@ -73,7 +73,7 @@ def test_each_prompt_gets_the_answer_that_it_gets_alone(kind: str) -> None:
     model, tokenizer = tiny(AutoModelForCausalLM, CONFIGS[kind]), word_tokenizer(framed=False)
     reader = AnswerReader(model, tokenizer)
     reader.answers([LONG, LONG[3:]], 1)
-    assert reader.way == "padded"
+    assert reader.strategy == "padded"
     compared = 0
 
     @given(PROMPTS, st.integers(1, 200))
@@ -83,17 +83,17 @@ def test_each_prompt_gets_the_answer_that_it_gets_alone(kind: str) -> None:
         reader._batches.tokens = tokens
         answers = reader.answers(prompts, 6)
         for prompt, answer in zip(prompts, answers, strict=True):
-            said, closest = stepwise(model, prompt, 6)
+            expected, closest = stepwise(model, prompt, 6)
             if closest > ROUNDING:
                 compared += 1
-                assert answer == tokenizer.decode(said, skip_special_tokens=True)
+                assert answer == tokenizer.decode(expected, skip_special_tokens=True)
 
     check()
     assert compared > 20
 
 
 def test_an_answer_ends_with_its_prompt_s_own_end() -> None:
-    """Rows go on in a batch until the last one ends; what follows an end is no answer."""
+    """A batch goes on until its last row ends; tokens after a row's end are not its answer."""
     model, tokenizer = tiny(AutoModelForCausalLM, CONFIGS["gpt2"]), word_tokenizer(framed=False)
     rng = np.random.default_rng(0)
     prompts = [rng.choice(ORDINARY, size).tolist() for size in rng.integers(1, 20, 40)]
@@ -112,27 +112,27 @@ def test_an_answer_ends_with_its_prompt_s_own_end() -> None:
 def test_the_models_own_generation_settings_do_not_count() -> None:
     model, tokenizer = tiny(AutoModelForCausalLM, CONFIGS["llama"]), word_tokenizer(framed=False)
     prompts = [LONG, LONG[:7], LONG[:3]]
-    wanted = greedy_answers(model, tokenizer, prompts, 10)
+    expected = greedy_answers(model, tokenizer, prompts, 10)
     for name, value in {
         "repetition_penalty": 9.0, "no_repeat_ngram_size": 1, "suppress_tokens": LONG,
         "do_sample": True, "temperature": 5.0, "max_length": 3, "num_beams": 3,
     }.items():  # fmt: skip
         setattr(model.generation_config, name, value)
     changed = model.generate(torch.tensor([LONG]), max_new_tokens=10)
-    assert tokenizer.decode(changed[0, len(LONG) :]) != wanted[0]
-    assert greedy_answers(model, tokenizer, prompts, 10) == wanted
+    assert tokenizer.decode(changed[0, len(LONG) :]) != expected[0]
+    assert greedy_answers(model, tokenizer, prompts, 10) == expected
     assert model.generation_config.repetition_penalty == 9.0
 
 
 def test_prompts_that_are_the_same_are_answered_once() -> None:
     model, tokenizer = tiny(AutoModelForCausalLM, CONFIGS["llama"]), word_tokenizer(framed=False)
     reader = AnswerReader(model, tokenizer)
-    (wanted,) = reader.answers([LONG], 4)
+    (expected,) = reader.answers([LONG], 4)
     rows: list[int] = []
     model.register_forward_pre_hook(
         lambda module, args, kwargs: rows.append(len(kwargs["input_ids"])), with_kwargs=True
     )
-    assert reader.answers([LONG] * 5, 4) == [wanted] * 5
+    assert reader.answers([LONG] * 5, 4) == [expected] * 5
     assert set(rows) == {1}
     assert reader.answers([], 4) == []
 
@@ -141,7 +141,7 @@ def test_a_batch_that_does_not_fit_is_halved_and_the_size_remembered() -> None:
     model, tokenizer = tiny(AutoModelForCausalLM, CONFIGS["llama"]), word_tokenizer(framed=False)
     reader = AnswerReader(model, tokenizer)
     prompts = [[token, *LONG] for token in ORDINARY[:12]]
-    wanted = reader.answers(prompts, 4)
+    expected = reader.answers(prompts, 4)
     rows: list[int] = []
 
     def limited(module: Any, args: Any, kwargs: Any) -> None:
@@ -150,13 +150,13 @@ def test_a_batch_that_does_not_fit_is_halved_and_the_size_remembered() -> None:
             raise torch.OutOfMemoryError("out of memory")
 
     model.register_forward_pre_hook(limited, with_kwargs=True)
-    assert reader.answers(prompts, 4) == wanted
+    assert reader.answers(prompts, 4) == expected
     rows.clear()
-    assert reader.answers(prompts, 4) == wanted
+    assert reader.answers(prompts, 4) == expected
     assert max(rows) <= 3
 
 
-def test_a_model_that_minds_padding_is_given_prompts_of_one_length() -> None:
+def test_a_model_that_padding_changes_is_given_prompts_of_one_length() -> None:
     config = BartConfig(
         **BASE, d_model=32, decoder_layers=2, decoder_attention_heads=4, decoder_ffn_dim=64,
         max_position_embeddings=64,
@@ -166,11 +166,11 @@ def test_a_model_that_minds_padding_is_given_prompts_of_one_length() -> None:
     prompts = [[token, *LONG[at:]] for at in (1, 9) for token in ORDINARY[:4]]
     with pytest.warns(UserWarning, match=r"logits differ by .*others of their length"):
         answers = reader.answers(prompts, 5)
-    assert reader.way == "equal"
-    told = [stepwise(model, prompt, 5) for prompt in prompts]
-    for answer, (said, closest) in zip(answers, told, strict=True):
-        assert answer == tokenizer.decode(said, skip_special_tokens=True) or closest < ROUNDING
-    assert sum(closest > ROUNDING for _, closest in told) > 4
+    assert reader.strategy == "equal"
+    expected = [stepwise(model, prompt, 5) for prompt in prompts]
+    for answer, (tokens, closest) in zip(answers, expected, strict=True):
+        assert answer == tokenizer.decode(tokens, skip_special_tokens=True) or closest < ROUNDING
+    assert sum(closest > ROUNDING for _, closest in expected) > 4
 
 
 def test_what_cannot_be_answered() -> None:
@@ -185,9 +185,9 @@ def test_what_cannot_be_answered() -> None:
 
 def test_the_answer_to_one_prompt() -> None:
     model, tokenizer = tiny(AutoModelForCausalLM, CONFIGS["llama"]), word_tokenizer(framed=False)
-    said, closest = stepwise(model, LONG, 20)
+    tokens, closest = stepwise(model, LONG, 20)
     assert closest > ROUNDING
-    assert greedy_answer(model, LONG, tokenizer, 20) == tokenizer.decode(said)
+    assert greedy_answer(model, LONG, tokenizer, 20) == tokenizer.decode(tokens)
 
 
 @pytest.mark.model
@@ -198,20 +198,21 @@ def test_the_real_model_answers_in_a_batch_as_alone(smollm: Any) -> None:
     assert len({len(prompt) for prompt in prompts}) == 3
     reader = AnswerReader(model, tokenizer)
     answers = reader.answers(prompts, 6)
-    assert reader.way == "padded"
-    told = [stepwise(model, prompt, 6, tokenizer.eos_token_id) for prompt in prompts]
-    clear = [closest > 1e-4 for _, closest in told]  # in float32 a batch is off by about 1e-6
+    assert reader.strategy == "padded"
+    expected = [stepwise(model, prompt, 6, tokenizer.eos_token_id) for prompt in prompts]
+    clear = [closest > 1e-4 for _, closest in expected]  # in float32 a batch is off by about 1e-6
     assert sum(clear) >= 2
-    for answer, (said, _), sure in zip(answers, told, clear, strict=True):
-        assert answer == tokenizer.decode(said) or not sure
+    for answer, (tokens, _), is_clear in zip(answers, expected, clear, strict=True):
+        assert answer == tokenizer.decode(tokens) or not is_clear
 
 
 # --- scores of answers ----------------------------------------------------------------------------
 
 
 def shared(answer: str, original: str) -> float:
-    mine, its = set(answer.split()), set(original.split())
-    return len(mine & its) / max(len(mine | its), 1)
+    """The Jaccard similarity of two answers' words."""
+    a, b = set(answer.split()), set(original.split())
+    return len(a & b) / max(len(a | b), 1)
 
 
 def test_generated_scores_answers_against_the_original() -> None:
@@ -219,10 +220,10 @@ def test_generated_scores_answers_against_the_original() -> None:
     reader = AnswerReader(model, tokenizer)
     prompts = [LONG, LONG[:7], LONG[2:], LONG]
     answers = greedy_answers(model, tokenizer, prompts, 9)
-    asked: list[tuple[str, str]] = []
+    calls: list[tuple[str, str]] = []
 
     def counted(answer: str, original: str) -> float:
-        asked.append((answer, original))
+        calls.append((answer, original))
         return shared(answer, original)
 
     readout = Generated(counted, max_tokens=9).prepare(reader, LONG)
@@ -232,7 +233,7 @@ def test_generated_scores_answers_against_the_original() -> None:
     np.testing.assert_array_equal(values, [shared(answer, answers[0]) for answer in answers])
     assert values[0] == 1.0
     assert values.min() < 1.0
-    assert asked == [(answer, answers[0]) for answer in dict.fromkeys(answers)]
+    assert calls == [(answer, answers[0]) for answer in dict.fromkeys(answers)]
     assert reader.values([], readout).shape == (0,)
 
     both = Generated(
@@ -263,7 +264,7 @@ def test_a_scorer_may_bring_its_name() -> None:
     assert str(named) == "mine"
 
 
-def test_scorers_and_settings_that_do_not_go() -> None:
+def test_scorers_and_settings_that_are_refused() -> None:
     with pytest.raises(ValueError, match=r"gave 2 numbers of shape \(2,\), but one is due; give"):
         Generated(lambda a, b: (1.0, 2.0)).score("a", "b")
     with pytest.raises(ValueError, match=r"gave 1 numbers .* names 2"):
@@ -284,7 +285,7 @@ def test_scorers_and_settings_that_do_not_go() -> None:
 
 @given(PROMPTS)
 @settings(max_examples=5)
-def test_scores_do_not_depend_on_what_else_is_asked(prompts: list[list[int]]) -> None:
+def test_scores_do_not_depend_on_the_other_prompts(prompts: list[list[int]]) -> None:
     model, tokenizer = tiny(AutoModelForCausalLM, CONFIGS["gpt2"]), word_tokenizer(framed=False)
     assume(all(stepwise(model, prompt, 4)[1] > ROUNDING for prompt in [*prompts, LONG]))
     reader = AnswerReader(model, tokenizer)

@@ -35,7 +35,7 @@ from interplay._types import BoolArray, FloatArray
 from interplay.text import Readout, Response, load_model
 from interplay.text.inference import layers
 from interplay.text.inference import reader as reader_module
-from interplay.text.inference.limits import tokens_at_once, unchanging
+from interplay.text.inference.limits import max_cached_tokens, stable_length
 from interplay.text.inference.reader import Reader
 from interplay.text.inference.trie import build
 
@@ -101,17 +101,17 @@ def masked_logits(
     """What :func:`all_logits` reads, by a 2-D attention mask over the whole prompt."""
     rows = []
     for keep in attention:
-        found = []
-        for fed in feeds:
-            ids = torch.tensor([[*prompt, *fed]])
-            mask = torch.tensor([[*keep.astype(int).tolist(), *[1] * len(fed)]])
+        read = []
+        for feed in feeds:
+            ids = torch.tensor([[*prompt, *feed]])
+            mask = torch.tensor([[*keep.astype(int).tolist(), *[1] * len(feed)]])
             positions = torch.arange(ids.shape[1])[None]
             with torch.inference_mode():
                 logits = model(ids, attention_mask=mask, position_ids=positions).logits[0]
             # what follows the prompt is read at the last token that is attended to
-            read = [int(np.flatnonzero(keep)[-1]), *range(len(prompt), ids.shape[1])]
-            found.append(logits[read].double().numpy().reshape(-1))
-        rows.append(np.concatenate(found))
+            positions_read = [int(np.flatnonzero(keep)[-1]), *range(len(prompt), ids.shape[1])]
+            read.append(logits[positions_read].double().numpy().reshape(-1))
+        rows.append(np.concatenate(read))
     return np.stack(rows)
 
 
@@ -133,10 +133,11 @@ def test_masking_by_attention_is_a_mask_over_the_whole_prompt(
     kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = tiny(CONFIGS[kind])
-    # rows that see nothing are finite in this implementation, and nothing looks at them
+    # tokens that may attend to nothing have finite states in this implementation, and no token that
+    # is read attends to them
     reference = tiny(CONFIGS[kind], attn_implementation="eager")
     reader = Reader(model)
-    monkeypatch.setattr(reader_module, "build", partial(build, worth=1))
+    monkeypatch.setattr(reader_module, "build", partial(build, min_saved=1))
 
     @given(attentions(), st.integers(1, 40), st.booleans())
     @settings(max_examples=15)
@@ -144,31 +145,31 @@ def test_masking_by_attention_is_a_mask_over_the_whole_prompt(
         prompt, attention = case
         feeds: tuple[tuple[int, ...], ...] = ((7, 8), (), (7, 9, 3)) if several else ((),)
         reader.tokens_per_pass = tokens_per_pass
-        found = reader.attending(prompt, attention, all_logits(*feeds))
-        wanted = masked_logits(reference, prompt, attention, feeds)
-        np.testing.assert_allclose(found, wanted, atol=3e-4 * np.abs(wanted).max())
+        logits = reader.attending(prompt, attention, all_logits(*feeds))
+        expected = masked_logits(reference, prompt, attention, feeds)
+        np.testing.assert_allclose(logits, expected, atol=3e-4 * np.abs(expected).max())
 
     check()
-    assert reader.way == "shared"
+    assert reader.strategy == "shared"
 
 
 def test_prompts_share_only_where_positions_agree() -> None:
     model = tiny(CONFIGS["llama"])
     reader = Reader(model)
-    seen: list[int] = []
+    n_tokens: list[int] = []
     model.register_forward_pre_hook(
-        lambda module, args, kwargs: seen.append(kwargs["input_ids"].numel()), with_kwargs=True
+        lambda module, args, kwargs: n_tokens.append(kwargs["input_ids"].numel()), with_kwargs=True
     )
     prompt = [*range(3, 13)] * 10
     # the same 60 tokens, of which the first 50 are in the same places
     attention = np.zeros((2, 100), dtype=np.bool_)
     attention[:, :50] = True
     attention[0, 50:60] = attention[1, 60:70] = True
-    found = reader.attending(prompt, attention, all_logits(()))
-    assert np.abs(found[0] - found[1]).max() > 0.01
-    seen.clear()
-    np.testing.assert_array_equal(reader.attending(prompt, attention, all_logits(())), found)
-    assert sum(seen) == 50 + 10 + 10
+    values = reader.attending(prompt, attention, all_logits(()))
+    assert np.abs(values[0] - values[1]).max() > 0.01
+    n_tokens.clear()
+    np.testing.assert_array_equal(reader.attending(prompt, attention, all_logits(())), values)
+    assert sum(n_tokens) == 50 + 10 + 10
 
 
 @pytest.mark.parametrize(
@@ -191,13 +192,14 @@ def test_prompts_share_only_where_positions_agree() -> None:
     ],
     ids=["bloom", "alibi", "mamba", "jamba", "roberta", "window", "longrope", "dynamic"],
 )  # fmt: skip
-def test_models_with_which_masking_by_attention_does_not_go(config: Any, reason: str) -> None:
+def test_models_that_do_not_allow_masking_by_attention(config: Any, reason: str) -> None:
     reader = Reader(tiny(config))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        name = type(reader.model).__name__
+        message = f"cannot be used with {name} here: .*{reason}.*; delete the segments"
         for _ in range(2):  # the second call is no better
-            with pytest.raises(ValueError, match=f"does not go with {type(reader.model).__name__} "
-                               f"here: .*{reason}.*; delete the segments"):  # fmt: skip
+            with pytest.raises(ValueError, match=message):
                 reader.attending(range(3, 43), np.ones((1, 40), dtype=np.bool_), all_logits((5, 6)))
 
 
@@ -219,21 +221,21 @@ def test_masking_by_attention_on_the_packaged_model() -> None:
     attention[:, -1] = True
     attention[:6, 0] = True
     readout = Response(" rather negative", score="logprob").prepare(tokenizer)
-    found = Reader(model).attending(prompt, attention, readout)
-    (fed,) = readout.feeds
-    wanted = []
+    values = Reader(model).attending(prompt, attention, readout)
+    (feed,) = readout.feeds
+    expected = []
     for keep in attention:
-        mask = torch.tensor([[*keep.astype(int).tolist(), *[1] * len(fed)]])
-        ids = torch.tensor([[*prompt, *fed]])
+        mask = torch.tensor([[*keep.astype(int).tolist(), *[1] * len(feed)]])
+        ids = torch.tensor([[*prompt, *feed]])
         with torch.inference_mode():
             positions = torch.arange(ids.shape[1])[None]
             logits = model(ids, attention_mask=mask, position_ids=positions).logits
-        read = readout.read(0, logits[:, -len(fed) - 1 :]).numpy()
-        wanted.append(readout.combine([read])[0])
-    assert np.ptp(wanted) > 1
-    # without its first token this prompt has rows that see nothing, which a mask leaves undefined
-    np.testing.assert_allclose(found[:6], wanted[:6], atol=1e-3)
-    assert np.isfinite(found).all()
+        read = readout.read(0, logits[:, -len(feed) - 1 :]).numpy()
+        expected.append(readout.combine([read])[0])
+    assert np.ptp(expected) > 1
+    # without the first token, others have nothing to attend to: undefined under a mask
+    np.testing.assert_allclose(values[:6], expected[:6], atol=1e-3)
+    assert np.isfinite(values).all()
 
 
 LONG = st.lists(st.integers(3, 4), min_size=1, max_size=90).map(tuple)
@@ -245,40 +247,40 @@ def test_long_prompts_in_pieces(kind: str, monkeypatch: pytest.MonkeyPatch) -> N
     reader = Reader(model)
     # a first call short enough for sharing to be tried under the window of attention
     reader.values([tuple(range(3, 43)), tuple(range(3, 30))], all_logits(()))
-    assert reader.way == "shared"
-    given_tokens: list[int] = []
+    assert reader.strategy == "shared"
+    pass_tokens: list[int] = []
     model.register_forward_pre_hook(
-        lambda module, args, kwargs: given_tokens.append(kwargs["input_ids"].numel()),
+        lambda module, args, kwargs: pass_tokens.append(kwargs["input_ids"].numel()),
         with_kwargs=True,
     )
-    held: list[int] = []
+    cached: list[int] = []
 
     class Watched(layers.Prefixes):
         def __init__(self, nodes: Any, *args: Any) -> None:
             super().__init__(nodes, *args)
-            held.append(self.size)
+            cached.append(self.size)
 
     monkeypatch.setattr(layers, "Prefixes", Watched)
-    monkeypatch.setattr(reader_module, "build", partial(build, worth=1))
+    monkeypatch.setattr(reader_module, "build", partial(build, min_saved=1))
 
     @given(st.lists(LONG, min_size=1, max_size=6), st.integers(8, 40), st.integers(1, 300))
     @settings(max_examples=15)
     def check(prompts: list[tuple[int, ...]], tokens_per_pass: int, room: int) -> None:
         feeds: tuple[tuple[int, ...], ...] = ((7, 8, 9), (7,))
-        reader.tokens_per_pass, reader.tokens_at_once = tokens_per_pass, room
-        given_tokens.clear()
-        held.clear()
-        found = reader.values(prompts, all_logits(*feeds))
-        for prompt, row in zip(prompts, found, strict=True):
-            wanted = np.concatenate(
-                [whole_logits(reference, prompt + fed)[-len(fed) - 1 :].ravel() for fed in feeds]
+        reader.tokens_per_pass, reader.max_cached_tokens = tokens_per_pass, room
+        pass_tokens.clear()
+        cached.clear()
+        values = reader.values(prompts, all_logits(*feeds))
+        for prompt, row in zip(prompts, values, strict=True):
+            expected = np.concatenate(
+                [whole_logits(reference, prompt + f)[-len(f) - 1 :].ravel() for f in feeds]
             )
-            np.testing.assert_allclose(row, wanted, atol=3e-4 * np.abs(wanted).max())
+            np.testing.assert_allclose(row, expected, atol=3e-4 * np.abs(expected).max())
         longest = max(map(len, prompts)) + 3
         whole = kind in ("mistral", "gemma2") and 2 * longest > WINDOW
         if not whole or longest > tokens_per_pass:
-            assert max(given_tokens) <= tokens_per_pass
-        assert max(held) <= max(room, longest)
+            assert max(pass_tokens) <= tokens_per_pass
+        assert max(cached) <= max(room, longest)
 
     reference = tiny(CONFIGS[kind])
     check()
@@ -286,45 +288,45 @@ def test_long_prompts_in_pieces(kind: str, monkeypatch: pytest.MonkeyPatch) -> N
 
 @pytest.mark.parametrize("config", [LONGROPE, DYNAMIC], ids=["longrope", "dynamic"])
 def test_positions_that_change_with_the_length(config: Any) -> None:
-    assert unchanging(tiny(config)) == 24
+    assert stable_length(tiny(config)) == 24
     reader = Reader(tiny(config))
     reader.values([range(3, 23), range(3, 22)], all_logits(()))
-    assert reader.way == "shared"
+    assert reader.strategy == "shared"
     reader.tokens_per_pass = 64
     prompts = [tuple(range(3, 3 + size)) for size in (40, 40, 20, 12)]
     prompts[1] = (*prompts[1][:30], *prompts[1][:10])
-    found = reader.values(prompts, all_logits(()))
+    values = reader.values(prompts, all_logits(()))
     model = tiny(config)
-    for prompt, row in zip(prompts, found, strict=True):
-        wanted = whole_logits(model, prompt)[-1]
-        np.testing.assert_allclose(row, wanted, atol=3e-4 * np.abs(wanted).max())
+    for prompt, row in zip(prompts, values, strict=True):
+        expected = whole_logits(model, prompt)[-1]
+        np.testing.assert_allclose(row, expected, atol=3e-4 * np.abs(expected).max())
 
 
 def test_a_response_longer_than_a_pass() -> None:
     model = tiny(CONFIGS["llama"])
     reader = Reader(model)
     reader.tokens_per_pass = 16
-    fed = tuple(range(3, 43))
-    found = reader.values([tuple(range(10, 45)), (4, 5)], all_logits(fed))
-    for prompt, row in zip([tuple(range(10, 45)), (4, 5)], found, strict=True):
-        wanted = whole_logits(model, prompt + fed)[-len(fed) - 1 :].reshape(-1)
-        np.testing.assert_allclose(row, wanted, atol=3e-4 * np.abs(wanted).max())
+    feed = tuple(range(3, 43))
+    values = reader.values([tuple(range(10, 45)), (4, 5)], all_logits(feed))
+    for prompt, row in zip([tuple(range(10, 45)), (4, 5)], values, strict=True):
+        expected = whole_logits(model, prompt + feed)[-len(feed) - 1 :].reshape(-1)
+        np.testing.assert_allclose(row, expected, atol=3e-4 * np.abs(expected).max())
 
 
-def test_rows_of_few_tokens_with_much_before_them() -> None:
+def test_rows_of_few_tokens_with_long_prefixes() -> None:
     model = tiny(CONFIGS["llama"])
     reader = Reader(model)
     prompts = [(*range(3, 43), *range(3, 43), token) for token in range(3, 33)]
-    wanted = reader.values(prompts, all_logits(()))
+    expected = reader.values(prompts, all_logits(()))
     rows: list[int] = []
     model.register_forward_pre_hook(
         lambda module, args, kwargs: rows.append(len(kwargs["input_ids"])), with_kwargs=True
     )
     # two layers, an eighth: 81 tokens for each of five rows
-    reader.tokens_at_once = 81 * 5 * 8 // 2
-    found = reader.values(prompts, all_logits(()))
+    reader.max_cached_tokens = 81 * 5 * 8 // 2
+    values = reader.values(prompts, all_logits(()))
     assert rows == [1] + [5] * 6
-    np.testing.assert_allclose(found, wanted, atol=1e-4)
+    np.testing.assert_allclose(values, expected, atol=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -337,11 +339,11 @@ def test_rows_of_few_tokens_with_much_before_them() -> None:
     ],
     ids=["llama", "falcon", "gpt_bigcode", "mamba"],
 )  # fmt: skip
-def test_what_a_token_takes(config: Any, bytes_per_token: int) -> None:
+def test_the_memory_of_a_token(config: Any, bytes_per_token: int) -> None:
     model = tiny(config)
-    assert tokens_at_once(model) == 2**30 // bytes_per_token
-    assert Reader(model).tokens_at_once == 2**30 // bytes_per_token
-    assert tokens_at_once(model.to(torch.bfloat16)) == 2 * 2**30 // bytes_per_token
+    assert max_cached_tokens(model) == 2**30 // bytes_per_token
+    assert Reader(model).max_cached_tokens == 2**30 // bytes_per_token
+    assert max_cached_tokens(model.to(torch.bfloat16)) == 2 * 2**30 // bytes_per_token
 
 
 MEASURED = """
@@ -372,12 +374,12 @@ peak = int(re.search(r"VmHWM:\\s*(\\d+) kB", status.read_text())[1])
 print("MiB", (peak - before) / 2**10)
 
 kept = np.append(np.flatnonzero(attention[2]), [len(ids), len(ids) + 1])
-given = torch.tensor([prompts[2] + [7, 8]])
-for positions, found in ((np.arange(len(kept)), values[2]), (kept, attending[0])):
+ids = torch.tensor([prompts[2] + [7, 8]])
+for positions, row in ((np.arange(len(kept)), values[2]), (kept, attending[0])):
     with torch.inference_mode():
-        wanted = model(given, attention_mask=torch.ones_like(given), logits_to_keep=3,
+        expected = model(ids, attention_mask=torch.ones_like(ids), logits_to_keep=3,
                        position_ids=torch.tensor(positions)[None]).logits.double().flatten()
-    assert abs(wanted.numpy() - found).max() < 1e-4 * wanted.abs().max()
+    assert abs(expected.numpy() - row).max() < 1e-4 * expected.abs().max()
 print("values agree")
 """
 
@@ -385,8 +387,8 @@ print("values agree")
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak is read from /proc")
 def test_memory_of_ten_thousand_tokens() -> None:
     """Full logits would take 2 GB for each prompt, a mask of all pairs of tokens 400 MB."""
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", MEASURED], capture_output=True, text=True, check=False
     )
-    assert "values agree" in done.stdout, done.stderr
-    assert float(done.stdout.split()[1]) < 200, done.stdout
+    assert "values agree" in process.stdout, process.stderr
+    assert float(process.stdout.split()[1]) < 200, process.stdout

@@ -42,7 +42,7 @@ def test_similarity_of_embeddings(score: Any, minilm: tuple[Any, Any]) -> None:
     model, tokenizer = minilm
     game = TextGame(model, tokenizer, REVIEW, EmbeddingSimilarity(pooling=score), by="word")
     masks = uniform(20, game.n_players, np.random.default_rng(0))
-    found = game(masks)
+    values = game(masks)
 
     def embed(text: str) -> Any:
         with torch.inference_mode():
@@ -51,12 +51,12 @@ def test_similarity_of_embeddings(score: Any, minilm: tuple[Any, Any]) -> None:
 
     whole = embed(REVIEW)
     expected = [float(torch.cosine_similarity(embed(game.prompt(m)), whole, dim=0)) for m in masks]
-    np.testing.assert_allclose(found, expected, atol=1e-5)
+    np.testing.assert_allclose(values, expected, atol=1e-5)
     assert game(np.ones((1, game.n_players), dtype=bool))[0] == pytest.approx(1.0)
     assert game.fingerprint is not None
 
 
-def test_mask_tokens_stand_for_tokens(minilm: tuple[Any, Any]) -> None:
+def test_a_mask_token_replaces_each_token(minilm: tuple[Any, Any]) -> None:
     model, tokenizer = minilm
     text = "An unbelievably good film"
     game = TextGame(model, tokenizer, text, EmbeddingSimilarity(), by="word", masking="mask_token")
@@ -65,13 +65,13 @@ def test_mask_tokens_stand_for_tokens(minilm: tuple[Any, Any]) -> None:
     pieces = tokenizer("unbelievably", add_special_tokens=False)["input_ids"]
     assert len(pieces) > 1
     assert tokenizer.decode(ids) == f"[CLS] an {'[MASK] ' * len(pieces)}good film [SEP]"
-    shown = f"an {'[MASK] ' * len(pieces)}good film"
-    asked = TextGame(model, tokenizer, text, EmbeddingSimilarity(shown), by="word")
-    same = TextGame(
-        model, tokenizer, text, EmbeddingSimilarity(shown), by="word", masking="mask_token"
+    written = f"an {'[MASK] ' * len(pieces)}good film"
+    deleted = TextGame(model, tokenizer, text, EmbeddingSimilarity(written), by="word")
+    replaced = TextGame(
+        model, tokenizer, text, EmbeddingSimilarity(written), by="word", masking="mask_token"
     )
-    assert same(mask[None])[0] == pytest.approx(1.0)
-    assert asked(mask[None])[0] < 0.99
+    assert replaced(mask[None])[0] == pytest.approx(1.0)
+    assert deleted(mask[None])[0] < 0.99
 
 
 def test_attention_masked_in_an_encoder(minilm: tuple[Any, Any]) -> None:
@@ -86,9 +86,9 @@ def test_attention_masked_in_an_encoder(minilm: tuple[Any, Any]) -> None:
     with torch.inference_mode():
         states = model(**encoded).last_hidden_state[0]
         encoded["attention_mask"] = whole
-        other = model(**encoded).last_hidden_state[0]
+        reference = model(**encoded).last_hidden_state[0]
     kept = [i for i in range(len(states)) if i != at]
-    expected = torch.cosine_similarity(states[kept].mean(dim=0), other.mean(dim=0), dim=0)
+    expected = torch.cosine_similarity(states[kept].mean(dim=0), reference.mean(dim=0), dim=0)
     assert game(mask)[0] == pytest.approx(float(expected), abs=1e-5)
 
 
@@ -127,10 +127,10 @@ def test_a_function_of_the_answer(smollm: Any) -> None:
 
     target = Generated(judge, "green", max_tokens=3, outputs=("green", "same"))
     game = TextGame(model, tokenizer, text, target, prompt=prompt)
-    found = game(every_mask(2))
-    assert found.shape == (4, 2)
-    assert found[3].tolist() == [1.0, 1.0]
-    assert found[:, 0].min() == 0.0
+    values = game(every_mask(2))
+    assert values.shape == (4, 2)
+    assert values[3].tolist() == [1.0, 1.0]
+    assert values[:, 0].min() == 0.0
     assert game.fingerprint is not None
     unnamed = TextGame(model, tokenizer, text, Generated(judge, outputs=("a", "b")), prompt=prompt)
     assert unnamed.fingerprint is None
@@ -160,7 +160,7 @@ def test_a_function_of_the_logits(smollm: Any) -> None:
         wrong(np.ones((2, wrong.n_players), dtype=bool))
 
 
-def test_targets_and_models_that_do_not_go(smollm: Any, minilm: tuple[Any, Any]) -> None:
+def test_targets_and_models_that_are_not_compatible(smollm: Any, minilm: tuple[Any, Any]) -> None:
     refused: list[tuple[Any, Any, str]] = [
         (minilm, Response(" good"), "BertModel is no causal language model, so it gives no ans"),
         (minilm, Label("x"), "BertModel is no text classifier"),
@@ -172,7 +172,7 @@ def test_targets_and_models_that_do_not_go(smollm: Any, minilm: tuple[Any, Any])
             "are read off a model in different ways",
         ),
         (smollm, [Generated(lambda a, b: 0.0)] * 2, "several Generated targets would generate"),
-        (smollm, Response(" good", part="bad"), "the part 'bad' stands 0 times in the response"),
+        (smollm, Response(" good", part="bad"), "the part 'bad' occurs 0 times in the response"),
         (smollm, Response(" good", part=(3, 3)), r"the part \(3, 3\) is empty or outside"),
     ]
     for (model, tokenizer), target, message in refused:
@@ -182,5 +182,5 @@ def test_targets_and_models_that_do_not_go(smollm: Any, minilm: tuple[Any, Any])
         *smollm, REVIEW, Generated(lambda a, b: 0.0, max_tokens=2), prompt=PROMPT, by="word",
         masking="attention",
     )  # fmt: skip
-    with pytest.raises(ValueError, match="masking='attention' does not go with Generated"):
+    with pytest.raises(ValueError, match="masking='attention' cannot be used with Generated"):
         game(np.ones((1, game.n_players), dtype=bool))

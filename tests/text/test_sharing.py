@@ -98,21 +98,24 @@ PROMPTS = st.lists(
 @settings(max_examples=200)
 def test_a_tree_holds_every_sequence(prompts: list[tuple[int, ...]], data: Any) -> None:
     sequences = list(dict.fromkeys(prompts))
-    own = [data.draw(st.integers(1, len(s))) for s in sequences]
-    worth, longest = data.draw(st.integers(1, 20)), data.draw(st.sampled_from([1, 2, 5, 9, 1000]))
-    trie = build(sequences, own, worth, longest)
+    unshared = [data.draw(st.integers(1, len(s))) for s in sequences]
+    min_saved, longest = (
+        data.draw(st.integers(1, 20)),
+        data.draw(st.sampled_from([1, 2, 5, 9, 1000])),
+    )
+    trie = build(sequences, unshared, min_saved, longest)
 
-    def spelled(node: Any) -> tuple[int, ...]:
-        before = spelled(trie.inner[node.parent]) if node.parent >= 0 else ()
+    def tokens_up_to(node: Any) -> tuple[int, ...]:
+        before = tokens_up_to(trie.inner[node.parent]) if node.parent >= 0 else ()
         assert len(before) == node.start < node.stop
         assert node.depth == (trie.inner[node.parent].depth + 1 if node.parent >= 0 else 0)
         return before + sequences[node.sequence][node.start : node.stop]
 
     for row, leaf in enumerate(trie.leaves):
         assert leaf.sequence == row
-        assert leaf.stop - leaf.start >= own[row]
-        assert leaf.stop - leaf.start <= max(longest, own[row])
-        assert spelled(leaf) == sequences[row]
+        assert leaf.stop - leaf.start >= unshared[row]
+        assert leaf.stop - leaf.start <= max(longest, unshared[row])
+        assert tokens_up_to(leaf) == sequences[row]
     for number, node in enumerate(trie.inner):
         assert node.parent < number
         users = [n for n in (*trie.inner, *trie.leaves) if n.parent == number]
@@ -124,52 +127,52 @@ def test_a_tree_holds_every_sequence(prompts: list[tuple[int, ...]], data: Any) 
 
 def test_a_prefix_that_saves_too_little_is_not_evaluated_by_itself() -> None:
     sequences = [(1, 2, 3, 4, 5, 6, 7), (1, 2, 3, 4, 5, 8, 9), (1, 2, 3, 9, 9, 9, 9)]
-    assert [(n.start, n.stop) for n in build(sequences, [1, 1, 1], worth=2).inner] == [
+    assert [(n.start, n.stop) for n in build(sequences, [1, 1, 1], min_saved=2).inner] == [
         (0, 3),
         (3, 5),
     ]
-    assert [(n.start, n.stop) for n in build(sequences, [1, 1, 1], worth=6).inner] == [(0, 3)]
-    assert build(sequences, [1, 1, 1], worth=7).inner == ()
-    # tokens whose logits are read stay a sequence's own
-    kept = build(sequences, [5, 1, 1], worth=1)
-    assert [(n.start, n.stop) for n in kept.inner] == [(0, 2), (2, 3)]
-    assert [leaf.start for leaf in kept.leaves] == [2, 3, 3]
+    assert [(n.start, n.stop) for n in build(sequences, [1, 1, 1], min_saved=6).inner] == [(0, 3)]
+    assert build(sequences, [1, 1, 1], min_saved=7).inner == ()
+    # tokens whose logits are read are not shared
+    trie = build(sequences, [5, 1, 1], min_saved=1)
+    assert [(n.start, n.stop) for n in trie.inner] == [(0, 2), (2, 3)]
+    assert [leaf.start for leaf in trie.leaves] == [2, 3, 3]
 
 
 def test_a_long_stretch_is_a_chain() -> None:
-    def cuts(own: int) -> list[tuple[int, int]]:
-        trie = build([range(25)], [own], longest=10)
+    def cuts(unshared: int) -> list[tuple[int, int]]:
+        trie = build([range(25)], [unshared], longest=10)
         return [(node.start, node.stop) for node in (*trie.inner, *trie.leaves)]
 
     assert cuts(1) == [(0, 10), (10, 20), (20, 25)]
     assert cuts(7) == [(0, 10), (10, 18), (18, 25)]
-    assert cuts(12) == [(0, 10), (10, 13), (13, 25)]  # own tokens stay together
+    assert cuts(12) == [(0, 10), (10, 13), (13, 25)]  # unshared tokens stay together
     assert cuts(25) == [(0, 25)]
 
 
 @given(st.lists(st.integers(1, 30), min_size=1, max_size=9), st.integers(1, 120), st.integers(1, 9))
 @settings(max_examples=100)
-def test_passes_cost_the_least(sizes: list[int], limit: int, most: int) -> None:
+def test_passes_cost_the_least(sizes: list[int], limit: int, max_rows: int) -> None:
     sizes = sorted(sizes, reverse=True)
 
     def cost(counts: Sequence[int]) -> float:
         total, at = 0.0, 0
         for count in counts:
             tokens = count * sizes[at]
-            if count > most or (tokens > limit and count > 1):
+            if count > max_rows or (tokens > limit and count > 1):
                 return float("inf")
             total, at = total + tokens + PASS_TOKENS, at + count
         return total
 
-    def every(rows: int) -> Iterator[list[int]]:
+    def partitions(rows: int) -> Iterator[list[int]]:
         if rows == 0:
             yield []
         for first in range(1, rows + 1):
-            yield from ([first, *others] for others in every(rows - first))
+            yield from ([first, *others] for others in partitions(rows - first))
 
-    found = passes(sizes, limit, most)
-    assert sum(found) == len(sizes)
-    assert cost(found) == min(map(cost, every(len(sizes))))
+    counts = passes(sizes, limit, max_rows)
+    assert sum(counts) == len(sizes)
+    assert cost(counts) == min(map(cost, partitions(len(sizes))))
 
 
 @pytest.mark.parametrize("kind", CONFIGS)
@@ -182,35 +185,35 @@ def test_logits_are_those_of_whole_prompts(kind: str) -> None:
     def check(prompts: list[tuple[int, ...]], tokens_per_pass: int, several: bool) -> None:
         feeds: tuple[tuple[int, ...], ...] = ((7, 8), (), (7, 9, 3)) if several else ((),)
         reader.tokens_per_pass = tokens_per_pass
-        found = reader.values(prompts, all_logits(feeds))
-        for prompt, row in zip(prompts, found, strict=True):
-            wanted = np.concatenate(
-                [whole_logits(model, prompt + fed)[-len(fed) - 1 :].reshape(-1) for fed in feeds]
+        values = reader.values(prompts, all_logits(feeds))
+        for prompt, row in zip(prompts, values, strict=True):
+            expected = np.concatenate(
+                [whole_logits(model, prompt + f)[-len(f) - 1 :].reshape(-1) for f in feeds]
             )
-            np.testing.assert_allclose(row, wanted, atol=3e-4 * np.abs(wanted).max())
+            np.testing.assert_allclose(row, expected, atol=3e-4 * np.abs(expected).max())
 
-    # a first call long enough to find out that this architecture shares
+    # a first call with prompts long enough to check that this architecture can share prefixes
     reader.values([tuple(range(3, 43)), tuple(range(3, 30))], all_logits(((),)))
-    assert reader.way == "shared", kind
+    assert reader.strategy == "shared", kind
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(reader_module, "build", partial(build, worth=1))
+        patch.setattr(reader_module, "build", partial(build, min_saved=1))
         check()
 
 
 def test_fewer_tokens_are_computed() -> None:
     model = tiny(CONFIGS["llama"])
-    seen: list[int] = []
+    n_tokens: list[int] = []
     model.register_forward_pre_hook(
-        lambda module, args, kwargs: seen.append(kwargs["input_ids"].numel()), with_kwargs=True
+        lambda module, args, kwargs: n_tokens.append(kwargs["input_ids"].numel()), with_kwargs=True
     )
     reader = Reader(model)
     stem = tuple(range(3, 45)) * 3
     prompts = [(*stem, token, token) for token in range(3, 35)]
     reader.values(prompts[:2], all_logits(((),)))
-    seen.clear()
+    n_tokens.clear()
     reader.values(prompts, all_logits(((),)))
-    assert sum(seen) == len(stem) + 2 * len(prompts)
-    assert len(prompts) * len(prompts[0]) > 20 * sum(seen)
+    assert sum(n_tokens) == len(stem) + 2 * len(prompts)
+    assert len(prompts) * len(prompts[0]) > 20 * sum(n_tokens)
 
 
 def test_a_model_without_keys_and_values_is_evaluated_whole() -> None:
@@ -220,11 +223,11 @@ def test_a_model_without_keys_and_values_is_evaluated_whole() -> None:
     prompts = [(*range(3, 35), token) for token in range(3, 9)]
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        found = reader.values(prompts, all_logits(((),)))
+        values = reader.values(prompts, all_logits(((),)))
     assert any("its prompts are evaluated whole" in str(w.message) for w in caught)
-    assert reader.way in ("padded", "equal")
-    wanted = np.stack([whole_logits(model, prompt)[-1] for prompt in prompts])
-    np.testing.assert_allclose(found, wanted, atol=1e-4)
+    assert reader.strategy in ("padded", "equal")
+    expected = np.stack([whole_logits(model, prompt)[-1] for prompt in prompts])
+    np.testing.assert_allclose(values, expected, atol=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -242,25 +245,25 @@ def test_a_model_without_keys_and_values_is_evaluated_whole() -> None:
     ],
     ids=["roberta", "bart", "gpt_neo"],
 )  # fmt: skip
-def test_models_that_mind_padding_get_what_they_give_alone(config: Any) -> None:
-    """Positions counted in a way of their own, or none that can be given, or local attention."""
+def test_models_that_padding_changes_give_what_they_give_alone(config: Any) -> None:
+    """They count positions of their own, or take no positions, or have local attention."""
     model = tiny(config, scale=2.0)
     reader = Reader(model)
     prompts = [(*range(3, 3 + size), 4, 9) for size in (40, 38, 38, 30, 22, 21)]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        found = reader.values(prompts, all_logits(((),)))
-    wanted = np.stack([whole_logits(model, prompt)[-1] for prompt in prompts])
-    np.testing.assert_allclose(found, wanted, atol=1e-3 * np.abs(wanted).max())
+        values = reader.values(prompts, all_logits(((),)))
+    expected = np.stack([whole_logits(model, prompt)[-1] for prompt in prompts])
+    np.testing.assert_allclose(values, expected, atol=1e-3 * np.abs(expected).max())
 
 
 def test_a_window_of_attention_shorter_than_the_prompts() -> None:
     model = tiny(MistralConfig(**GATED, sliding_window=16))
     reader = Reader(model)
     prompts = [(*range(3, 3 + size), 4, 9) for size in (40, 38, 30, 22, 21)]
-    found = reader.values(prompts, all_logits(((),)))
-    wanted = np.stack([whole_logits(model, prompt)[-1] for prompt in prompts])
-    np.testing.assert_allclose(found, wanted, atol=3e-4 * np.abs(wanted).max())
+    values = reader.values(prompts, all_logits(((),)))
+    expected = np.stack([whole_logits(model, prompt)[-1] for prompt in prompts])
+    np.testing.assert_allclose(values, expected, atol=3e-4 * np.abs(expected).max())
 
 
 def test_a_pass_that_does_not_fit_is_halved_and_the_size_remembered() -> None:
@@ -277,18 +280,18 @@ def test_a_pass_that_does_not_fit_is_halved_and_the_size_remembered() -> None:
 
     reader = Reader(model)
     prompts = [(token, *range(3, 20)) for token in range(3, 33)]
-    wanted = reader.values(prompts, all_logits(((),)))
+    expected = reader.values(prompts, all_logits(((),)))
     model.register_forward_pre_hook(limited, with_kwargs=True)
-    np.testing.assert_allclose(reader.values(prompts, all_logits(((),))), wanted, atol=1e-3)
+    np.testing.assert_allclose(reader.values(prompts, all_logits(((),))), expected, atol=1e-3)
     assert reader.tokens_per_pass <= 100
     sizes.clear()
     reader.values(prompts, all_logits(((),)))
     assert max(sizes) <= 100
     # a stretch that is longer is cut into pieces
-    found = reader.values([tuple([5, 6, 7] * 50)], all_logits(((),)))
+    values = reader.values([tuple([5, 6, 7] * 50)], all_logits(((),)))
     assert max(sizes) <= 100
-    wanted = whole_logits(tiny(CONFIGS["llama"]), [5, 6, 7] * 50)[-1]
-    np.testing.assert_allclose(found[0], wanted, atol=1e-3)
+    expected = whole_logits(tiny(CONFIGS["llama"]), [5, 6, 7] * 50)[-1]
+    np.testing.assert_allclose(values[0], expected, atol=1e-3)
     model.register_forward_pre_hook(never, with_kwargs=True)
     with pytest.raises(torch.OutOfMemoryError):
         reader.values([(5, 6, 7)], all_logits(((),)))

@@ -1,4 +1,4 @@
-"""A tokenizer of few words, and small random models that mind every token."""
+"""A tokenizer of few words, and small random models in which every token matters."""
 
 from __future__ import annotations
 

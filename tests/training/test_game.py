@@ -43,7 +43,7 @@ def test_data_that_do_not_match_are_refused() -> None:
         small(labels=["a"] * 12)
     with pytest.raises(ValueError, match="test point 1 is of class 'd', which no training row"):
         small(test_labels=["a", "d", "c", "a"])
-    with pytest.raises(ValueError, match="do not go together"):
+    with pytest.raises(ValueError, match="do not match"):
         small(labels=["a", "b"])
     with pytest.raises(ValueError, match="must be of one shape"):
         small(test_features=rng.normal(size=(4, 2)))
@@ -298,19 +298,19 @@ def test_a_loss_is_better_low() -> None:
             assert here.value == pytest.approx(-there.value)
 
 
-def test_what_reports_need_is_told(tmp_path: Path) -> None:
+def test_what_reports_need_is_described(tmp_path: Path) -> None:
     game = TrainingGame(
         Ridge(), small(), snippets=["first", None, "", "x", "y", "z"], thumbnails=[None] * 6
     )
     ip.explain(game).save(tmp_path / "a.interplay")
     loaded = ip.load(tmp_path / "a.interplay")
-    told = loaded.provenance["game"]["description"]
+    description = loaded.provenance["game"]["description"]
     assert loaded.players == ("0", "1", "2", "3", "4", "5")
-    assert told["classes"] == ["a", "b", "c"]
-    assert told["rows_by_class"] == [[2, 0, 0], [0, 2, 0], [0, 0, 2]] * 2
-    assert told["test_points"] == ["0 (a)", "1 (b)", "2 (c)", "3 (a)"]
-    assert told["snippets"] == ["first", None, "", "x", "y", "z"]
-    assert told["thumbnails"] == [None] * 6
+    assert description["classes"] == ["a", "b", "c"]
+    assert description["rows_by_class"] == [[2, 0, 0], [0, 2, 0], [0, 0, 2]] * 2
+    assert description["test_points"] == ["0 (a)", "1 (b)", "2 (c)", "3 (a)"]
+    assert description["snippets"] == ["first", None, "", "x", "y", "z"]
+    assert description["thumbnails"] == [None] * 6
     assert "snippets" not in TrainingGame(Ridge(), small()).describe()
     assert game.fingerprint == TrainingGame(Ridge(), small()).fingerprint
     with pytest.raises(ValueError, match="2 snippets were given for 6 players; give one per"):
@@ -331,8 +331,8 @@ def test_a_training_that_diverges_is_no_value() -> None:
     assert np.isfinite(values[1]).all()
 
 
-def test_repeats_tell_the_noise() -> None:
-    """Of a network's scores a part is chance; the mean over more seeds has less of it."""
+def test_repeats_measure_the_noise() -> None:
+    """A part of a network's scores is random; the mean over more seeds has less of it."""
     pytest.importorskip("torch")
     images, labels = load_digits(n_class=3, return_X_y=True)
     data = TrainingData.checked(

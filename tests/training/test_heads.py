@@ -221,7 +221,7 @@ def test_separable_rows_and_weak_penalties() -> None:
 
 
 @pytest.mark.parametrize("limit", ["_STEPS", "_INNER_STEPS"])
-def test_a_fit_that_does_not_arrive_is_not_a_number(
+def test_a_fit_that_does_not_converge_is_not_a_number(
     monkeypatch: pytest.MonkeyPatch, limit: str
 ) -> None:
     data = digits()
@@ -233,7 +233,7 @@ def test_a_fit_that_does_not_arrive_is_not_a_number(
     np.testing.assert_array_equal(logits[3], 0)
 
 
-def test_a_start_that_did_not_arrive_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_start_that_did_not_converge_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     data, masks = digits(), random_masks(digits(), 3)
     expected = retrained(Logistic(), data, masks)
     with monkeypatch.context() as patch:
@@ -250,10 +250,10 @@ def test_no_masks(trainer: Any) -> None:
 
 
 @pytest.mark.parametrize("trainer", [Ridge(2.5, intercept=False), Logistic(0.5, 1e-6)], ids=str)
-def test_settings_are_told(trainer: Any) -> None:
-    told = json.loads(json.dumps(trainer.describe()))
-    assert told.pop("kind") == type(trainer).__name__.lower()
-    assert type(trainer)(**told) == trainer
+def test_settings_are_described(trainer: Any) -> None:
+    described = json.loads(json.dumps(trainer.describe()))
+    assert described.pop("kind") == type(trainer).__name__.lower()
+    assert type(trainer)(**described) == trainer
     assert trainer.batch_size >= 1
 
 

@@ -1,1 +1,1 @@
-"""Ablations: evaluated in batches, stored, never asked for twice."""
+"""Ablations: evaluated in batches and stored, so that no mask is evaluated twice."""

@@ -1,4 +1,4 @@
-"""Cuts masks into the blocks in which a game is called."""
+"""Cut masks into the blocks in which a game is called."""
 
 from __future__ import annotations
 
@@ -9,26 +9,27 @@ from interplay.errors import GameError
 from interplay.game import Game, as_planned
 
 DEFAULT_BATCH = 64
-"""Masks per call for games that do not say how many they want."""
+"""Masks per call for a game that has no batch size of its own."""
 
 
 def cut(game: Game, masks: BoolArray, batch_size: int | None = None) -> list[IntArray]:
-    """Cut masks into the blocks in which a game is asked for them.
+    """Cut masks into the blocks in which a game evaluates them.
 
-    Neighbours in the game's own order come into one block. The blocks are taken in an order that
-    has nothing to do with the masks, so that a run that is stopped has made a fair sample of them.
+    Masks that are neighbours in the game's own order go into one block. The blocks themselves come
+    in a random order: if the run is stopped, the masks evaluated so far are a fair sample of all.
 
     Args:
         game: the game.
         masks: ``(m, n)``.
-        batch_size: the most masks per block; ``None``: as the game says, or :data:`DEFAULT_BATCH`.
+        batch_size: the most masks per block. ``None``: the game's own batch size, or
+            :data:`DEFAULT_BATCH` if it has none.
 
     Returns:
-        Row numbers, which depend on nothing but the arguments.
+        The row numbers of each block. They depend on nothing but the arguments.
 
     Raises:
         ValueError: ``batch_size`` is below 1.
-        GameError: the game's order is none.
+        GameError: what the game's ``arrange`` returns is not a permutation of the masks.
     """
     planned = as_planned(game)
     size = (
@@ -39,6 +40,6 @@ def cut(game: Game, masks: BoolArray, batch_size: int | None = None) -> list[Int
     rng = np.random.default_rng(0)
     order = planned.arrange(masks) if planned else rng.permutation(len(masks))
     if not np.array_equal(np.sort(order), np.arange(len(masks))):
-        raise GameError(f"arrange() of {game!r} gave no order of the {len(masks)} masks")
+        raise GameError(f"arrange() of {game!r} gave no permutation of the {len(masks)} masks")
     blocks = np.array_split(order, -(-len(order) // size)) if len(order) else []
-    return [blocks[at] for at in rng.permutation(len(blocks))]
+    return [blocks[number] for number in rng.permutation(len(blocks))]

@@ -1,4 +1,4 @@
-"""The file of a store: its tables, its versions, its errors in words, transactions."""
+"""The SQLite file of a store: its tables, its schema versions, its errors, its transactions."""
 
 from __future__ import annotations
 
@@ -50,18 +50,18 @@ _FROM_1 = (
 )
 
 _ADVICE = {
-    sqlite3.SQLITE_FULL: "what was stored before is kept; free space and run again, or give "
-    "another path",
-    sqlite3.SQLITE_IOERR: "the disk failed or is full; what was stored before is kept; free space "
-    "and run again, or give another path",
+    sqlite3.SQLITE_FULL: "what was stored before is still there; free space and run again, or "
+    "give another path",
+    sqlite3.SQLITE_IOERR: "the disk failed or is full; what was stored before is still there; free "
+    "space and run again, or give another path",
     sqlite3.SQLITE_READONLY: "the file and its folder must both be writable; change their "
     "permissions, or give another path",
     sqlite3.SQLITE_CANTOPEN: "the file and its folder must exist, be writable and have space left; "
     "change that, or give another path",
     sqlite3.SQLITE_PERM: "change the permissions of the file and its folder, or give another path",
-    sqlite3.SQLITE_BUSY: f"another process has kept it for {_WAIT_SECONDS:.0f} s; wait for that "
+    sqlite3.SQLITE_BUSY: f"another process has locked it for {_WAIT_SECONDS:.0f} s; wait for that "
     "process or end it, and run again",
-    sqlite3.SQLITE_NOTADB: "the file is no store; give another path",
+    sqlite3.SQLITE_NOTADB: "the file is not a store; give another path",
     sqlite3.SQLITE_CORRUPT: "the file is damaged (interplay store verify lists how); put back a "
     "copy, or give another path",
 }
@@ -69,7 +69,7 @@ _ADVICE = {
 
 @contextmanager
 def explained(path: Path | None) -> Iterator[None]:
-    """Turn errors of SQLite into a :class:`StoreError` with the path and what to do."""
+    """Turn an error of SQLite into a :class:`StoreError` that gives the path and what to do."""
     try:
         yield
     except sqlite3.Error as error:
@@ -80,13 +80,16 @@ def explained(path: Path | None) -> Iterator[None]:
 
 
 def error_code(error: BaseException | None) -> int:
-    """SQLite's primary result code of an error; 0 where it has none."""
+    """SQLite's primary result code of an error; 0 if it has none."""
     return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
 
 
 @contextmanager
 def transaction(db: sqlite3.Connection, kind: str = "IMMEDIATE") -> Iterator[None]:
-    """All or nothing. ``DEFERRED`` with nothing but reads sees one state of the file throughout."""
+    """Run a transaction: all of it takes effect, or nothing.
+
+    A ``DEFERRED`` transaction that only reads sees one state of the file from beginning to end.
+    """
     db.execute(f"BEGIN {kind}")
     try:
         yield
@@ -99,17 +102,17 @@ def transaction(db: sqlite3.Connection, kind: str = "IMMEDIATE") -> Iterator[Non
 
 
 def connect(path: Path | None, *, create: bool) -> sqlite3.Connection:
-    """Open a store's file, in autocommit, after checking that it is one of this version.
+    """Open the file of a store in autocommit mode, and check its version.
 
-    A file of schema version 1 is brought to this version, in one transaction. Any number of
-    processes may do this to the same file at the same time.
+    A file of schema version 1 is converted to the present version in one transaction. Any number
+    of processes may do this to the same file at the same time.
 
     Args:
-        path: the file; ``None``: in memory.
-        create: make what is missing: the folder, the file, the tables.
+        path: the file. ``None``: a store in memory.
+        create: make the folder, the file and the tables if they are missing.
 
     Raises:
-        StoreError: the file cannot be opened, is no store, or is of another version.
+        StoreError: the file cannot be opened, is not a store, or has another version.
     """
     location = ":memory:"
     if path is not None:
@@ -141,19 +144,19 @@ def _prepare(db: sqlite3.Connection, path: Path | None, create: bool) -> None:
         raise StoreError(f"{path} is an empty file and not a store; give another path")
     if version != SCHEMA_VERSION:
         with transaction(db):
-            version = _version(db, path)  # again: another process may have been quicker
+            version = _version(db, path)  # again: another process may have been faster
             if version != SCHEMA_VERSION:
                 for statement in _FROM_1 if version else _CREATE:
                     db.execute(statement)
                 db.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
                 db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
     journal = _write_ahead(db)
-    # with a write-ahead log NORMAL cannot damage the file, whatever dies; without one it can
+    # with a write-ahead log, NORMAL is safe even if the machine crashes; without one it is not
     db.execute(f"PRAGMA synchronous = {'NORMAL' if journal == 'wal' else 'FULL'}")
 
 
 def _version(db: sqlite3.Connection, path: Path | None) -> int:
-    """The schema version, 0 for a file without tables; refuses what is not to be touched."""
+    """The schema version; 0 for a file without tables. Refuses a file that must not be changed."""
     (application,) = db.execute("PRAGMA application_id").fetchone()
     (version,) = db.execute("PRAGMA user_version").fetchone()
     (tables,) = db.execute("SELECT count(*) FROM sqlite_master").fetchone()
@@ -164,20 +167,20 @@ def _version(db: sqlite3.Connection, path: Path | None) -> int:
     if version not in (1, SCHEMA_VERSION):
         raise StoreError(
             f"the store {path} has schema version {version}, but this version of interplay reads "
-            f"and writes {SCHEMA_VERSION} (and brings 1 up to it); use the version that made it, "
+            f"and writes {SCHEMA_VERSION} (and converts 1 to it); use the version that made it, "
             "or give another path"
         )
     return int(version)
 
 
 def _write_ahead(db: sqlite3.Connection) -> str:
-    """Switch to a write-ahead log where the file system can have one; returns the journal mode."""
+    """Switch to a write-ahead log if the file system allows it. Returns the journal mode."""
     deadline = time.monotonic() + _WAIT_SECONDS
     while True:
         try:
             return str(db.execute("PRAGMA journal_mode = WAL").fetchone()[0])
         except sqlite3.OperationalError as error:
-            # two connections that switch at once refuse each other without SQLite's usual wait
+            # if two connections switch at once, both fail without SQLite's usual wait
             if error_code(error) != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
                 raise
             time.sleep(0.01)

@@ -1,4 +1,4 @@
-"""Hashes by which masks and ablations are known again, wherever and in whatever file they are."""
+"""Hashes of masks and of ablations. They do not depend on the file that holds them."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ from interplay.fourier.masks import keys
 
 
 def masks_digest(masks: BoolArray) -> str:
-    """SHA-256 of masks ``(m, n)`` in their order: rows of packed bits, player 0 the lowest bit."""
+    """SHA-256 of masks ``(m, n)`` in their order, as rows of packed bits (player 0: lowest bit)."""
     return hashlib.sha256(pack(masks).tobytes()).hexdigest()
 
 
 def ablations_digest(masks: BoolArray, values: FloatArray) -> str:
-    """SHA-256 of ablations, the same for whatever order they are in and whatever file holds them.
+    """SHA-256 of ablations. It does not depend on their order.
 
-    Hashed are the line ``interplay ablations 1: <n> players, <k> outputs`` (in ASCII, with its
-    line feed) and then, in ascending order of the masks' packed bytes, each mask's packed bits
-    (player 0 the lowest bit of the first byte) and its k values as little-endian float64.
+    The hash is taken over the line ``interplay ablations 1: <n> players, <k> outputs`` (in ASCII,
+    with its line feed), followed by each mask's packed bits (player 0 is the lowest bit of the
+    first byte) and its k values as little-endian float64. The masks come in ascending order of
+    their packed bytes.
 
     Args:
         masks: ``(m, n)``, distinct.

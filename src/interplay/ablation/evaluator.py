@@ -1,4 +1,8 @@
-"""Evaluates masks: from the store, by other processes, by the game; none of them twice."""
+"""Evaluate the masks of a game, each of them once.
+
+A mask's value comes from the store, from another process that works with the same store, or from
+the game itself.
+"""
 
 from __future__ import annotations
 
@@ -28,43 +32,55 @@ from interplay.fourier.masks import distinct, keys
 from interplay.game import Game, costs, described, fingerprint_of, repeats_of
 
 MOST_SKIPPED = 0.01
-"""The share of masks that ``on_error="skip"`` lets fail."""
+"""The largest share of masks that may fail under ``on_error="skip"``."""
 OnError: TypeAlias = Literal["raise", "skip"]
 ON_ERROR: tuple[str, ...] = get_args(OnError)
-"""What to do about a mask that fails."""
+"""What can be done about a mask that fails."""
 _POLL_SECONDS = 0.2
 
 
 def store_key(fingerprint: str, n_repeats: int) -> str:
-    """The name under which a game's values are stored: repeats are stored one by one."""
+    """The name of a game's values in a store. Values with repeats have a name of their own."""
     return fingerprint if n_repeats == 1 else f"{fingerprint}:repeats={n_repeats}"
 
 
 @dataclass(frozen=True, eq=False)
 class Evaluator:
-    """A game with how and where its masks are evaluated: made once, called with masks.
+    """A game with its store, back end and batch size. Called with masks, it gives their values.
 
-    It looks masks up in the store and evaluates the others. Every block is claimed before it is
-    evaluated and committed when it was, so that several processes with one store share the work,
-    and a killed one loses the block it was at. Make it by :meth:`of`, and leave it by ``with``,
-    which closes the store::
+    The evaluator looks each mask up in the store and evaluates only those that are not there. It
+    cuts them into blocks. It claims a block before it evaluates it, and commits the values as soon
+    as they are there. Several processes with one store therefore share the work, and a process that
+    is killed loses only the block in flight.
 
-        with Evaluator.of(game, store="runs.db") as evaluator:
-            evaluated = evaluator(masks)
+    Make an evaluator by :meth:`of` and use it in a ``with`` statement, which closes the store.
+
+    Example:
+        >>> import numpy as np
+        >>> import interplay as ip
+        >>> from interplay.ablation.evaluator import Evaluator
+        >>> game = ip.FunctionGame(lambda masks: masks.sum(axis=1), n_players=3)
+        >>> masks = np.array([[True, True, False], [True, True, True]])
+        >>> with Evaluator.of(game, progress=False) as evaluator:
+        ...     evaluated = evaluator(masks)
+        >>> evaluated.values
+        array([2., 3.])
+        >>> evaluated.n_new, evaluated.n_stored
+        (2, 0)
 
     Attributes:
         game: the game.
         store: where values are looked up and written to.
         key: the name of the game's values in the store.
-        fingerprint: the game's; ``None``: its values stay in memory.
-        n_repeats: evaluations of each mask, from the game.
-        description: what the game says of itself.
+        fingerprint: the game's fingerprint. ``None``: the values stay in memory.
+        n_repeats: how often each mask is evaluated; the game decides this.
+        description: the game's description of itself, as JSON.
         backend: where the game runs.
-        batch_size: the most masks per block; ``None``: as the game says (see :func:`cut`).
-        on_error: for a mask on which the game raises or gives a value that is not finite:
-            ``"raise"``, or ``"skip"``, which leaves out at most 1 % of the masks.
+        batch_size: the most masks per block. ``None``: the game's own batch size (see :func:`cut`).
+        on_error: what to do about a mask on which the game raises or returns a value that is not
+            finite. ``"raise"`` stops the run. ``"skip"`` leaves out at most 1 % of the masks.
         progress: show progress on stderr.
-        evaluated: the masks that were evaluated by this evaluator.
+        evaluated: the masks that this evaluator has evaluated itself, as keys.
     """
 
     game: Game
@@ -90,10 +106,19 @@ class Evaluator:
         on_error: OnError = "raise",
         progress: bool | None = None,
     ) -> Evaluator:
-        """Open a store and choose a back end for a game; the arguments are those of ``explain``.
+        """Open the store and choose the back end for a game.
+
+        Args:
+            game: the game.
+            store: as for :func:`interplay.explain`, like the arguments below.
+            backend: see there.
+            batch_size: see there.
+            on_error: see there.
+            progress: see there.
 
         Raises:
-            ValueError: an unknown back end or ``on_error``, or a game whose description is no JSON.
+            ValueError: the back end or ``on_error`` is unknown, or the game's description is not
+                JSON.
             StoreError: the store cannot be used.
         """
         if on_error not in ON_ERROR:
@@ -126,44 +151,50 @@ class Evaluator:
         self.store.close()
 
     def known(self, masks: BoolArray) -> BoolArray:
-        """Which of the masks the store has a value of, ``(m,)``."""
+        """Which of the masks have a value in the store, ``(m,) bool``."""
         return self.store.get(self.key, masks)[0]
 
     def values(self, masks: BoolArray) -> FloatArray:
-        """The values of masks, ``(m, k)``, all of them.
+        """Evaluate masks ``(m, n)`` and return all their values, ``(m, k)``.
 
         Raises:
-            GameError: the game failed; ``error.masks`` and ``error.values`` hold what is known.
-            StoreError: the store cannot be read or written; likewise.
-            KeyboardInterrupt: interrupted before all had a value; likewise.
+            GameError: the game failed. ``error.masks`` and ``error.values`` hold what was
+                evaluated.
+            StoreError: the store cannot be read or written. The error holds the same.
+            KeyboardInterrupt: the run was interrupted before every mask had a value. The exception
+                holds the same.
         """
         evaluated = self(masks)
         if evaluated.interrupted:
-            done = finite_rows(evaluated.values)
+            known = finite_rows(evaluated.values)
             interrupt = KeyboardInterrupt(
-                f"interrupted: {int(done.sum())} of {len(done)} masks have a value; with a store "
-                "they are kept, and the same call goes on where it was"
+                f"interrupted: {int(known.sum())} of {len(known)} masks have a value; if a store "
+                "was given, they are stored, and the same call goes on where it was"
             )
-            raise hand_over(interrupt, masks[done], evaluated.values[done])
+            raise hand_over(interrupt, masks[known], evaluated.values[known])
         return as_columns(evaluated.values)
 
     def __call__(
         self, masks: BoolArray, *, batch_size: int | None = None, wait: bool = True
     ) -> Evaluated:
-        """The values of masks, from the store where it has them and from the game where not.
+        """Evaluate masks, except those that have a value in the store.
 
-        Interrupted once (Ctrl-C), it ends after the blocks in flight and returns what there is;
-        interrupted twice, it stops at once.
+        After one Ctrl-C the call ends with the blocks in flight and returns the values so far.
+        After a second one it stops at once.
 
         Args:
-            masks: ``(m, n)``; equal rows are evaluated once.
-            batch_size: masks per block of this call, in place of the evaluator's own.
-            wait: wait for masks that other processes have claimed.
+            masks: ``(m, n) bool``. Equal rows are evaluated once.
+            batch_size: the most masks per block in this call, instead of the evaluator's own.
+            wait: wait for the masks that other processes have claimed.
+
+        Returns:
+            The values in the order of the masks, ``(m,)`` or ``(m, k)``, and where they came from.
 
         Raises:
-            GameError: the game failed; ``error.masks`` and ``error.values`` hold what is known.
-            StoreError: the store cannot be read or written; likewise.
-            KeyboardInterrupt: interrupted twice; likewise.
+            GameError: the game failed. ``error.masks`` and ``error.values`` hold what was
+                evaluated.
+            StoreError: the store cannot be read or written. The error holds the same.
+            KeyboardInterrupt: the run was interrupted twice. The exception holds the same.
             ValueError: ``batch_size`` is below 1.
         """
         game, store = self.game, self.store
@@ -171,10 +202,10 @@ class Evaluator:
         table = Table(unique, np.zeros(len(unique), dtype=np.bool_))
         try:
             store.register(self.key, unique.shape[1], self.description)
-            found, values = store.get(self.key, unique)
-            if found.any():
-                table.add(game, np.flatnonzero(found), values)
-            pending = np.flatnonzero(~found)
+            stored, values = store.get(self.key, unique)
+            if stored.any():
+                table.add(game, np.flatnonzero(stored), values)
+            pending = np.flatnonzero(~stored)
             size = self.batch_size if batch_size is None else batch_size
             blocks = [pending[rows] for rows in cut(game, unique[pending], size)]
             with (
@@ -183,28 +214,29 @@ class Evaluator:
                     self.progress and len(pending) > 0, costs(game, unique), table.known
                 ) as bar,
             ):
-                answers = self.backend.run(
+                results = self.backend.run(
                     game,
                     self.fingerprint,
                     self._claimed(table, blocks, stop, bar.waiting, wait),
-                    BlockSettings(self.n_repeats, persist=self.on_error == "skip"),
+                    BlockSettings(self.n_repeats, skip_failures=self.on_error == "skip"),
                     max(map(len, blocks), default=1),
-                    lambda: stop.asked,
+                    lambda: stop.requested,
                 )
-                for rows, answer in answers:
-                    self._take(table, rows, answer)
+                for rows, result in results:
+                    self._take(table, rows, result)
                     bar.update(table.known, len(table.failures))
             store.release()
         except (GameError, StoreError) as error:
             so_far, values = table.so_far(self.n_repeats)
-            message = f"{error} ({len(so_far)} of {len(unique)} masks are evaluated and kept)"
+            count = f"{len(so_far)} of {len(unique)} masks are evaluated"
+            message = f"{error} ({count}; the error carries their values)"
             raise type(error)(message, so_far, values) from error.__cause__
         except KeyboardInterrupt as interrupt:
             self._rescue(table, interrupt)
             so_far, values = table.so_far(self.n_repeats)
             interrupt.add_note(
-                f"{len(so_far)} of {len(unique)} masks are evaluated: with a store they are kept, "
-                "and they are this exception's attributes masks and values"
+                f"{len(so_far)} of {len(unique)} masks are evaluated: they are stored if a store "
+                "was given, and they are this exception's attributes masks and values"
             )
             hand_over(interrupt, so_far, values)
             raise
@@ -226,82 +258,87 @@ class Evaluator:
     def _claimed(
         self, table: Table, blocks: list[IntArray], stop: Stop, waiting: Any, wait: bool
     ) -> Blocks:
-        """Blocks that nobody else evaluates; then what others have claimed and not delivered."""
-        elsewhere: list[IntArray] = []
+        """The blocks that this process is to evaluate.
+
+        First come those that no other process has claimed. Then this waits for the masks that
+        others have claimed: it takes their values from the store, and claims the masks of a process
+        that has died.
+        """
+        foreign: list[IntArray] = []
         for rows in blocks:
-            if stop.asked:
+            if stop.requested:
                 return
             ours = self.store.claim(self.key, table.masks[rows])
             if not ours.all():
-                elsewhere.append(rows[~ours])
+                foreign.append(rows[~ours])
             if ours.any():
                 yield rows[ours], table.masks[rows[ours]]
-        while elsewhere and wait and not stop.asked:
-            later = []
-            for rows in elsewhere:
-                found, values = self.store.get(self.key, table.masks[rows])
-                if found.any():
-                    table.add(self.game, rows[found], values)
-                rows = rows[~found]
+        while foreign and wait and not stop.requested:
+            still_foreign = []
+            for rows in foreign:
+                stored, values = self.store.get(self.key, table.masks[rows])
+                if stored.any():
+                    table.add(self.game, rows[stored], values)
+                rows = rows[~stored]
                 if not len(rows):
                     continue
                 ours = self.store.claim(self.key, table.masks[rows])
                 if ours.any():
                     yield rows[ours], table.masks[rows[ours]]
                 if not ours.all():
-                    later.append(rows[~ours])
-            elsewhere = later
-            if elsewhere:
-                waiting(sum(map(len, elsewhere)))
+                    still_foreign.append(rows[~ours])
+            foreign = still_foreign
+            if foreign:
+                waiting(sum(map(len, foreign)))
                 time.sleep(_POLL_SECONDS)
                 yield None
 
-    def _take(self, table: Table, rows: IntArray, answer: BlockResult) -> None:
-        """Keep an answer, in memory and on disk, and see to its failures."""
-        if answer.values is not None:
-            known = answer.known
+    def _take(self, table: Table, rows: IntArray, result: BlockResult) -> None:
+        """Write the result of a block into the table and the store, and handle its failures."""
+        if result.values is not None:
+            known = result.known
             if table.values is not None and not self.evaluated:
-                before, now = table.values.shape[1:], answer.values.shape[1:]
+                before, now = table.values.shape[1:], result.values.shape[1:]
                 if before != now:
                     raise StoreError(
                         f"the store holds {before or 'single'} outputs under the fingerprint "
                         f"{self.key!r}, but the game returns {now or 'single'} ones; a fingerprint "
                         "must identify everything that is computed"
                     )
-            self._keep(table, rows[known], answer.values[known])
-        if answer.fatal is not None:
-            raise GameError(answer.fatal) from answer.cause
-        if answer.failures:
-            # another process that waits for these finds out for itself
-            failed = rows[[row for row, _ in answer.failures]]
+            self._write(table, rows[known], result.values[known])
+        if result.fatal_error is not None:
+            raise GameError(result.fatal_error) from result.cause
+        if result.failures:
+            # another process may wait for these masks: it must be able to claim and try them
+            failed = rows[[row for row, _ in result.failures]]
             self.store.give_back(self.key, table.masks[failed])
-        table.failures |= {int(rows[row]): reason for row, reason in answer.failures}
+        table.failures |= {int(rows[row]): reason for row, reason in result.failures}
         if not table.failures:
             return
         reason = next(reversed(table.failures.values()))
         if self.on_error == "raise":
             raise GameError(
                 f'{reason}; on_error="skip" goes on without up to 1 % of the masks'
-            ) from answer.cause
+            ) from result.cause
         if len(table.failures) > MOST_SKIPPED * len(table.masks):
             raise GameError(
                 f"{len(table.failures)} masks failed, above the {MOST_SKIPPED:.0%} of "
                 f"{len(table.masks)} that may be skipped; the last: {reason}"
             )
 
-    def _keep(self, table: Table, rows: IntArray, values: FloatArray) -> None:
+    def _write(self, table: Table, rows: IntArray, values: FloatArray) -> None:
         """Write the values of rows into the table and the store."""
         table.add(self.game, rows, values)
         self.evaluated.update(keys(table.masks[rows]))
         self.store.put(self.key, table.masks[rows], values)
 
     def _rescue(self, table: Table, interrupt: KeyboardInterrupt) -> None:
-        """Keep what a game hands over with its interruption."""
+        """Write down the values that a game hands over with its interruption."""
         masks, values = (getattr(interrupt, name, None) for name in ("masks", "values"))
         if masks is None or values is None or self.n_repeats > 1:
             return
         places = {mask: row for row, mask in enumerate(keys(table.masks))}
         rows = np.array([places[mask] for mask in keys(masks)], dtype=np.int64)
-        fresh = ~table.known[rows]
-        if fresh.any():
-            self._keep(table, rows[fresh], values[fresh])
+        new = ~table.known[rows]
+        if new.any():
+            self._write(table, rows[new], values[new])

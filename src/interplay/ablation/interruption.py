@@ -1,4 +1,4 @@
-"""Ctrl-C: once ends after the blocks in flight, twice stops at once."""
+"""Ctrl-C: the first ends a run after the blocks in flight, the second stops it at once."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from interplay.ablation.progress import say
 
 
 class Stop:
-    """Whether the user asked to stop."""
+    """Whether the user has requested a stop."""
 
-    asked = False
+    requested = False
 
 
 @contextmanager
 def interruptible() -> Iterator[Stop]:
-    """Turn the first Ctrl-C into a request to stop; the second one interrupts as ever."""
+    """Turn the first Ctrl-C into a request to stop. The second one interrupts as usual."""
     stop = Stop()
     if threading.current_thread() is not threading.main_thread():
         yield stop  # signals reach the main thread only
         return
 
     def interrupt(number: int, frame: FrameType | None) -> None:
-        stop.asked = True
+        stop.requested = True
         signal.signal(signal.SIGINT, signal.default_int_handler)
         say("Interrupted: ending after the ablations in flight. Ctrl-C again stops at once.")
 

@@ -1,7 +1,7 @@
-"""What is done to a store's file between runs: list, verify, export, prune.
+"""Look after a store between runs: list its games, verify it, export it, prune it.
 
-None of this makes a file that is not there. A file of schema version 1 is brought up to this
-version first, as by opening it with :class:`~interplay.ablation.store.Store`.
+No function here makes a file that does not exist. A file of schema version 1 is converted to the
+present version first, just as when :class:`~interplay.ablation.store.Store` opens it.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ _DAY = 86_400.0
 
 @dataclass(frozen=True)
 class StoredGame:
-    """What a store knows of one game.
+    """What a store knows about one game.
 
     Attributes:
-        fingerprint: the game's.
-        n_players: of the game.
+        fingerprint: the game's fingerprint.
+        n_players: its number of players.
         n_outputs: ``None``: no values yet; 0: one number per mask; k: a row of k numbers.
         n_ablations: how many masks have a value.
-        created: when the game came into the store, in seconds since 1970.
-        updated: when values last came.
-        description: as registered; empty where nothing was, or nothing legible.
+        created: when the game was added to the store, in seconds since 1970.
+        updated: when the last values were stored, in seconds since 1970.
+        description: the registered description. It is empty if there is none that can be read.
     """
 
     fingerprint: str
@@ -53,10 +53,10 @@ class StoredGame:
 
 
 def games(path: str | Path) -> list[StoredGame]:
-    """The games of a store, the first that came first.
+    """The games of a store, oldest first.
 
     Raises:
-        StoreError: there is no such file, or it is no store.
+        StoreError: there is no such file, or it is not a store.
     """
     path = Path(path)
     with explained(path), closing(connect(path, create=False)) as db:
@@ -68,53 +68,55 @@ def _games(db: sqlite3.Connection) -> dict[int, StoredGame]:
         "SELECT id, fingerprint, n_players, n_outputs, (SELECT count(*) FROM ablation WHERE "
         "game = game.id), created, updated, description FROM game ORDER BY id"
     )
-    found = {}
+    stored = {}
     for id_, fingerprint, players, outputs, count, created, updated, text in rows:
-        described = _description(text) or {}
-        found[id_] = StoredGame(fingerprint, players, outputs, count, created, updated, described)
-    return found
+        description = _description(text) or {}
+        stored[id_] = StoredGame(
+            fingerprint, players, outputs, count, created, updated, description
+        )
+    return stored
 
 
 def _description(text: object) -> Json | None:
     try:
-        found = json.loads(text) if isinstance(text, str) else None
+        description = json.loads(text) if isinstance(text, str) else None
     except ValueError:
         return None
-    return found if isinstance(found, dict) else None
+    return description if isinstance(description, dict) else None
 
 
 def _matching(
     stored: dict[int, StoredGame], path: Path, fingerprint_prefix: str | None
 ) -> dict[int, StoredGame]:
-    """The one game that a prefix means; all of them without one."""
+    """The one game whose fingerprint starts with a prefix; without a prefix, all games."""
     if fingerprint_prefix is None:
         return stored
-    fitting = {
+    matching = {
         id_: game for id_, game in stored.items() if game.fingerprint.startswith(fingerprint_prefix)
     }
-    whole = {id_: game for id_, game in fitting.items() if game.fingerprint == fingerprint_prefix}
-    if len(whole or fitting) == 1:
-        return whole or fitting
+    equal = {id_: game for id_, game in matching.items() if game.fingerprint == fingerprint_prefix}
+    if len(equal or matching) == 1:
+        return equal or matching
     listed = "".join(
         f"\n  {game.fingerprint} ({game.n_ablations} ablations)"
-        for game in (fitting or stored).values()
+        for game in (matching or stored).values()
     )
     raise StoreError(
-        f"the fingerprint prefix {fingerprint_prefix!r} fits {len(fitting)} games of the store "
+        f"the fingerprint prefix {fingerprint_prefix!r} fits {len(matching)} games of the store "
         f"{path}; give one that fits a single game of these:{listed or ' (it holds none)'}"
     )
 
 
 def verify(path: str | Path) -> list[str]:
-    """Look for damage: of the file, and of what it says.
+    """Look for damage, both of the file and of its contents.
 
-    Reads the store through once, in bounded memory, while others may write to it.
+    This reads the whole store once, in bounded memory. Other processes may write to it meanwhile.
 
     Returns:
-        The problems found, one line each; an empty list means that the store is sound.
+        The problems, one line each. An empty list means that the store is sound.
 
     Raises:
-        StoreError: there is no such file, or it is no store.
+        StoreError: there is no such file, or it is not a store.
     """
     path = Path(path)
     problems: list[str] = []
@@ -126,7 +128,7 @@ def verify(path: str | Path) -> list[str]:
             with transaction(db, "DEFERRED"):
                 problems += _orphans(db) + _contradictions(db)
     except StoreError as error:
-        # a file too damaged to be read is what is looked for here, not a reason to stop
+        # a file too damaged to be read is a problem to report here, not a reason to stop
         if error_code(error.__cause__) != sqlite3.SQLITE_CORRUPT:
             raise
         problems.append(str(error.__cause__))
@@ -142,63 +144,64 @@ def _orphans(db: sqlite3.Connection) -> list[str]:
 
 
 def _contradictions(db: sqlite3.Connection) -> list[str]:
-    """Rows that do not agree with what their game says of them: each kind once, with a count."""
+    """Rows that contradict their game's entry: each kind of contradiction once, with a count."""
     problems = []
     for game, fingerprint, n_players, n_outputs, text in db.execute(
         "SELECT id, fingerprint, n_players, n_outputs, description FROM game ORDER BY id"
     ):
         if _description(text) is None:
             problems.append(f"game {fingerprint!r}: its description is not a JSON object")
-        found: Counter[str] = Counter()
+        counts: Counter[str] = Counter()
         example: dict[str, str] = {}
         for rows in _blocks(db, game):
             for mask, value in rows:
                 for kind in _wrong(mask, value, n_players, n_outputs):
-                    found[kind] += 1
+                    counts[kind] += 1
                     example.setdefault(kind, mask.hex() if isinstance(mask, bytes) else repr(mask))
         problems += [
             f"game {fingerprint!r}: {count} ablations {kind} (mask {example[kind]}...)"
-            for kind, count in found.items()
+            for kind, count in counts.items()
         ]
     return problems
 
 
 def _wrong(mask: object, value: object, n_players: int, n_outputs: int | None) -> Iterator[str]:
     """What is wrong with one row, if anything."""
-    due = (n_players + 7) // 8
-    if not isinstance(mask, bytes) or len(mask) != due:
-        yield f"have a mask that is not the {due} bytes of {n_players} players"
+    n_bytes = (n_players + 7) // 8
+    if not isinstance(mask, bytes) or len(mask) != n_bytes:
+        yield f"have a mask that is not the {n_bytes} bytes of {n_players} players"
     elif n_players % 8 and mask[-1] >> n_players % 8:
         yield f"have a mask with bits beyond the {n_players} players"
     if n_outputs is None:
         yield "have a value, but the game has no number of outputs"
         return
-    due = 8 * (n_outputs or 1)
-    if not isinstance(value, bytes) or len(value) != due:
-        yield f"have a value that is not the {due} bytes of {n_outputs or 1} outputs"
+    n_bytes = 8 * (n_outputs or 1)
+    if not isinstance(value, bytes) or len(value) != n_bytes:
+        yield f"have a value that is not the {n_bytes} bytes of {n_outputs or 1} outputs"
     elif not all(map(math.isfinite, np.frombuffer(value, dtype="<f8").tolist())):
         yield "have a value that is not finite"
 
 
 def _blocks(db: sqlite3.Connection, game: int) -> Iterator[list[tuple[bytes, bytes]]]:
-    """A game's rows of mask and value in the order of the masks' bytes, some at a time."""
+    """Blocks of a game's rows of mask and value, in the order of the masks' bytes."""
     cursor = db.execute("SELECT mask, value FROM ablation WHERE game = ? ORDER BY mask", (game,))
     while rows := cursor.fetchmany(_ROWS_AT_ONCE):
         yield rows
 
 
 def export(path: str | Path, fingerprint_prefix: str | None, out: str | Path) -> StoredGame:
-    """Write the ablations of one game to a file that other tools read.
+    """Write the ablations of one game to a file that other tools can read.
 
     * ``.npz``: ``masks (m, n) bool``, ``values (m,)`` or ``(m, k)``, ``fingerprint`` and
       ``description`` (JSON) as strings; no pickled objects.
-    * ``.csv``: a column ``player_0, ...`` of 0 and 1 per player, then ``value`` or
-      ``value_0, ...``, written so that they read back bit for bit.
+    * ``.csv``: a column of 0 and 1 for each player (``player_0, ...``), then ``value`` or
+      ``value_0, ...``. The numbers are written with all digits: they read back bit for bit.
 
     Args:
         path: the store.
-        fingerprint_prefix: the start of the game's fingerprint; ``None``: the store's only game.
-        out: the file to write, in a folder that is made; it appears whole or not at all.
+        fingerprint_prefix: the start of the game's fingerprint. ``None``: the store's only game.
+        out: the file to write. Its folder is made if it is missing. The file appears complete or
+            not at all.
 
     Returns:
         The game that was written.
@@ -206,7 +209,7 @@ def export(path: str | Path, fingerprint_prefix: str | None, out: str | Path) ->
     Raises:
         StoreError: there is no such store, the prefix does not fit one game, or its rows are
             damaged.
-        ValueError: ``out`` ends in something else.
+        ValueError: ``out`` ends in neither ``.npz`` nor ``.csv``.
     """
     path, out = Path(path), Path(out)
     if out.suffix not in (".npz", ".csv"):
@@ -245,9 +248,9 @@ def _write_npz(file: IO[bytes], db: sqlite3.Connection, id_: int, game: StoredGa
     masks = np.empty((game.n_ablations, game.n_players), dtype=np.bool_)
     values = np.empty((game.n_ablations, *shape))
     start = 0
-    for some_masks, some_values in _arrays(db, id_, game):
-        stop = start + len(some_masks)
-        masks[start:stop], values[start:stop] = some_masks, some_values
+    for block_masks, block_values in _arrays(db, id_, game):
+        stop = start + len(block_masks)
+        masks[start:stop], values[start:stop] = block_masks, block_values
         start = stop
     np.savez_compressed(
         file,
@@ -264,8 +267,8 @@ def _write_csv(file: IO[bytes], db: sqlite3.Connection, id_: int, game: StoredGa
     file.write((",".join(header) + "\n").encode())
     for masks, values in _arrays(db, id_, game):
         numbers = values.reshape(len(masks), -1).tolist()
-        for kept, row in zip(masks.astype(np.uint8).tolist(), numbers, strict=True):
-            file.write((",".join([*map(str, kept), *map(repr, row)]) + "\n").encode())
+        for mask, row in zip(masks.astype(np.uint8).tolist(), numbers, strict=True):
+            file.write((",".join([*map(str, mask), *map(repr, row)]) + "\n").encode())
 
 
 def prunable(
@@ -275,7 +278,7 @@ def prunable(
 
     Raises:
         StoreError: there is no such store, or the prefix does not fit one game.
-        ValueError: no criterion, or a negative number of days.
+        ValueError: there is no criterion, or the number of days is negative.
     """
     path = Path(path)
     with explained(path), closing(connect(path, create=False)) as db:
@@ -292,39 +295,39 @@ def _prunable(
         )
     if days is not None and not days >= 0:
         raise ValueError(f"older_than_days={days} is below 0; give 0 or more")
-    fitting = _matching(_games(db), path, prefix)
+    matching = _matching(_games(db), path, prefix)
     latest = math.inf if days is None else time.time() - days * _DAY
-    return {id_: game for id_, game in fitting.items() if game.updated <= latest}
+    return {id_: game for id_, game in matching.items() if game.updated <= latest}
 
 
 def prune(
     path: str | Path, fingerprint_prefix: str | None = None, older_than_days: float | None = None
 ) -> int:
-    """Remove whole games, and give their space back to the disk.
+    """Remove games with all their ablations, and free their space on the disk.
 
     Args:
         path: the store.
         fingerprint_prefix: the start of the fingerprint of the one game to remove.
-        older_than_days: remove only games to which values last came so long ago.
+        older_than_days: remove only games whose last values were stored at least so long ago.
 
     Returns:
         How many ablations were removed.
 
     Raises:
-        StoreError: there is no such store, the prefix does not fit one game, or a living process
-            is evaluating a game that is to go; then nothing is removed.
-        ValueError: no criterion, or a negative number of days.
+        StoreError: there is no such store, the prefix does not fit exactly one game, or a living
+            process is evaluating a game that would be removed. Nothing is removed then.
+        ValueError: there is no criterion, or the number of days is negative.
     """
     path = Path(path)
     with explained(path), closing(connect(path, create=False)) as db:
         with transaction(db):
-            doomed = _prunable(db, path, fingerprint_prefix, older_than_days)
-            for id_, game in doomed.items():
+            removed = _prunable(db, path, fingerprint_prefix, older_than_days)
+            for id_, game in removed.items():
                 _refuse_in_use(db, path, id_, game)
                 for table, key in (("claim", "game"), ("ablation", "game"), ("game", "id")):
                     db.execute(f"DELETE FROM {table} WHERE {key} = ?", (id_,))
         db.execute("VACUUM")
-    return sum(game.n_ablations for game in doomed.values())
+    return sum(game.n_ablations for game in removed.values())
 
 
 def _refuse_in_use(db: sqlite3.Connection, path: Path, id_: int, game: StoredGame) -> None:

@@ -1,4 +1,4 @@
-"""Progress of a run on stderr: done, rate, time left, failures."""
+"""The progress of a run on stderr: masks done, rate, time left, failures."""
 
 from __future__ import annotations
 
@@ -21,17 +21,18 @@ from interplay._types import BoolArray, FloatArray
 
 
 def say(message: str) -> None:
-    """A line for the user, on stderr."""
+    """Print a line for the user on stderr."""
     Console(stderr=True).print(message, style="yellow", highlight=False)
 
 
 class Bar:
-    """The bar of one run.
+    """The progress bar of one run.
 
     Args:
-        progress: rich's.
-        cost: what each mask costs: the time left goes by cost, not by count.
-        known: which masks are known before the run, which takes no time.
+        progress: the display of the package rich.
+        cost: what each mask costs, ``(m,)``. The time left is estimated from the cost, not from the
+            number of masks.
+        known: which masks have a value before the run, ``(m,) bool``. They take no time.
     """
 
     def __init__(self, progress: Progress, cost: FloatArray, known: BoolArray) -> None:
@@ -43,37 +44,37 @@ class Bar:
         )
 
     def update(self, known: BoolArray, failed: int) -> None:
-        """Show what is known by now."""
-        fresh = known & ~self._before
-        spent, left = float(self._cost[fresh].sum()), float(self._cost[~known].sum())
+        """Show how many masks have a value, and how many have failed."""
+        new = known & ~self._before
+        cost_done, cost_left = float(self._cost[new].sum()), float(self._cost[~known].sum())
         seconds = self._progress.tasks[self._task].elapsed or 0.0
         self._progress.update(
             self._task,
             description="ablating",
             completed=int(known.sum()),
-            rate=int(fresh.sum()) / max(seconds, 1e-9),
-            left=left / max(spent, 1e-9) * seconds,
+            rate=int(new.sum()) / max(seconds, 1e-9),
+            left=cost_left / max(cost_done, 1e-9) * seconds,
             failed=failed,
         )
 
     def waiting(self, count: int) -> None:
-        """Say that other processes are evaluating what is left."""
+        """Show that other processes are evaluating the masks that are left."""
         self._progress.update(self._task, description=f"waiting for {count} of another process")
 
 
 class _Pace(ProgressColumn):
     def render(self, task: Task) -> Text:
-        rate, left, failed = (task.fields[name] for name in ("rate", "left", "failed"))
+        rate, seconds_left, failed = (task.fields[name] for name in ("rate", "left", "failed"))
         if not rate:
             return Text("")
-        minutes, seconds = divmod(round(left), 60)
+        minutes, seconds = divmod(round(seconds_left), 60)
         text = Text(f"{rate:,.1f}/s, {minutes}:{seconds:02d} left", style="progress.remaining")
         return text.append(f", {failed} failed", style="red") if failed else text
 
 
 @contextmanager
 def progress_bar(enabled: bool, cost: FloatArray, known: BoolArray) -> Iterator[Bar]:
-    """A bar that is shown while its context lasts, where it is enabled."""
+    """Show a progress bar while the context lasts, if it is enabled."""
     with Progress(
         TextColumn("{task.description}"),
         BarColumn(),

@@ -1,9 +1,9 @@
 """A store of ablations: SQLite, keyed by (the game's fingerprint, the mask).
 
-Values are committed as they arrive, so that a killed run loses at most the batch in flight and a
-second run of the same explanation asks the model nothing. Several processes may fill one store at
-once: each claims the masks that it is about to evaluate, and nobody else is given them while their
-owner lives.
+Values are committed as they arrive: a run that is killed loses at most the batch in flight, and a
+second run of the same explanation evaluates nothing. Several processes may fill one store at the
+same time. Each of them claims the masks that it is about to evaluate. While the owner of a claim
+lives, no other process gets these masks.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ from interplay.errors import StoreError
 from interplay.fourier.masks import keys
 
 LEASE_SECONDS = 15 * 60.0
-"""For so long a claim from another host is respected: whether its owner lives cannot be seen."""
+"""How long a claim from another host is valid, since this host cannot see if its owner lives."""
 _KEYS_AT_ONCE = 500
 _CLOCK_SECONDS = 2.0
-"""Creation times closer than this are one process: the system reckons them from the wall clock."""
+"""Creation times closer than this belong to one process: they are derived from the wall clock."""
 
 
 @dataclass(frozen=True)
@@ -41,10 +41,10 @@ class Owner:
     """Who claims masks: one :class:`Store` object in one process.
 
     Attributes:
-        id: of the object.
+        id: identifies the object.
         host: the machine and, on Linux, its namespace of process ids.
-        pid: of the process.
-        started: when that process was created.
+        pid: the id of the process.
+        started: when that process was created, in seconds since 1970.
     """
 
     id: str
@@ -54,11 +54,11 @@ class Owner:
 
     @classmethod
     def new(cls) -> Owner:
-        """An owner in this process."""
+        """Make an owner in this process."""
         return cls(uuid.uuid4().hex, _host(), os.getpid(), psutil.Process().create_time())
 
     def lives(self, claimed: float) -> bool:
-        """Whether a claim of this owner, made at ``claimed``, is to be respected."""
+        """Whether a claim that this owner made at the time ``claimed`` is still valid."""
         if self.host != _host():
             return time.time() - claimed <= LEASE_SECONDS
         try:
@@ -83,28 +83,28 @@ def _host() -> str:
 
 
 class Store:
-    """Ablations already made. Use as a context manager, or call :meth:`close`.
+    """A store of ablations. Use it in a ``with`` statement, or call :meth:`close`.
 
-    What a method has written survives the death of the process; a power cut may take the last
-    moments, never what came before. A store belongs to the thread and to the process that opened
-    it: after a fork, it must not be open in the parent where the child opens the same file.
+    What a method has written survives the death of the process. A power cut may lose the last
+    moments, but nothing before them. A store belongs to the thread and the process that opened it.
+    A forked child cannot open the same file while the store is open in its parent.
 
     Args:
-        path: a file, made where it does not exist; ``None`` keeps the values in memory.
+        path: the file; it is made if it does not exist. ``None`` holds the values in memory.
 
     Raises:
-        StoreError: the file is no store, cannot be opened or made, or was made by another version
-            of the schema. Files of version 1 are brought up to this one.
+        StoreError: the file is not a store, cannot be opened or made, or has another schema
+            version. A file of version 1 is converted to the present version.
     """
 
     def __init__(self, path: str | Path | None = None) -> None:
         self.path = None if path is None else Path(path)
         self._owner = Owner.new()
-        for other in list(_open.values()):
-            if other._owner.pid != self._owner.pid and other._shares(self.path):
-                # SQLite would take the parent's locks for this process's own
+        for store in list(_open.values()):
+            if store._owner.pid != self._owner.pid and store._shares(self.path):
+                # SQLite would mistake the parent's locks for those of this process
                 raise StoreError(
-                    f"the store {self.path} was open when process {other._owner.pid} forked this "
+                    f"the store {self.path} was open when process {store._owner.pid} forked this "
                     f"one ({self._owner.pid}); close it before the fork, or start processes by "
                     "spawn"
                 )
@@ -128,7 +128,7 @@ class Store:
             yield
 
     def _game(self, fingerprint: str, n_players: int) -> tuple[int, int | None] | None:
-        """A game's id and number of outputs."""
+        """A game's id and number of outputs; ``None`` if the store does not know the game."""
         row = self._db.execute(
             "SELECT id, n_outputs, n_players FROM game WHERE fingerprint = ?", (fingerprint,)
         ).fetchone()
@@ -143,7 +143,7 @@ class Store:
         return row[0], row[1]
 
     def _known(self, fingerprint: str, n_players: int) -> tuple[int, int | None]:
-        """As :meth:`_game`, making the game known where it is not."""
+        """As :meth:`_game`, but a game that the store does not know is added to it."""
         known = self._game(fingerprint, n_players)
         if known is None:
             now = time.time()
@@ -155,24 +155,24 @@ class Store:
         return known
 
     def _among(
-        self, table: str, columns: str, game: int, wanted: Sequence[bytes]
+        self, table: str, columns: str, game: int, mask_keys: Sequence[bytes]
     ) -> Iterator[tuple[Any, ...]]:
-        """Rows of a table whose mask is wanted, in any order."""
-        for start in range(0, len(wanted), _KEYS_AT_ONCE):
-            some = wanted[start : start + _KEYS_AT_ONCE]
+        """The rows of a table that belong to these masks, in any order."""
+        for start in range(0, len(mask_keys), _KEYS_AT_ONCE):
+            chunk = mask_keys[start : start + _KEYS_AT_ONCE]
             yield from self._db.execute(
                 f"SELECT {columns} FROM {table} WHERE game = ? AND mask IN "
-                f"({','.join('?' * len(some))})",
-                (game, *some),
+                f"({','.join('?' * len(chunk))})",
+                (game, *chunk),
             )
 
     def register(self, fingerprint: str, n_players: int, description: Json | None = None) -> None:
-        """Make a game known, before it has values. Doing so again changes nothing.
+        """Add a game to the store before it has values. Doing so again changes nothing.
 
         Args:
-            fingerprint: the game's.
-            n_players: of the game.
-            description: what people are shown of the game; the first that is not empty is kept.
+            fingerprint: the game's fingerprint.
+            n_players: its number of players.
+            description: its description, for people. The store holds the first that is not empty.
 
         Raises:
             StoreError: the fingerprint belongs to a game with another number of players, or the
@@ -196,59 +196,59 @@ class Store:
         """Look up masks.
 
         Args:
-            fingerprint: the game's.
+            fingerprint: the game's fingerprint.
             masks: ``(m, n)``.
 
         Returns:
-            Which were found, ``(m,) bool``, and their values in the same order, ``(found,)`` or
-            ``(found, k)``.
+            Which masks have a value, ``(m,) bool``, and the s values of these masks in the same
+            order, ``(s,)`` or ``(s, k)``.
 
         Raises:
             StoreError: the fingerprint belongs to a game with another number of players.
         """
-        found = np.zeros(len(masks), dtype=np.bool_)
-        wanted = keys(masks)
+        stored = np.zeros(len(masks), dtype=np.bool_)
+        mask_keys = keys(masks)
         # one transaction: the number of outputs must belong to the values
         with self._transaction("DEFERRED"):
             known = self._game(fingerprint, masks.shape[1])
             if known is None:
-                return found, np.zeros(0)
+                return stored, np.zeros(0)
             game, n_outputs = known
-            values = dict(self._among("ablation", "mask, value", game, wanted))
-        rows = []
-        for row, key in enumerate(wanted):
+            values = dict(self._among("ablation", "mask, value", game, mask_keys))
+        blobs = []
+        for row, key in enumerate(mask_keys):
             if key in values:
-                found[row] = True
-                rows.append(values[key])
-        numbers = np.frombuffer(b"".join(rows), dtype="<f8").astype(np.float64)
-        return found, numbers.reshape(len(rows), n_outputs) if n_outputs else numbers
+                stored[row] = True
+                blobs.append(values[key])
+        numbers = np.frombuffer(b"".join(blobs), dtype="<f8").astype(np.float64)
+        return stored, numbers.reshape(len(blobs), n_outputs) if n_outputs else numbers
 
     def claim(self, fingerprint: str, masks: BoolArray) -> BoolArray:
-        """Take masks for evaluation, so that no other store object is given them meanwhile.
+        """Claim masks for evaluation: no other store object gets them until the claim ends.
 
-        A claim ends when its values are put, when its owner releases it or closes, and when its
-        owner is dead: its process is gone or, on another host, claimed longer ago than
-        :data:`LEASE_SECONDS`. Claiming again renews.
+        A claim ends when the values are put, when its owner releases it or closes the store, and
+        when its owner is dead. The owner is dead if its process is gone or, on another host, if the
+        claim is older than :data:`LEASE_SECONDS`. Claiming the masks again renews the claim.
 
         Args:
-            fingerprint: the game's; made known where it is not.
+            fingerprint: the game's fingerprint. A game that the store does not know is added.
             masks: ``(m, n)``.
 
         Returns:
-            ``(m,) bool``: ``True`` for the masks that are now this object's, ``False`` for those
-            that are stored already or are another's.
+            ``(m,) bool``: ``True`` for the masks that now belong to this object, ``False`` for
+            those that are stored already or that another object has claimed.
 
         Raises:
             StoreError: the fingerprint belongs to a game with another number of players, or the
                 file cannot be written.
         """
-        wanted = keys(masks)
+        mask_keys = keys(masks)
         with self._transaction():
             game, _ = self._known(fingerprint, masks.shape[1])
-            taken = {key for (key,) in self._among("ablation", "mask", game, wanted)}
+            taken = {key for (key,) in self._among("ablation", "mask", game, mask_keys)}
             claims: dict[Owner, dict[bytes, float]] = {}
             for key, claimed, *fields in self._among(
-                "claim", "mask, claimed, owner, host, pid, started", game, wanted
+                "claim", "mask, claimed, owner, host, pid, started", game, mask_keys
             ):
                 claims.setdefault(Owner(*fields), {})[key] = claimed
             ours = self._owner
@@ -260,35 +260,35 @@ class Store:
                 "INSERT OR REPLACE INTO claim VALUES (?, ?, ?, ?, ?, ?, ?)",
                 (
                     (game, key, ours.id, ours.host, ours.pid, ours.started, now)
-                    for key in wanted
+                    for key in mask_keys
                     if key not in taken
                 ),
             )
         self._has_claims = True
-        return np.array([key not in taken for key in wanted], dtype=np.bool_)
+        return np.array([key not in taken for key in mask_keys], dtype=np.bool_)
 
     def put(self, fingerprint: str, masks: BoolArray, values: FloatArray) -> None:
-        """Keep values, all or none of them, and end all claims on their masks.
+        """Store values, all or none of them, and end all claims on their masks.
 
         Args:
-            fingerprint: the game's; made known where it is not.
+            fingerprint: the game's fingerprint. A game that the store does not know is added.
             masks: ``(m, n)``.
-            values: ``(m,)`` or ``(m, k)``. A mask that is already there keeps its value.
+            values: ``(m,)`` or ``(m, k)``. If a mask has a stored value already, that one stays.
 
         Raises:
-            StoreError: the game is known with another number of players or outputs, or the file
-                cannot be written.
+            StoreError: the store knows the game with another number of players or outputs, or the
+                file cannot be written.
         """
         if not len(masks):
             return
         n_outputs = 0 if values.ndim == 1 else values.shape[1]
         rows = np.ascontiguousarray(values, dtype="<f8")
-        wanted = keys(masks)
+        mask_keys = keys(masks)
         with self._transaction():
-            game, fixed = self._known(fingerprint, masks.shape[1])
-            if fixed not in (None, n_outputs):
+            game, n_stored_outputs = self._known(fingerprint, masks.shape[1])
+            if n_stored_outputs not in (None, n_outputs):
                 raise StoreError(
-                    f"the store {self.path} holds {fixed} outputs per mask under the "
+                    f"the store {self.path} holds {n_stored_outputs} outputs per mask under the "
                     f"fingerprint {fingerprint!r}, but {n_outputs} came (0: a single number)"
                 )
             self._db.execute(
@@ -297,14 +297,14 @@ class Store:
             )
             self._db.executemany(
                 "INSERT OR IGNORE INTO ablation (game, mask, value) VALUES (?, ?, ?)",
-                [(game, key, row.tobytes()) for key, row in zip(wanted, rows, strict=True)],
+                [(game, key, row.tobytes()) for key, row in zip(mask_keys, rows, strict=True)],
             )
             self._db.executemany(
-                "DELETE FROM claim WHERE game = ? AND mask = ?", ((game, key) for key in wanted)
+                "DELETE FROM claim WHERE game = ? AND mask = ?", ((game, key) for key in mask_keys)
             )
 
     def give_back(self, fingerprint: str, masks: BoolArray) -> None:
-        """Give back some of the masks that this object has claimed: others may try them."""
+        """End this object's claims on some masks: other objects may claim them then."""
         with self._transaction():
             game, _ = self._known(fingerprint, masks.shape[1])
             self._db.executemany(
@@ -313,14 +313,14 @@ class Store:
             )
 
     def release(self) -> None:
-        """Give back all masks that this object has claimed and not put."""
+        """End all claims of this object."""
         if self._has_claims:
             with self._transaction():
                 self._db.execute("DELETE FROM claim WHERE owner = ?", (self._owner.id,))
             self._has_claims = False
 
     def count(self, fingerprint: str) -> int:
-        """How many masks are kept for a game."""
+        """How many masks of a game have a stored value."""
         with self._transaction("DEFERRED"):
             (count,) = self._db.execute(
                 "SELECT count(*) FROM ablation JOIN game ON game = id WHERE fingerprint = ?",
@@ -329,8 +329,8 @@ class Store:
         return int(count)
 
     def close(self) -> None:
-        """Release all claims and close the file; what was put is there already."""
-        # claims that cannot be removed now are void in any case, once their owner is not open
+        """Release all claims and close the file. All values are in the file already."""
+        # claims that cannot be removed now are void anyway once their owner is closed
         with suppress(StoreError):
             self.release()
         _open.pop(self._owner.id, None)
@@ -349,4 +349,4 @@ class Store:
 
 
 _open: WeakValueDictionary[str, Store] = WeakValueDictionary()
-"""The stores open in this process, by owner: a claim of this process by any other is void."""
+"""The open stores of this process, by owner. A claim of this process by any other is void."""

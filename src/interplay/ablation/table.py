@@ -1,4 +1,4 @@
-"""The values of masks: as they come in, and what came of all of them."""
+"""The values of masks: while they come in, and when all are there."""
 
 from __future__ import annotations
 
@@ -16,15 +16,16 @@ class Evaluated:
     """The values of masks, and where they came from.
 
     Attributes:
-        values: ``(m,)`` or ``(m, k)``; NaN in rows that have none, because they failed and were
-            skipped, or because the run was interrupted.
-        noise: for a game with repeats the variance of each value, the mean of its repeats, in the
-            shape of ``values``; else ``None``.
+        values: ``(m,)`` or ``(m, k)``. A row is NaN if its mask failed and was skipped, or if the
+            run was interrupted before it.
+        noise: for a game with repeats, the variance of each value, in the shape of ``values``. (A
+            value is the mean of the repeats; this is the variance of that mean.) Otherwise
+            ``None``.
         n_new: distinct masks that this evaluator evaluated, in this call or an earlier one.
         n_stored: distinct masks that came from the store.
         n_skipped: distinct masks that failed.
-        interrupted: the user asked to stop before all was evaluated; or, without ``wait``, other
-            processes are still at it.
+        interrupted: some masks were not evaluated, because the user stopped the run, or because
+            other processes are still evaluating them and the call does not wait for those.
     """
 
     values: FloatArray
@@ -37,7 +38,7 @@ class Evaluated:
 
 @dataclass
 class Table:
-    """The values known so far of distinct masks; kept in memory beside the store."""
+    """The values of distinct masks that are known so far, held in memory beside the store."""
 
     masks: BoolArray
     known: BoolArray
@@ -45,7 +46,7 @@ class Table:
     failures: dict[int, str] = field(default_factory=dict)
 
     def add(self, game: Game, rows: IntArray, values: FloatArray) -> None:
-        """Fill rows in."""
+        """Write the values of rows into the table."""
         if self.values is None:
             self.values = np.full((len(self.masks), *values.shape[1:]), np.nan)
         check_outputs(game, self.values, values)
@@ -53,21 +54,23 @@ class Table:
         self.known[rows] = True
 
     def so_far(self, n_repeats: int) -> tuple[BoolArray, FloatArray]:
-        """The masks that are known, and their values."""
+        """The masks that have a value, and their values: the means of the repeats."""
         if self.values is None:
             return self.masks[:0], np.zeros(0)
         return self.masks[self.known], over_repeats(self.values[self.known], n_repeats)[0]
 
 
 def over_repeats(values: FloatArray, n_repeats: int) -> tuple[FloatArray, FloatArray | None]:
-    """The mean of repeats, and the variance of that mean.
+    """The mean over repeats, and the variance of that mean.
 
     Args:
-        values: as a store keeps them, ``(m, r * k)``; without repeats ``(m,)`` or ``(m, k)``.
+        values: in the form in which a store has them: ``(m, r * k)`` for r repeats of k outputs,
+            ``(m,)`` or ``(m, k)`` without repeats.
         n_repeats: r.
 
     Returns:
-        Each ``(m,)`` or ``(m, k)``; without repeats the values as they are, and ``None``.
+        The mean and its variance, each ``(m,)`` or ``(m, k)``. Without repeats (r = 1), the values
+        unchanged and ``None``.
     """
     if n_repeats == 1:
         return values, None

@@ -1,4 +1,4 @@
-"""What an audit of an explanation found: checks, and what each of them compared, entry by entry."""
+"""The result of an audit: its checks, and the comparisons of each check."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MATCH = "match"
 MISMATCH = "mismatch"
 NOT_CHECKED = "not checked"
 _SHOWN = 10
-"""How many entries that do not match are written out."""
+"""How many mismatches are written out in text."""
 
 
 @dataclass(frozen=True)
@@ -23,9 +23,10 @@ class Entry:
 
     Attributes:
         what: what was compared, in words.
-        recorded: what the explanation says: a hash, or a number for each output; ``None``: nothing.
-        found: what was found instead, likewise.
-        matches: whether the two are the same within the check's tolerance.
+        recorded: what is recorded: a text such as a hash, or a number for each output. ``None``:
+            nothing is recorded.
+        found: what the audit found, in the same form.
+        matches: whether the two agree within the check's tolerance.
     """
 
     what: str
@@ -40,14 +41,14 @@ class Entry:
 
 @dataclass(frozen=True)
 class Check:
-    """One question, and its answer.
+    """One check of an audit.
 
     Attributes:
-        name: a word for it.
+        name: the name of the check.
         status: ``"match"``, ``"mismatch"`` or ``"not checked"``.
-        detail: what was compared with what; or why it was not.
-        entries: each comparison.
-        tolerance: how far numbers may differ, one for each output; empty where they may not.
+        detail: what was compared with what, or why nothing was compared.
+        entries: the comparisons.
+        tolerance: how far numbers may differ, one for each output. Empty if they must be equal.
     """
 
     name: str
@@ -67,40 +68,39 @@ class Check:
             head += f" ({self.n_matching} of {len(self.entries)})"
         tolerance = ""
         if self.tolerance:
-            tolerance = f"; may differ by {', '.join(f'{each:.2g}' for each in self.tolerance)}"
+            tolerance = f"; may differ by {', '.join(f'{number:.2g}' for number in self.tolerance)}"
         wrong = [entry for entry in self.entries if not entry.matches]
+        shown = [f"  {entry}" for entry in wrong[:_SHOWN]]
         more = [f"  ... and {len(wrong) - _SHOWN} more"] if len(wrong) > _SHOWN else []
-        return "\n".join(
-            [f"{head}: {self.detail}{tolerance}", *(f"  {one}" for one in wrong[:_SHOWN]), *more]
-        )
+        return "\n".join([f"{head}: {self.detail}{tolerance}", *shown, *more])
 
 
 @dataclass(frozen=True)
 class Verification:
-    """What an audit found.
+    """The result of :func:`interplay.verify`.
 
     Attributes:
-        checks: one after another.
+        checks: the checks, in the order in which they were made.
     """
 
     checks: tuple[Check, ...]
 
     @property
     def matches(self) -> bool:
-        """Whether nothing that was checked is a mismatch."""
+        """Whether there is no mismatch. Checks that were not made do not count."""
         return not self.named(MISMATCH)
 
     def named(self, status: str) -> list[Check]:
-        """The checks of a status."""
+        """The checks that have a status."""
         return [check for check in self.checks if check.status == status]
 
     def __getitem__(self, name: str) -> Check:
-        """The check of that name."""
+        """The check of a name."""
         return next(check for check in self.checks if check.name == name)
 
     @property
     def summary(self) -> str:
-        """The verdict in a line."""
+        """The verdict in one line."""
         counts = ", ".join(
             f"{len(self.named(status))} {status}" for status in (MATCH, MISMATCH, NOT_CHECKED)
         )
@@ -114,22 +114,22 @@ class Verification:
         return "\n".join([*map(str, self.checks), self.summary])
 
     def to_json(self) -> Json:
-        """All of it, with every entry."""
+        """The whole result as JSON, with every entry."""
         return {"matches": self.matches, "summary": self.summary, **asdict(self)}
 
 
 def checked(
     name: str, detail: str, entries: Iterable[Entry], tolerance: Sequence[float] = ()
 ) -> Check:
-    """A check by its entries: a mismatch where one of them is."""
-    kept = tuple(entries)
-    status = MATCH if all(entry.matches for entry in kept) else MISMATCH
-    return Check(name, status, detail, kept, tuple(tolerance))
+    """Make a check from its entries. It is a mismatch if one of them is."""
+    compared = tuple(entries)
+    status = MATCH if all(entry.matches for entry in compared) else MISMATCH
+    return Check(name, status, detail, compared, tuple(tolerance))
 
 
-def unchecked(name: str, why: str) -> Check:
-    """A check that was not made."""
-    return Check(name, NOT_CHECKED, why)
+def unchecked(name: str, reason: str) -> Check:
+    """A check that could not be made, with the reason."""
+    return Check(name, NOT_CHECKED, reason)
 
 
 def numbers(
@@ -138,24 +138,25 @@ def numbers(
     found: npt.ArrayLike | None,
     tolerance: npt.ArrayLike = 0.0,
 ) -> Entry:
-    """Compare numbers, one for each output; what is ``None`` is not there, and no match."""
-    sides = [
+    """Compare numbers, one for each output. ``None`` is a missing side and never a match."""
+    old, new = (
         None if side is None else np.asarray(side, dtype=np.float64).reshape(-1)
         for side in (recorded, found)
-    ]
-    one, other = sides
-    same = (
-        one is not None
-        and other is not None
-        and one.shape == other.shape
-        and bool((np.abs(one - other) <= tolerance).all())
     )
-    texts = [None if side is None else tuple(side.tolist()) for side in sides]
-    return Entry(what, texts[0], texts[1], same)
+    same = (
+        old is not None
+        and new is not None
+        and old.shape == new.shape
+        and bool((np.abs(old - new) <= tolerance).all())
+    )
+    old_numbers, new_numbers = (
+        None if side is None else tuple(side.tolist()) for side in (old, new)
+    )
+    return Entry(what, old_numbers, new_numbers, same)
 
 
 def texts(what: str, recorded: str | None, found: str | None) -> Entry:
-    """Compare hashes or names."""
+    """Compare texts, such as hashes or names."""
     return Entry(what, recorded, found, recorded is not None and recorded == found)
 
 

@@ -1,4 +1,4 @@
-"""What was kept: the ablations in the explanation and in the store."""
+"""Check the ablations in the explanation and in the store."""
 
 from __future__ import annotations
 
@@ -19,22 +19,28 @@ from interplay.game import FunctionGame
 
 
 def check_ablations(explanation: Explanation) -> Check:
-    """Whether the explanation's ablations are those whose hash is in its provenance."""
+    """Check the hash of the explanation's ablations against the one in its provenance."""
     recorded = explanation.provenance.get("ablations", {}).get("sha256")
     if recorded is None:
         return unchecked("ablations", "the explanation is older than this check: it has no hash")
     used = explanation.ablations
-    found = ablations_digest(used.masks, used.values)
+    digest = ablations_digest(used.masks, used.values)
     return checked(
         "ablations",
         "the hash of the saved masks and values is the recorded one",
-        [texts("sha256", recorded, found)],
+        [texts("sha256", recorded, digest)],
     )
 
 
 @dataclass(frozen=True)
 class Stored:
-    """What the store has of an explanation's ablations: a row for each, NaN where it has none."""
+    """What the store has of an explanation's m ablations.
+
+    Attributes:
+        known: which of them the store has, ``(m,) bool``.
+        values: their values, ``(m,)`` or ``(m, k)``; NaN for those that it has not.
+        noise: for a game with repeats, the variance of each value; otherwise ``None``.
+    """
 
     known: BoolArray
     values: FloatArray
@@ -42,10 +48,10 @@ class Stored:
 
 
 def stand_in(explanation: Explanation) -> FunctionGame:
-    """A game by what the provenance says of it, which cannot be asked."""
+    """A game with the players and the fingerprint that the provenance records. It has no values."""
 
     def refuse(masks: BoolArray, *seeds: object) -> FloatArray:
-        raise RuntimeError("a game that stands in for another was asked for values")
+        raise RuntimeError("this game stands in for the one that was explained; it has no values")
 
     recorded = explanation.provenance["game"]
     return FunctionGame(
@@ -58,40 +64,44 @@ def stand_in(explanation: Explanation) -> FunctionGame:
 
 
 def read(explanation: Explanation, path: Path) -> Stored | None:
-    """Look the ablations up; ``None``: there is no such file, or it cannot have them."""
+    """Look the ablations up in a store.
+
+    Returns:
+        ``None`` if there is no such file, or if the game has no fingerprint and is never stored.
+    """
     if not path.exists() or explanation.provenance["game"]["fingerprint"] is None:
         return None
     game = stand_in(explanation)
     used = explanation.ablations
     key = store_key(explanation.provenance["game"]["fingerprint"], game.n_repeats)
     with Store(path) as store:
-        known, found = store.get(key, used.masks)
+        known, repeats = store.get(key, used.masks)
     values = np.full_like(used.values, np.nan)
     noise = None
     if known.any():
-        mean, spread = over_repeats(found, game.n_repeats)
+        mean, variance = over_repeats(repeats, game.n_repeats)
         if mean.shape[1:] != values.shape[1:]:
             values = np.full((len(values), *mean.shape[1:]), np.nan)
         values[known] = mean
-        if spread is not None:
+        if variance is not None:
             noise = np.full_like(values, np.nan)
-            noise[known] = spread
+            noise[known] = variance
     return Stored(known, values, noise)
 
 
 def check_store(explanation: Explanation, stored: Stored | None, path: str | Path | None) -> Check:
-    """Whether the store has each of the explanation's ablations, with the same value."""
+    """Check that the store has each of the explanation's ablations, with the same value."""
     if path is None:
         return unchecked("store", "no store was given; the explanation's own values are used below")
     if stored is None:
-        why = f"there is no store {path}"
+        reason = f"there is no store {path}"
         if explanation.provenance["game"]["fingerprint"] is None:
-            why = "a game without a fingerprint is never stored"
-        return unchecked("store", f"{why}; the explanation's own values are used below")
+            reason = "a game without a fingerprint is never stored"
+        return unchecked("store", f"{reason}; the explanation's own values are used below")
     used = explanation.ablations
     entries = [
-        numbers(describe(mask), value, found if known else None)
-        for mask, value, found, known in zip(
+        numbers(describe(mask), value, stored_value if known else None)
+        for mask, value, stored_value, known in zip(
             used.masks, used.values, stored.values, stored.known, strict=True
         )
     ]

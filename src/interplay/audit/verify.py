@@ -1,4 +1,4 @@
-"""Audits an explanation: its store, its masks, its spectrum and its model, each asked again."""
+"""Audit an explanation: check its ablations, its store, its masks, its spectrum and its game."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from interplay.fourier.masks import describe
 from interplay.game import Game, fingerprint_of
 
 MODEL_TOLERANCE = 1e-3
-"""How far a value may lie from the stored one, as a share of the range of all stored values."""
+"""How far a value of the game may lie from the recorded one, as a share of the range of values."""
 COARSE_TOLERANCE = 5e-2
-"""The same for models in half precision and behind a server, whose values depend on what else is
+"""The same for models in half precision and behind a server. Their values depend on what else is
 computed at the same time."""
 _HALF = ("bfloat16", "float16")
 
@@ -37,28 +37,45 @@ def verify(
     random_state: int = 0,
     backend: BackendName | str | Backend = "local",
 ) -> Verification:
-    """Ask again whatever an explanation says, and compare.
+    """Derive an explanation again from its record, and compare.
 
-    - ``ablations``: the hash of its masks and values is the one in its provenance.
-    - ``store``: each of its ablations is in the store with the same value, bit by bit.
-    - ``masks``: its seed and settings draw the same masks.
-    - ``spectrum``, ``surrogate``, ``uncertainty``, ``faithfulness``: the same decoder with the
-      same seed makes the same of the store's values (of the explanation's own, without a store).
+    These are the checks:
+
+    - ``ablations``: the hash of the masks and values is the one in the provenance.
+    - ``store``: each ablation is in the store with the same value, bit by bit.
+    - ``masks``: the recorded seed and settings draw the same masks.
+    - ``spectrum``, ``surrogate``, ``uncertainty``, ``faithfulness``: the same decoder with the same
+      seed derives the same from the values in the store, or from those in the explanation if no
+      store is given.
     - ``game``: the game has the fingerprint of the one that was explained.
-    - ``model``: the game gives the stored values for a random sample of the masks.
+    - ``model``: the game gives the recorded values for a random sample of the masks.
 
-    A check that could not be made is ``not checked``, with the reason, and is no mismatch.
+    A check that cannot be made has the status ``not checked`` and gives the reason. It does not
+    count as a mismatch.
+
+    Example:
+        >>> import interplay as ip
+        >>> def both(masks):
+        ...     return masks[:, 0] & masks[:, 1]
+        >>> game = ip.FunctionGame(both, n_players=2, fingerprint="both, version 1")
+        >>> explanation = ip.explain(game, store="runs.db")
+        >>> print(ip.verify(explanation, store="runs.db").summary)
+        MATCH (7 match, 0 mismatch, 0 not checked)
 
     Args:
-        explanation: what :func:`interplay.load` or ``explain`` returned.
-        game: what was explained; by default the explanation's own, which a loaded one lacks.
+        explanation: an explanation, from ``explain`` or :func:`interplay.load`.
+        game: the game that was explained. By default it is the explanation's own; a loaded
+            explanation has none.
         store: the file of ablations.
-        sample: how many of the ablations to ask the game for again; 0: none.
-        tolerance: how far the game's value may lie from the stored one; by default
-            :data:`MODEL_TOLERANCE` times the range of each output's stored values,
+        sample: how many of the ablations the game evaluates again; 0: none.
+        tolerance: how far a value of the game may lie from the recorded one. The default is
+            :data:`MODEL_TOLERANCE` times the range of the output's values, or
             :data:`COARSE_TOLERANCE` times it in half precision and behind a server.
         random_state: seed of the sample.
         backend: where the game runs, as for ``explain``.
+
+    Returns:
+        The checks. ``print`` shows them; ``matches`` says whether there is no mismatch.
 
     Raises:
         ValueError: ``sample`` or ``tolerance`` is negative.
@@ -73,24 +90,25 @@ def verify(
     stored = None if store is None else read(explanation, Path(store))
     checks = [check_ablations(explanation), check_store(explanation, stored, store)]
     checks += check_derivation(explanation, stored)
-    same = _game(explanation, game)
-    checks.append(same)
-    if game is None or same.status == "mismatch":
-        why = "no game was given" if game is None else "this is another game"
-        checks.append(unchecked("model", f"the model was not asked: {why}"))
+    identity = _game(explanation, game)
+    checks.append(identity)
+    if game is None or identity.status == "mismatch":
+        reason = "no game was given" if game is None else "this is another game"
+        checks.append(unchecked("model", f"the model was not evaluated: {reason}"))
     elif sample == 0:
-        checks.append(unchecked("model", "the model was not asked: sample=0"))
+        checks.append(unchecked("model", "the model was not evaluated: sample=0"))
     else:
         checks.append(_model(explanation, game, sample, tolerance, index(random_state), backend))
     return Verification(tuple(checks))
 
 
 def _game(explanation: Explanation, game: Game | None) -> Check:
+    """Check that the game is the one that was explained."""
     if game is None:
         return unchecked(
             "game",
-            "the explanation has no game to ask, since it was loaded from a file; make the game "
-            "again and call ip.verify(explanation, game, store=...)",
+            "the explanation has no game to evaluate, since it was loaded from a file; make the "
+            "game again and call ip.verify(explanation, game, store=...)",
         )
     recorded = explanation.provenance["game"]["fingerprint"]
     entries = [
@@ -113,18 +131,19 @@ def _model(
     random_state: int,
     backend: BackendName | str | Backend,
 ) -> Check:
+    """Evaluate the game on a random sample of the masks, and compare the values."""
     used = explanation.ablations
     rng = np.random.default_rng(random_state)
     chosen = np.sort(rng.permutation(len(used))[:sample])
     masks, values = used.masks[chosen], used.values[chosen]
     with Evaluator.of(game, backend=backend, progress=False) as evaluator:
-        found = evaluator.values(masks)
+        new_values = evaluator.values(masks)
     if values.ndim == 1:
-        found = found[:, 0]
+        new_values = new_values[:, 0]
     allowed = _allowed(explanation) if tolerance is None else np.full(1, tolerance)
     entries = [
-        numbers(describe(mask), value, now, allowed)
-        for mask, value, now in zip(masks, values, found, strict=True)
+        numbers(describe(mask), value, new_value, allowed)
+        for mask, value, new_value in zip(masks, values, new_values, strict=True)
     ]
     return checked(
         "model",
@@ -136,7 +155,7 @@ def _model(
 
 
 def _allowed(explanation: Explanation) -> FloatArray:
-    """How far each output may lie from its stored value, ``(k,)``."""
+    """How far each output may lie from its recorded value, ``(k,)``."""
     description = explanation.provenance["game"]["description"]
     coarse = description.get("paid") or str(description.get("dtype", "")).endswith(_HALF)
     share = COARSE_TOLERANCE if coarse else MODEL_TOLERANCE

@@ -15,6 +15,7 @@ from interplay import components as lens
 from interplay.cli.folders import refuse_another, write
 from interplay.cli.options import (
     STORE,
+    AllowPickle,
     ConfirmOptions,
     Device,
     Dtype,
@@ -24,6 +25,7 @@ from interplay.cli.options import (
     command,
 )
 from interplay.cli.tables import console, interruptible, print_explanation
+from interplay.cli.trust import TYPED, Trust
 from interplay.components.analysis.pruning import number_to_keep
 from interplay.components.tasks import ScoreName
 from interplay.decoders.decode import decode
@@ -76,8 +78,7 @@ class ComponentsOptions:
         list[str] | None,
         typer.Option(
             help="margin, correct, logprob, logprob_per_token or prob; the first is what is "
-            "pruned by. "
-            "Give it several times; by default margin and correct."
+            "pruned by. Give it several times; by default margin and correct."
         ),
     ] = None
     ablation: Annotated[
@@ -106,30 +107,40 @@ class ComponentsOptions:
     dtype: Dtype = "float32"
     device: Device = "cpu"
     threads: Threads = None
+    allow_pickle: AllowPickle = False
 
-    def game(self) -> lens.ComponentGame:
+    def game(self, trust: Trust = TYPED, /) -> lens.ComponentGame:
         """The model's parts as a game, on the questions to explain by.
 
-        Raises:
-            ValueError: options that do not go together.
-        """
-        return self.split()[0]
+        Args:
+            trust: what may be read, contacted and loaded.
 
-    def split(self) -> tuple[lens.ComponentGame, lens.Task | None]:
-        """The game, and the questions that judge the pruning, where something is pruned."""
+        Raises:
+            ValueError: options that exclude each other, or something that may not be done.
+        """
+        return self.split(trust)[0]
+
+    def split(self, trust: Trust = TYPED, /) -> tuple[lens.ComponentGame, lens.Task | None]:
+        """The game, and the questions that judge the pruning, if something is pruned."""
         scores: Any = tuple(self.score or ("margin", "correct"))
         _check_choices(self.kind, self.units, scores)
         whole = lens.Task.from_file(self.task, scores)
         train, judged = whole.split(self.test, self.random_state) if self.keep else (whole, None)
         stand_in = _ablation(self.ablation, self.rescale, self.reference)
         loaded, tokenizer = load_model(
-            self.model, task=self.kind, dtype=self.dtype, device=self.device, threads=self.threads
+            self.model,
+            task=self.kind,
+            dtype=self.dtype,
+            device=self.device,
+            threads=self.threads,
+            download=trust.anything or trust.download,
+            allow_pickle=trust.pickle or (trust.anything and self.allow_pickle),
         )
         numbers = None if self.layers is None else _numbers(self.layers)
-        found = tuple(
+        units = tuple(
             unit for name in self.units or ["heads"] for unit in _UNITS[name](loaded, numbers)
         )
-        players: Any = found if self.group is None else lens.by_layers(found, self.group)
+        players: Any = units if self.group is None else lens.by_layers(units, self.group)
         return lens.ComponentGame(loaded, tokenizer, train, players, stand_in), judged
 
 
@@ -141,7 +152,7 @@ class PruneOptions:
         int, typer.Option(min=0, help="Compare with the best of so many random sets of each size.")
     ] = 0
     only_plan: Annotated[
-        bool, typer.Option("--plan", help="Say what it will make and take, and stop.")
+        bool, typer.Option("--plan", help="Estimate what it will evaluate and cost, and stop.")
     ] = False
 
 
@@ -243,9 +254,9 @@ def _spectra(explanation: Explanation) -> dict[str, Spectrum]:
 
 
 def _print_pruned(
-    game: lens.ComponentGame, judged: lens.Task, found: Sequence[lens.Pruned]
+    game: lens.ComponentGame, judged: lens.Task, results: Sequence[lens.Pruned]
 ) -> None:
-    """How what is kept does on the questions held out, and what was removed."""
+    """Print the scores of what is kept on the held-out questions, and what was removed."""
     table = Table(
         title=f"On {len(judged.items)} questions held out (95 % interval over questions)",
         title_justify="left",
@@ -255,14 +266,17 @@ def _print_pruned(
     table.add_column("chosen by")
     for score in judged.scores:
         table.add_column(escape(str(score)), justify="right")
-    for each in found:
+    for result in results:
         cells = [
             f"{value:.3f} ({low:.3f} to {high:.3f})"
-            for value, low, high in zip(each.test, each.low, each.high, strict=True)
+            for value, low, high in zip(result.test, result.low, result.high, strict=True)
         ]
-        table.add_row(f"{each.n_kept} of {game.n_players}", each.method, *cells)
+        table.add_row(f"{result.n_kept} of {game.n_players}", result.method, *cells)
     console.print(table)
-    best = [each for each in found[1:] if each.method == found[1].method]
-    for each in best:
-        removed = [game.players[n] for n in range(game.n_players) if not each.mask[n]]
-        console.print(f"{each.method} removes {', '.join(removed)}", markup=False, highlight=False)
+    for result in results[1:]:
+        if result.method != results[1].method:
+            continue
+        removed = [game.players[n] for n in range(game.n_players) if not result.mask[n]]
+        console.print(
+            f"{result.method} removes {', '.join(removed)}", markup=False, highlight=False
+        )

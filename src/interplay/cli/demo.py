@@ -12,6 +12,7 @@ from interplay.cli.folders import write
 from interplay.cli.options import STORE, Seed
 from interplay.cli.tables import console, interruptible, print_explanation
 from interplay.cli.text import print_prompt
+from interplay.cli.trust import TYPED, Trust
 from interplay.explanation.explain import explain
 from interplay.text import (
     PACKAGED,
@@ -118,7 +119,7 @@ class DemoOptions:
 
     name: Annotated[str, typer.Option(help=f"{' or '.join(case.name for case in CASES)}.")]
 
-    def game(self) -> TextGame:
+    def game(self, trust: Trust = TYPED, /) -> TextGame:
         """The game of the case.
 
         Raises:

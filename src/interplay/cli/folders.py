@@ -1,4 +1,4 @@
-"""What a run leaves in its folder: the explanation, its page, and the store."""
+"""The folder of a run: the explanation, its page, its recipe and its store."""
 
 from __future__ import annotations
 
@@ -9,33 +9,42 @@ from interplay.cli.options import STORE
 from interplay.cli.recipes import Recipe, write_recipe
 from interplay.explanation.explanation import FILE, Explanation, load
 from interplay.game import PlannedGame, fingerprint_of
-from interplay.text.analysis.drill import LEVEL_FILE, Drilled
+from interplay.text.analysis.drill import LEVEL_FILE, Refinement
 
 PAGE = "explanation.html"
 
 
 def write(
-    found: Explanation | Drilled, folder: Path, command: str, options: dict[str, Any], **more: Any
+    result: Explanation | Refinement,
+    folder: Path,
+    command: str,
+    options: dict[str, Any],
+    **more: Any,
 ) -> Path:
-    """Save what was found, its recipe and its page into a folder; returns the page.
+    """Save an explanation, its recipe and its page into a folder.
 
     Args:
-        found: what was found.
-        folder: where to.
-        command: that found it.
-        options: by which the command makes its game.
-        **more: the recipe's ``store``, where it is not in the folder, and its ``levels``.
+        result: the explanation, or the levels of a hierarchical refinement.
+        folder: where to write.
+        command: the command that made it.
+        options: the options from which the command makes its game.
+        **more: the recipe's ``store``, if it is not in the folder, and its ``levels``.
+
+    Returns:
+        The path of the page.
     """
-    if isinstance(found, Drilled):
-        found.save(folder)
+    if isinstance(result, Refinement):
+        result.save(folder)
     else:
-        found.save(folder / FILE)
+        result.save(folder / FILE)
     write_recipe(Recipe(command, options, **({"store": folder / STORE} | more)), folder)
-    return found.to_html(folder / PAGE)
+    return result.to_html(folder / PAGE)
 
 
 def saved(path: Path) -> list[tuple[str, Path]]:
-    """The explanations at a path, each with a name: a file, a folder of one, a drill-down's levels.
+    """The explanations at a path, each with a name.
+
+    The path is a file, the folder of a run, or that of a hierarchical refinement with its levels.
 
     Raises:
         ValueError: there is none.
@@ -45,22 +54,22 @@ def saved(path: Path) -> list[tuple[str, Path]]:
     name = path.resolve().name
     if (path / FILE).exists():
         return [(name, path / FILE)]
-    levels = sorted(path.glob(LEVEL_FILE.format("*")), key=lambda each: int(each.stem[5:]))
+    levels = sorted(path.glob(LEVEL_FILE.format("*")), key=lambda level: int(level.stem[5:]))
     if not levels:
         raise ValueError(
             f"{path} holds no explanation; give the --out folder of a run, or a file that "
             "Explanation.save wrote"
         )
-    return [(f"{name}, level {number}", each) for number, each in enumerate(levels, 1)]
+    return [(f"{name}, level {number}", level) for number, level in enumerate(levels, 1)]
 
 
-def finest(found: Explanation | Drilled) -> Explanation:
+def finest(result: Explanation | Refinement) -> Explanation:
     """The explanation, or the finest of several."""
-    return found.finest if isinstance(found, Drilled) else found
+    return result.finest if isinstance(result, Refinement) else result
 
 
 def refuse_another(game: PlannedGame, known: Path) -> None:
-    """Refuse to replace what is known of another game, before anything is paid for."""
+    """Refuse to overwrite the explanation of another game, before anything is evaluated."""
     if not known.exists():
         return
     provenance = load(known).provenance["game"]

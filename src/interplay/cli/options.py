@@ -16,6 +16,7 @@ from typing import Annotated, Any, ClassVar, Protocol, get_type_hints
 import typer
 
 from interplay.ablation.evaluator import ON_ERROR
+from interplay.cli.trust import Trust
 from interplay.explanation.explanation import Explanation
 from interplay.extensions import BACKENDS, DECODERS
 from interplay.game import PlannedGame
@@ -34,8 +35,13 @@ class LensOptions(Protocol):
 
     __dataclass_fields__: ClassVar[dict[str, Any]]
 
-    def game(self) -> PlannedGame:
-        """The game. A ValueError says which options do not go together."""
+    def game(self, trust: Trust = ..., /) -> PlannedGame:
+        """The game. A ValueError says which options exclude each other.
+
+        Args:
+            trust: what may be read, contacted and loaded: anything for options that were typed,
+                little for those of a recipe.
+        """
         ...
 
 
@@ -48,6 +54,14 @@ Dtype = Annotated[
 Device = Annotated[str, typer.Option(help="cpu, cuda, ...")]
 Threads = Annotated[
     int | None, typer.Option(help="Torch threads; 1 where other processes run beside.")
+]
+
+AllowPickle = Annotated[
+    bool,
+    typer.Option(
+        help="Load weights from other files than safetensors too. Such files can run code of "
+        "whoever wrote them."
+    ),
 ]
 
 
@@ -151,7 +165,10 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
         }
         function(**made)
 
-    run.__name__, run.__doc__ = function.__name__, function.__doc__
-    run.__signature__ = Signature(list(parameters.values()))  # type: ignore[attr-defined]
-    run.__annotations__ = {name: each.annotation for name, each in parameters.items()}
+    decorated: Any = run  # typer reads these
+    decorated.__name__, decorated.__doc__ = function.__name__, function.__doc__
+    decorated.__signature__ = Signature(list(parameters.values()))
+    decorated.__annotations__ = {
+        name: parameter.annotation for name, parameter in parameters.items()
+    }
     return run

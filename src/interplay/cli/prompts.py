@@ -1,4 +1,4 @@
-"""What the command line is given to ablate: files of text, documents and chats."""
+"""The prompt on the command line: files of text, documents and chats."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ def read_prompt(
     question: str | None,
     prompt: str | None,
 ) -> Written:
-    """Put together what the options say.
+    """Read the text and the prompt that the options name.
 
     Raises:
-        ValueError: options that do not go together, or a file that is not what it should be.
+        ValueError: options that exclude each other, or a file of another kind.
     """
     if prompt is not None and question is not None:
         raise ValueError("--prompt and --question were both given; write the question in --prompt")
@@ -58,7 +58,7 @@ def read_prompt(
 
 
 def unit(written: str) -> str | re.Pattern[str]:
-    """What the players are: a unit by name, or ``regex:`` and a pattern."""
+    """The unit of the players: a name, or a pattern after ``regex:``."""
     return pattern(written.removeprefix("regex:")) if written.startswith("regex:") else written
 
 
@@ -66,7 +66,7 @@ def pattern(written: str) -> re.Pattern[str]:
     """A regular expression.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is not valid.
     """
     try:
         return re.compile(written)
@@ -75,29 +75,29 @@ def pattern(written: str) -> re.Pattern[str]:
 
 
 def _chat(path: Path) -> tuple[list[Any], list[Any] | None]:
-    found: Any = _json(path.read_text(encoding="utf-8"), str(path))
+    chat: Any = _json(path.read_text(encoding="utf-8"), str(path))
     tools: list[Any] | None = None
-    if isinstance(found, dict):
-        found, tools = found.get("messages"), found.get("tools")
-    if not isinstance(found, list) or not found:
+    if isinstance(chat, dict):
+        chat, tools = chat.get("messages"), chat.get("tools")
+    if not isinstance(chat, list) or not chat:
         raise ValueError(
             f'{path} holds no chat; it needs a list of messages, or {{"messages": [...]}}'
         )
-    return found, tools
+    return chat, tools
 
 
 def _documents(path: Path) -> list[Any]:
     lines = path.read_text(encoding="utf-8").splitlines()
-    found = [
+    documents = [
         _json(line, f"line {number} of {path}")
         for number, line in enumerate(lines, 1)
         if line.strip()
     ]
-    if not all(isinstance(each, dict) for each in found):
+    if not all(isinstance(document, dict) for document in documents):
         raise ValueError(
             f'{path} holds no documents; it needs a line of {{"id": ..., "text": ...}} for each'
         )
-    return found
+    return documents
 
 
 def _json(text: str, where: str) -> Any:

@@ -1,4 +1,4 @@
-"""What ``interplay training`` is given: a table, or images that a table names."""
+"""The rows of ``interplay training``: a table, or images that a table names."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from interplay._types import FloatArray, IntArray
 from interplay.errors import MissingDependencyError
 
 SIZE = 28
-"""Images are made grey and of so many pixels each way."""
+"""Images are converted to grey, with so many pixels each way."""
 _FILE = "file"
 _MOST_THUMBNAILS = 200
 _SNIPPET = 80
@@ -29,10 +29,10 @@ class Rows:
     Attributes:
         features: ``(rows, columns)``, or ``(rows, SIZE, SIZE)`` grey images from 0 to 1.
         labels: the class of each.
-        groups: the group of each; ``None`` where there is no such column.
-        notes: what each is, in words; ``None`` where there is no such column.
+        groups: the group of each; ``None`` without such a column.
+        notes: a description of each; ``None`` without such a column.
         names: the file of each, or its line in the table.
-        columns: the features' names; none where they are images.
+        columns: the features' names; empty for images.
     """
 
     features: FloatArray
@@ -46,11 +46,11 @@ class Rows:
         return len(self.labels)
 
     def take(self, chosen: Iterable[int]) -> Rows:
-        """Those rows, by their numbers."""
+        """Select rows by their numbers."""
         numbers = [int(n) for n in chosen]
 
-        def of(given: list[str]) -> list[str]:
-            return [given[n] for n in numbers]
+        def of(column: list[str]) -> list[str]:
+            return [column[n] for n in numbers]
 
         return Rows(
             self.features[numbers],
@@ -76,7 +76,7 @@ def read_rows(
         table: the file.
         label: the column with the class.
         group: the column with the group.
-        note: the column with what a row is, in words.
+        note: the column that describes a row.
         images: a folder; the table's column ``file`` names an image in it for each row.
         columns: the features, which are numbers; ``None``: all other columns. Not read of images.
 
@@ -89,12 +89,12 @@ def read_rows(
         reader = csv.DictReader(file)
         header = list(reader.fieldnames or ())
         lines = list(reader)
-    own = [name for name in (label, group, note) if name is not None]
+    special = [name for name in (label, group, note) if name is not None]
     if images is not None:
         named: Sequence[str] = ()
     else:
-        named = [c for c in header if c not in own] if columns is None else columns
-    for name in (*own, *named, *([_FILE] if images is not None else [])):
+        named = [c for c in header if c not in special] if columns is None else columns
+    for name in (*special, *named, *([_FILE] if images is not None else [])):
         if name not in header:
             raise ValueError(f"{table} has no column {name!r}; it has {', '.join(header)}")
     if not lines:
@@ -140,14 +140,14 @@ def standardised(train: FloatArray, test: FloatArray) -> tuple[FloatArray, Float
 
 
 def snippets(notes: Sequence[str], owners: IntArray, n_players: int) -> list[str]:
-    """What each player's first row is, in words, and how many rows more it has."""
-    made = []
+    """The description of each player's first row, and how many more rows the player has."""
+    texts = []
     for player in range(n_players):
-        own = np.flatnonzero(owners == player)
-        text = " ".join(notes[own[0]].split())
+        rows = np.flatnonzero(owners == player)
+        text = " ".join(notes[rows[0]].split())
         text = text if len(text) <= _SNIPPET else f"{text[: _SNIPPET - 1]}…"
-        made.append(text if len(own) == 1 else f"{text} (and {len(own) - 1} more)")
-    return made
+        texts.append(text if len(rows) == 1 else f"{text} (and {len(rows) - 1} more)")
+    return texts
 
 
 def thumbnails(images: FloatArray, owners: IntArray, n_players: int) -> list[str] | None:
@@ -156,13 +156,13 @@ def thumbnails(images: FloatArray, owners: IntArray, n_players: int) -> list[str
 
     if n_players > _MOST_THUMBNAILS:
         return None
-    made = []
+    images_of_players = []
     for player in range(n_players):
         file = io.BytesIO()
         grey = np.uint8(np.round(images[np.argmax(owners == player)] * 255))
         Image.fromarray(grey).save(file, "PNG", optimize=True)
-        made.append(base64.b64encode(file.getvalue()).decode())
-    return made
+        images_of_players.append(base64.b64encode(file.getvalue()).decode())
+    return images_of_players
 
 
 def _number(text: str | None, column: str, line: int, table: Path) -> float:
@@ -183,12 +183,12 @@ def _images(paths: list[Path]) -> FloatArray:
         from PIL import Image
     except ImportError as error:
         raise MissingDependencyError("pillow", "images", "reading images") from error
-    made = []
+    images = []
     for path in paths:
         try:
             with Image.open(path) as image:
                 grey = image.convert("L").resize((SIZE, SIZE))
         except OSError as error:  # not there, a folder, no image, cut off
             raise ValueError(f"{path} is no image that can be read: {error}") from error
-        made.append(np.asarray(grey, dtype=np.float64) / 255.0)
-    return np.stack(made)
+        images.append(np.asarray(grey, dtype=np.float64) / 255.0)
+    return np.stack(images)

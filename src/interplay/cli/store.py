@@ -19,7 +19,7 @@ store_app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="Look after stores of ablations: list, verify, export, prune.",
+    help="Manage stores of ablations: list, verify, export, prune.",
 )
 _console = Console()
 _SHORTEST = 12
@@ -45,7 +45,7 @@ def _table(title: str, listed: Sequence[StoredGame]) -> Table:
         table.add_column(column, justify="right", no_wrap=True)
     table.add_column("updated", no_wrap=True)
     table.add_column("description", overflow="fold")
-    length = _telling(listed)
+    length = _shortest_distinct(listed)
     for game in listed:
         table.add_row(
             escape(game.fingerprint[:length]),
@@ -58,8 +58,8 @@ def _table(title: str, listed: Sequence[StoredGame]) -> Table:
     return table
 
 
-def _telling(listed: Sequence[StoredGame]) -> int:
-    """How many characters of the fingerprints tell the games apart."""
+def _shortest_distinct(listed: Sequence[StoredGame]) -> int:
+    """How many characters of the fingerprints distinguish the games."""
     length = _SHORTEST
     while len({game.fingerprint[:length] for game in listed}) < len(listed):
         length += 1
@@ -67,7 +67,7 @@ def _telling(listed: Sequence[StoredGame]) -> int:
 
 
 def _summary(game: StoredGame) -> str:
-    """What tells games apart."""
+    """The entries of a description that distinguish games."""
     parts = []
     known = game.description
     for key in [key for key in _FIRST if key in known] if "lens" in known else known:
@@ -80,7 +80,7 @@ def _summary(game: StoredGame) -> str:
 
 @store_app.command("verify")
 def verify_store(path: _Path) -> None:
-    """Look for damage; the exit code is 1, and the problems are listed, where there is any."""
+    """Look for damage. If there is any, list it and exit with 1."""
     problems = verify(path)
     for problem in problems:
         _console.print(f"[bold red]problem:[/bold red] {escape(problem)}")
@@ -118,12 +118,12 @@ def prune_store(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
     """Remove games with all their ablations, after asking, and shrink the file."""
-    doomed = prunable(path, fingerprint, older_than)
-    if not doomed:
+    chosen = prunable(path, fingerprint, older_than)
+    if not chosen:
         _console.print("nothing to prune")
         return
-    _console.print(_table(f"to be removed from {path}", doomed))
+    _console.print(_table(f"to be removed from {path}", chosen))
     if not yes:
-        typer.confirm(f"Remove {_amount(doomed)} for good?", abort=True)
+        typer.confirm(f"Remove {_amount(chosen)} for good?", abort=True)
     removed = prune(path, fingerprint, older_than)
     _console.print(f"{removed:,} ablations removed")

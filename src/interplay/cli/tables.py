@@ -21,7 +21,7 @@ console = Console()
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Say what is known of an interrupted run, instead of a bare Ctrl-C."""
+    """Print what is known of an interrupted run, instead of a bare Ctrl-C."""
     try:
         yield
     except KeyboardInterrupt as interrupt:
@@ -35,22 +35,22 @@ _LINE = 100
 
 
 def _name(player: int, name: str) -> str:
-    """A player's number, as the keys of interactions have it, and its name."""
+    """A player's number, which is its key in interactions, and its name."""
     number = str(player)
     return number if name == number else f"[dim]{number}[/dim] {escape(name)}"
 
 
 def print_explanation(explanation: Explanation, index: str, order: int, top: int) -> None:
-    """The strongest players and interactions, the faithfulness, and what it took."""
-    found = explanation.interactions(index, order=order)
+    """Print the strongest players and interactions, the faithfulness, and the cost."""
+    interactions = explanation.interactions(index, order=order)
     outputs = explanation.outputs or ("value",)
     for title, chosen in (
-        ("Strongest single players", found.top(top, max_order=1)),
-        ("Strongest interactions", found.top(top, min_order=2)),
+        ("Strongest single players", interactions.top(top, max_order=1)),
+        ("Strongest interactions", interactions.top(top, min_order=2)),
     ):
         interval = "" if chosen.high is None else f", ± {LEVEL:.0%} interval"
         table = Table(
-            title=f"{title} ({index}, order {found.order}{interval})",
+            title=f"{title} ({index}, order {interactions.order}{interval})",
             title_justify="left",
             min_width=60,
         )
@@ -68,12 +68,12 @@ def print_explanation(explanation: Explanation, index: str, order: int, top: int
         print_confirmation(explanation.confirmation)
 
 
-def _numbers(found: Interactions, row: int) -> list[str]:
-    """The value of a set for each output, with half the width of its interval where it has one."""
-    values = np.atleast_1d(found.values[row]).tolist()
-    if found.high is None:
+def _numbers(interactions: Interactions, row: int) -> list[str]:
+    """The value of a set for each output, with half the width of its interval if it has one."""
+    values = np.atleast_1d(interactions.values[row]).tolist()
+    if interactions.high is None:
         return [f"{value:+.4g}" for value in values]
-    widths = np.atleast_1d(found.high[row] - found.values[row]).tolist()
+    widths = np.atleast_1d(interactions.high[row] - interactions.values[row]).tolist()
     return [
         f"{value:+.3f} ± {w:.3f}" if max(abs(value), w) >= 0.01 else f"{value:+.1e} ± {w:.1e}"
         for value, w in zip(values, widths, strict=True)
@@ -81,7 +81,7 @@ def _numbers(found: Interactions, row: int) -> list[str]:
 
 
 def print_run(explanation: Explanation) -> None:
-    """The faithfulness, and what it took."""
+    """Print the faithfulness, and the cost."""
     budget = explanation.provenance["budget"]
     decoder = explanation.provenance["decoder"]
     seconds = explanation.provenance["seconds"]
@@ -97,8 +97,8 @@ def print_run(explanation: Explanation) -> None:
         console.print(_stopped(until), highlight=False)
     if budget["interrupted"]:
         console.print(
-            f"[yellow]Interrupted: this is what {budget['spent']} of {budget['planned']} ablations "
-            "say.[/yellow]"
+            f"[yellow]Interrupted: this rests on {budget['spent']} of {budget['planned']} "
+            "ablations.[/yellow]"
         )
     if budget["skipped"]:
         console.print(f"[yellow]{budget['skipped']} ablations failed and were left out.[/yellow]")
@@ -115,7 +115,7 @@ def print_run(explanation: Explanation) -> None:
 
 
 def _stopped(until: Json) -> str:
-    """Why no more ablations were made, in a line."""
+    """Why the stopping rule ended the run, in a line."""
     scores = ", ".join(f"{step['ablations']}: {step['cv_r2']:.3f}" for step in until["steps"])
     return (
         f"Stopped since {until['stopped_since']}; the goal was a cross-validated R2 of "
@@ -124,20 +124,20 @@ def _stopped(until: Json) -> str:
 
 
 def print_confirmation(confirmation: Confirmation) -> None:
-    """Each tested interaction: predicted, measured, and what is to be thought of it."""
+    """Print each tested interaction: predicted, measured, and the verdict."""
     if confirmation.tested:
         table = Table(title="Confirmation", title_justify="left", min_width=60, show_lines=True)
         table.add_column("verdict", no_wrap=True)
         for column in ("predicted", "measured"):
             table.add_column(column, justify="right", no_wrap=True)
         table.add_column("players")
-        for one in confirmation.tested:
-            names = map(_name, one.players, one.labels)
+        for tested in confirmation.tested:
+            names = map(_name, tested.players, tested.labels)
             table.add_row(
-                one.verdict,
-                f"{one.predicted:+.3g}",
-                f"{one.measured:+.3g}\n{one.low:+.3g} to {one.high:+.3g}",
-                "\n".join((*names, *(f"[dim]{escape(line)}[/dim]" for line in one.story))),
+                tested.verdict,
+                f"{tested.predicted:+.3g}",
+                f"{tested.measured:+.3g}\n{tested.low:+.3g} to {tested.high:+.3g}",
+                "\n".join((*names, *(f"[dim]{escape(line)}[/dim]" for line in tested.details))),
             )
         console.print(table)
     console.print(confirmation.summary, markup=False, highlight=False)

@@ -13,6 +13,7 @@ from rich.markup import escape
 from interplay import text as lens
 from interplay.cli.folders import finest, refuse_another, write
 from interplay.cli.options import (
+    AllowPickle,
     ConfirmOptions,
     Device,
     Dtype,
@@ -22,10 +23,13 @@ from interplay.cli.options import (
 )
 from interplay.cli.prompts import pattern, read_prompt, unit
 from interplay.cli.tables import console, interruptible, print_explanation
+from interplay.cli.trust import PATTERN_SECONDS, TYPED, Trust, time_limit
 from interplay.explanation.explain import explain
 from interplay.explanation.explanation import FILE
 from interplay.explanation.plan import plan
-from interplay.text.analysis.drill import LEVEL_FILE, Drilled, drill
+from interplay.text.analysis.drill import LEVEL_FILE, Refinement, drill
+from interplay.text.api.account import public_address
+from interplay.text.prompts.build import mask_prompt
 
 _Game: TypeAlias = lens.TextGame | lens.ApiGame
 
@@ -35,6 +39,10 @@ _TASKS: dict[str, Literal["classification", "embedding"]] = {
     "similarity": "embedding",
 }
 """Targets of models that are not causal, and the task that these are loaded for."""
+_SLOW_PATTERN = (
+    f"a regular expression of the recipe took more than {PATTERN_SECONDS:.0f} s on its text; look "
+    "at its options `by` and `fixed`, or give --sample 0 to do without"
+)
 
 
 @dataclass(frozen=True)
@@ -45,8 +53,7 @@ class TextOptions:
         str,
         typer.Option(
             help='Folder or hub name of a causal model, or "smollm2" (packaged); with --base-url '
-            "the "
-            "name that the server knows the model by."
+            "the name that the server knows the model by."
         ),
     ]
     file: Annotated[
@@ -66,19 +73,16 @@ class TextOptions:
             exists=True,
             dir_okay=False,
             help='A chat: JSON, a list of {"role": ..., "content": ...}, or an object with '
-            '"messages" '
-            'and, for the template, "tools". With --file or --docs the prompt around them, with '
-            "{text} where they go (documents: by default before the user's last message); else "
-            "it is "
-            'what is ablated, but for messages with "fixed": true.',
+            '"messages" and, for the template, "tools". With --file or --docs the prompt around '
+            "them, with {text} where they go (documents: by default before the user's last "
+            'message); else it is what is ablated, but for messages with "fixed": true.',
         ),
     ] = None
     by: Annotated[
         str,
         typer.Option(
             help="Players: token, word, sentence, line, paragraph, document, message, field (of "
-            "JSON), "
-            "or regex:PATTERN, whose matches they are."
+            "JSON), or regex:PATTERN, whose matches they are."
         ),
     ] = "sentence"
     fixed: Annotated[
@@ -101,8 +105,7 @@ class TextOptions:
             help="What to score: logprob, prob or logit (p on the logit scale) of the response; "
             "logit-difference between --response and --against (one token each); options, the "
             "probability of each --option; of a classifier, label, the logit of --label, or "
-            "labels, of "
-            "each; of an encoder, similarity to the whole text."
+            "labels, of each; of an encoder, similarity to the whole text."
         ),
     ] = "logprob"
     reduction: Annotated[
@@ -127,8 +130,7 @@ class TextOptions:
         str,
         typer.Option(
             help="What becomes of a removed segment: delete; mask-token; or attention, where it "
-            "stays "
-            "in its place and nothing attends to it. Or --replacement."
+            "stays in its place and nothing attends to it. Or --replacement."
         ),
     ] = "delete"
     replacement: Annotated[
@@ -137,12 +139,12 @@ class TextOptions:
     dtype: Dtype = "float32"
     device: Device = "cpu"
     threads: Threads = None
+    allow_pickle: AllowPickle = False
     base_url: Annotated[
         str | None,
         typer.Option(
             help="An OpenAI-compatible endpoint, such as http://localhost:8000/v1, instead of a "
-            "local "
-            "model. The key is read from the environment variable named by --key-variable."
+            "local model. The key is read from the environment variable named by --key-variable."
         ),
     ] = None
     key_variable: Annotated[
@@ -154,11 +156,14 @@ class TextOptions:
     max_tokens: Annotated[int | None, typer.Option(help="Most tokens at the endpoint.")] = None
     concurrency: Annotated[int, typer.Option(help="Requests to the endpoint at a time.")] = 8
 
-    def game(self) -> _Game:
+    def game(self, trust: Trust = TYPED, /) -> _Game:
         """The prompt as a game.
 
+        Args:
+            trust: what may be read, contacted and loaded.
+
         Raises:
-            ValueError: options that do not go together.
+            ValueError: options that exclude each other, or something that may not be done.
         """
         written = read_prompt(self.file, self.docs, self.chat, self.question, self.prompt)
         scored = self.scored()
@@ -172,15 +177,19 @@ class TextOptions:
             else lens.Replace(self.replacement),
             "fixed": None if self.fixed is None else pattern(self.fixed),
         }
+        if not trust.anything:
+            with time_limit(PATTERN_SECONDS, _SLOW_PATTERN):
+                mask_prompt(written.text, **settings)
         if self.base_url is not None:
             if written.tools is not None:
                 raise ValueError("tools are not sent to a server; take them out of the chat")
+            trust.check_server(public_address(self.base_url))
             return lens.ApiGame(
                 self.model,
                 written.text,
                 scored,
                 base_url=self.base_url,
-                key_variable=self.key_variable,
+                key_variable=self.key_variable if trust.anything else trust.key_variable or "",
                 max_requests=self.max_requests,
                 max_tokens=self.max_tokens,
                 concurrency=self.concurrency,
@@ -188,7 +197,13 @@ class TextOptions:
             )
         task = _TASKS.get(self.target, "causal")
         loaded, tokenizer = lens.load_model(
-            self.model, dtype=self.dtype, device=self.device, threads=self.threads, task=task
+            self.model,
+            dtype=self.dtype,
+            device=self.device,
+            threads=self.threads,
+            task=task,
+            download=trust.anything or trust.download,
+            allow_pickle=trust.pickle or (trust.anything and self.allow_pickle),
         )
         return lens.TextGame(
             loaded, tokenizer, written.text, scored, tools=written.tools, **settings
@@ -234,14 +249,14 @@ class TextOptions:
 
 @dataclass(frozen=True)
 class DrillOptions:
-    """Whether what matters is cut finer."""
+    """Whether the players that matter are refined."""
 
     drill_down: Annotated[
         list[str] | None,
         typer.Option(
             "--drill",
-            help="A finer unit: what matters is cut into it and explained again, within the same "
-            "budget; give it several times, the coarser one first.",
+            help="A finer unit: the players that matter are split into it and explained again, "
+            "within the same budget. Give it several times, the coarser one first.",
         ),
     ] = None
 
@@ -261,23 +276,25 @@ def text_command(
     units = finer.drill_down or []
     settings = run.settings("text")
     with interruptible():
-        found: Any = (
+        result: Any = (
             drill(game, list(map(unit, units)), **settings) if units else explain(game, **settings)
         )
-    levels = tuple(zip(units, found.chosen, strict=False)) if isinstance(found, Drilled) else ()
-    page = write(found, out, "text", asdict(prompt), levels=levels)
+    levels = (
+        tuple(zip(units, result.chosen, strict=False)) if isinstance(result, Refinement) else ()
+    )
+    page = write(result, out, "text", asdict(prompt), levels=levels)
     if confirmation.confirm:
         with interruptible():
-            confirmed = confirmation.confirmed(finest(found), "text", run)
-        explanation = replace(finest(found), confirmation=confirmed)
-        if isinstance(found, Drilled):
-            found = replace(found, levels=(*found.levels[:-1], explanation))
+            confirmed = confirmation.confirmed(finest(result), "text", run)
+        explanation = replace(finest(result), confirmation=confirmed)
+        if isinstance(result, Refinement):
+            result = replace(result, levels=(*result.levels[:-1], explanation))
         else:
-            found = explanation
-        page = write(found, out, "text", asdict(prompt), levels=levels)
-    if isinstance(found, Drilled):
-        console.print(str(found), markup=False, highlight=False)
-    print_explanation(finest(found), "FSII", 3, 10)
+            result = explanation
+        page = write(result, out, "text", asdict(prompt), levels=levels)
+    if isinstance(result, Refinement):
+        console.print(str(result), markup=False, highlight=False)
+    print_explanation(finest(result), "FSII", 3, 10)
     console.print(f"page: {page}")
 
 
@@ -296,9 +313,9 @@ class PriceOptions:
 
 @command
 def plan_command(prompt: TextOptions, run: RunOptions, price: PriceOptions) -> None:
-    """Say what `interplay text` with the same options will make and cost, in one process.
+    """Estimate what `interplay text` with the same options will evaluate and cost, in one process.
 
-    What the measurement makes is kept in the store of --out, where the run finds it.
+    The ablations of the measurement go into the store of --out, where the run finds them.
     """
     game = prompt.game()
     with interruptible():
@@ -307,8 +324,8 @@ def plan_command(prompt: TextOptions, run: RunOptions, price: PriceOptions) -> N
 
 
 def print_prompt(game: _Game) -> None:
-    """The whole prompt, and what is measured."""
+    """Print the whole prompt, and what is scored."""
     console.print(game.prompt(np.ones(game.n_players, dtype=np.bool_)), markup=False, style="dim")
     targets = game.targets if isinstance(game, lens.TextGame) else (game.target,)
-    measured = escape("; ".join(map(str, targets)))
-    console.print(f"{game.n_players} players by {escape(game.masked.by)}; target: {measured}")
+    scored = escape("; ".join(map(str, targets)))
+    console.print(f"{game.n_players} players by {escape(game.masked.by)}; target: {scored}")

@@ -16,6 +16,7 @@ from interplay.cli.folders import refuse_another, write
 from interplay.cli.options import STORE, RunOptions, Seed, command
 from interplay.cli.rows import SIZE, Rows, read_rows, snippets, standardised, thumbnails
 from interplay.cli.tables import console, interruptible, print_run
+from interplay.cli.trust import TYPED, Trust
 from interplay.decoders.decode import decode
 from interplay.explanation.explain import explain
 from interplay.explanation.explanation import FILE, Explanation
@@ -35,8 +36,7 @@ class TrainingOptions:
             exists=True,
             dir_okay=False,
             help="Training rows: CSV with a header. All columns but those named by the other "
-            "options "
-            "are features, numbers; they are standardised.",
+            "options are features, numbers; they are standardised.",
         ),
     ]
     label: Annotated[str, typer.Option(help="The column with the class.")]
@@ -47,8 +47,7 @@ class TrainingOptions:
         int | None,
         typer.Option(
             help="Without --group: so many random groups, each of one class, are the players; "
-            "without "
-            "either, each row is one."
+            "without either, each row is one."
         ),
     ] = None
     note: Annotated[
@@ -75,8 +74,7 @@ class TrainingOptions:
         int,
         typer.Option(
             help="So many test points, at random: of --test, or taken out of the table. Each has "
-            "its "
-            "own explanation, which takes its time."
+            "its own explanation, which takes its time."
         ),
     ] = 20
     trainer: Annotated[str, typer.Option(help="ridge, logistic or network.")] = "ridge"
@@ -89,11 +87,11 @@ class TrainingOptions:
     ] = 1
     random_state: Seed = 0
 
-    def game(self) -> lens.TrainingGame:
+    def game(self, trust: Trust = TYPED, /) -> lens.TrainingGame:
         """The rows or their groups as a game.
 
         Raises:
-            ValueError: options that do not go together.
+            ValueError: options that exclude each other.
         """
         if self.trainer not in _TRAINERS:
             raise ValueError(
@@ -155,7 +153,7 @@ class ShowOptions:
 
 @command
 def training_command(table: TrainingOptions, run: RunOptions, show: ShowOptions) -> None:
-    """Which training data act together: a classifier is retrained without some of them.
+    """Find which training data act together: a classifier is retrained without some of them.
 
     A player is a group of training rows; the score is the retrained classifier's at each test
     point. Synergies: together the players do more for the score than each alone. Redundancies: one
@@ -234,7 +232,7 @@ def print_training(
     order: int = 3,
     top: int = 3,
 ) -> None:
-    """The strongest pairs and larger sets of each kind, at a test point or over all of them."""
+    """Print the strongest pairs and larger sets of each kind, at a test point or over all."""
     table = Table(title_justify="left", min_width=60)
     table.add_column("", no_wrap=True)
     table.add_column("value", justify="right", no_wrap=True)
@@ -244,15 +242,19 @@ def print_training(
     sizes = {"pairs": (2, 2)} | ({"larger sets": (3, order)} if order > 2 else {})
     orders = ", ".join(f"{name} by order {largest}" for name, (_, largest) in sizes.items())
     for name, (smallest, largest) in sizes.items():
-        found = lens.relations(
+        strongest = lens.relations(
             explanation, point=point, index=index, order=largest, min_order=smallest, top=top
         )
-        for title, some in found.kinds:
-            for place, one in enumerate(some):
+        for title, relations in strongest.kinds:
+            for place, relation in enumerate(relations):
                 first = f"{name}: {title}" if place == 0 else ""
-                spread = [f"{one.rms:.3g}"] if point is None else []
-                table.add_row(first, f"{one.value:+.3g}", *spread, escape(one.label))
-        where = "mean over the test points" if found.point is None else f"test point {found.point}"
+                spread = [f"{relation.rms:.3g}"] if point is None else []
+                table.add_row(first, f"{relation.value:+.3g}", *spread, escape(relation.label))
+        where = (
+            "mean over the test points"
+            if strongest.point is None
+            else f"test point {strongest.point}"
+        )
         table.title = escape(f"What acts together, {where} ({index}; {orders})")
     console.print(table)
 

@@ -1,4 +1,4 @@
-"""``interplay verify``: audits what a run left in its folder."""
+"""``interplay verify``: audits the folder of a run."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ import typer
 from interplay.audit.checks import Verification
 from interplay.audit.verify import verify
 from interplay.cli.folders import saved
-from interplay.cli.options import STORE
+from interplay.cli.options import STORE, AllowPickle
 from interplay.cli.prompts import unit
-from interplay.cli.recipes import Recipe, read_recipe
+from interplay.cli.recipes import Recipe, read_recipe, store_of
 from interplay.cli.tables import console, interruptible
+from interplay.cli.trust import UNTRUSTED, Trust
 from interplay.explanation.explanation import load
 from interplay.game import Game
 
@@ -28,7 +29,7 @@ def verify_command(
         int,
         typer.Option(
             min=0,
-            help="Ask the model for so many of the stored ablations again; 0: do not load it.",
+            help="Evaluate so many of the stored ablations again; 0: do not load the model.",
         ),
     ] = 20,
     tolerance: Annotated[
@@ -46,54 +47,86 @@ def verify_command(
     record: Annotated[
         Path | None, typer.Option(help="Write every comparison to this file, as JSON.")
     ] = None,
+    allow_outside: Annotated[
+        bool, typer.Option(help="Read files outside of DIR that its recipe names.")
+    ] = False,
+    allow_server: Annotated[
+        str | None,
+        typer.Option(help="The address of the server that may be contacted, as in the recipe."),
+    ] = None,
+    key_variable: Annotated[
+        str | None,
+        typer.Option(help="The environment variable whose content that server gets as its key."),
+    ] = None,
+    allow_download: Annotated[
+        bool, typer.Option(help="Look the recipe's model up on the model hub.")
+    ] = False,
+    allow_pickle: AllowPickle = False,
 ) -> None:
-    """Ask again what a run found: its store, its masks, its spectrum, and the model itself.
+    """Audit a run: its store, its masks, its spectrum, and the model itself.
 
-    Makes the spectrum again from the store, and the game from the run's recipe, of which a random
-    sample of the stored ablations is asked. The exit code is 1 where anything does not match.
+    Derives the spectrum again from the store. Makes the game again from the run's recipe, and
+    evaluates a random sample of the stored ablations. The exit code is 1 if anything does not
+    match.
+
+    The folder may come from somebody else. Nothing is read outside of it, nobody is contacted and
+    no weights but safetensors are loaded, unless the options say so.
 
     Example: interplay verify out/loan --sample 20
     """
+    trust = Trust(
+        outside=allow_outside,
+        server=None if allow_server is None else allow_server.rstrip("/"),
+        key_variable=key_variable,
+        download=allow_download,
+        pickle=allow_pickle,
+    )
     folder = path if path.is_dir() else path.parent
     files = saved(path)
-    recipe = read_recipe(folder) if sample else None
-    kept = store or (recipe.store if recipe else folder / STORE)
+    recipe = read_recipe(folder, trust) if sample else None
+    ablations = store or (folder / STORE if recipe is None else store_of(recipe, folder, trust))
     games: Iterator[Game | None] = iter([None] * len(files))
+    if recipe is not None and recipe.server is not None:
+        trust.check_server(recipe.server)
+        key = f"the key in ${key_variable}" if key_variable else "no key"
+        console.print(
+            f"{sample} prompts go to {recipe.server}, with {key}.", markup=False, highlight=False
+        )
     if recipe is not None:
-        games = games_of(recipe)
+        games = games_of(recipe, trust)
     elif sample:
         console.print(
-            f"{folder} has no recipe of how its game was made: the model is not asked. Make the "
-            "game again in Python, and call\n  ip.verify(ip.load(...), game, store=...)",
+            f"{folder} has no recipe of how its game was made, so the model is not evaluated. Make "
+            "the game again in Python, and call\n  ip.verify(ip.load(...), game, store=...)",
             markup=False,
             highlight=False,
         )
-    found = []
+    results = []
     for name, file in files:
         with interruptible():
             result = verify(
                 load(file),
                 next(games),
-                store=kept,
+                store=ablations,
                 sample=sample,
                 tolerance=tolerance,
                 random_state=random_state,
             )
         if recipe is not None and recipe.inputs:
             result = Verification((recipe.check(), *result.checks))
-        found.append((name, result))
+        results.append((name, result))
         _print(name, result)
     if record is not None:
         record.parent.mkdir(parents=True, exist_ok=True)
-        document = [{"explanation": name} | result.to_json() for name, result in found]
+        document = [{"explanation": name} | result.to_json() for name, result in results]
         record.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-    if not all(result.matches for _, result in found):
+    if not all(result.matches for _, result in results):
         raise typer.Exit(1)
 
 
-def games_of(recipe: Recipe) -> Iterator[Game]:
-    """The recipe's game; of a drill-down, one level's after another."""
-    game: Any = recipe.game()
+def games_of(recipe: Recipe, trust: Trust = UNTRUSTED) -> Iterator[Game]:
+    """The recipe's game; of a hierarchical refinement the game of each level in turn."""
+    game: Any = recipe.game(trust)
     yield game
     for by, chosen in recipe.levels:
         game, _ = game.refined(chosen, unit(by))
@@ -101,7 +134,7 @@ def games_of(recipe: Recipe) -> Iterator[Game]:
 
 
 def _print(name: str, result: Verification) -> None:
-    """Each check, and each ablation that the model was asked for."""
+    """Print each check, and each ablation that was evaluated again."""
     lines = [f"{name}"]
     for check in result.checks:
         lines += [str(check)]

@@ -1,4 +1,4 @@
-"""Ablations: what stands in for a unit that is removed."""
+"""Ablations: what replaces the contribution of a unit that is removed."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from interplay._types import Json
 
 @dataclass(frozen=True)
 class Zero:
-    """Nothing: what a unit adds becomes zero.
+    """Zero: a removed unit adds nothing.
 
     Attributes:
-        rescale: heads that stay in a layer are multiplied by its number of heads over the number
-            of those that stay, so that together they are about as large as before.
+        rescale: multiply the heads kept in a layer by the layer's number of heads over the number
+            kept. Together they are then about as large as before.
     """
 
     rescale: bool = False
@@ -22,7 +22,7 @@ class Zero:
 
 @dataclass(frozen=True)
 class Mean:
-    """The mean of what the unit adds, over all tokens of reference texts.
+    """The mean: a removed unit adds its mean over all tokens of reference texts.
 
     Attributes:
         texts: the reference; ``None``: the prompts of the game's own task.
@@ -33,11 +33,11 @@ class Mean:
 
 @dataclass(frozen=True)
 class Resample:
-    """What the unit adds in another text: each item has one, drawn once for all ablations.
+    """Resampling: a removed unit adds what it adds in another text.
 
-    The text is aligned with the end of the prompt. Where it has no token, before its beginning or
-    in the tokens of an answer, its first or its last one stands. An item has its own prompt only
-    where there is no other text.
+    One text is drawn for each item and serves all masks. Its end is aligned with the prompt's end.
+    Positions before its beginning use its first token; the positions of an answer use its last one.
+    An item's own prompt is drawn only if there is no other text.
 
     Attributes:
         texts: the reference; ``None``: the prompts of the game's own task.
@@ -53,34 +53,34 @@ _NAMED: dict[str, Ablation] = {"zero": Zero(), "mean": Mean(), "resample": Resam
 
 
 def as_ablation(ablation: Ablation | Literal["zero", "mean", "resample"]) -> Ablation:
-    """An ablation, or the one of that name.
+    """Return an ablation as it is, or the one with this name.
 
     Raises:
         ValueError: it is neither, or has an empty reference.
     """
-    found = _NAMED.get(ablation) if isinstance(ablation, str) else ablation
-    if not isinstance(found, Zero | Mean | Resample):
+    chosen = _NAMED.get(ablation) if isinstance(ablation, str) else ablation
+    if not isinstance(chosen, Zero | Mean | Resample):
         raise ValueError(
             f"ablation={ablation!r} is unknown; choose one of {', '.join(_NAMED)}, or give Zero, "
             "Mean or Resample with their settings"
         )
-    if not isinstance(found, Zero) and found.texts is not None:
-        texts: object = found.texts  # whatever came
+    if not isinstance(chosen, Zero) and chosen.texts is not None:
+        texts: object = chosen.texts  # whatever the user gave
         if (
             not isinstance(texts, tuple | list)
-            or not all(isinstance(t, str) and t for t in texts)
+            or not all(isinstance(text, str) and text for text in texts)
             or not texts
         ):
             raise ValueError(
                 f"the reference texts {str(texts)[:60]!r} are no texts, or some of them are empty; "
                 "give a tuple of texts, or leave them out for the task's own prompts"
             )
-        return replace(found, texts=tuple(texts))
-    return found
+        return replace(chosen, texts=tuple(texts))
+    return chosen
 
 
 def settings_of(ablation: Ablation) -> Json:
-    """An ablation as JSON."""
+    """Return an ablation's kind and settings as JSON."""
     settings: Json = {"kind": type(ablation).__name__.lower()}
     if isinstance(ablation, Zero):
         return settings | {"rescale": ablation.rescale}

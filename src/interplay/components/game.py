@@ -14,8 +14,8 @@ import numpy as np
 
 from interplay._types import BoolArray, FloatArray, IntArray, Json
 from interplay.components.ablations import Ablation, Zero, as_ablation, settings_of
-from interplay.components.anatomy import anatomy
-from interplay.components.packing import Read
+from interplay.components.architecture import find_architecture
+from interplay.components.packing import LogitQuery, TokenSequence
 from interplay.components.passes import Passes
 from interplay.components.patching import sites_of
 from interplay.components.scoring import readout_of
@@ -33,33 +33,41 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 _CODE_VERSION = 1
-"""Part of the fingerprint; raised when the same settings come to give other values."""
+"""Part of the fingerprint: increased when a change of the code changes values."""
 _OVERHEAD = 0.05
-"""The share of a call that may go into what its masks have in common."""
+"""The share of a call's work that may go into what its masks share."""
 _FEWEST, _MOST = 16, 512
 
 
 class ComponentGame:
     """How a transformer's score on a task depends on its parts.
 
-    The value of a mask is the task's score, mean over its items, of the model without the units of
-    the players that the mask leaves out. Rows of one forward pass have different masks; what lies
-    below the first layer that has a player is computed once for all masks of a call.
+    The value of a mask is the task's score, the mean over its items, after the units of the removed
+    players are taken out of the model. The rows of one forward pass have different masks. The
+    layers below the first one that has a player run once for all masks of a call.
 
     Args:
         model: a Hugging Face transformer in evaluation mode, on the device where it is to run: a
-            causal language model, a model of mask tokens, or a classifier.
+            causal language model, a masked language model, or a classifier.
         tokenizer: its tokenizer.
         task: the items and scores.
-        players: units (``heads(model)``, ``mlps(model)``, ``layers(model)``, their sums) and
+        players: units (``heads(model)``, ``mlps(model)``, ``layers(model)``, or sums of these) and
             ``Group``s of units; each unit belongs to one player.
-        ablation: what stands in for a removed unit: ``"zero"``, ``"mean"``, ``"resample"``, or
-            ``Zero``, ``Mean`` or ``Resample`` with their settings.
+        ablation: what replaces the contribution of a removed unit: ``"zero"``, ``"mean"``,
+            ``"resample"``, or ``Zero``, ``Mean`` or ``Resample`` with their settings.
 
     Raises:
-        ValueError: players that the model does not have, a model without attention or without
-            logits, a prompt without tokens, without its mask token, or beyond the model's context.
+        ValueError: the model lacks a player, attention or logits; or a prompt has no tokens, lacks
+            its mask token, or exceeds the model's context.
         MissingDependencyError: torch or transformers are not installed.
+
+    Example::
+
+        model, tokenizer = interplay.text.load_model("smollm2")
+        task = Task((Item("The capital of France is", " Paris", (" London", " Rome")),))
+        game = ComponentGame(model, tokenizer, task, heads(model, layers=[22, 23]))
+        explanation = interplay.explain(game, budget=200)
+        print(structure(explanation))
     """
 
     def __init__(
@@ -75,38 +83,38 @@ class ComponentGame:
             raise ValueError("the model is in training mode; call model.eval() first")
         self.model = model
         self.tokenizer = tokenizer
-        self._found = anatomy(model)
-        if self._found.answers is None:
+        self._architecture = find_architecture(model)
+        if self._architecture.predicts is None:
             raise ValueError(
                 f"{type(model).__name__} has no logits to score answers by; load it with a head, "
                 "for example by load_model(..., task='causal')"
             )
-        self._players = check_players(self._found, players)
+        self._players = check_players(self._architecture, players)
         chosen = as_ablation(ablation)
         reference: list[tuple[int, ...]] = []
         if not isinstance(chosen, Zero):
             if chosen.texts is None:
-                own = {self._text(item): self._prompt(item) for item in task.items}
-                chosen, reference = replace(chosen, texts=tuple(own)), list(own.values())
+                prompts = {self._text(item): self._prompt(item) for item in task.items}
+                chosen, reference = replace(chosen, texts=tuple(prompts)), list(prompts.values())
             else:
                 reference = self._encoded(chosen.texts)
-        sites = sites_of(self._found, self._players)
-        self._passes = Passes(model, self._found, sites, chosen, reference)
-        self._begin(task)
+        sites = sites_of(self._architecture, self._players)
+        self._passes = Passes(model, self._architecture, sites, chosen, reference)
+        self._set_task(task)
 
-    def _begin(self, task: Task) -> None:
-        """Settle what is read."""
+    def _set_task(self, task: Task) -> None:
+        """Prepare the readouts and token sequences of a task."""
         self.task = task
+        predicts, config = self._architecture.predicts, self.model.config
         self._readouts = [
-            readout_of(item, task.scores, self._found.answers, self.tokenizer, self.model.config)
-            for item in task.items
+            readout_of(item, task.scores, predicts, self.tokenizer, config) for item in task.items
         ]
-        self._sequences = self._read(task.items)
+        self._sequences = self._token_sequences(task.items)
 
     def on(self, task: Task) -> ComponentGame:
-        """The same players, removed in the same way, judged on other items."""
+        """Make a game of the same players, removed in the same way, on other items."""
         game = copy(self)
-        game._begin(task)
+        game._set_task(task)
         return game
 
     @property
@@ -116,21 +124,24 @@ class ComponentGame:
 
     @property
     def players(self) -> tuple[str, ...]:
-        """Their names, such as ``L14.H3``."""
+        """The players' names, such as ``L14.H3``."""
         return tuple(player.name for player in self._players)
 
     def __call__(self, masks: BoolArray, /) -> FloatArray:
-        """The task's score, mean over items: ``(m,)``, or ``(m, k)`` for k scores."""
+        """Evaluate the task's score, mean over items: ``(m,)``, or ``(m, k)`` for k scores."""
         values = self.item_scores(masks).mean(axis=1)
         return np.asarray(values if len(self.task.scores) > 1 else values[:, 0])
 
     def item_scores(self, masks: BoolArray, /) -> FloatArray:
-        """Each item's scores under each mask, ``(m, items, k)``."""
+        """Evaluate each item's k scores under each mask: ``(m, items, k)``."""
         masks = as_masks(masks, self.n_players)
         if not len(masks):
             return np.empty((0, len(self.task.items), len(self.task.scores)))
-        kept = self._passes.keep(self._sequences, self._readouts, masks)
-        values = [readout.combine(each) for readout, each in zip(self._readouts, kept, strict=True)]
+        readings = self._passes.readings(self._sequences, self._readouts, masks)
+        values = [
+            readout.combine(by_feed)
+            for readout, by_feed in zip(self._readouts, readings, strict=True)
+        ]
         return np.stack(values, axis=1)
 
     # --- tokens -----------------------------------------------------------------------------------
@@ -144,7 +155,7 @@ class ComponentGame:
         return text
 
     def _prompt(self, item: Item) -> tuple[int, ...]:
-        # a chat's template has written its special tokens already
+        # a chat's template has already added the special tokens
         (ids,) = self._encoded([self._text(item)], special=isinstance(item.prompt, str))
         return ids
 
@@ -164,59 +175,59 @@ class ComponentGame:
                 )
         return encoded
 
-    def _read(self, items: Sequence[Item]) -> list[tuple[tuple[int, ...], Read]]:
-        """The token sequences of all items and their feeds, and what is read of each."""
+    def _token_sequences(self, items: Sequence[Item]) -> list[TokenSequence]:
+        """List the token sequences of all items and their feeds, and what is read of each."""
         sequences = []
         limit = context_length(self.model)
         for number, (item, readout) in enumerate(zip(items, self._readouts, strict=True)):
             prompt = self._prompt(item)
-            for feed, fed in enumerate(readout.feeds):
-                ids = (*prompt, *fed)
+            for feed, tokens in enumerate(readout.feeds):
+                ids = (*prompt, *tokens)
                 if limit is not None and len(ids) > limit:
                     raise ValueError(
                         f"item {number} and its answer are {len(ids)} tokens, above the model's "
                         f"context of {limit}; shorten it"
                     )
-                positions = self._positions(number, prompt, len(fed))
-                sequences.append((ids, Read(number, feed, positions)))
+                positions = self._positions(number, prompt, len(tokens))
+                sequences.append((ids, LogitQuery(number, feed, positions)))
         return sequences
 
     def _positions(self, number: int, prompt: tuple[int, ...], n_fed: int) -> tuple[int, ...]:
-        """The positions of the logits that an item's answer is read off."""
-        if self._found.answers != "mask":
+        """Return the positions of the logits that score an item's answer."""
+        if self._architecture.predicts != "mask":
             return tuple(range(len(prompt) - 1, len(prompt) + n_fed))
-        if prompt.count(self.tokenizer.mask_token_id) != 1:
+        n_masks = prompt.count(self.tokenizer.mask_token_id)
+        if n_masks != 1:
             raise ValueError(
-                f"the prompt of item {number} holds "
-                f"{prompt.count(self.tokenizer.mask_token_id)} mask tokens; put "
+                f"the prompt of item {number} holds {n_masks} mask tokens; put "
                 f"{self.tokenizer.mask_token} once, where the answer goes"
             )
         return (prompt.index(self.tokenizer.mask_token_id),)
 
-    # --- how it wants to be run -------------------------------------------------------------------
+    # --- hints for the evaluator, and what identifies the game ------------------------------------
 
     @property
     def batch_size(self) -> int:
-        """How many masks a call should have, so that what they have in common costs little."""
-        n_layers, first = len(self._found.layers), self._passes.first
-        common = first * self._n_tokens + n_layers * sum(map(len, self._passes.reference))
-        wanted = common / (_OVERHEAD * (n_layers - first) * self._n_tokens)
-        return int(np.clip(wanted, _FEWEST, _MOST))
+        """How many masks a call should have. With so many, their shared work costs little."""
+        n_layers, first = len(self._architecture.layers), self._passes.first_layer
+        shared = first * self._n_tokens + n_layers * sum(map(len, self._passes.reference))
+        n_masks = shared / (_OVERHEAD * (n_layers - first) * self._n_tokens)
+        return int(np.clip(n_masks, _FEWEST, _MOST))
 
     @property
     def _n_tokens(self) -> int:
         return sum(len(ids) for ids, _ in self._sequences)
 
     def arrange(self, masks: BoolArray, /) -> IntArray:
-        """Any order will do, ``(m,)``."""
+        """Return the masks' order of evaluation, ``(m,)``: any will do here."""
         return np.arange(len(masks))
 
     def cost(self, masks: BoolArray, /) -> FloatArray:
-        """How many tokens each ablation has, those of all items, ``(m,)``."""
+        """Count the tokens of each ablation, those of all items: ``(m,)``."""
         return np.full(len(masks), float(self._n_tokens))
 
     def describe(self) -> Json:
-        """The model, the players, the ablation and the task, as JSON."""
+        """Describe the model, the players, the ablation and the task as JSON."""
         name: str = self.model.config.name_or_path
         scores = [str(score) for score in self.task.scores]
         return {
@@ -225,8 +236,8 @@ class ComponentGame:
             "model": Path(name).name if Path(name).is_absolute() else name,
             "architecture": type(self.model).__name__,
             "dtype": str(self.model.dtype),
-            "n_layers": len(self._found.layers),
-            "n_heads": [layer.n_heads for layer in self._found.layers],
+            "n_layers": len(self._architecture.layers),
+            "n_heads": [layer.n_heads for layer in self._architecture.layers],
             "units": [
                 [[unit.layer, unit.kind, unit.head] for unit in player.units]
                 for player in self._players
@@ -238,31 +249,34 @@ class ComponentGame:
         }
 
     def _task_digest(self) -> str:
-        read = [
+        items = [
             [self._text(item), item.answer, list(item.wrong), isinstance(item.prompt, str)]
             for item in self.task.items
         ]
-        return hashlib.sha256(json.dumps(read).encode()).hexdigest()
+        return hashlib.sha256(json.dumps(items).encode()).hexdigest()
 
     @property
     def fingerprint(self) -> str | None:
         """A hash of the model's weights, the tokenizer, the players, the ablation and the task.
 
-        ``None`` for a score of the user's own without a name, or a model with hooks.
+        ``None`` if a ``LogitScore`` has no name or the model has hooks.
         """
-        nameless = any(isinstance(s, LogitScore) and s.name is None for s in self.task.scores)
+        nameless = any(
+            isinstance(score, LogitScore) and score.name is None for score in self.task.scores
+        )
         weights = model_digest(self.model)
         if weights is None or nameless:
             return None
-        what = {key: value for key, value in self.describe().items() if key != "model"}
-        what |= {
+        description = self.describe()
+        identity = {key: description[key] for key in description if key not in ("model", "view")}
+        identity |= {
             "code": _CODE_VERSION,
             "weights": weights,
             "tokenizer": tokenizer_digest(self.tokenizer),
         }
         if self._passes.reference:
-            what["reference"] = self._passes.reference
-        return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
+            identity["reference"] = self._passes.reference
+        return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
     def __repr__(self) -> str:
         return (

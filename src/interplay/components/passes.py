@@ -1,9 +1,9 @@
-"""Passes: what a task's readouts keep of a model's logits, under many masks at once.
+"""Passes: forward passes of a model under many masks at once, and what readouts read of the logits.
 
-What lies below the first layer that has a player is computed once for all masks of a call, what
-prompts have in common at their beginning once for all of them. Both rest on how transformers are
-built, so both are tried on the model at hand before they are used: what they give must be what a
-whole pass over each sequence alone gives.
+Two kinds of work are shared. The layers below the first one that has a player run once for all
+masks of a call. The tokens that prompts share at their beginning run once for all these prompts.
+Not every model allows this. So both are checked on the model at hand before they are used: the
+logits must equal those of a full pass over each sequence alone.
 """
 
 from __future__ import annotations
@@ -11,14 +11,21 @@ from __future__ import annotations
 import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from interplay._types import BoolArray, FloatArray, IntArray
 from interplay.components.ablations import Ablation, Mean, Resample, Zero
-from interplay.components.anatomy import Anatomy, lock_of, unpadded, without_cache
-from interplay.components.packing import Pack, Read, of_one_length, rows_of, trees_of
+from interplay.components.architecture import Architecture, lock_of, unpadded, without_cache
+from interplay.components.packing import (
+    LogitQuery,
+    Pack,
+    TokenSequence,
+    group_by_length,
+    prefix_trees,
+    separate_packs,
+)
 from interplay.components.patching import (
     Site,
     ending_before,
@@ -26,7 +33,7 @@ from interplay.components.patching import (
     removing,
     starting_at,
 )
-from interplay.text.inference.batches import Batches, tolerance
+from interplay.text.inference.batches import Batches, relative_tolerance
 from interplay.text.inference.limits import tokens_per_pass, window
 from interplay.text.targets import Readout
 
@@ -34,8 +41,8 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
 
-Sequences = Sequence[tuple[tuple[int, ...], Read]]
-"""Token sequences, and what is read after each."""
+Reading: TypeAlias = tuple[LogitQuery, IntArray, FloatArray]
+"""A query, the masks ``(b,)`` that it was read under, and what was read, ``(b, r)``."""
 
 
 @dataclass
@@ -44,245 +51,266 @@ class Passes:
 
     Attributes:
         model: the model.
-        found: its anatomy.
+        architecture: its layers and outputs.
         sites: where its players' units are.
-        ablation: what stands in for them.
+        ablation: what replaces them.
         reference: the tokens of the reference texts.
     """
 
     model: PreTrainedModel
-    found: Anatomy
+    architecture: Architecture
     sites: tuple[Site, ...]
     ablation: Ablation
     reference: Sequence[tuple[int, ...]]
-    _late: bool | None = field(default=None, repr=False)
-    _trees: bool | None = field(default=None, repr=False)
+    _shares_layers: bool | None = field(default=None, repr=False)
+    _shares_prefixes: bool | None = field(default=None, repr=False)
+    """Whether the model allows to share this work; ``None``: not checked yet."""
 
     @property
-    def first(self) -> int:
+    def first_layer(self) -> int:
         """The first layer that has a unit."""
         return min(site.layer for site in self.sites)
 
-    def keep(
-        self, sequences: Sequences, readouts: Sequence[Readout], masks: BoolArray
+    def readings(
+        self, sequences: Sequence[TokenSequence], readouts: Sequence[Readout], masks: BoolArray
     ) -> list[list[FloatArray]]:
-        """What each item's readout keeps of each of its feeds, ``(m, r)``.
+        """Run the model under all masks; return for each item and feed what is read, ``(m, r)``.
 
         Args:
-            sequences: what is read.
-            readouts: of each item.
+            sequences: the token sequences of all items and their feeds.
+            readouts: the readout of each item.
             masks: ``(m, n)``.
         """
         import torch
 
-        kept = [[np.empty((len(masks), 0))] * len(readout.feeds) for readout in readouts]
+        readings = [[np.empty((len(masks), 0))] * len(readout.feeds) for readout in readouts]
         always = np.ones((len(masks), 1), dtype=np.bool_)
         present = torch.from_numpy(np.hstack([masks, always])).to(self.model.device)
         with lock_of(self.model), unpadded(self.model), torch.inference_mode():
-            first, groups = self._ways(sequences)
-            stand_ins = self._means()
+            first, groups = self._shared_work(sequences)
+            means = self._means()
             for group in groups:
-                for read, rows, found in self._group(group, present, stand_ins, first, readouts):
-                    own = kept[read.item]
-                    if not own[read.feed].shape[1]:
-                        own[read.feed] = np.full((len(masks), found.shape[1]), np.nan)
-                    own[read.feed][rows] = found
-        return kept
+                for query, rows, values in self._run(group, present, means, first, readouts):
+                    by_feed = readings[query.item]
+                    if not by_feed[query.feed].shape[1]:
+                        by_feed[query.feed] = np.full((len(masks), values.shape[1]), np.nan)
+                    by_feed[query.feed][rows] = values
+        return readings
 
-    def _group(
+    def _run(
         self,
         group: list[Pack],
         present: torch.Tensor,
-        stand_ins: dict[Site, torch.Tensor],
+        means: dict[Site, torch.Tensor],
         first: int,
         readouts: Sequence[Readout],
-    ) -> list[tuple[Read, IntArray, FloatArray]]:
-        """What is kept of packs of one length under all masks."""
-        below = self._below(group, first) if first else None
-        drawn = self._drawn(group)
+    ) -> list[Reading]:
+        """Run packs of one length under all masks, ``present`` ``(m, n + 1)``, from a layer on."""
+        states = self._states_before(group, first) if first else None
+        resampled = self._resampled(group)
         rescale = isinstance(self.ablation, Zero) and self.ablation.rescale
-        wanted = sorted({at for pack in group for read in pack.reads for at in read.positions})
-        column = {at: number for number, at in enumerate(wanted)}
+        positions = _positions(group)
+        column_of = {position: column for column, position in enumerate(positions)}
 
-        def evaluate(rows: list[int]) -> list[tuple[Read, IntArray, FloatArray]]:
-            mask, which = np.divmod(np.array(rows), len(group))
-            own = stand_ins | {site: added[which] for site, added in drawn.items()}
-            with removing(self.sites, present[mask], own, rescale):
-                logits = self._logits([group[n] for n in which], wanted, first, below, which)
-            read = []
+        def evaluate(rows: list[int]) -> list[Reading]:
+            mask, pack_of = np.divmod(np.array(rows), len(group))
+            drawn = {site: added[pack_of] for site, added in resampled.items()}
+            with removing(self.sites, present[mask], means | drawn, rescale):
+                packs = [group[number] for number in pack_of]
+                logits = self._logits(packs, positions, first, states, pack_of)
+            readings = []
             for number, pack in enumerate(group):
-                here = np.flatnonzero(which == number)
-                for each in pack.reads if len(here) else ():
-                    # at once: a copy of all positions for each read would take longer than the pass
-                    there = logits[here[:, None], [[column[at] for at in each.positions]]]
-                    found = readouts[each.item].read(each.feed, there)
-                    read.append((each, mask[here], found.cpu().numpy()))
-            return read
+                here = np.flatnonzero(pack_of == number)
+                for query in pack.queries if len(here) else ():
+                    # only the query's own positions: a copy of all would take longer than the pass
+                    columns = [column_of[position] for position in query.positions]
+                    values = readouts[query.item].read(query.feed, logits[here[:, None], [columns]])
+                    readings.append((query, mask[here], values.cpu().numpy()))
+            return readings
 
         sizes = [len(group[0].ids)] * (len(present) * len(group))
         passes = Batches(tokens_per_pass(self.model)).run(sizes, evaluate)
-        return [each for _, read in passes for each in read]
+        return [reading for _, readings in passes for reading in readings]
 
     # --- passes ----------------------------------------------------------------------------------
 
-    def _given(self, packs: Sequence[Pack]) -> dict[str, Any]:
-        """The arguments of a pass over packs of one length, or over one tree several times."""
+    def _inputs(self, packs: Sequence[Pack]) -> dict[str, Any]:
+        """Make the model's inputs from packs of one length, or from one tree several times."""
         import torch
 
         def tensor(array: Any) -> torch.Tensor:
             return torch.from_numpy(np.asarray(array)).to(self.model.device)
 
-        given: dict[str, Any] = without_cache(self.model)
-        given["input_ids"] = tensor([pack.ids for pack in packs])
-        places, sees = packs[0].places, packs[0].sees
-        if places is not None and sees is not None:
-            given["position_ids"] = tensor(places).expand(len(packs), -1)
+        inputs: dict[str, Any] = without_cache(self.model)
+        inputs["input_ids"] = tensor([pack.ids for pack in packs])
+        position_ids, attends = packs[0].position_ids, packs[0].attends
+        if position_ids is not None and attends is not None:
+            inputs["position_ids"] = tensor(position_ids).expand(len(packs), -1)
             hidden = torch.finfo(self.model.dtype).min
-            mask = torch.zeros(sees.shape, dtype=self.model.dtype, device=self.model.device)
-            mask = mask.masked_fill(~tensor(sees), hidden)
-            given["attention_mask"] = mask.expand(len(packs), 1, *sees.shape)
-        return given
+            mask = torch.zeros(attends.shape, dtype=self.model.dtype, device=self.model.device)
+            mask = mask.masked_fill(~tensor(attends), hidden)
+            inputs["attention_mask"] = mask.expand(len(packs), 1, *attends.shape)
+        return inputs
 
     def _logits(
         self,
         packs: Sequence[Pack],
-        wanted: Sequence[int],
+        positions: Sequence[int],
         first: int = 0,
-        below: torch.Tensor | None = None,
-        which: IntArray | None = None,
+        states: torch.Tensor | None = None,
+        pack_of: IntArray | None = None,
     ) -> torch.Tensor:
-        """Logits at some positions, ``(b, positions, vocabulary)``; of a classifier ``(b, 1, c)``.
+        """Return logits, ``(b, positions, vocabulary)``; of a classifier, ``(b, positions, c)``.
 
         Args:
-            packs: the rows.
-            wanted: the positions, ascending.
+            packs: the b rows.
+            positions: the positions, ascending.
             first: the layer to begin with.
-            below: what it reads of each distinct pack.
-            which: for each row its pack there.
+            states: what it reads of each distinct pack, ``(packs, tokens, width)``.
+            pack_of: for each row the number of its pack among those, ``(b,)``.
         """
         import torch
 
-        given = self._given(packs)
-        n_tokens = given["input_ids"].shape[1]
+        inputs = self._inputs(packs)
+        n_tokens = inputs["input_ids"].shape[1]
         if "logits_to_keep" in inspect.signature(self.model.forward).parameters:
-            at_end = list(wanted) == list(range(wanted[0], n_tokens))
-            given["logits_to_keep"] = (
-                len(wanted) if at_end else torch.tensor(wanted, device=self.model.device)
+            at_end = list(positions) == list(range(positions[0], n_tokens))
+            inputs["logits_to_keep"] = (
+                len(positions) if at_end else torch.tensor(positions, device=self.model.device)
             )
-        if below is None:
-            logits: torch.Tensor = self.model(**given).logits
+        if states is None:
+            logits: torch.Tensor = self.model(**inputs).logits
         else:
-            with starting_at(self.found, first, below[which]):
-                logits = self.model(**given).logits
+            with starting_at(self.architecture, first, states[pack_of]):
+                logits = self.model(**inputs).logits
         if logits.ndim == 2:
-            return logits[:, None].expand(-1, len(wanted), -1)
-        return logits if logits.shape[1] == len(wanted) else logits[:, list(wanted)]
+            return logits[:, None].expand(-1, len(positions), -1)
+        return logits if logits.shape[1] == len(positions) else logits[:, list(positions)]
 
-    def _below(self, group: Sequence[Pack], first: int) -> torch.Tensor:
-        """What a layer reads of packs of one length, ``(packs, tokens, width)``."""
+    def _states_before(self, group: Sequence[Pack], layer: int) -> torch.Tensor:
+        """Return what a layer reads of packs of one length, ``(packs, tokens, width)``."""
         import torch
 
         def run(rows: list[int]) -> torch.Tensor:
-            with ending_before(self.found, first) as read:
-                self.model(**self._given([group[n] for n in rows]))
-            return read[0]
+            with ending_before(self.architecture, layer) as states:
+                self.model(**self._inputs([group[number] for number in rows]))
+            return states[0]
 
-        passes = Batches(tokens_per_pass(self.model)).run([len(p.ids) for p in group], run)
+        sizes = [len(pack.ids) for pack in group]
+        passes = Batches(tokens_per_pass(self.model)).run(sizes, run)
         # rows of one length stay in their order
         return torch.cat([states for _, states in passes])
 
     # --- what may be shared ----------------------------------------------------------------------
 
-    def _ways(self, sequences: Sequences) -> tuple[int, list[list[Pack]]]:
-        """The layer to begin with, and the packs, as far as the model can be seen to take them."""
-        drawn = isinstance(self.ablation, Resample)  # for each item
-        rows = rows_of(sequences, by_item=drawn)
-        if self._late is None:
-            self._late = self.first > 0 and self._agrees(rows[0][:1], rows[0][0], self.first)
-        first = self.first if self._late else 0
-        if self.found.answers != "next" or drawn:
-            return first, rows
-        # another task of the same game may have longer prompts than the one that was tried
-        if len(rows[-1][0].ids) > window(self.model):
-            return first, rows
-        trees = trees_of(sequences)
-        if self._trees is None:
-            most = max((tree for (tree,) in trees), key=lambda tree: len(tree.reads))
-            self._trees = self._agrees([pack for g in rows for pack in g], most, first)
-        return first, trees if self._trees else rows
+    def _shared_work(self, sequences: Sequence[TokenSequence]) -> tuple[int, list[list[Pack]]]:
+        """Choose the layer to begin with and the packs, sharing what the model allows."""
+        by_item = isinstance(self.ablation, Resample)
+        separate = separate_packs(sequences, by_item=by_item)
+        if self._shares_layers is None:
+            self._shares_layers = self.first_layer > 0 and self._is_equivalent(
+                separate[0][0], separate[0][:1], self.first_layer
+            )
+        first = self.first_layer if self._shares_layers else 0
+        if self.architecture.predicts != "next" or by_item:
+            return first, separate
+        # another task of the same game may have longer prompts than the one that was checked
+        if len(separate[-1][0].ids) > window(self.model):
+            return first, separate
+        trees = prefix_trees(sequences)
+        if self._shares_prefixes is None:
+            largest = max((tree for (tree,) in trees), key=lambda tree: len(tree.queries))
+            alone = [pack for group in separate for pack in group]
+            self._shares_prefixes = self._is_equivalent(largest, alone, first)
+        return first, trees if self._shares_prefixes else separate
 
-    def _agrees(self, alone: Sequence[Pack], tried: Pack, first: int) -> bool:
-        """Whether a pack, from a layer on, gives what whole passes over its sequences give."""
-        wanted = sorted({at for read in tried.reads for at in read.positions})
+    def _is_equivalent(self, pack: Pack, alone: Sequence[Pack], first: int) -> bool:
+        """Equivalence check: does a pack, run from a layer on, have the logits of full passes?
+
+        Args:
+            pack: the pack.
+            alone: packs of one sequence; those that the pack lacks are passed over.
+            first: the layer that the pack begins with.
+        """
+        positions = _positions([pack])
         try:
-            below = self._below([tried], first) if first else None
+            states = self._states_before([pack], first) if first else None
             once = np.zeros(1, dtype=np.int64)
-            logits = self._logits([tried], wanted, first, below, once)[0]
+            logits = self._logits([pack], positions, first, states, once)[0]
         except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError):
             return False
-        seen = {(read.item, read.feed): read for read in tried.reads}
-        for pack in alone:
-            own = [read for read in pack.reads if (read.item, read.feed) in seen]
-            if not own:
-                continue
-            for read in own:
-                whole = self._logits([pack], sorted(read.positions))[0]
-                at = [wanted.index(n) for n in seen[read.item, read.feed].positions]
-                limit = tolerance(self.model) * float(whole.abs().max())
-                if not float((whole - logits[at]).abs().max()) <= limit:
+        in_pack = {(query.item, query.feed): query for query in pack.queries}
+        for single in alone:
+            for query in single.queries:
+                if (query.item, query.feed) not in in_pack:
+                    continue
+                full = self._logits([single], sorted(query.positions))[0]
+                nodes = in_pack[query.item, query.feed].positions
+                shared = logits[[positions.index(node) for node in nodes]]
+                limit = relative_tolerance(self.model) * float(full.abs().max())
+                if not float((full - shared).abs().max()) <= limit:
                     return False
         return True
 
-    # --- what stands in --------------------------------------------------------------------------
+    # --- what replaces a unit --------------------------------------------------------------------
 
     def _means(self) -> dict[Site, torch.Tensor]:
-        """The mean over all tokens of the reference of what is added at each site."""
+        """Average what each site's units add over the reference's tokens, ``(width,)`` each."""
         if not isinstance(self.ablation, Mean):
             return {}
         sums: dict[Site, torch.Tensor] = {}
-        for numbers in of_one_length(self.reference):
-            for site, added in self._added([self.reference[n] for n in numbers]).items():
+        for numbers in group_by_length(self.reference):
+            for site, added in self._contributions([self.reference[n] for n in numbers]).items():
                 total = added.double().sum(dim=(0, 1))
                 sums[site] = sums[site] + total if site in sums else total
         n_tokens = sum(map(len, self.reference))
         return {site: (total / n_tokens).to(self.model.dtype) for site, total in sums.items()}
 
-    def _drawn(self, group: Sequence[Pack]) -> dict[Site, torch.Tensor]:
-        """What is added at each site in the text that was drawn for each of some packs."""
+    def _resampled(self, group: Sequence[Pack]) -> dict[Site, torch.Tensor]:
+        """Return what each site's units add in the text drawn for each pack.
+
+        Returns:
+            ``(packs, tokens, width)`` for each site; nothing for other ablations.
+        """
         if not isinstance(self.ablation, Resample):
             return {}
         width = len(group[0].ids)
-        texts, places = [], []
+        texts, sources = [], []
         for pack in group:
-            # the same for all feeds of an item, and in the same place: the prompt ends there
-            first = pack.reads[0]
-            end = width if self.found.answers == "mask" else first.positions[0] + 1
+            # all feeds of an item share the draw and the alignment: both depend on the prompt's end
+            first = pack.queries[0]
+            end = width if self.architecture.predicts == "mask" else first.positions[0] + 1
             prompt = tuple(pack.ids[:end].tolist())
             others = [text for text in self.reference if text != prompt] or self.reference
             rng = np.random.default_rng([self.ablation.random_state, first.item])
             texts.append(others[int(rng.integers(len(others)))])
             shift = len(texts[-1]) - end
-            places.append(np.clip(np.arange(width) + shift, 0, len(texts[-1]) - 1))
-        result: dict[Site, torch.Tensor] = {}
-        for numbers in of_one_length(texts):
-            at = np.stack([places[n] for n in numbers])
-            for site, added in self._added([texts[n] for n in numbers]).items():
-                if site not in result:
-                    result[site] = added.new_zeros((len(group), width, added.shape[2]))
-                result[site][numbers] = added[np.arange(len(numbers))[:, None], at]
-        return result
+            sources.append(np.clip(np.arange(width) + shift, 0, len(texts[-1]) - 1))
+        resampled: dict[Site, torch.Tensor] = {}
+        for numbers in group_by_length(texts):
+            source = np.stack([sources[n] for n in numbers])
+            for site, added in self._contributions([texts[n] for n in numbers]).items():
+                if site not in resampled:
+                    resampled[site] = added.new_zeros((len(group), width, added.shape[2]))
+                resampled[site][numbers] = added[np.arange(len(numbers))[:, None], source]
+        return resampled
 
-    def _added(self, texts: Sequence[tuple[int, ...]]) -> dict[Site, torch.Tensor]:
-        """What is added at each site in texts of one length, ``(texts, tokens, width)``."""
+    def _contributions(self, texts: Sequence[tuple[int, ...]]) -> dict[Site, torch.Tensor]:
+        """Return what each site's units add in texts of one length, ``(texts, tokens, width)``."""
         import torch
 
         packs = [Pack(np.array(ids), ()) for ids in texts]
 
         def run(rows: list[int]) -> dict[Site, torch.Tensor]:
             with recording(self.sites, len(rows)) as recorded:
-                self._logits([packs[n] for n in rows], [len(texts[0]) - 1])
+                self._logits([packs[number] for number in rows], [len(texts[0]) - 1])
             return dict(recorded)
 
         passes = Batches(tokens_per_pass(self.model)).run([len(ids) for ids in texts], run)
         parts = [recorded for _, recorded in passes]
         return {site: torch.cat([part[site] for part in parts]) for site in parts[0]}
+
+
+def _positions(packs: Sequence[Pack]) -> list[int]:
+    """Return the positions whose logits any of the packs' queries reads, ascending."""
+    return sorted({at for pack in packs for query in pack.queries for at in query.positions})

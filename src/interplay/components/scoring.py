@@ -1,4 +1,4 @@
-"""Scoring: an item's scores read off logits, whatever the model's logits are about."""
+"""Scoring: how an item's scores follow from logits, for each kind of model."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
 def readout_of(
     item: Item,
     scores: Sequence[Score],
-    answers: str | None,
+    predicts: str | None,
     tokenizer: PreTrainedTokenizerBase,
     config: Any,
 ) -> Readout:
-    """How an item's scores are read.
+    """Make the readout that gives an item's scores.
 
     Args:
         item: the item.
-        scores: what is measured.
-        answers: what the logits are about (see ``Anatomy.answers``).
+        scores: the scores.
+        predicts: what the logits predict (see ``Architecture.predicts``).
         tokenizer: the model's.
         config: the model's configuration, for the names of a classifier's classes.
 
@@ -36,53 +36,53 @@ def readout_of(
         A readout whose values are ``(b, scores)``.
 
     Raises:
-        ValueError: an answer of several tokens for a mask, a wrong answer of the same tokens as the
-            right one, or a class that does not exist.
+        ValueError: a mask token has an answer of several tokens, a wrong answer has the same tokens
+            as the right one, or a class does not exist.
     """
     readouts: list[Readout] = []
     n_tokens = 1
     if any(not isinstance(score, LogitScore) for score in scores):
-        readouts.append(_logprobs(item, answers, tokenizer, config))
-        if answers == "next":
+        readouts.append(_logprobs(item, predicts, tokenizer, config))
+        if predicts == "next":
             n_tokens = len(tokenizer(item.answer, add_special_tokens=False)["input_ids"])
     functions = [score for score in scores if isinstance(score, LogitScore)]
     readouts += [_function(score, item).prepare(tokenizer) for score in functions]
-    first = np.cumsum([0, *(len(each.feeds) for each in readouts)]).tolist()
-    feeds = tuple(fed for each in readouts for fed in each.feeds)
-    if answers != "next" and any(feeds):
-        several = next(
+    starts = np.cumsum([0, *(len(readout.feeds) for readout in readouts)]).tolist()
+    feeds = tuple(feed for readout in readouts for feed in readout.feeds)
+    if predicts != "next" and any(feeds):
+        longer = next(
             answer
             for answer in (item.answer, *item.wrong)
             if len(tokenizer(answer, add_special_tokens=False)["input_ids"]) > 1
         )
         raise ValueError(
-            f"the answer {several!r} is several tokens, but a mask token stands for one; give "
+            f"the answer {longer!r} is several tokens, but a mask token stands for one; give "
             "answers of one token"
         )
 
     def read(feed: int, logits: torch.Tensor) -> torch.Tensor:
-        number = max(n for n, start in enumerate(first[:-1]) if start <= feed)
-        return readouts[number].read(feed - first[number], logits)
+        number = max(n for n, start in enumerate(starts[:-1]) if start <= feed)
+        return readouts[number].read(feed - starts[number], logits)
 
-    def combine(kept: Sequence[FloatArray]) -> FloatArray:
-        each = [
-            readout.combine(kept[start:stop])
-            for readout, start, stop in zip(readouts, first, first[1:], strict=False)
+    def combine(readings: Sequence[FloatArray]) -> FloatArray:
+        values = [
+            readout.combine(readings[start:stop])
+            for readout, start, stop in zip(readouts, starts, starts[1:], strict=False)
         ]
-        own = iter(each[-len(functions) :] if functions else ())
-        return np.stack(
-            [
-                next(own) if isinstance(score, LogitScore) else _scored(score, each[0], n_tokens)
-                for score in scores
-            ],
-            axis=1,
-        )
+        of_functions = iter(values[-len(functions) :] if functions else ())
+        columns = [
+            next(of_functions)
+            if isinstance(score, LogitScore)
+            else _named_score(score, values[0], n_tokens)
+            for score in scores
+        ]
+        return np.stack(columns, axis=1)
 
     return Readout(feeds, read, combine)
 
 
-def _scored(score: Score, logprobs: FloatArray, n_tokens: int) -> FloatArray:
-    """A score ``(b,)`` from the log-probabilities of the answers, the right one first."""
+def _named_score(score: Score, logprobs: FloatArray, n_tokens: int) -> FloatArray:
+    """Compute a score ``(b,)`` from the log-probabilities of the answers, the right one first."""
     logprobs = logprobs.reshape(len(logprobs), -1)
     right = logprobs[:, 0]
     if score == "logprob":
@@ -96,10 +96,10 @@ def _scored(score: Score, logprobs: FloatArray, n_tokens: int) -> FloatArray:
 
 
 def _logprobs(
-    item: Item, answers: str | None, tokenizer: PreTrainedTokenizerBase, config: Any
+    item: Item, predicts: str | None, tokenizer: PreTrainedTokenizerBase, config: Any
 ) -> Readout:
-    """The log-probabilities of an item's answers, the right one first."""
-    if answers == "label":
+    """Read the log-probabilities of an item's answers, the right one first."""
+    if predicts == "label":
         return _labels(item, config)
     right, *others = tokenizer([item.answer, *item.wrong], add_special_tokens=False)["input_ids"]
     if right in others:
@@ -113,7 +113,7 @@ def _logprobs(
 
 
 def _labels(item: Item, config: Any) -> Readout:
-    """The same for a classifier, whose answers are classes."""
+    """Read the log-probabilities of a classifier's classes, the right one first."""
     numbers = dict(config.label2id)
     for answer in (item.answer, *item.wrong):
         if answer not in numbers:
@@ -126,7 +126,7 @@ def _labels(item: Item, config: Any) -> Readout:
     def read(feed: int, logits: torch.Tensor) -> torch.Tensor:
         return logits[:, -1].double().log_softmax(dim=-1)[:, columns]
 
-    return Readout(((),), read, lambda kept: kept[0])
+    return Readout(((),), read, lambda readings: readings[0])
 
 
 def _function(score: LogitScore, item: Item) -> LogitFunction:

@@ -1,4 +1,4 @@
-"""Tasks: the items on which a model with some parts removed is judged, and by what."""
+"""Tasks: the items and scores that judge a model with some of its parts removed."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ class Item:
     """A question with its answer.
 
     Attributes:
-        prompt: what the model reads: a text, or the messages of a chat,
-            ``{"role": ..., "content": ...}`` each. For a model of mask tokens it holds one, where
-            the answer goes.
-        answer: the right answer, with its leading space where the prompt ends without one; for a
+        prompt: what the model reads: a text, or the messages of a chat, each
+            ``{"role": ..., "content": ...}``. For a masked language model it holds one mask token,
+            where the answer goes.
+        answer: the right answer, with a leading space unless the prompt ends in one; for a
             classifier the name of a class.
-        wrong: other answers, where there are any to choose from.
+        wrong: the wrong answers to choose from, if any.
     """
 
     prompt: str | tuple[Mapping[str, str], ...]
@@ -36,7 +36,7 @@ class Item:
     wrong: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        wrong: Any = self.wrong  # whatever came: a text would come apart into its letters
+        wrong: Any = self.wrong  # whatever the user gave: tuple() would cut a text into letters
         object.__setattr__(self, "wrong", (wrong,) if isinstance(wrong, str) else tuple(wrong))
         if not isinstance(self.prompt, str):
             object.__setattr__(self, "prompt", tuple(self.prompt))
@@ -44,13 +44,13 @@ class Item:
 
 @dataclass(frozen=True)
 class LogitScore:
-    """A score of the user's own.
+    """A user-defined score.
 
     Attributes:
-        function: from the logits at the place of an answer, ``(b, vocabulary)`` (for a classifier
-            ``(b, classes)``) float64, and the item to ``(b,)`` numbers.
-        name: identifies what it computes, for the fingerprint and as the output's name; without
-            one the values are kept for the run only and never written to a store.
+        function: takes the logits at the position of the answer, ``(b, vocabulary)`` (for a
+            classifier ``(b, classes)``) float64, and the item; returns ``(b,)`` numbers.
+        name: identifies what it computes, for the fingerprint and as the output's name. Without a
+            name the values last for the run only and are never written to a store.
     """
 
     function: Callable[[torch.Tensor, Item], torch.Tensor]
@@ -65,19 +65,19 @@ Score: TypeAlias = ScoreName | LogitScore
 
 @dataclass(frozen=True)
 class Task:
-    """Items, and what is measured on each of them; a game's value is the mean over the items.
+    """Items and their scores. A game's value is the mean of a score over the items.
 
     Attributes:
         items: one or more.
-        scores: one or more, each an output of the same pass: ``"margin"``: the answer's
-            log-probability minus the likeliest wrong one's (of single tokens the difference of
-            logits); ``"correct"``: 1 where the margin is above 0, so that the mean is the accuracy;
-            ``"logprob"`` and ``"prob"`` of the answer; ``"logprob_per_token"``, the mean over the
-            answer's tokens; or a :class:`LogitScore`.
+        scores: one or more, each an output of the same pass. ``"margin"``: the answer's
+            log-probability minus the likeliest wrong one's (for single tokens, the difference of
+            their logits). ``"correct"``: 1 if the margin is above 0, else 0; its mean is the
+            accuracy. ``"logprob"`` and ``"prob"``: of the answer. ``"logprob_per_token"``: the mean
+            over the answer's tokens. Or a :class:`LogitScore`.
 
     Raises:
-        ValueError: no items, an item without a prompt or an answer, an unknown score, or a score
-            that chooses between answers where there is nothing to choose from.
+        ValueError: there are no items, an item has no prompt or no answer, a score is unknown, or a
+            score compares answers but an item has no wrong ones.
     """
 
     items: tuple[Item, ...]
@@ -85,8 +85,8 @@ class Task:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "items", tuple(self.items))
-        one = isinstance(self.scores, str | LogitScore)
-        object.__setattr__(self, "scores", (self.scores,) if one else tuple(self.scores))
+        is_single = isinstance(self.scores, str | LogitScore)
+        object.__setattr__(self, "scores", (self.scores,) if is_single else tuple(self.scores))
         if not self.items:
             raise ValueError("the task has no items; give at least one")
         if not self.scores:
@@ -105,11 +105,11 @@ class Task:
 
     @classmethod
     def from_file(cls, path: str | Path, scores: Score | Iterable[Score] = ("margin",)) -> Task:
-        """Read items from JSON lines: ``{"prompt": ..., "answer": ..., "wrong": [...]}`` each.
+        """Read items from JSON lines, each ``{"prompt": ..., "answer": ..., "wrong": [...]}``.
 
         Raises:
             FileNotFoundError: there is no such file.
-            ValueError: a line is not such an item, or there are none.
+            ValueError: a line is not such an item, or the file has none.
         """
         items = []
         for number, line in enumerate(Path(path).read_text(encoding="utf-8").splitlines(), 1):
@@ -121,14 +121,15 @@ class Task:
         return cls(tuple(items), chosen)
 
     def split(self, test: float = 0.5, random_state: int = 0) -> tuple[Task, Task]:
-        """The task in two, at random: one to explain and prune by, one to judge by.
+        """Split the task at random in two: one to explain and prune by, one to judge by.
 
         Args:
-            test: the share of items in the second, in (0, 1).
+            test: the share of items in the second task, in (0, 1).
             random_state: seed of the draw.
 
         Raises:
-            ValueError: a share outside (0, 1), fewer than two items, or equal prompts.
+            ValueError: the share is outside (0, 1), there are fewer than two items, or two items
+                have equal prompts.
         """
         if not 0.0 < test < 1.0:
             raise ValueError(f"test={test} is not a share between 0 and 1")
@@ -136,8 +137,8 @@ class Task:
         if len(set(prompts)) < len(prompts):
             twice = next(prompt for prompt in prompts if prompts.count(prompt) > 1)
             raise ValueError(
-                f"two items have the prompt {twice[:60]!r}, which could come to be on both sides; "
-                "leave one of them out"
+                f"two items have the prompt {twice[:60]!r}, which could end up on both sides of "
+                "the split; leave one of them out"
             )
         count = len(self.items)
         if count < 2:
@@ -168,8 +169,8 @@ def _check(number: int, item: Item, scores: tuple[Score, ...]) -> None:
 
 def _item(line: str, where: str) -> Item:
     try:
-        read: Any = json.loads(line)
-        prompt, answer, wrong = read["prompt"], read["answer"], read.get("wrong", [])
+        entry: Any = json.loads(line)
+        prompt, answer, wrong = entry["prompt"], entry["answer"], entry.get("wrong", [])
     except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(
             f'{where} is not {{"prompt": ..., "answer": ..., "wrong": [...]}}: {error!r}'
@@ -180,7 +181,9 @@ def _item(line: str, where: str) -> Item:
         raise ValueError(f"{where}: the prompt, the answer and the wrong ones must be texts")
     if isinstance(prompt, str):
         return Item(prompt, answer, tuple(wrong))
-    if not all(isinstance(each, dict) and {"role", "content"} <= each.keys() for each in prompt):
+    if not all(
+        isinstance(message, dict) and {"role", "content"} <= message.keys() for message in prompt
+    ):
         raise ValueError(
             f'{where}: the messages of a chat must be {{"role": ..., "content": ...}} each'
         )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from interplay.components.anatomy import Anatomy, anatomy
+from interplay.components.architecture import Architecture, find_architecture
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -32,7 +32,7 @@ class Unit:
 
     @property
     def name(self) -> str:
-        """Such as ``L14.H3``, ``L14.MLP`` or ``L14``."""
+        """Its name, such as ``L14.H3``, ``L14.MLP`` or ``L14``."""
         return f"L{self.layer}" + {"head": f".H{self.head}", "mlp": ".MLP", "layer": ""}[self.kind]
 
     @property
@@ -58,19 +58,20 @@ Player: TypeAlias = Unit | Group
 
 
 def heads(model: PreTrainedModel, layers: Iterable[int] | None = None) -> tuple[Unit, ...]:
-    """The attention heads of some layers, each (query) head a unit.
+    """List the attention heads of some layers; each (query) head is a unit.
 
     Args:
         model: the transformer.
-        layers: numbers of layers, from 0, negative ones from the end; by default all that have any.
+        layers: numbers of layers, from 0, negative ones from the end; by default all with
+            heads.
 
     Raises:
         ValueError: a layer that does not exist or has no attention.
     """
-    found = anatomy(model)
-    numbers = _checked(found, layers)
+    architecture = find_architecture(model)
+    numbers = _layer_numbers(architecture, layers)
     for number in numbers:
-        if layers is not None and not found.layers[number].n_heads:
+        if layers is not None and not architecture.layers[number].n_heads:
             raise ValueError(
                 f"no attention was found in layer {number} of {type(model).__name__}; take its "
                 "MLP, or the whole layer"
@@ -78,38 +79,42 @@ def heads(model: PreTrainedModel, layers: Iterable[int] | None = None) -> tuple[
     return tuple(
         Unit(number, "head", head)
         for number in numbers
-        for head in range(found.layers[number].n_heads)
+        for head in range(architecture.layers[number].n_heads)
     )
 
 
 def mlps(model: PreTrainedModel, layers: Iterable[int] | None = None) -> tuple[Unit, ...]:
-    """The MLPs of some layers; see :func:`heads`.
+    """List the MLPs of some layers; see :func:`heads`.
 
     Raises:
         ValueError: as for :func:`heads`, or a layer has no MLP that can be found.
     """
-    found = anatomy(model)
-    numbers = _checked(found, layers)
+    architecture = find_architecture(model)
+    numbers = _layer_numbers(architecture, layers)
     for number in numbers:
-        if layers is not None and found.layers[number].mlp is None:
+        if layers is not None and architecture.layers[number].mlp is None:
             raise ValueError(
                 f"no MLP was found in layer {number} of {type(model).__name__}; take its heads, "
                 "or the whole layer"
             )
-    return tuple(Unit(number, "mlp") for number in numbers if found.layers[number].mlp is not None)
+    return tuple(
+        Unit(number, "mlp") for number in numbers if architecture.layers[number].mlp is not None
+    )
 
 
 def layers(model: PreTrainedModel, layers: Iterable[int] | None = None) -> tuple[Unit, ...]:
-    """Whole layers; see :func:`heads`. Without a layer the hidden states pass it by."""
-    return tuple(Unit(layer, "layer") for layer in _checked(anatomy(model), layers))
+    """List whole layers; see :func:`heads`. Without a layer, hidden states bypass it."""
+    numbers = _layer_numbers(find_architecture(model), layers)
+    return tuple(Unit(number, "layer") for number in numbers)
 
 
 def by_layers(units: Iterable[Unit], size: int = 1) -> tuple[Group, ...]:
-    """Units in groups of so many consecutive layers, each group a player.
+    """Group units by consecutive layers; each group is a player.
 
     Args:
-        units: of any kinds.
-        size: how many layers; counted from layer 0, so that groups do not depend on ``units``.
+        units: units of any kinds.
+        size: how many layers a group spans, counted from layer 0: the boundaries of the groups do
+            not depend on ``units``.
 
     Raises:
         ValueError: ``size`` is below 1.
@@ -118,20 +123,20 @@ def by_layers(units: Iterable[Unit], size: int = 1) -> tuple[Group, ...]:
         raise ValueError(f"size={size} is below 1; give a number of layers")
     result = []
     for block, members in groupby(sorted(units), lambda unit: unit.layer // size):
-        together = tuple(members)
-        first, last = together[0].layer, together[-1].layer
+        block_units = tuple(members)
+        first, last = block_units[0].layer, block_units[-1].layer
         name = f"L{block * size}" if size == 1 else f"L{first}-{last}"
-        kinds = "+".join(sorted({unit.kind for unit in together}))
-        result.append(Group(f"{name} {kinds}" if kinds != "layer" else name, together))
+        kinds = "+".join(sorted({unit.kind for unit in block_units}))
+        result.append(Group(f"{name} {kinds}" if kinds != "layer" else name, block_units))
     return tuple(result)
 
 
-def check_players(found: Anatomy, players: Sequence[Player]) -> tuple[Player, ...]:
-    """Players, checked to be of a model.
+def check_players(architecture: Architecture, players: Sequence[Player]) -> tuple[Player, ...]:
+    """Check that a model has the players.
 
     Raises:
-        ValueError: none, something that is no unit, an empty group, a unit that the model does not
-            have, or one that belongs to two players.
+        ValueError: there are no players, something is not a unit, a group is empty, the model lacks
+            a unit, or a unit belongs to two players.
     """
     if not players:
         raise ValueError("there are no players; give units such as heads(model, layers=[0, 1])")
@@ -144,7 +149,7 @@ def check_players(found: Anatomy, players: Sequence[Player]) -> tuple[Player, ..
         if not player.units:
             raise ValueError(f"the group {player.name!r} is empty; give it units")
         for unit in player.units:
-            _check_unit(found, unit)
+            _check_unit(architecture, unit)
             if unit in owner:
                 raise ValueError(
                     f"{unit.name} belongs to two players, {owner[unit]!r} and {player.name!r}; "
@@ -161,10 +166,10 @@ def check_players(found: Anatomy, players: Sequence[Player]) -> tuple[Player, ..
     return tuple(players)
 
 
-def _check_unit(found: Anatomy, unit: Unit) -> None:
-    if not 0 <= unit.layer < len(found.layers):
-        raise _no_layer(unit.layer, len(found.layers))
-    layer = found.layers[unit.layer]
+def _check_unit(architecture: Architecture, unit: Unit) -> None:
+    if not 0 <= unit.layer < len(architecture.layers):
+        raise _no_layer(unit.layer, len(architecture.layers))
+    layer = architecture.layers[unit.layer]
     if unit.kind == "head" and not 0 <= unit.head < layer.n_heads:
         raise ValueError(
             f"{unit.name} does not exist: layer {unit.layer} has {layer.n_heads} heads, "
@@ -174,8 +179,9 @@ def _check_unit(found: Anatomy, unit: Unit) -> None:
         raise ValueError(f"{unit.name} does not exist: no MLP was found in layer {unit.layer}")
 
 
-def _checked(found: Anatomy, layers: Iterable[int] | None) -> list[int]:
-    count = len(found.layers)
+def _layer_numbers(architecture: Architecture, layers: Iterable[int] | None) -> list[int]:
+    """Check layers' numbers and count them from the first; sorted, each once."""
+    count = len(architecture.layers)
     numbers = range(count) if layers is None else [int(layer) for layer in layers]
     for number in numbers:
         if not -count <= number < count:

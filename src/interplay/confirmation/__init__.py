@@ -1,1 +1,1 @@
-"""Claims tested by ablations that are made for them."""
+"""Test the interactions that an explanation claims, by fresh ablations."""

@@ -1,16 +1,16 @@
-r"""All on/off patterns of a few players on a background, and what they say.
+r"""All on/off patterns of a few players on a background, and the effects that they show.
 
 For a set S of s players and a background B, a subset of all players, the discrete derivative is
 
 .. math:: \Delta_S f(B) = \sum_{T \subseteq S} (-1)^{s-|T|} f((B \setminus S) \cup T):
 
-for two players f(both) - f(one) - f(other) + f(none), with everything else as in B. Its mean over
-all backgrounds is the Banzhaf interaction index BII(S) = (-2)^s F(S), which a spectrum predicts in
-closed form.
+For two players it is f(both) - f(first only) - f(second only) + f(neither), with everything else
+as in B. Its mean over all backgrounds is the Banzhaf interaction index BII(S) = (-2)^s F(S), where
+F(S) is the Fourier coefficient of S. A spectrum predicts it in closed form.
 
-Where S lies in a larger set T whose patterns are there too, its derivative on B may be averaged
-over all patterns of T - S: of equal expectation, and without the variance that the interactions
-within T make.
+If S lies in a larger set T and the patterns of T are evaluated too, the derivative on B can be
+averaged over all patterns of T - S. The average has the same expectation, but not the variance that
+comes from the interactions within T.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ Values: TypeAlias = Callable[[BoolArray], FloatArray]
 
 
 def patterns(backgrounds: BoolArray, players: Players) -> BoolArray:
-    """All on/off patterns of a set on backgrounds ``(m, n)``: ``(m, 2**s, n)``.
+    """The masks of all on/off patterns of s players on backgrounds ``(m, n)``: ``(m, 2**s, n)``.
 
-    Bit i of a pattern's number says whether ``players[i]`` is kept.
+    Bit i of a pattern's number is 1 if ``players[i]`` is kept.
     """
     masks = np.repeat(backgrounds[:, None], 1 << len(players), axis=1)
     masks[:, :, list(players)] = every_mask(len(players))
@@ -42,8 +42,8 @@ def patterns(backgrounds: BoolArray, players: Players) -> BoolArray:
 
 def derivatives(values: FloatArray) -> FloatArray:
     """Delta_S f, ``(m,)``, from the values of the patterns of S, ``(m, 2**s)``."""
-    kept = np.bitwise_count(np.arange(values.shape[1])).astype(np.int64)
-    return np.asarray(values @ (-1.0) ** (kept[-1] - kept))
+    n_kept = np.bitwise_count(np.arange(values.shape[1])).astype(np.int64)
+    return np.asarray(values @ (-1.0) ** (n_kept[-1] - n_kept))
 
 
 def averaged(
@@ -51,14 +51,20 @@ def averaged(
 ) -> FloatArray:
     """The values of the patterns of S, ``(m, 2**s)``, as means over the patterns of T - S.
 
-    T is the largest of the sets that holds S, all of which are evaluated. Backgrounds that differ
-    in nothing but T are the same and count once.
+    T is the largest of the sets that contains S. Backgrounds that differ only in players of T count
+    once, since all patterns of T are evaluated on each of them.
+
+    Args:
+        value_of: gives the values of masks.
+        backgrounds: ``(b, n)``, of which m differ outside T.
+        players: S.
+        sets: the sets whose patterns are evaluated; one of them contains S.
     """
-    larger = around(players, sets)
-    others = backgrounds.copy()
-    others[:, list(larger)] = False
-    values = value_of(patterns(distinct(others)[0], larger))
-    # the last axis but the first is that of larger[0]
+    larger = largest_containing(players, sets)
+    outside = backgrounds.copy()
+    outside[:, list(larger)] = False
+    values = value_of(patterns(distinct(outside)[0], larger))
+    # an axis for each player of T, in reverse: the last is that of larger[0]
     cube = values.reshape(-1, *[2] * len(larger))
     axes = tuple(
         len(larger) - place for place, player in enumerate(larger) if player not in players
@@ -66,25 +72,30 @@ def averaged(
     return np.asarray(cube.mean(axis=axes).reshape(len(cube), -1))
 
 
-def around(players: Players, sets: Sequence[Players]) -> Players:
-    """The largest of the sets that holds the players."""
-    return max((other for other in sets if set(players) <= set(other)), key=len)
+def largest_containing(players: Players, sets: Sequence[Players]) -> Players:
+    """The largest of the sets that contains the players."""
+    return max((larger for larger in sets if set(players) <= set(larger)), key=len)
 
 
 def removed(values: FloatArray) -> Removed:
-    """The mean effect of removing players, from the values of their patterns."""
+    """The mean effect of removing players, from the values of their patterns, ``(m, 2**s)``."""
     change = (values - values[:, -1:]).mean(axis=0)
     places = range(len(change).bit_length() - 1)
     return Removed(tuple(float(change[-1 - (1 << place)]) for place in places), float(change[0]))
 
 
 def predicted_variance(spectrum: Spectrum, players: Players, larger: Players) -> float:
-    """The variance over backgrounds of Delta_S, averaged over all patterns of T - S.
+    """The variance over backgrounds of Delta_S averaged over all patterns of T - S.
 
-    The sum of 4^s F(U)^2 over those supersets of S, other than S, that hold no player of T - S.
+    It is the sum of 4^s F(U)^2 over all sets U that contain S and other players, but none of T - S.
+
+    Args:
+        spectrum: F.
+        players: S, of s players.
+        larger: T.
     """
     above = spectrum.orders > len(players)
     member = unpack(spectrum.supports[above], spectrum.n_players)
-    others = list(set(larger) - set(players))
-    counted = member[:, list(players)].all(axis=1) & ~member[:, others].any(axis=1)
+    excluded = list(set(larger) - set(players))
+    counted = member[:, list(players)].all(axis=1) & ~member[:, excluded].any(axis=1)
     return float(4 ** len(players) * (spectrum.coefficients[above][counted] ** 2).sum())

@@ -1,7 +1,8 @@
-r"""Tests the interactions that an explanation found by ablations that are made for them.
+r"""Test the interactions that an explanation claims, by fresh ablations.
 
 All on/off patterns of each claimed set are evaluated on the same few random backgrounds and on the
-whole input; those of some random sets beside them (see :mod:`interplay.patterns`).
+whole input. The patterns of some random sets are evaluated too, for comparison (see
+:mod:`interplay.confirmation.patterns`).
 """
 
 from __future__ import annotations
@@ -18,9 +19,9 @@ from interplay.ablation.evaluator import Evaluator
 from interplay.ablation.progress import say
 from interplay.confirmation.patterns import (
     Values,
-    around,
     averaged,
     derivatives,
+    largest_containing,
     patterns,
     predicted_variance,
     removed,
@@ -32,13 +33,15 @@ from interplay.fourier.spectrum import Spectrum
 
 DEFAULT_BUDGET = 500
 MIN_BACKGROUNDS = 6
-"""The fewest backgrounds that an interval is worth anything on."""
+"""The fewest backgrounds from which an interval means anything."""
 RANDOM_SETS = 5
-"""Random sets of each size, at least, where there are so many."""
+"""The fewest random sets of each size, if there are so many."""
 _TABLE_LIMIT = 12
-"""Up to so many players, a budget for all masks makes them all."""
+"""Up to so many players, all masks are evaluated if the budget allows."""
 _TRIES = 1000
+"""How often a random set of one size is drawn before the search ends."""
 _ROUNDING = 1e-9
+"""The rounding error of a mean derivative, as a share of the largest value."""
 
 
 def confirm(
@@ -53,20 +56,21 @@ def confirm(
 ) -> Confirmation:
     """Test claims about a game (see ``Explanation.confirm``).
 
-    The masks depend on nothing but the arguments, so that with a store an interrupted confirmation
-    goes on where it was.
+    The masks depend on nothing but the arguments. With a store, a confirmation that was interrupted
+    therefore goes on where it was.
 
     Args:
-        evaluator: of the game that was explained.
-        spectrum: of the output in question.
-        claims: its interactions to test, each of two or more players.
-        known: the masks of the explanation, ``(m, n)``, which serve as backgrounds only where there
-            are no others, and their values, ``(m,)`` or ``(m, k)``, which are not asked for again.
-        output: which of the game's outputs.
+        evaluator: evaluates the game that was explained.
+        spectrum: the spectrum of the output in question.
+        claims: the interactions to test, each of two or more players.
+        known: the masks of the explanation, ``(m, n)``, and their values, ``(m,)`` or ``(m, k)``.
+            These values are not evaluated again. The masks serve as backgrounds only if there are
+            no others.
+        output: the number of the output in question.
         budget: see ``Explanation.confirm``.
         random_state: seed of the backgrounds and of the random sets.
     """
-    # explain spawns four from the same seed
+    # explain spawns the first four from the same seed
     seeds = np.random.SeedSequence(random_state).spawn(6)[4:]
     design = _design(claims.sets, known[0], budget, *map(np.random.default_rng, seeds))
     masks = design.masks
@@ -83,9 +87,9 @@ def confirm(
         values |= zip(keys(missing), evaluator.values(missing)[:, output], strict=True)
         n_new = len(evaluator.evaluated) - before
 
-    def value_of(some: BoolArray) -> FloatArray:
-        flat = keys(some.reshape(-1, some.shape[-1]))
-        return np.array([values[key] for key in flat]).reshape(some.shape[:-1])
+    def value_of(masks: BoolArray) -> FloatArray:
+        flat = keys(masks.reshape(-1, masks.shape[-1]))
+        return np.array([values[key] for key in flat]).reshape(masks.shape[:-1])
 
     exact = design.complete and evaluator.n_repeats == 1
     return Confirmation(
@@ -107,15 +111,15 @@ def confirm(
 
 @dataclass(frozen=True, eq=False)
 class _Design:
-    """Which sets are switched on which backgrounds.
+    """Which sets are switched on and off on which backgrounds.
 
     Attributes:
         backgrounds: ``(m, n)``.
-        n_fresh: how many of them took no part in the explanation.
-        complete: they are all 2^n masks.
+        n_fresh: how many of the backgrounds took no part in the explanation.
+        complete: the backgrounds are all 2^n masks.
         sets: the claimed sets.
         controls: the random sets.
-        n_compared: the controls are evaluated on so many backgrounds, the first.
+        n_compared: the controls are evaluated on so many of the backgrounds, the first ones.
     """
 
     backgrounds: BoolArray
@@ -126,18 +130,19 @@ class _Design:
     n_compared: int
 
     @property
-    def whole(self) -> BoolArray:
+    def whole_input(self) -> BoolArray:
         """The whole input as a background, ``(1, n)``."""
         return np.ones((1, self.backgrounds.shape[1]), dtype=np.bool_)
 
     @property
     def masks(self) -> BoolArray:
         """All masks that are needed, each once."""
-        on = np.concatenate([self.backgrounds, self.whole])
-        parts = [patterns(on, players) for players in self.sets]
-        parts += [patterns(on[: self.n_compared], players) for players in self.controls]
-        n_players = on.shape[1]
-        return distinct(np.concatenate([on[:0], *(p.reshape(-1, n_players) for p in parts)]))[0]
+        backgrounds = np.concatenate([self.backgrounds, self.whole_input])
+        compared = backgrounds[: self.n_compared]
+        parts = [patterns(backgrounds, players) for players in self.sets]
+        parts += [patterns(compared, players) for players in self.controls]
+        flat = [part.reshape(-1, backgrounds.shape[1]) for part in parts]
+        return distinct(np.concatenate([backgrounds[:0], *flat]))[0]
 
 
 def _design(
@@ -147,9 +152,9 @@ def _design(
     sets_rng: np.random.Generator,
     masks_rng: np.random.Generator,
 ) -> _Design:
-    """As many backgrounds as the budget allows; on half of them the random sets too.
+    """Choose as many backgrounds as the budget allows, half of them for the random sets too.
 
-    A comparison wants many sets more than it wants each of them measured well.
+    For the comparison, many random sets matter more than a precise value of each of them.
     """
     known = distinct(known)[0]
     n_players = known.shape[1]
@@ -163,13 +168,13 @@ def _design(
     m = min(_affordable(budget, sets, controls), available)
     fresh = min(m, available - len(known))
     backgrounds = uniform(fresh, n_players, masks_rng, exclude=known)
-    again = known[masks_rng.permutation(len(known))[: m - fresh]]
-    backgrounds = np.concatenate([backgrounds, again])
+    reused = known[masks_rng.permutation(len(known))[: m - fresh]]
+    backgrounds = np.concatenate([backgrounds, reused])
     return _Design(backgrounds, fresh, False, sets, controls, -(-m // 2))
 
 
 def _affordable(budget: int | None, sets: Sequence[Players], controls: Sequence[Players]) -> int:
-    """How many backgrounds a budget allows, from :data:`MIN_BACKGROUNDS` on."""
+    """How many backgrounds a budget allows, at least :data:`MIN_BACKGROUNDS`."""
     claimed = _subsets(sets)
     n_claimed, n_controls = len(claimed), len(_subsets(controls) - claimed)
 
@@ -191,22 +196,22 @@ def _affordable(budget: int | None, sets: Sequence[Players], controls: Sequence[
 
 
 def _subsets(sets: Iterable[Players]) -> set[Players]:
-    """All subsets of the sets; flipped on a background they make all its masks, each once."""
+    """All subsets of the sets: each gives one mask per background, with its players flipped."""
     return {
-        part
+        subset
         for players in sets
-        for s in range(len(players) + 1)
-        for part in combinations(players, s)
+        for size in range(len(players) + 1)
+        for subset in combinations(players, size)
     }
 
 
 def _random_sets(
     claimed: Sequence[Players], n_players: int, rng: np.random.Generator
 ) -> list[Players]:
-    """Random sets that have at most one player in common with each claimed one.
+    """Draw random sets that share at most one player with each claimed set.
 
-    Enough of them for :data:`RANDOM_SETS` of each claimed size, where there are so many; subsets
-    of the larger serve as the smaller, and cost nothing.
+    They are enough for :data:`RANDOM_SETS` of each claimed size, if there are so many. The subsets
+    of a larger random set serve as smaller random sets at no cost.
     """
     drawn: list[Players] = []
     for size in sorted({len(players) for players in claimed}, reverse=True):
@@ -214,14 +219,14 @@ def _random_sets(
             if len(_of_size(drawn, size)) >= RANDOM_SETS:
                 break
             players = tuple(sorted(rng.choice(n_players, size, replace=False).tolist()))
-            if all(len(set(players) & set(other)) < 2 for other in claimed):
+            if all(len(set(players) & set(claim)) < 2 for claim in claimed):
                 drawn.append(players)
     return drawn
 
 
 def _of_size(sets: Sequence[Players], size: int) -> list[Players]:
-    """The distinct subsets of a size."""
-    return list({part: None for players in sets for part in combinations(players, size)})
+    """The distinct subsets of the sets that have a size."""
+    return list({subset: None for players in sets for subset in combinations(players, size)})
 
 
 def _test(
@@ -232,25 +237,27 @@ def _test(
     value_of: Values,
     exact: bool,
 ) -> Tested:
+    """Compare one claim with the values of its patterns."""
     players, value = claims.sets[row], float(claims.values[row])
     on_average = averaged(value_of, design.backgrounds, players, design.sets)
-    on_whole = value_of(patterns(design.whole, players))
+    on_whole_input = value_of(patterns(design.whole_input, players))
     effects = derivatives(on_average)
     predicted = float(spectrum.to("BII")[players])
     measured = low = high = float(effects.mean())
     if not exact and len(effects) > 1:
-        floor = predicted_variance(spectrum, players, around(players, design.sets))
+        larger = largest_containing(players, design.sets)
+        floor = predicted_variance(spectrum, players, larger)
         low, high = interval(effects, floor, len(claims))
     rounding = _ROUNDING * float(np.abs(on_average).max())
     low, high = low - rounding, high + rounding
     compared = design.backgrounds[: design.n_compared]
     random = tuple(
-        float(derivatives(averaged(value_of, compared, other, design.controls)).mean())
-        for other in _of_size(design.controls, len(players))
+        float(derivatives(averaged(value_of, compared, control, design.controls)).mean())
+        for control in _of_size(design.controls, len(players))
     )
     verdict, reason = judge(value, predicted, measured, low, high, random)
     if not exact and len(effects) < 2:
-        verdict, reason = UNCLEAR, "one background tells nothing of a random game's noise"
+        verdict, reason = UNCLEAR, "one background does not show the noise of a random game"
     return Tested(
         players=players,
         labels=tuple(claims.players[player] for player in players),
@@ -259,10 +266,10 @@ def _test(
         measured=measured,
         low=low,
         high=high,
-        whole=float(derivatives(on_whole)[0]),
+        whole=float(derivatives(on_whole_input)[0]),
         random=random,
         removed=removed(on_average),
-        removed_from_whole=removed(on_whole),
+        removed_from_whole=removed(on_whole_input),
         verdict=verdict,
         reason=reason,
     )

@@ -1,4 +1,4 @@
-"""Confirmation: what targeted ablations say of the interactions that an explanation found."""
+"""Confirmation: how the interactions that an explanation claims compare with fresh ablations."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ HOLDS, FAILS, UNCLEAR = "holds", "does not hold", "unclear"
 LEVEL = 0.95
 """Nominal coverage of all intervals of a confirmation together."""
 NEGLIGIBLE = 0.1
-"""A share that counts as nothing. By as much may a prediction be off and still agree."""
+"""A share that counts as nothing. A prediction agrees if its relative error is at most this."""
 
 
 @dataclass(frozen=True)
 class Removed:
-    """By how much the value changes when players are removed.
+    """How much the value changes when the players of a set are removed.
 
     Attributes:
-        alone: when each player is removed by itself, the others kept.
-        together: when all are removed.
+        alone: the change when one player is removed and the others are kept, for each player.
+        together: the change when all of them are removed.
     """
 
     alone: tuple[float, ...]
@@ -31,7 +31,7 @@ class Removed:
 
     @property
     def apart(self) -> float:
-        """The sum of the changes by each alone: what ``together`` would be without interaction."""
+        """The sum over ``alone``: what ``together`` would be without an interaction."""
         return sum(self.alone)
 
     def __str__(self) -> str:
@@ -41,22 +41,26 @@ class Removed:
 
 @dataclass(frozen=True)
 class Tested:
-    """One claimed interaction and what the ablations say of it.
+    """One claimed interaction, and what fresh ablations measured.
+
+    BII is the Banzhaf interaction index; the discrete derivative is defined in
+    :mod:`interplay.confirmation.patterns`.
 
     Attributes:
-        players: the set, as indices.
+        players: the set, as numbers of players.
         labels: the players' names.
-        value: what the explanation claims, under the index of the :class:`Confirmation`.
-        predicted: the explanation's own BII(S), which the measured mean should come to.
+        value: the claimed value, under the index of the :class:`Confirmation`.
+        predicted: BII(S) according to the explanation. If the claim is right, ``measured`` is close
+            to it.
         measured: the mean of the discrete derivative over the backgrounds.
-        low: lower end of its interval.
+        low: lower end of the interval of ``measured``.
         high: upper end.
         whole: the discrete derivative on the whole input.
-        random: the mean derivatives of random sets of as many players.
-        removed: of the players, the mean over backgrounds.
-        removed_from_whole: of the players, from the whole input.
+        random: the mean derivatives of random sets with the same number of players.
+        removed: the effect of removing the players, the mean over backgrounds.
+        removed_from_whole: the effect of removing the players from the whole input.
         verdict: ``"holds"``, ``"does not hold"`` or ``"unclear"`` (see :func:`judge`).
-        reason: the verdict's, in words.
+        reason: the reason for the verdict, in words.
     """
 
     players: Players
@@ -80,13 +84,13 @@ class Tested:
         return near or self.low <= self.predicted <= self.high
 
     @property
-    def bar(self) -> float | None:
-        """The size of the largest effect of a random set; ``None`` where there are none."""
+    def largest_random(self) -> float | None:
+        """The largest absolute effect of a random set; ``None`` if there are no random sets."""
         return max(map(abs, self.random), default=None)
 
     @property
-    def story(self) -> tuple[str, str, str]:
-        """Why the verdict, and what removing the players does: on average, from the whole input."""
+    def details(self) -> tuple[str, str, str]:
+        """Three lines: the reason for the verdict, and the two effects of removing the players."""
         return (
             self.reason + ("" if self.agrees else "; not of the predicted size"),
             f"removed on average: {self.removed}",
@@ -96,20 +100,20 @@ class Tested:
 
 @dataclass(frozen=True)
 class Confirmation:
-    """The strongest interactions of an explanation, each tested.
+    """The result of :meth:`Explanation.confirm`: the strongest interactions, each tested.
 
     Attributes:
         tested: the interactions, strongest first.
-        index: the index that they are the strongest of.
-        order: its order.
-        output: which of several outputs.
+        index: the index under which they are the strongest.
+        order: the order of that index.
+        output: the number of the output, if there are several.
         level: nominal coverage of all the intervals together.
-        n_backgrounds: how many backgrounds the means are over.
-        n_fresh: how many of them took no part in the explanation.
-        exact: the backgrounds are all 2^n masks and the game is not random, so that each mean is
-            BII(S) itself and its interval a point.
+        n_backgrounds: how many backgrounds each mean is taken over.
+        n_fresh: how many of the backgrounds took no part in the explanation.
+        exact: the backgrounds are all 2^n masks and the game is not random. Then each mean is
+            BII(S) itself and its interval is a point.
         n_ablations: distinct masks that were needed.
-        n_evaluated: those of them that the game was asked for.
+        n_evaluated: how many of these masks were evaluated; the others were known.
         random_state: the seed.
     """
 
@@ -127,45 +131,45 @@ class Confirmation:
 
     @classmethod
     def from_json(cls, document: Json) -> Confirmation:
-        """From what JSON makes of ``dataclasses.asdict``."""
+        """Read a confirmation that was written as the JSON of ``dataclasses.asdict``."""
 
-        def removed(one: Json) -> Removed:
-            return Removed(tuple(one["alone"]), one["together"])
+        def removed(entry: Json) -> Removed:
+            return Removed(tuple(entry["alone"]), entry["together"])
 
         tested = [
             Tested(
                 **{
-                    **one,
-                    **{name: tuple(one[name]) for name in ("players", "labels", "random")},
-                    "removed": removed(one["removed"]),
-                    "removed_from_whole": removed(one["removed_from_whole"]),
+                    **entry,
+                    **{name: tuple(entry[name]) for name in ("players", "labels", "random")},
+                    "removed": removed(entry["removed"]),
+                    "removed_from_whole": removed(entry["removed_from_whole"]),
                 }
             )
-            for one in document["tested"]
+            for entry in document["tested"]
         ]
         return cls(**{**document, "tested": tuple(tested)})
 
     @property
     def summary(self) -> str:
-        """How many hold and how many do not, and how that was measured, in words."""
+        """How many interactions hold and how many do not, and how they were tested, in words."""
         if not self.tested:
             return "The explanation has no interactions of two or more players to confirm."
         words = {HOLDS: "hold", FAILS: "do not hold", UNCLEAR: "unclear"}
-        count = {verdict: sum(one.verdict == verdict for one in self.tested) for verdict in words}
-        found = ", ".join(f"{count[verdict]} {words[verdict]}" for verdict in words)
-        how = (
+        verdicts = [interaction.verdict for interaction in self.tested]
+        counts = ", ".join(f"{verdicts.count(verdict)} {words[verdict]}" for verdict in words)
+        method = (
             f"on all {self.n_backgrounds} masks, so that the measured values are exact"
             if self.exact
             else f"by {self.n_ablations:,} ablations on {self.n_backgrounds} backgrounds; "
-            f"all intervals hold together with {self.level:.0%}"
+            f"all intervals hold together with probability {self.level:.0%}"
         )
-        stale = (
+        reused = (
             f" {self.n_backgrounds - self.n_fresh} of the backgrounds are not fresh: the "
-            "explanation was made of them, for want of others."
+            "explanation used them already, and there were no others."
         )
         return (
-            f"Of {len(self.tested)} interactions: {found}. Tested {how}."
-            f"{'' if self.n_fresh == self.n_backgrounds else stale}"
+            f"Of {len(self.tested)} interactions: {counts}. Tested {method}."
+            f"{'' if self.n_fresh == self.n_backgrounds else reused}"
         )
 
     def __str__(self) -> str:
@@ -173,20 +177,25 @@ class Confirmation:
         if self.tested:
             head = ("verdict", "predicted", "measured", "interval", "random sets", "players")
             lines.append("{:<13} {:>9} {:>9}  {:^20} {:>11}  {}".format(*head))
-        for one in self.tested:
-            named = zip(one.players, one.labels, strict=True)
-            bar = "none" if one.bar is None else f"{one.bar:.3g}"
-            lines += [
-                f"{one.verdict:<13} {one.predicted:>+9.3g} {one.measured:>+9.3g}  "
-                f"{f'{one.low:+.3g} to {one.high:+.3g}':^20} {bar:>11}  "
-                + " × ".join(number_and_name(player, name) for player, name in named),
-                *(f"{'':<13} {line}" for line in one.story),
-            ]
+        for interaction in self.tested:
+            lines += _lines(interaction)
         return "\n".join(lines)
 
 
+def _lines(tested: Tested) -> list[str]:
+    """One row of the table, and the details below it."""
+    random = "none" if tested.largest_random is None else f"{tested.largest_random:.3g}"
+    named = zip(tested.players, tested.labels, strict=True)
+    return [
+        f"{tested.verdict:<13} {tested.predicted:>+9.3g} {tested.measured:>+9.3g}  "
+        f"{f'{tested.low:+.3g} to {tested.high:+.3g}':^20} {random:>11}  "
+        + " × ".join(number_and_name(player, name) for player, name in named),
+        *(f"{'':<13} {line}" for line in tested.details),
+    ]
+
+
 def number_and_name(player: int, name: str) -> str:
-    """A player's number, as the keys of interactions have it, and its name."""
+    """A player's number, as in the keys of interactions, and its name."""
     return name if name == str(player) else f"{player} {name}"
 
 
@@ -198,29 +207,29 @@ def judge(
     high: float,
     random: Sequence[float],
 ) -> tuple[str, str]:
-    """The verdict on a claim, and the reason in words.
+    """Give the verdict on a claim, and the reason in words.
 
     * **holds**: the whole interval lies on the predicted side of zero, the measured value is at
-      least a tenth of the prediction, and it is larger in size than that of every random set.
-    * **does not hold**: else, where the whole interval lies below half of the prediction, or on the
-      other side of zero.
-    * **unclear**: else; and always where the explanation itself predicts no more than a tenth of
-      the value that it claims: such a claim is one about larger sets or certain backgrounds, on
-      which a mean over backgrounds has no bearing.
+      least a tenth of the prediction, and its size exceeds that of every random set.
+    * **does not hold**: the claim does not hold by the rule above, and the whole interval lies
+      below half of the prediction or on the other side of zero.
+    * **unclear**: neither of these. The verdict is always unclear if the explanation itself
+      predicts at most a tenth of the value that it claims. Such a claim is about larger sets or
+      certain backgrounds, and a mean over backgrounds cannot test it.
 
-    The intervals of all claims hold together (see :func:`interval`), so that with nominal
-    coverage at most one confirmation in forty, however many claims it tests, finds that a set
-    holds whose mean effect is zero. The random sets guard against games in which every set
-    interacts a little: one more of their kind exceeds k of them with probability 1 / (k + 1).
+    The intervals of all claims hold together (see :func:`interval`). With nominal coverage, at most
+    one confirmation in forty therefore calls a set confirmed although its mean effect is zero,
+    however many claims are tested. The random sets guard against games in which every set
+    interacts a little: the effect of one more random set exceeds those of k others with
+    probability 1 / (k + 1).
 
     Args:
-        value: what is claimed.
-        predicted: the explanation's BII(S).
+        value: the claimed value.
+        predicted: BII(S) according to the explanation.
         measured: the mean derivative.
-        low: lower end of its interval.
+        low: lower end of the interval of ``measured``.
         high: upper end.
-        random: the mean derivatives of random sets; where there are none, the comparison is left
-            out.
+        random: the mean derivatives of random sets. If there are none, nothing is compared.
     """
     if abs(predicted) <= NEGLIGIBLE * abs(value):
         return UNCLEAR, "on average the explanation itself expects next to nothing of it"
@@ -228,20 +237,20 @@ def judge(
     nearest, farthest = sorted((side * low, side * high))
     ordinary = side * measured <= max(map(abs, random), default=0.0)
     if nearest > 0.0 and side * measured >= NEGLIGIBLE * abs(predicted) and not ordinary:
-        beside = (
+        comparison = (
             f"beyond {len(random)} random sets" if random else "with no random sets to compare with"
         )
-        return HOLDS, f"on the predicted side of zero, {beside}"
+        return HOLDS, f"on the predicted side of zero, {comparison}"
     if farthest < 0.0:
         return FAILS, "the opposite of the prediction"
     if farthest < half and nearest <= 0.0:
-        return FAILS, "less than half of the prediction, and not to be told from zero"
-    why = "random sets come out as strong" if ordinary else "next to nothing of the prediction"
+        return FAILS, "less than half of the prediction, and not distinguishable from zero"
+    reason = "random sets come out as strong" if ordinary else "next to nothing of the prediction"
     if farthest < half:
-        return FAILS, f"less than half of the prediction, and {why}"
+        return FAILS, f"less than half of the prediction, and {reason}"
     if nearest > 0.0:
-        return UNCLEAR, why
-    return UNCLEAR, "the interval holds zero and half of the prediction; a larger budget may tell"
+        return UNCLEAR, reason
+    return UNCLEAR, "the interval holds zero and half of the prediction; a larger budget may help"
 
 
 def interval(effects: FloatArray, floor: float, n_tested: int) -> tuple[float, float]:
@@ -251,10 +260,13 @@ def interval(effects: FloatArray, floor: float, n_tested: int) -> tuple[float, f
 
     .. math:: \bar d \pm t_{m-1,\,1-0.05/(2 n)} \sqrt{\max(s^2, v) / m}.
 
-    Not the bootstrap, which is too narrow for so few values: in noisy planted games, 13 backgrounds
-    and five claims, all five intervals held in 94 % of 300 runs, percentile bootstrap ones in 85 %.
-    v is the variance that the explanation itself predicts: of an effect that is there on few
-    backgrounds only, a sample may miss all and would then look certain.
+    Here d are the derivatives on m backgrounds, with variance s^2, and n intervals hold together. v
+    is the variance that the explanation itself predicts. It matters for an effect that exists on
+    few backgrounds only: the sample may miss all of these and would then look certain.
+
+    A bootstrap interval would be too narrow for so few values. In noisy planted games with 13
+    backgrounds and five claims, all five t intervals held in 94 % of 300 runs, all five percentile
+    bootstrap intervals in 85 %.
 
     Args:
         effects: the derivatives on m >= 2 backgrounds, ``(m,)``.

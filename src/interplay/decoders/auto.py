@@ -1,8 +1,8 @@
-"""The decoder that does best on the ablations at hand, by cross-validation.
+"""The decoder ``auto``: of ``gp`` and ``proxyspex`` the better one by cross-validation.
 
-The Gaussian process averaged with trees wins on most games of language models; a sparse refit of
-the trees wins where few terms are all there is. Both start from the same trees in the same folds,
-and each is scored on ablations that the folds left out.
+The Gaussian process averaged with trees (``gp``) wins on most games of language models. A sparse
+refit of the trees (``proxyspex``) wins where the function has only a few terms. Both start from the
+same trees in the same folds, and both are scored on ablations that the folds left out.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from interplay.decoders.forest import grow_all
 from interplay.decoders.gaussian.decoder import GAUSSIAN, averaged
 from interplay.decoders.proxyspex import PROXYSPEX, refitted
 from interplay.designs.base import Design
-from interplay.designs.spread import spread_design
+from interplay.designs.optimal import optimal_design
 
 _EXACT = 1e-6
-"""Share of the variance below which an error is rounding: of exact fits the sparse one is read more
-easily.
+"""Share of the variance below which an error is rounding. If both fits are exact, the sparse one is
+picked: it is easier to read.
 """
-_DOUBT = 2.0
-"""ProxySPEX's error is the least of many settings'; on m ablations it must be smaller by this over
-sqrt(m) of the other's.
+_MARGIN = 2.0
+"""With m ablations ProxySPEX's error must be below the other's by the share of this over sqrt(m).
+Without the margin ProxySPEX would be favoured: its error is the least of many settings'.
 """
 
 
@@ -35,18 +35,18 @@ def _decode(design: Design, values: FloatArray, order: int, rng: np.random.Gener
     masks = design.masks
     with threadpool_limits(1, user_api="blas"):
         forests = grow_all(masks, values, order, rng)
-        found = {
+        candidates = {
             PROXYSPEX.name: refitted(masks, values, forests, order),
             GAUSSIAN.name: averaged(masks, values, forests, order, rng),
         }
-    compared = {PROXYSPEX.name: "cv_r2", GAUSSIAN.name: "cv_r2_same_masks"}
+    score_keys = {PROXYSPEX.name: "cv_r2", GAUSSIAN.name: "cv_r2_same_masks"}
     scores = {
-        name: float(np.mean(each.diagnosis[compared[name]] or [0.0]))
-        for name, each in found.items()
+        name: float(np.mean(decoded.diagnosis[score_keys[name]] or [0.0]))
+        for name, decoded in candidates.items()
     }
-    bound = max((1 - scores[GAUSSIAN.name]) * (1 - _DOUBT / sqrt(len(masks))), _EXACT)
+    bound = max((1 - scores[GAUSSIAN.name]) * (1 - _MARGIN / sqrt(len(masks))), _EXACT)
     picked = PROXYSPEX.name if 1 - scores[PROXYSPEX.name] <= bound else GAUSSIAN.name
-    chosen = found[picked]
+    chosen = candidates[picked]
     return replace(
         chosen,
         settings={"picked": picked, "cv_r2_of_each": scores} | chosen.settings,
@@ -64,7 +64,7 @@ AUTO = Decoder(
     order=5,
     max_order=None,
     min_masks=lambda n_players: 20,
-    design=spread_design,
+    design=optimal_design,
     decode=_decode,
     can_stop=True,
 )

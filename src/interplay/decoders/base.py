@@ -1,4 +1,4 @@
-"""What a decoder is: a design that it wants, and a way from values to a spectrum."""
+"""What a decoder is: a design, and an algorithm from its values to a spectrum."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from interplay.fourier.spectrum import Spectrum
 
 @dataclass(frozen=True)
 class Decoded:
-    """What a decoder found.
+    """The result of a decoder.
 
     Attributes:
         spectrum: the sparse spectrum.
         settings: the settings that ran, as chosen by the user or by cross-validation.
-        diagnosis: what the decoder noticed (scores, sparsity, ...), for people to judge the result.
-        surrogate: the whole of what was learned, for prediction, where the spectrum is only its
+        diagnosis: what lets people judge the result: scores, sparsity and the like.
+        surrogate: everything that was learned, for prediction, if the spectrum is only its
             strongest terms; else ``None``.
     """
 
@@ -35,19 +35,19 @@ class Decoder:
     """An algorithm from ablations to a spectrum.
 
     Attributes:
-        name: what users write.
-        order: the largest order of interaction, unless the user says otherwise.
-        max_order: the largest order it can be asked for; ``None``: no limit.
+        name: the name that users write.
+        order: the default of the largest order of interaction.
+        max_order: the largest order that users may set; ``None``: no limit.
         min_masks: the fewest masks it can decode, by the number of players.
-        design: ``(n_masks, n_players, rng)`` to the masks it wants, at most ``n_masks``.
-        decode: ``(design, values (m, k), order, rng, **options)`` to what it found; ``rng`` serves
-            folds and seeds.
+        design: ``(n_masks, n_players, rng)`` to its design, of at most ``n_masks`` masks.
+        decode: ``(design, values (m, k), order, rng, **options)`` to a result; ``rng`` draws folds
+            and seeds.
         check: ``(n_masks, n_players, order)``; raises a ValueError for what it cannot decode.
         options: further keywords that ``decode`` takes, and the values that each may have.
-        most_missing: for a design whose masks belong together, the share of them that may lack a
-            value (NaN) when it is decoded; ``None``: any masks will do.
-        can_stop: its ``diagnosis`` has ``cv_r2``, and a larger design contains the smaller ones, so
-            that ablations can be made until there are enough of them.
+        most_missing: if the decoder needs its own design as a whole, the largest share of its masks
+            that may lack a value (NaN); ``None``: it decodes any masks.
+        can_stop: whether it works with a stopping rule: its ``diagnosis`` has ``cv_r2``, and a
+            larger design starts with the smaller ones.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Chooses a decoder, checks what it is asked for, and runs it."""
+"""Choose a decoder, check the request, and run it."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from interplay.fourier.spectrum import Spectrum
 
 
 def get_decoder(name: str) -> Decoder:
-    """The decoder of that name.
+    """Look up the decoder of that name.
 
     Raises:
         ValueError: there is none.
-        TypeError: an installed package names something else under it.
+        TypeError: an installed package gives the name to something else.
     """
     decoder = DECODERS[name]
     if not isinstance(decoder, Decoder):
@@ -45,23 +45,24 @@ def check_request(
 
     Args:
         decoder: the decoder.
-        order: the largest order of interaction; ``None``: the decoder's own.
+        order: the largest order of interaction; ``None``: the decoder's default.
         options: its options.
-        arguments: the names of the caller's arguments, to tell a misspelt one from an option.
+        arguments: the names of the caller's arguments. An unknown option may be one of them,
+            misspelt.
 
     Returns:
-        The largest order to decode: what was asked for, or the decoder's own.
+        The largest order to decode: the one that was given, or the decoder's default.
 
     Raises:
-        ValueError: the decoder does not do that order, or does not know an option.
+        ValueError: the decoder does not support that order or an option.
     """
     for name, value in options.items():
         if name not in decoder.options:
-            others = any(name in get_decoder(each).options for each in DECODERS.own)
+            is_option = any(name in get_decoder(other).options for other in DECODERS.own)
             raise ValueError(
                 f"decoder={decoder.name!r} has no option {name!r}; "
                 f"it has {', '.join(decoder.options) or 'none'}"
-                if others
+                if is_option
                 else f"{name}={value!r} is neither an argument here nor an option of "
                 f"decoder={decoder.name!r}{nearest(name, [*arguments, *decoder.options])}"
             )
@@ -90,15 +91,15 @@ def run_decoder(
     rng: np.random.Generator,
     options: Mapping[str, object],
 ) -> Decoded:
-    """Decode values of one or of k outputs.
+    """Decode the values of one or of k outputs.
 
     Args:
         decoder: the algorithm.
         design: the masks, m of them.
         values: ``(m,)`` or ``(m, k)``.
         order: the largest order, from :func:`check_request`.
-        rng: for folds and seeds.
-        options: the decoder's own.
+        rng: draws folds and seeds.
+        options: the decoder's options.
 
     Raises:
         ValueError: too few masks.
@@ -132,7 +133,7 @@ def decode(
     random_state: int = 0,
     **options: object,
 ) -> Spectrum:
-    """Recover a sparse spectrum from ablations made elsewhere.
+    """Recover a sparse spectrum from ablations that were made elsewhere.
 
     Args:
         masks: ``(m, n) bool``, ``True`` for a player that is kept; or the design of
@@ -140,8 +141,8 @@ def decode(
         values: ``(m,)``, or ``(m, k)`` for k outputs.
         decoder: ``"auto"``, ``"gp"``, ``"proxyspex"``, ``"spex"``, ``"lasso"`` or ``"exact"``.
         order: the largest order of interaction; by default 5, for LASSO 1.
-        random_state: seed of folds and proxies; the same seed gives the same spectrum.
-        **options: the decoder's own: for SPEX ``decoding="soft"`` or ``"hard"``.
+        random_state: seed of folds and trees; the same seed gives the same spectrum.
+        **options: the decoder's options: for SPEX ``decoding="soft"`` or ``"hard"``.
 
     Raises:
         ValueError: masks and values do not belong together, are not finite, or are too few.
@@ -160,7 +161,7 @@ def decode(
         raise ValueError(f"values[{row}] is {numbers[row]}; values must be finite numbers")
     largest = check_request(chosen, order, options, ARGUMENTS)
     if isinstance(design, PlainDesign):
-        # repeats of a mask are one ablation, measured more than once
+        # repeats of a mask count as one ablation, so that they do not leak between folds
         unique, inverse = distinct(array)
         total = np.zeros((len(unique), *numbers.shape[1:]))
         np.add.at(total, inverse, numbers)

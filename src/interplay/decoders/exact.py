@@ -1,4 +1,4 @@
-"""The exact Fourier transform of a full table, for as many players as that is affordable."""
+"""The exact Fourier transform of the values at all 2^n masks."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _decode(design: Design, values: FloatArray, order: int, rng: np.random.Gener
     table = np.empty_like(values)
     table[numbers] = values
     coefficients = walsh_hadamard(table) / (1 << n_players)
-    # coefficients at the level of rounding are zeros
+    # coefficients of the size of rounding errors are zeros
     size = np.abs(coefficients).max(axis=1)
     keep = size > 1e-13 * np.abs(values).max(initial=0.0)
     keep[0] = True

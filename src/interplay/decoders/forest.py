@@ -1,4 +1,4 @@
-"""Boosted trees in five folds, as spectra: what ProxySPEX starts from."""
+"""Boosted trees in five folds, as spectra: the start of ProxySPEX and of the Gaussian process."""
 
 from __future__ import annotations
 
@@ -17,9 +17,11 @@ from interplay.fourier.spectrum import Spectrum
 N_FOLDS = 5
 LEARNING_RATE = 0.1
 _SCREENED = 2
+"""The folds that choose the depth."""
 _SHALLOW = 3
 """Trees of this depth compete with trees as deep as the order (the published depths: 3 and 5)."""
 _PATIENCE = 30
+"""Boosting stops when the error on the fold has not fallen for so many trees."""
 _MAX_TREES = 1000
 
 
@@ -28,11 +30,11 @@ class Fold:
     """Boosted trees fitted without one fifth of the masks.
 
     Attributes:
-        n_trees: where boosting was stopped.
+        n_trees: the number of trees at which boosting stopped.
         spectrum: their exact transform.
-        fit: the rows they were fitted to.
-        held: the rows they were not.
-        predictions: of the values of these.
+        fit: the rows that they were fitted to.
+        held: the rows of the fold, which they were not fitted to.
+        predictions: of the values of ``held``.
     """
 
     n_trees: int
@@ -48,9 +50,9 @@ class Forest:
 
     Attributes:
         depth: of the trees, chosen by cross-validation.
-        folds: the five.
-        fold_of: the fold in which each mask was held out, ``(m,)``.
-        held_predictions: for each mask the prediction of the fold that did not see it, ``(m,)``.
+        folds: the five folds.
+        fold_of: the fold that held out each mask, ``(m,)``.
+        held_predictions: for each mask the prediction of the trees not fitted to it, ``(m,)``.
     """
 
     depth: int
@@ -60,7 +62,7 @@ class Forest:
 
     @cached_property
     def spectrum(self) -> Spectrum:
-        """The mean of the folds."""
+        """The mean spectrum of the folds."""
         total = self.folds[0].spectrum
         for fold in self.folds[1:]:
             total = total + fold.spectrum
@@ -68,18 +70,18 @@ class Forest:
 
 
 def grow(masks: BoolArray, target: FloatArray, fold_of: IntArray, order: int, seed: int) -> Forest:
-    """Boost trees in folds; the boosting path of each is followed once and stopped early.
+    """Boost trees in folds, each with early stopping on its held-out masks.
 
     Args:
         masks: ``(m, n)``.
         target: ``(m,)``, of mean 0 and variance 1.
-        fold_of: the fold, below :data:`N_FOLDS`, in which each mask is held out, ``(m,)``.
+        fold_of: the fold that holds out each mask, 0 to ``N_FOLDS - 1``, ``(m,)``.
         order: the largest depth.
-        seed: LightGBM's.
+        seed: of LightGBM.
     """
     n_players = masks.shape[1]
 
-    def one(depth: int, number: int) -> Fold:
+    def fit_fold(depth: int, number: int) -> Fold:
         fit, held = np.flatnonzero(fold_of != number), np.flatnonzero(fold_of == number)
         booster, n_trees = fit_boosted(
             masks[fit],
@@ -94,20 +96,19 @@ def grow(masks: BoolArray, target: FloatArray, fold_of: IntArray, order: int, se
         spectrum = fourier(read_trees(booster, n_trees), n_players)
         return Fold(n_trees, spectrum, fit, held, spectrum.predict(masks[held]))
 
-    def run(depth: int, which: range) -> list[Fold]:
-        # LightGBM works outside the interpreter lock, each fold on a thread of its own
-        with ThreadPoolExecutor(min(len(which), cpu_count() or 1)) as pool:
-            return list(pool.map(lambda number: one(depth, number), which))
+    def fit_folds(depth: int, numbers: range) -> list[Fold]:
+        # threads suffice: LightGBM releases the interpreter lock
+        with ThreadPoolExecutor(min(len(numbers), cpu_count() or 1)) as pool:
+            return list(pool.map(lambda number: fit_fold(depth, number), numbers))
 
     def error(folds: Sequence[Fold]) -> float:
         return float(np.mean([((target[f.held] - f.predictions) ** 2).mean() for f in folds]))
 
-    # the depth is chosen on the first folds; only the better one goes through the others
-    screened = {
-        depth: run(depth, range(_SCREENED)) for depth in sorted({min(_SHALLOW, order), order})
-    }
+    # the first folds choose the depth; the other folds are fitted at that depth only
+    depths = sorted({min(_SHALLOW, order), order})
+    screened = {depth: fit_folds(depth, range(_SCREENED)) for depth in depths}
     depth = min(screened, key=lambda d: error(screened[d]))
-    folds = screened[depth] + run(depth, range(_SCREENED, N_FOLDS))
+    folds = screened[depth] + fit_folds(depth, range(_SCREENED, N_FOLDS))
     predictions = np.empty(len(masks))
     for fold in folds:
         predictions[fold.held] = fold.predictions
@@ -115,23 +116,25 @@ def grow(masks: BoolArray, target: FloatArray, fold_of: IntArray, order: int, se
 
 
 def varying(values: FloatArray) -> BoolArray:
-    """Which outputs of ``(m, k)`` vary by more than rounding, ``(k,)``."""
+    """Find the outputs of values ``(m, k)`` that vary by more than rounding, ``(k,)``."""
     return np.asarray(values.std(axis=0) > 1e-12 * np.abs(values).max(axis=0))
 
 
 def grow_all(
     masks: BoolArray, values: FloatArray, order: int, rng: np.random.Generator
 ) -> list[Forest | None]:
-    """A forest for each of k outputs, in the same folds; ``None`` for one that does not vary.
+    """Grow a forest for each of k outputs, in the same folds; ``None`` if it does not vary.
 
     Args:
         masks: ``(m, n)``.
         values: ``(m, k)``; each column is standardised.
         order: the largest depth.
-        rng: for the folds and LightGBM's seed.
+        rng: draws the folds and the seed of LightGBM.
     """
     fold_of, seed = rng.permutation(len(masks)) % N_FOLDS, int(rng.integers(1 << 31))
     return [
-        grow(masks, (column - column.mean()) / column.std(), fold_of, order, seed) if some else None
-        for column, some in zip(values.T, varying(values).tolist(), strict=True)
+        grow(masks, (column - column.mean()) / column.std(), fold_of, order, seed)
+        if varies
+        else None
+        for column, varies in zip(values.T, varying(values).tolist(), strict=True)
     ]

@@ -1,4 +1,4 @@
-"""LASSO on the characters of order 1 or 2: the baseline that the papers compare with."""
+"""LASSO on the Fourier characters of order 1 or 2: the baseline that the papers compare with."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def _decode(design: Design, values: FloatArray, order: int, rng: np.random.Gener
     n_terms = _n_terms(n_players, order)
     sets = [s for size in range(1, order + 1) for s in combinations(range(n_players), size)]
     design_matrix = characters(design.masks, pack_sets(sets, n_players))
-    fold = rng.permutation(n_masks) % _FOLDS
-    folds = [(np.flatnonzero(fold != i), np.flatnonzero(fold == i)) for i in range(_FOLDS)]
+    fold_of = rng.permutation(n_masks) % _FOLDS
+    folds = [(np.flatnonzero(fold_of != i), np.flatnonzero(fold_of == i)) for i in range(_FOLDS)]
     coefficients = np.zeros((n_terms + 1, values.shape[1]))
     penalties: list[float | None] = []
     for j, column in enumerate(values.T):
@@ -57,9 +57,9 @@ def _decode(design: Design, values: FloatArray, order: int, rng: np.random.Gener
         penalties.append(float(model.alpha_ * scale))
     keep = np.any(coefficients != 0.0, axis=1)
     keep[0] = True
-    kept = [s for s, is_kept in zip([(), *sets], keep.tolist(), strict=True) if is_kept]
+    nonzero = [s for s, is_nonzero in zip([(), *sets], keep.tolist(), strict=True) if is_nonzero]
     return Decoded(
-        Spectrum.from_terms(n_players, kept, coefficients[keep]),
+        Spectrum.from_terms(n_players, nonzero, coefficients[keep]),
         {"order": order, "penalty": penalties, "folds": _FOLDS},
     )
 

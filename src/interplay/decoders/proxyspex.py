@@ -1,17 +1,18 @@
 r"""ProxySPEX (arXiv 2505.17495): boosted trees as a proxy, their exact Fourier transform, a refit.
 
 1. Boosted trees are fitted to the ablations, once without each of five folds. Their depth and
-   number are chosen by cross-validation; a fold's boosting path is followed once and stopped
-   early, instead of being refitted for each number of trees. The proxy is the mean of the five.
+   number are chosen by cross-validation. Early stopping finds the number, so no fold is fitted
+   again for each number of trees. The proxy is the mean of the five fits.
 2. The trees are transformed exactly (:mod:`interplay.decoders.trees`).
-3. The spectrum is cut to the strongest terms, and the kept coefficients are refitted by ridge
-   regression on all ablations. The ridge shrinks towards the trees' coefficients F0,
+3. The spectrum is cut to its strongest terms, and their coefficients are refitted by ridge
+   regression on all m ablations, with X the matrix of characters. The ridge shrinks towards the
+   trees' coefficients F0,
 
    .. math:: \min_F \|y - X F\|^2 + \lambda m \|F - F_0\|^2,
 
-   so that :math:`\lambda = \infty` is no refit at all. How many terms stay (all of them being one
-   choice) and lambda (infinity being one choice) are cross-validated on the same folds: a refit
-   happens only where it helps on masks that it did not see.
+   so :math:`\lambda = \infty` means no refit. The number of terms and lambda are cross-validated on
+   the same folds; "all terms without a refit" is one of the choices. A refit therefore happens only
+   where it helps on held-out masks.
 
 The published procedure keeps 95 % of the energy and always refits, by ridge towards zero. On text
 games the number of terms carries over from the folds to the final proxy better than a share of the
@@ -33,13 +34,13 @@ from interplay.fourier.characters import characters
 from interplay.fourier.spectrum import Spectrum, join_outputs
 
 _SIZES = (10, 15, 22, 33, 50, 75, 112, 168, 250, 400)
-"""How many terms a refitted spectrum may have; larger explanations are read by nobody."""
+"""The numbers of terms that a refitted spectrum may have; nobody reads larger explanations."""
 _PENALTIES: tuple[float, ...] = (*np.logspace(-3, 2, 11).tolist(), np.inf)
 """lambda, in units of the number of masks."""
 
 
 def _decode(design: Design, values: FloatArray, order: int, rng: np.random.Generator) -> Decoded:
-    # the matrices are small: a second BLAS thread gains little, and waits busily for the first
+    # the matrices are small: a second thread of BLAS gains little, and it waits busily
     with threadpool_limits(1, user_api="blas"):
         return refitted(design.masks, values, grow_all(design.masks, values, order, rng), order)
 
@@ -47,27 +48,30 @@ def _decode(design: Design, values: FloatArray, order: int, rng: np.random.Gener
 def refitted(
     masks: BoolArray, values: FloatArray, forests: Sequence[Forest | None], order: int
 ) -> Decoded:
-    """Steps 2 and 3, for each of k outputs.
+    """Cut and refit the spectra of the trees (step 3), for each of k outputs.
 
     Args:
         masks: ``(m, n)``.
         values: ``(m, k)``.
-        forests: of :func:`interplay.decoders.forest.grow_all`.
-        order: for the record.
+        forests: from :func:`interplay.decoders.forest.grow_all`, one for each output.
+        order: recorded in the settings.
     """
-    found = [_refitted(masks, *each) for each in zip(values.T, forests, strict=True)]
-    spectra, settings, diagnoses = (list(each) for each in zip(*found, strict=True))
-    known = [diagnosis["cv_r2"] for diagnosis in diagnoses if diagnosis]
+    outputs = [
+        _refitted(masks, column, forest) for column, forest in zip(values.T, forests, strict=True)
+    ]
+    spectra, settings, diagnoses = (list(column) for column in zip(*outputs, strict=True))
+    scores = [diagnosis["cv_r2"] for diagnosis in diagnoses if diagnosis]
     return Decoded(
         join_outputs(spectra),
         {"order": order, "outputs": settings},
-        {"outputs": diagnoses, "cv_r2": known},
+        {"outputs": diagnoses, "cv_r2": scores},
     )
 
 
 def _refitted(
     masks: BoolArray, values: FloatArray, forest: Forest | None
 ) -> tuple[Spectrum, Json, Json]:
+    """Give the spectrum, the settings and the diagnosis of one output, ``values (m,)``."""
     n_players = masks.shape[1]
     mean, scale = float(values.mean()), float(values.std())
     if forest is None:
@@ -102,7 +106,7 @@ def _refitted(
 def _refit_errors(
     masks: BoolArray, target: FloatArray, folds: Sequence[Fold]
 ) -> dict[tuple[int | None, float], float]:
-    """Cross-validated mean squared error of each (number of terms, lambda)."""
+    """Compute the cross-validated mean squared error of each (number of terms, lambda)."""
     errors: dict[tuple[int | None, float], list[float]] = {}
     for fold in folds:
         for size in _SIZES:
@@ -112,13 +116,13 @@ def _refit_errors(
             for penalty, spectrum in zip(_PENALTIES, refitted, strict=True):
                 error = _squares(target[fold.held], held @ spectrum.coefficients)
                 errors.setdefault((size, penalty), []).append(error)
-    return {candidate: _mean(some) for candidate, some in errors.items()}
+    return {candidate: _mean(by_fold) for candidate, by_fold in errors.items()}
 
 
 def _refit(
     masks: BoolArray, target: FloatArray, spectrum: Spectrum, penalties: Sequence[float]
 ) -> list[Spectrum]:
-    """Ridge towards the spectrum's own coefficients, for several penalties at one factorisation."""
+    """Refit by ridge towards the given coefficients; one factorisation serves all penalties."""
     matrix = characters(masks, spectrum.supports)
     residual = target - matrix @ spectrum.coefficients
     weights, vectors = np.linalg.eigh(matrix.T @ matrix / len(masks))

@@ -1,16 +1,17 @@
 r"""Boosted trees on masks, and their exact Fourier transform.
 
 A tree on binary features is a sum over leaves of the leaf's value times the indicator of its path.
-With players P on the path, each required to be kept (m_i = 1) or removed (m_i = 0),
+If the path requires each player of a set P to be kept (m_i = 1) or removed (m_i = 0), the indicator
+is
 
 .. math::
     \prod_{i \in P} \frac{1 + s_i \chi_i(m)}{2} = 2^{-|P|} \sum_{S \subseteq P}
     \Big(\prod_{i \in S} s_i\Big) \chi_S(m),
     \qquad s_i = -1 \text{ if kept, } +1 \text{ if removed,}
 
-so a leaf of value v gives v 2^-|P| prod s_i to every S within P. This is the transform of
-ProxySPEX (arXiv 2505.17495) written out over leaves instead of as a recursion: all leaves of all
-trees whose paths have the same length are done at once.
+so a leaf of value v adds v 2^-|P| prod s_i to the coefficient of every subset S of P. This is the
+transform of ProxySPEX (arXiv 2505.17495), written out over leaves instead of as a recursion. All
+leaves whose paths have the same length, of all trees, are transformed at once.
 """
 
 from __future__ import annotations
@@ -38,10 +39,10 @@ class Tree:
     """A binary regression tree on masks.
 
     Attributes:
-        player: the player that each inner node asks for, ``(splits,)``.
-        removed: the child for masks without that player, ``(splits,)``; a child ``c >= 0`` is an
-            inner node, ``c < 0`` the leaf ``~c``.
-        kept: the child for masks with it.
+        player: the player on which each inner node splits, ``(splits,)``.
+        removed: the child for masks that remove that player, ``(splits,)``; a child ``c >= 0`` is
+            an inner node, ``c < 0`` the leaf ``~c``.
+        kept: the child for masks that keep it, ``(splits,)``.
         value: the leaves' values, ``(splits + 1,)``.
     """
 
@@ -62,17 +63,26 @@ def fit_boosted(
     valid: tuple[BoolArray, FloatArray] | None = None,
     patience: int = 25,
 ) -> tuple[lgb.Booster, int]:
-    """Gradient boosted trees for squared error.
+    """Fit gradient boosted trees for squared error.
 
-    With ``valid`` the boosting stops when its error has not fallen for ``patience`` trees.
+    Args:
+        masks: ``(m, n)``.
+        values: ``(m,)``.
+        depth: the largest depth of a tree.
+        rate: the learning rate.
+        n_trees: the most trees.
+        seed: of LightGBM.
+        valid: held-out masks and values. Boosting stops when the error on them has not fallen for
+            ``patience`` trees.
+        patience: see ``valid``.
 
     Returns:
-        The booster and the number of trees to use of it.
+        The booster and the number of its trees to use.
     """
     import lightgbm as lgb  # a second that only this decoder needs
 
-    # One thread: at these sizes a second one gains little, and LightGBM's threads wait for each
-    # other so busily that with another process on the machine two are 50 times slower than one.
+    # One thread: at these sizes a second one gains little, and LightGBM's threads wait busily for
+    # each other. With another process on the machine, two threads are 50 times slower than one.
     params = {
         "objective": "l2",
         "learning_rate": rate,
@@ -101,9 +111,9 @@ def fit_boosted(
 
 
 def read_trees(booster: lgb.Booster, n_trees: int | None = None) -> list[Tree]:
-    """The trees of a booster that was fitted on masks.
+    """Read the trees of a booster that was fitted on masks.
 
-    LightGBM's text form is parsed, which takes a hundredth of the time of its JSON form.
+    Parsing LightGBM's text form takes a hundredth of the time of its JSON form.
     """
     text = booster.model_to_string(num_iteration=n_trees if n_trees is not None else -1)
     trees = []
@@ -123,34 +133,34 @@ def read_trees(booster: lgb.Booster, n_trees: int | None = None) -> list[Tree]:
 
 
 def paths(tree: Tree) -> list[tuple[Path, float]]:
-    """The path and the value of each leaf that can be reached.
+    """List the path and the value of each leaf that can be reached.
 
-    A player that a path asks for twice stands once; a path that contradicts itself is dropped.
+    A player on which a path splits twice is listed once. A path that contradicts itself is dropped.
     """
-    found: list[tuple[Path, float]] = []
+    leaves: list[tuple[Path, float]] = []
     stack: list[tuple[int, Path]] = [(0 if len(tree.player) else -1, ())]
     player, value = tree.player.tolist(), tree.value.tolist()
     children = ((1, tree.removed.tolist()), (-1, tree.kept.tolist()))
     while stack:
         node, path = stack.pop()
         if node < 0:
-            found.append((path, value[~node]))
+            leaves.append((path, value[~node]))
             continue
-        here = player[node]
-        known = next((sign for other, sign in path if other == here), None)
+        split = player[node]
+        required = next((sign for earlier, sign in path if earlier == split), None)
         for sign, child in children:
-            if known is None:
-                stack.append((child[node], (*path, (here, sign))))
-            elif known == sign:
+            if required is None:
+                stack.append((child[node], (*path, (split, sign))))
+            elif required == sign:
                 stack.append((child[node], path))
-    return found
+    return leaves
 
 
 def fourier(trees: Sequence[Tree], n_players: int) -> Spectrum:
-    """The exact Fourier transform of the sum of the trees.
+    """Compute the exact Fourier transform of the sum of the trees.
 
     Returns:
-        Its spectrum; the empty set is always in the support. Coefficients that cancel between
+        The spectrum. The empty set is always in its support. Coefficients that cancel between
         leaves to less than 1e-12 of the largest are left out.
     """
     by_length: dict[int, list[tuple[Path, float]]] = {}

@@ -1,4 +1,4 @@
-"""What a design is, and the designs without structure: uniform masks, and all masks."""
+"""What a design is, and the two simplest designs: uniform masks, and all masks."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import numpy as np
 from interplay._types import BoolArray
 from interplay.fourier.masks import every_mask, uniform
 
-GROWING = ("uniform", "spread")
-"""Kinds of designs of which a part is a smaller one."""
+GROWING = ("uniform", "optimal")
+"""Kinds of designs whose first masks are a smaller design of the same kind."""
 
 
 class Design(Protocol):
-    """The masks that a decoder asks for, with whatever it needs to know about their structure.
+    """The masks of a decoder, with whatever it needs to know about their structure.
 
     Attributes:
-        kind: ``"uniform"``, ``"spread"``, ``"table"`` (all 2^n masks), or the name of a coded
+        kind: ``"uniform"``, ``"optimal"``, ``"table"`` (all 2^n masks), or the name of a coded
             design.
         masks: ``(m, n) bool``, distinct.
     """
@@ -36,14 +36,14 @@ class Design(Protocol):
 
 @dataclass(frozen=True)
 class PlainDesign:
-    """Masks without structure (see :class:`Design`)."""
+    """Masks and their kind, without further structure (see :class:`Design`)."""
 
     kind: str
     masks: BoolArray
 
 
 def uniform_design(n_masks: int, n_players: int, rng: np.random.Generator) -> PlainDesign:
-    """Distinct masks, each player kept with probability 1/2 (ProxySPEX, arXiv 2505.17495).
+    """Draw distinct masks, each player kept with probability 1/2 (ProxySPEX, arXiv 2505.17495).
 
     For the same generator a larger design starts with the smaller one.
     """
@@ -51,5 +51,5 @@ def uniform_design(n_masks: int, n_players: int, rng: np.random.Generator) -> Pl
 
 
 def table_design(n_masks: int, n_players: int, rng: np.random.Generator) -> PlainDesign:
-    """All 2^n masks; neither ``n_masks`` nor ``rng`` matters."""
+    """List all 2^n masks; neither ``n_masks`` nor ``rng`` matters."""
     return PlainDesign("table", every_mask(n_players))

@@ -1,1 +1,1 @@
-"""From a game to an explanation: run plan, ablations, decoding, score, provenance."""
+"""Explain a game: run plan, ablations, decoding, score, provenance."""

@@ -1,4 +1,4 @@
-"""Adaptive sampling: ablations in growing batches, until a stopping rule ends them."""
+"""Adaptive sampling: growing batches of ablations until a stopping rule is met."""
 
 from __future__ import annotations
 
@@ -17,30 +17,33 @@ from interplay.explanation.run_plan import Request, RunPlan, needed
 from interplay.extensions import DECODERS
 
 _FIRST = 0.5
-"""The first batch, in n log2 n."""
+"""The size of the first batch, as a multiple of n log2 n."""
 _LAST = 8
-"""The last, where no budget is given."""
+"""The most evaluations if no budget is given, as a multiple of n log2 n."""
 _GROWTH = 1.5
+"""The factor by which the number of evaluations grows at each step."""
 _GAIN = 0.01
-"""R2 that two further batches, more than twice the ablations, must bring."""
+"""The gain in R2 that two further batches, more than twice the ablations, must bring."""
 _FEWEST = 60
+"""The size of the first batch, at least."""
 
 
 def budgets_until(request: Request, n_players: int) -> tuple[int, int]:
-    """The fewest and the most evaluations of a request that stops by itself.
+    """The fewest and the most evaluations under adaptive sampling.
 
     Raises:
-        ValueError: ``until`` is not in (0, 1], or the decoder cannot stop.
+        ValueError: ``until`` is not in (0, 1], or the decoder does not support a stopping rule.
     """
     until = request.until
     if until is None or not 0.0 < until <= 1.0:
         raise ValueError(f"until={until} is not an R2 in (0, 1]")
     decoder = get_decoder(request.decoder)
     if not decoder.can_stop:
-        able = " or ".join(f'"{name}"' for name in DECODERS if get_decoder(name).can_stop)
+        suitable = " or ".join(f'"{name}"' for name in DECODERS if get_decoder(name).can_stop)
         raise ValueError(
-            f"decoder={decoder.name!r} has no cross-validated score, or no masks that "
-            f"grow, to stop by; give a budget instead of until, or decoder={able}"
+            f"decoder={decoder.name!r} has no stopping rule: it has no cross-validated score, or "
+            "its masks for a larger budget are not those of a smaller one and some more; give a "
+            f"budget instead of until, or decoder={suitable}"
         )
     scale = n_players * log2(max(n_players, 2))
     fewest = max(_FEWEST, needed(decoder, n_players, request.holdout))
@@ -53,30 +56,33 @@ def budgets_until(request: Request, n_players: int) -> tuple[int, int]:
 def evaluate_until(
     request: Request, evaluator: Evaluator
 ) -> tuple[RunPlan, Json, Evaluated | None]:
-    """The run plan with as many ablations as the stopping rule asks for, those of its fit made.
+    """Evaluate growing batches of masks until the stopping rule is met.
 
-    Each batch contains the one before. After each, the decoder's own cross-validation says how much
-    of the variance it predicts; the held-out masks are not looked at.
+    Each batch contains the one before it. After each batch, the decoder's own cross-validation
+    gives the share of the variance that it predicts. The held-out masks play no part in this and
+    are not evaluated here.
 
     Args:
-        request: its ``until`` is the cross-validated R2 that is enough, its ``budget`` the most
-            evaluations, held-out ones included; ``None``: 8 n log2 n.
-        evaluator: of the game.
+        request: its ``until`` is the cross-validated R2 at which to stop. Its ``budget`` is the
+            most evaluations, held-out ones included; ``None``: 8 n log2 n.
+        evaluator: evaluates the game.
 
     Returns:
-        The run plan, what was decided at each step, and after an interruption what is known of the
-        plan's masks: nothing more is to be evaluated then.
+        The run plan of the size that the stopping rule chose; the score at each step and the reason
+        for stopping, as JSON; and, only after an interruption, the values of the plan's masks that
+        are known. After an interruption nothing more is to be evaluated.
 
     Raises:
-        ValueError: ``until`` is not in (0, 1], or the decoder cannot stop; nothing was evaluated.
+        ValueError: ``until`` is not in (0, 1], or the decoder does not support a stopping rule.
+            Nothing was evaluated.
     """
     game = evaluator.game
     evaluations, most = budgets_until(request, int(game.n_players))
     scores: list[float] = []
     steps: list[Json] = []
 
-    def stopped(why: str) -> Json:
-        return {"goal": request.until, "stopped_since": why, "steps": steps}
+    def stopped(reason: str) -> Json:
+        return {"goal": request.until, "stopped_since": reason, "steps": steps}
 
     while True:
         evaluations = min(evaluations, most)
@@ -85,9 +91,9 @@ def evaluate_until(
             return plan, stopped("all masks were made"), None
         evaluated = evaluator(plan.design.masks)
         if evaluated.interrupted:
-            unknown = _without_values(evaluated, len(plan.held_out))
-            return plan, stopped("it was interrupted"), unknown
-        known = finite_rows(evaluated.values)  # what failed is left out
+            padded = _with_unknown(evaluated, len(plan.held_out))
+            return plan, stopped("it was interrupted"), padded
+        known = finite_rows(evaluated.values)  # masks that failed are left out
         design = PlainDesign(plan.design.kind, plan.design.masks[known])
         rng = np.random.default_rng(plan.random_state)
         decoded = run_decoder(
@@ -104,11 +110,11 @@ def evaluate_until(
         evaluations = ceil(evaluations * _GROWTH)
 
 
-def _without_values(evaluated: Evaluated, count: int) -> Evaluated:
-    """With so many further masks, which have no value."""
+def _with_unknown(evaluated: Evaluated, count: int) -> Evaluated:
+    """Append rows for masks that have no value."""
 
-    def longer(array: FloatArray) -> FloatArray:
+    def padded(array: FloatArray) -> FloatArray:
         return np.concatenate([array, np.full((count, *array.shape[1:]), np.nan)])
 
-    noise = None if evaluated.noise is None else longer(evaluated.noise)
-    return replace(evaluated, values=longer(evaluated.values), noise=noise)
+    noise = None if evaluated.noise is None else padded(evaluated.noise)
+    return replace(evaluated, values=padded(evaluated.values), noise=noise)

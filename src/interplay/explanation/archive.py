@@ -1,4 +1,4 @@
-"""A saved explanation as a file: a zip archive of JSON and plain arrays."""
+"""The file of a saved explanation: a zip archive of JSON and plain arrays."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _DOCUMENT = "explanation.json"
 
 
 def write_archive(path: str | Path, document: Json, arrays: Mapping[str, npt.NDArray[Any]]) -> Path:
-    """Write a document and arrays; a file that was there stays until all is written.
+    """Write a document and arrays. An existing file is replaced only when all is written.
 
     Returns:
         The path.
@@ -40,11 +40,17 @@ def write_archive(path: str | Path, document: Json, arrays: Mapping[str, npt.NDA
 def read_archive(
     path: str | Path, version: int, required: Sequence[str], optional: Sequence[str]
 ) -> tuple[Json, dict[str, npt.NDArray[Any]]]:
-    """Read what :func:`write_archive` wrote: the document, and the arrays by name.
+    """Read a file of :func:`write_archive`: the document, and the arrays by name.
+
+    Args:
+        path: the file.
+        version: the format version that it must have.
+        required: the names of arrays that it must contain.
+        optional: the names of arrays that are read if the file contains them.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is not an explanation, or of another format version.
+        ValueError: the file is not a saved explanation, or has another format version.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -55,10 +61,10 @@ def read_archive(
                     f"{version}; load it with the version that wrote it"
                 )
             names = archive.namelist()
-            there = [*required, *(name for name in optional if f"{name}.npy" in names)]
+            present = [*required, *(name for name in optional if f"{name}.npy" in names)]
             arrays = {
                 name: np.load(io.BytesIO(archive.read(f"{name}.npy")), allow_pickle=False)
-                for name in there
+                for name in present
             }
     except (zipfile.BadZipFile, KeyError, json.JSONDecodeError) as error:
         raise ValueError(f"{path} is not a saved explanation ({error})") from error

@@ -1,4 +1,4 @@
-"""How the faithfulness of an explanation grows with its ablations."""
+"""How the faithfulness of an explanation grows with the number of its ablations."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from interplay.explanation.run_plan import MIN_HELD_OUT
 
 @dataclass(frozen=True)
 class BudgetCurve:
-    """Scores of fits to more and more ablations.
+    """The scores of fits to growing numbers of ablations.
 
     Attributes:
-        decoder: which decoder fitted them.
-        order: the largest order that it was asked for.
-        n_fit: how many ablations each fit had.
-        scores: each fit's score, all on the same ablations.
-        n_held_out: how many these are.
+        decoder: the name of the decoder.
+        order: the largest order of the fits.
+        n_fit: the number of ablations in each fit.
+        scores: the score of each fit, all on the same held-out ablations.
+        n_held_out: the number of held-out ablations.
     """
 
     decoder: str
@@ -33,17 +33,22 @@ class BudgetCurve:
 
 
 def budget_curve(explanation: Explanation, *, points: int = 6) -> BudgetCurve:
-    """Fit growing parts of an explanation's own ablations, and score them on those held out.
+    """Fit growing parts of an explanation's ablations, and score each fit on the held-out ones.
 
-    The parts are the first ablations of a uniform or spread design; of any other they are drawn by
-    the explanation's seed. The decoder is the explanation's own where that takes any masks, so that
-    the last point of such a design is the explanation's own score; in place of SPEX and of
-    the exact transform, which need all their masks, it is ProxySPEX. Where all masks were made and
-    none held out, a tenth of them, at least 10, is held out here. The game is asked nothing.
+    No mask is evaluated. The parts of a uniform or optimal design are its first ablations. The
+    parts of any other design are drawn at random by the explanation's seed.
+
+    The decoder is that of the explanation if it works with any masks. For a uniform or optimal
+    design, the last point is then the score of the explanation itself. SPEX and the exact transform
+    need all of their masks; ProxySPEX takes their place. If the explanation is of all 2^n masks and
+    none is held out, a tenth of them, at least 10, is held out here.
 
     Args:
-        explanation: made here or loaded.
-        points: how many fits, at least 2.
+        explanation: an explanation, from ``explain`` or loaded.
+        points: the number of fits, at least 2.
+
+    Returns:
+        The scores, one for each number of ablations.
 
     Raises:
         ValueError: ``points`` is below 2, or there are too few ablations for a smaller fit.
@@ -53,11 +58,11 @@ def budget_curve(explanation: Explanation, *, points: int = 6) -> BudgetCurve:
     provenance = explanation.provenance
     ran, settings = provenance["decoder"]["ran"], provenance["decoder"]["settings"]
     decoder = get_decoder(ran)
-    if decoder.most_missing is not None:  # its masks belong together
+    if decoder.most_missing is not None:  # it needs its whole design, so it cannot fit a part
         decoder = get_decoder("proxyspex")
     order = min(settings["order"], decoder.order if ran == "exact" else settings["order"])
     fit, held, exact = explanation.fit, explanation.held_out, explanation.faithfulness.exact
-    # as in explain: the fit's and the score's generators are the third and fourth of the seed's
+    # as in explain: the seed's third and fourth generators are those of the fit and of the score
     draw, _, fit_seed, score_seed = np.random.SeedSequence(provenance["random_state"]).spawn(4)
     if exact or not provenance["design"]["kind"].endswith(GROWING):
         rows = np.random.default_rng(draw).permutation(len(fit))

@@ -1,4 +1,4 @@
-"""How long a decoder will take, from smaller fits."""
+"""Estimate how long a decoder will take, from smaller fits."""
 
 from __future__ import annotations
 
@@ -13,48 +13,50 @@ from interplay.designs.base import Design
 from interplay.explanation.run_plan import RunPlan
 
 _SECONDS = 1.0
-"""A fit that takes so long is the last that is tried."""
+"""No larger fit is tried after one that takes so long."""
 _FIRST = 50
+"""The number of masks of the first fit, at least."""
 _GROWTH = 2
+"""The factor between the sizes of two fits."""
 _SLOWEST = 3.0
-"""The largest exponent that is believed: of a Cholesky decomposition."""
+"""The largest exponent of the extrapolation: that of a Cholesky decomposition."""
 
 
 def decoding_seconds(plan: RunPlan, n_outputs: int) -> float:
-    """Estimated seconds of the decoding.
+    """Estimate the seconds of a run plan's decoding.
 
-    A random function of pairs is decoded from more and more masks, up to those of the plan, until
-    a fit takes a second. From the last two the time is extrapolated as a power of the number of
-    masks.
+    The decoder fits a random function of pairs to growing numbers of masks, up to those of the
+    plan, until a fit takes a second. The time of the whole fit is extrapolated from the last two
+    fits, as a power of the number of masks.
 
     Args:
         plan: the run plan.
-        n_outputs: k.
+        n_outputs: k, the number of outputs of the game.
     """
-    decoder, n_players, wanted = plan.chosen, len(plan.players), len(plan.design.masks)
-    size = min(wanted, max(_FIRST, decoder.min_masks(n_players)))
+    decoder, n_players, n_masks = plan.chosen, len(plan.players), len(plan.design.masks)
+    size = min(n_masks, max(_FIRST, decoder.min_masks(n_players)))
     seconds: list[float] = []
     sizes: list[int] = []
     while True:
         rng = np.random.default_rng(0)
-        design = decoder.design(size, n_players, rng) if size < wanted else plan.design
+        design = decoder.design(size, n_players, rng) if size < n_masks else plan.design
         values = _pairs(design, n_outputs)
         started = time.perf_counter()
         run_decoder(decoder, design, values, plan.order, rng, plan.options)
         seconds.append(time.perf_counter() - started)
         sizes.append(len(design.masks))
-        if size >= wanted:
+        if size >= n_masks:
             return seconds[-1]
         if seconds[-1] > _SECONDS and len(sizes) > 1:
             break
-        size = min(wanted, size * _GROWTH)
+        size = min(n_masks, size * _GROWTH)
     exponent = log(seconds[-1] / seconds[-2]) / log(sizes[-1] / sizes[-2])
-    growth = (wanted / sizes[-1]) ** min(max(exponent, 1.0), _SLOWEST)
+    growth = (n_masks / sizes[-1]) ** min(max(exponent, 1.0), _SLOWEST)
     return float(seconds[-1] * growth)
 
 
 def _pairs(design: Design, n_outputs: int) -> FloatArray:
-    """The values ``(m, k)`` of random functions of all players and of pairs of neighbours."""
+    """The values ``(m, k)`` of random functions of single players and of pairs of neighbours."""
     rng = np.random.default_rng(1)
     signs = 1.0 - 2.0 * design.masks
     n_players = signs.shape[1]

@@ -1,4 +1,4 @@
-"""From the values of a run plan's masks to a spectrum and its score, by the seed alone."""
+"""Derive a spectrum and its score from the values of a run plan's masks."""
 
 from __future__ import annotations
 
@@ -20,46 +20,62 @@ from interplay.explanation.run_plan import MIN_HELD_OUT, RunPlan
 
 @dataclass(frozen=True)
 class Derived:
-    """What follows from a run plan and the values of its masks, by its seed alone.
+    """The result of a run plan and the values of its masks.
 
     Attributes:
-        made: the ablations that went into it, sorted.
-        decoded: the spectrum.
-        score: its faithfulness.
+        inputs: the ablations of the fit and of the score, and the settings of the decoder.
+        decoded: the spectrum, with what else the decoder gives.
+        score: the faithfulness of the spectrum.
     """
 
-    made: Made
+    inputs: Inputs
     decoded: Decoded
     score: Faithfulness
 
 
 def derive(plan: RunPlan, evaluated: Evaluated) -> Derived:
-    """Decode and score the values of a plan's masks.
+    """Decode the values of a plan's masks, and score the result.
 
-    The same run plan and the same values give the same result, which is what an audit relies on.
+    The same run plan and the same values give the same result. An audit relies on this.
 
     Raises:
         GameError: too few masks have a value.
-        KeyboardInterrupt: likewise, after an interruption.
+        KeyboardInterrupt: too few masks have a value because the run was interrupted.
     """
-    made = _made(plan, evaluated)
+    inputs = _inputs(plan, evaluated)
     decoded = run_decoder(
-        made.chosen, made.design, made.fit_values, made.order, plan.fit_rng, made.options
+        inputs.chosen, inputs.design, inputs.fit_values, inputs.order, plan.fit_rng, inputs.options
     )
     score = faithfulness(
         decoded.spectrum,
-        made.held_out.masks,
-        made.held_out.values,
+        inputs.held_out.masks,
+        inputs.held_out.values,
         plan.score_rng,
-        exact=made.exact,
-        noise=made.held_noise,
+        exact=inputs.exact,
+        noise=inputs.held_noise,
     )
-    return Derived(made, decoded, score)
+    return Derived(inputs, decoded, score)
 
 
 @dataclass(frozen=True)
-class Made:
-    """What a run plan came to: as planned, or what is left where some ablations have no value."""
+class Inputs:
+    """The inputs of the fit and of the score.
+
+    They are those of the run plan, unless some ablations have no value.
+
+    Attributes:
+        chosen: the decoder that runs.
+        options: the decoder's options.
+        order: the largest order of interaction.
+        design: the masks of the fit.
+        fit_values: their values, ``(m,)`` or ``(m, k)``; NaN in rows that the decoder is to leave
+            out.
+        fit: the ablations of the fit, all with values.
+        held_out: the ablations of the score; those of the fit if they are all 2^n masks.
+        held_noise: for a game with repeats, the variance of each value in ``held_out``; otherwise
+            ``None``.
+        exact: the ablations are all 2^n masks.
+    """
 
     chosen: Decoder
     options: dict[str, object]
@@ -72,11 +88,13 @@ class Made:
     exact: bool
 
 
-def _made(plan: RunPlan, evaluated: Evaluated) -> Made:
-    """Sort the values into those of the fit and those held out, and mind the missing ones.
+def _inputs(plan: RunPlan, evaluated: Evaluated) -> Inputs:
+    """Divide the values between fit and score, and handle missing ones.
 
-    A few missing values of a design that hangs together are left to its decoder; with more, and
-    for all masks, what there is goes to ProxySPEX, which takes any masks.
+    Some decoders need a design whose masks depend on each other. Such a decoder handles a few
+    missing values itself. If more are missing, or any of all 2^n masks, the decoder that was
+    requested runs on the masks that have a value, or ProxySPEX if that decoder cannot work with
+    any masks.
     """
     n_fit = len(plan.design.masks)
     values, masks = evaluated.values, plan.masks
@@ -89,13 +107,13 @@ def _made(plan: RunPlan, evaluated: Evaluated) -> Made:
     too_few_held = not exact and len(held_rows) < min(MIN_HELD_OUT, max(len(plan.held_out), 1))
     too_many_missing = chosen.most_missing is not None and missing > chosen.most_missing
     if too_few_held or too_many_missing or (missing and chosen.most_missing is None):
-        if too_few_held:  # hold out some of all that there is
+        if too_few_held:  # divide all masks that have a value anew
             rows = plan.fit_rng.permutation(np.flatnonzero(known))
             fit_rows, held_rows = np.split(rows, [-max(MIN_HELD_OUT, len(rows) // 10)])
             fit_rows = np.sort(fit_rows)
         if chosen.most_missing is not None:
-            any_masks = plan.requested.most_missing is None
-            chosen = plan.requested if any_masks else get_decoder("proxyspex")
+            works_with_any_masks = plan.requested.most_missing is None
+            chosen = plan.requested if works_with_any_masks else get_decoder("proxyspex")
             options, order = {}, min(order, chosen.order)
         design = PlainDesign(f"part of {design.kind}", masks[fit_rows])
         fit_values = values[fit_rows]
@@ -107,17 +125,17 @@ def _made(plan: RunPlan, evaluated: Evaluated) -> Made:
     noise = evaluated.noise
     if noise is not None:
         noise = noise[fit_rows if exact else held_rows]
-    return Made(chosen, options, order, design, fit_values, fit, held_out, noise, exact)
+    return Inputs(chosen, options, order, design, fit_values, fit, held_out, noise, exact)
 
 
 def _too_few(plan: RunPlan, evaluated: Evaluated, known: BoolArray) -> BaseException:
-    """What to raise where what there is cannot be decoded and scored."""
+    """The exception for a run with too few values to decode and score."""
     masks, values = plan.masks[known], evaluated.values[known]
-    what = f"only {len(masks)} of {len(known)} masks have a value, too few to decode and score"
+    message = f"only {len(masks)} of {len(known)} masks have a value, too few to decode and score"
     if not evaluated.interrupted:
-        return GameError(what, masks, values)
+        return GameError(message, masks, values)
     interrupt = KeyboardInterrupt(
-        f"interrupted: {what}; with a store they are kept, and they are this exception's "
-        "attributes masks and values"
+        f"interrupted: {message}; they are stored if a store was given, and they are this "
+        "exception's attributes masks and values"
     )
     return hand_over(interrupt, masks, values)

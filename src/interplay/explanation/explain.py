@@ -1,4 +1,4 @@
-"""The one verb: choose masks, evaluate them, decode the values, score the result."""
+"""Explain a game: choose masks, evaluate them, decode the values, score the result."""
 
 from __future__ import annotations
 
@@ -34,49 +34,76 @@ def explain(
     progress: bool | None = None,
     **options: object,
 ) -> Explanation:
-    """Find the interactions that drive a game.
+    """Find the interactions that drive a game of n players.
 
-    Where the budget covers all 2^n masks, all of them are made and transformed exactly, whatever
-    the decoder; the provenance says so. With the same seed, a larger budget makes the uniform
-    ablations of a smaller one first, so that with a store only the difference is paid for; SPEX
-    makes other ones for each budget.
+    ``explain`` chooses masks, evaluates the game on them, and lets a decoder fit a sparse Fourier
+    spectrum to the values. The interactions follow from the spectrum. Some masks are held out of
+    the fit; R2 on these is the faithfulness of the explanation.
 
-    Ctrl-C once ends the run after the ablations in flight and explains what there is; the
-    provenance and the report say so. Twice stops at once; a store keeps what was evaluated.
+    If the budget covers all 2^n masks, all of them are evaluated and transformed exactly, whatever
+    the decoder. The provenance records this.
+
+    With the same seed, the masks of a smaller budget are among those of a larger one. With a store,
+    only the difference is evaluated. SPEX is the exception: it chooses other masks for each budget.
+
+    Ctrl-C ends the run after the ablations in flight, and the explanation is made from what was
+    evaluated. The provenance and the report show this. A second Ctrl-C stops the run at once; what
+    was evaluated is still in the store.
+
+    Example:
+        >>> import interplay as ip
+        >>> def sentiment(masks):
+        ...     negated, _, good = masks.T
+        ...     return good * (1.0 - 2.0 * negated)
+        >>> game = ip.FunctionGame(sentiment, n_players=3, players=["not", "very", "good"])
+        >>> explanation = ip.explain(game)
+        >>> print(explanation.faithfulness)
+        R2 = 1.000 on all 8 masks
+        >>> print(explanation.interactions("FSII", order=2).top(2))
+        FSII up to order 2: 2 sets, strongest first
+          -2.  not × good
+          +1.  good
 
     Args:
-        game: what to explain.
-        decoder: ``"auto"``, which picks ``"gp"`` or ``"proxyspex"`` by cross-validation;
-            ``"spex"`` or ``"lasso"``.
-        budget: the most distinct evaluations of the game, held-out ones and stored ones included;
-            by default 4 n log2 n, at least 100 and what the decoder needs. ``"auto"`` is
-            ``until=1``.
-        until: stop making ablations once the cross-validated R2 reaches this, or no longer grows,
-            or the budget, now by default 8 n log2 n, is spent. The held-out ablations are made
-            after that and have no part in it, so that their score is as honest as ever.
-        order: the largest order of interaction; by default 5, for LASSO 1, and without a limit
-            where all 2^n masks are made.
-        holdout: the share (below 1) or number (from 10) of evaluations that take no part in the
-            fit and score it; at least 10 are made.
+        game: the game to explain.
+        decoder: the algorithm. ``"auto"`` chooses between ``"gp"`` (a Gaussian process) and
+            ``"proxyspex"`` (boosted trees) by cross-validation. ``"spex"`` and ``"lasso"`` are the
+            others.
+        budget: the most distinct evaluations of the game. Held-out and stored ones count too. The
+            default is 4 n log2 n, but at least 100 and at least what the decoder needs. ``"auto"``
+            means ``until=1``.
+        until: turns on adaptive sampling. The game is evaluated in growing batches until the
+            decoder's cross-validated R2 reaches this number, in (0, 1], or no longer grows, or the
+            budget (8 n log2 n by default) is spent. The held-out masks are evaluated after that.
+            They have no influence on the stop, so the stop does not bias their score.
+        order: the largest order of interaction. The default is 5, for LASSO 1. There is no limit if
+            all 2^n masks are evaluated.
+        holdout: the share (below 1) or number (10 or more) of the evaluations that are held out. At
+            least 10 are.
         random_state: seed of the masks, the fit and the bootstrap.
-        store: a file of ablations, made where it does not exist; what it holds is not evaluated
-            again. Processes that run at the same time with one store share the work. Games without
-            a fingerprint are never written to it.
-        backend: where the game runs: ``"local"``, this process; ``"ray"``, a Ray cluster; or
+        store: a file of ablations; it is made if it does not exist. Stored masks are not evaluated
+            again. Processes that run at the same time with one store share the work. The values of
+            a game without a fingerprint are never stored.
+        backend: where the game runs: ``"local"`` (this process), ``"ray"`` (a Ray cluster), or
             ``interplay.RayBackend(...)`` with its settings.
-        batch_size: masks per call of the game, which is also what a kill may lose; by default as
-            the game says.
-        on_error: for a mask on which the game raises or gives a value that is not finite:
-            ``"raise"``, or ``"skip"``, which goes on without at most 1 % of the masks.
-        progress: show progress on stderr; by default where stderr is a terminal.
-        **options: the decoder's own: for SPEX ``decoding="soft"`` or ``"hard"``.
+        batch_size: the most masks per call of the game. A run that is killed loses at most one such
+            batch. The default is the game's own batch size.
+        on_error: what to do about a mask on which the game raises or returns a value that is not
+            finite. ``"raise"`` stops the run. ``"skip"`` leaves out at most 1 % of the masks.
+        progress: show progress on stderr. By default it is shown if stderr is a terminal.
+        **options: options of the decoder. SPEX has ``decoding="soft"`` or ``"hard"``.
+
+    Returns:
+        The explanation: the spectrum, its faithfulness, its ablations and its provenance.
 
     Raises:
-        ValueError: an unknown decoder or back end, or a budget below what the decoder needs.
-        GameError: the game failed; what was evaluated is in ``error.masks``, ``error.values``
+        ValueError: the decoder or the back end is unknown, or the budget is below what the decoder
+            needs.
+        GameError: the game failed. What was evaluated is in ``error.masks`` and ``error.values``,
             and in the store.
-        StoreError: the store cannot be used; likewise.
-        KeyboardInterrupt: interrupted twice, or before there was enough to decode; likewise.
+        StoreError: the store cannot be used. What was evaluated is in the error, as above.
+        KeyboardInterrupt: the run was interrupted twice, or before there were enough values to
+            decode. What was evaluated is in the exception, as above.
     """
     started = time.perf_counter()
     request = Request.of(
@@ -117,8 +144,8 @@ def explain(
         plan.players,
         derived.score,
         provenance,
-        derived.made.fit,
-        derived.made.held_out,
+        derived.inputs.fit,
+        derived.inputs.held_out,
         game,
         surrogate=derived.decoded.surrogate,
     )

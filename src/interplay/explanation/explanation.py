@@ -1,4 +1,4 @@
-"""Explanation: a spectrum, how faithful it is, and where it came from."""
+"""Explanation: a spectrum, its faithfulness, and its provenance."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from interplay.game import Game, fingerprint_of
 
 FORMAT_VERSION = 1
 FILE = "explanation.interplay"
-"""The name of a saved explanation in a folder of its own."""
+"""The name of the file of an explanation that is saved in its own folder."""
 _ARRAYS = ("supports", "coefficients", "fit_masks", "fit_values", "held_masks", "held_values")
 _MORE_ARRAYS = ("deviations", "surrogate_supports", "surrogate_coefficients")
 
@@ -47,7 +47,7 @@ class Ablations:
         return len(self.masks)
 
     def __add__(self, other: Ablations) -> Ablations:
-        """These and then the others."""
+        """Append other ablations."""
         return Ablations(
             np.concatenate([self.masks, other.masks]), np.concatenate([self.values, other.values])
         )
@@ -55,20 +55,36 @@ class Ablations:
 
 @dataclass(frozen=True, eq=False)
 class Explanation:
-    """What an ablation study found.
+    """The result of :func:`interplay.explain`.
+
+    Example:
+        >>> import interplay as ip
+        >>> def sentiment(masks):
+        ...     negated, _, good = masks.T
+        ...     return good * (1.0 - 2.0 * negated)
+        >>> game = ip.FunctionGame(sentiment, n_players=3, players=["not", "very", "good"])
+        >>> explanation = ip.explain(game)
+        >>> explanation.interactions("FSII", order=2).top(1).sets
+        [(0, 2)]
+        >>> print(explanation.predict([True, False, True]))
+        -1.0
+        >>> print(explanation.confirm(1).tested[0].verdict)
+        holds
+        >>> page = explanation.to_html("review.html")
 
     Attributes:
         spectrum: the sparse Fourier spectrum of the game.
         players: the players' names.
-        faithfulness: R2 on held-out masks.
-        provenance: what ran: versions, fingerprint, seeds, settings, counts, seconds. JSON.
+        faithfulness: R2 on held-out masks, with its interval.
+        provenance: a record of the run, as JSON: versions, fingerprint, seeds, settings, counts,
+            seconds.
         fit: the ablations that the spectrum was fitted to.
-        held_out: the ablations that it was scored on.
-        game: what was explained; ``None`` where the explanation was loaded, since it is not saved.
-        confirmation: what :meth:`confirm` found, where it was put here
-            (``dataclasses.replace(explanation, confirmation=...)``): saved and reported.
-        surrogate: everything that was learned, where ``spectrum`` is only its strongest terms, for
-            :meth:`predict`; else ``None``.
+        held_out: the ablations that the faithfulness was computed from.
+        game: the game. ``None`` if the explanation was loaded from a file, which has no game.
+        confirmation: the result of :meth:`confirm`. It is saved and reported if it is put here:
+            ``dataclasses.replace(explanation, confirmation=explanation.confirm())``.
+        surrogate: everything that the decoder learned, for :meth:`predict`, if ``spectrum`` is only
+            its strongest terms. Otherwise ``None``.
     """
 
     spectrum: Spectrum
@@ -82,13 +98,13 @@ class Explanation:
     surrogate: Spectrum | None = None
 
     def predict(self, masks: npt.ArrayLike) -> FloatArray:
-        """The value of each mask as far as it was learned: the surrogate's, or the spectrum's.
+        """Predict the value of each mask: by the surrogate if there is one, else by the spectrum.
 
         Args:
             masks: ``(m, n) bool``, or one mask ``(n,)``.
 
         Returns:
-            ``(m,)`` or ``(m, k)``; for one mask without the first axis.
+            ``(m,)`` or ``(m, k)``. For one mask there is no first axis.
         """
         return (self.spectrum if self.surrogate is None else self.surrogate).predict(masks)
 
@@ -96,8 +112,8 @@ class Explanation:
     def surrogate_r2(self) -> float | None:
         """R2 of the surrogate on the held-out masks, the mean over outputs.
 
-        That of the spectrum is in ``faithfulness``; the difference is what is lost on terms that
-        nobody reads.
+        ``None`` if there is no surrogate. ``faithfulness`` has the R2 of the spectrum. The
+        difference between the two comes from the terms that the spectrum leaves out.
         """
         if self.surrogate is None:
             return None
@@ -106,18 +122,26 @@ class Explanation:
 
     @property
     def ablations(self) -> Ablations:
-        """All that went into it, each once: those of the fit, then those held out."""
+        """All ablations, each once: first those of the fit, then the held-out ones."""
         return self.fit if self.faithfulness.exact else self.fit + self.held_out
 
     def interactions(
         self, index: IndexName | str = "FSII", *, order: int | None = None
     ) -> Interactions:
-        """The interactions under an index, with the players' names (see ``Spectrum.to``)."""
+        """The interactions under an index, with the players' names.
+
+        Args:
+            index: the interaction index, one of :data:`interplay.INDICES`.
+            order: the largest number of players in an interaction (see ``Spectrum.to``).
+
+        Raises:
+            ValueError: the index is unknown, or the order does not fit it.
+        """
         return self.spectrum.to(index, order=order, players=self.players)
 
     @property
     def outputs(self) -> tuple[str, ...]:
-        """The names of several outputs; their numbers where the game gives none; else empty."""
+        """The names of several outputs, or their numbers if they have no names; else empty."""
         count = self.spectrum.n_outputs
         if count is None:
             return ()
@@ -140,39 +164,44 @@ class Explanation:
         batch_size: int | None = None,
         progress: bool | None = None,
     ) -> Confirmation:
-        """Test the strongest interactions by fresh ablations that are made for them.
+        """Test the strongest interactions by fresh ablations.
 
-        Each is switched on and off in all patterns on the same few random backgrounds (see
-        :mod:`interplay.confirmation`). The mean of its discrete derivative estimates its Banzhaf
-        interaction index, whatever the ``index`` that it was chosen by, and is compared with the
-        explanation's own ``spectrum.to("BII")``; the verdict's rule is that of
-        ``interplay.confirmation.verdict.judge``. Where the budget covers all 2^n masks of a small
-        game, all are made and the comparison is exact.
+        The players of each interaction are removed in all patterns, on the same few random
+        backgrounds (see :mod:`interplay.confirmation.patterns`). The mean of the discrete
+        derivative estimates the Banzhaf interaction index of the set, and is compared with the
+        explanation's own ``spectrum.to("BII")``. This is so whatever the ``index`` by which the
+        interactions were chosen. ``interplay.confirmation.verdict.judge`` has the rule of the
+        verdict. If the budget covers all 2^n masks of a small game, all of them are evaluated and
+        the comparison is exact.
 
         Args:
             top: how many interactions of two or more players to test.
-            game: what was explained; needed where the explanation was loaded.
-            index: the index that they are the strongest of.
-            order: its order.
-            output: which output's, where there are several.
-            budget: the most distinct masks, known ones included, from which the number of
-                backgrounds follows; by default 500, or what six backgrounds need if that is more.
-            store: as for ``explain``: what it holds is not asked for again.
+            game: the game that was explained. A loaded explanation needs it.
+            index: the interaction index by which the strongest are chosen.
+            order: the largest number of players in an interaction.
+            output: the number of the output, if there are several.
+            budget: the most distinct masks, known ones included. It determines the number of
+                backgrounds. The default is 500, or what six backgrounds need if that is more.
+            store: as for ``explain``. Stored masks are not evaluated again.
             random_state: seed of the backgrounds and of the random sets.
             backend: as for ``explain``.
             batch_size: as for ``explain``.
             progress: as for ``explain``.
 
+        Returns:
+            The interactions with their verdicts, strongest first.
+
         Raises:
-            ValueError: no game, or another one than was explained; a budget below what six
-                backgrounds need; a bad ``top``, ``index``, ``order`` or ``output``.
-            GameError: the game failed; what was evaluated is in the store.
+            ValueError: there is no game, or it is not the one that was explained; the budget is
+                below what six backgrounds need; or ``top``, ``index``, ``order`` or ``output`` is
+                out of range.
+            GameError: the game failed. What was evaluated is in the store.
             StoreError: the store cannot be used.
-            KeyboardInterrupt: interrupted; what was evaluated is in the store.
+            KeyboardInterrupt: the run was interrupted. What was evaluated is in the store.
         """
         if top < 1:
             raise ValueError(f"top={top} is below 1; give the number of interactions to test")
-        one = self.spectrum.output(output)
+        spectrum = self.spectrum.output(output)
         with Evaluator.of(
             self._explained(game),
             store=store,
@@ -182,8 +211,8 @@ class Explanation:
         ) as evaluator:
             return confirm(
                 evaluator,
-                one,
-                one.to(index, order=order, players=self.players).top(top, min_order=2),
+                spectrum,
+                spectrum.to(index, order=order, players=self.players).top(top, min_order=2),
                 (self.ablations.masks, self.ablations.values),
                 output=output,
                 budget=None if budget is None else whole_number(budget),
@@ -191,24 +220,26 @@ class Explanation:
             )
 
     def _explained(self, game: Game | None) -> Game:
-        """The game to ask, checked to be the one that was explained."""
+        """The game to evaluate, after a check that it is the one that was explained."""
         game = self.game if game is None else game
         if game is None:
             raise ValueError(
-                "this explanation has no game to ask, since it was loaded from a file; "
+                "this explanation has no game to evaluate, since it was loaded from a file; "
                 "give confirm(game=...) the game that was explained"
             )
-        then = (self.provenance["game"]["fingerprint"], self.provenance["game"]["n_players"])
-        now = (fingerprint_of(game), game.n_players)
-        if then != now:
+        recorded = (self.provenance["game"]["fingerprint"], self.provenance["game"]["n_players"])
+        present = (fingerprint_of(game), game.n_players)
+        if recorded != present:
             raise ValueError(
-                f"{game!r} has the fingerprint {now[0]} and {now[1]} players, but what was "
-                f"explained had {then[0]} and {then[1]}; give the game that was explained"
+                f"{game!r} has the fingerprint {present[0]} and {present[1]} players, but the game "
+                f"that was explained had {recorded[0]} and {recorded[1]}; give that game"
             )
         return game
 
     def save(self, path: str | Path) -> Path:
-        """Write to one file, which :func:`interplay.load` reads: JSON and plain arrays.
+        """Write the explanation to one file, of JSON and plain arrays. The game is not saved.
+
+        :func:`interplay.load` reads it again.
 
         Returns:
             The path.
@@ -239,7 +270,7 @@ class Explanation:
         return write_archive(path, document, arrays)
 
     def to_html(self, path: str | Path) -> Path:
-        """Write a self-contained page that opens from disk without a network.
+        """Write a self-contained HTML page. It opens from disk and needs no network.
 
         Returns:
             The path.
@@ -247,9 +278,10 @@ class Explanation:
         return export([(self.title, self)], path, format="html")
 
     def to_json(self, path: str | Path) -> Path:
-        """Write it as JSON that follows ``interplay.report.export.schema()``.
+        """Write the explanation as JSON that follows ``interplay.report.export.schema()``.
 
-        Beside :meth:`save`, for other programs: with the interactions, without the ablations.
+        This form is for other programs. Unlike :meth:`save`, it contains the interactions and not
+        the ablations.
 
         Returns:
             The path.
@@ -257,7 +289,7 @@ class Explanation:
         return export([(self.title, self)], path, format="json")
 
     def to_markdown(self, path: str | Path) -> Path:
-        """Write it as Markdown, for people to read.
+        """Write the explanation as Markdown, for people to read.
 
         Returns:
             The path.
@@ -277,17 +309,29 @@ class Explanation:
 
     @property
     def view(self) -> Json:
-        """How the lens wants its players to be shown (see ``PlannedGame.describe``)."""
+        """How reports show the players, as the game describes it (see ``PlannedGame.describe``)."""
         view: Json = self.provenance["game"]["description"].get("view") or {}
         return view
 
 
 def load(path: str | Path) -> Explanation:
-    """Read what :meth:`Explanation.save` wrote.
+    """Load an explanation that :meth:`Explanation.save` wrote.
+
+    Its ``game`` is ``None``: the game is not saved.
+
+    Example:
+        >>> import interplay as ip
+        >>> game = ip.FunctionGame(lambda masks: masks[:, 0] & masks[:, 1], n_players=2)
+        >>> path = ip.explain(game).save("both.interplay")
+        >>> print(ip.load(path).interactions("BII", order=2)[(0, 1)])
+        1.0
+
+    Args:
+        path: the file.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is not an explanation, or of another format version.
+        ValueError: the file is not a saved explanation, or has another format version.
     """
     document, arrays = read_archive(path, FORMAT_VERSION, _ARRAYS, _MORE_ARRAYS)
     n_players = document["n_players"]

@@ -1,4 +1,4 @@
-"""Explanations as pages, tables and documents, by the formats of :mod:`interplay.extensions`."""
+"""Write explanations as pages, tables and documents, in the formats of the extension point."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Titled: TypeAlias = Sequence[tuple[str, Any]]
 
 
 def exported(parts: Titled, format: str) -> str:  # noqa: A002
-    """Explanations, each with a title, in a format.
+    """The text of explanations, each with a title, in a format.
 
     Raises:
         ValueError: there is no such format.
@@ -32,24 +32,24 @@ def export(
 
     Args:
         parts: explanations, each with a title.
-        path: where to; its folder is made.
-        format: one of :data:`interplay.extensions.EXPORTS`; ``None``: as the path ends.
+        path: the file. Its folder is made if it is missing.
+        format: one of :data:`interplay.extensions.EXPORTS`. ``None``: the ending of the path
+            decides.
 
     Returns:
         The path.
 
     Raises:
-        ValueError: there is no such format, or the path ends in none.
+        ValueError: there is no such format, or the ending of the path is not a format.
     """
     path = Path(path)
-    if format is None:
-        format = path.suffix.removeprefix(".").lower()  # noqa: A001
-        if format not in EXPORTS:
-            raise ValueError(
-                f"{path} does not say what to write; let it end in "
-                f"{', '.join(f'.{name}' for name in EXPORTS)}, or give the format"
-            )
-    text = exported(parts, format)
+    name = path.suffix.removeprefix(".").lower() if format is None else format
+    if format is None and name not in EXPORTS:
+        raise ValueError(
+            f"{path} does not say what to write; let it end in "
+            f"{', '.join(f'.{known}' for known in EXPORTS)}, or give the format"
+        )
+    text = exported(parts, name)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8", newline="\n")
     return path

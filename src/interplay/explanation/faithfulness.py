@@ -1,4 +1,4 @@
-"""How far an explanation can be believed: held-out faithfulness with an interval."""
+"""Faithfulness: R2 on held-out masks, with an interval."""
 
 from __future__ import annotations
 
@@ -19,17 +19,18 @@ class Faithfulness:
     """R2 of a spectrum's predictions on masks that took no part in the fit.
 
     Attributes:
-        r2: 1 - SSE / SST; for k outputs the mean over outputs.
+        r2: 1 - SSE / SST, where SSE is the sum of squared errors and SST the sum of squared
+            deviations from the mean. For k outputs it is the mean over outputs.
         low: lower end of the bootstrap interval.
         high: upper end.
         level: nominal coverage of the interval.
-        n_masks: how many masks it was measured on.
-        exact: the masks are all 2^n masks, so that the R2 is no estimate.
-        varies: whether the values vary over the masks. Where those of an output do not, its R2 says
-            nothing: it is 1 if the constant is predicted, else 0.
+        n_masks: the number of masks it was computed on.
+        exact: the masks are all 2^n masks, and the R2 is not an estimate.
+        varies: whether the values of any output vary over the masks. If those of an output do not,
+            its R2 means nothing: it is 1 if the constant is predicted, otherwise 0.
         by_output: the R2 of each output (one entry for values ``(m,)``).
-        noise: for a random game the share of the values' variance that is noise, the mean over
-            outputs: no explanation can be expected to reach an R2 above 1 - noise. ``None`` for a
+        noise: for a random game, the share of the values' variance that is noise, the mean over
+            outputs. No explanation can be expected to reach an R2 above 1 - noise. ``None`` for a
             game that is not random.
     """
 
@@ -65,9 +66,10 @@ class Faithfulness:
 
 
 def r2(values: FloatArray, predictions: FloatArray) -> FloatArray:
-    """1 - SSE / SST per output, shape ``(k,)`` (``(1,)`` for values ``(m,)``).
+    """R2 of each output, 1 - SSE / SST, shape ``(k,)`` (``(1,)`` for values ``(m,)``).
 
-    Where the values are constant the score is 1 if they are predicted to rounding, else 0.
+    If the values of an output are constant, its R2 is 1 if they are predicted up to rounding,
+    otherwise 0.
     """
     weights = np.ones((1, len(values)))
     return np.asarray(_r2(weights, values, predictions)[0][0])
@@ -103,14 +105,14 @@ def faithfulness(
     level: float = 0.95,
     noise: FloatArray | None = None,
 ) -> Faithfulness:
-    """Score a spectrum on held-out masks, with a percentile bootstrap over masks.
+    """Score a spectrum on held-out masks, with a percentile bootstrap over the masks.
 
     Args:
         spectrum: the fitted spectrum.
         masks: ``(m, n)``, none of which took part in the fit (or all 2^n, with ``exact``).
         values: the game's values on them, ``(m,)`` or ``(m, k)``.
-        rng: drawn from for the bootstrap.
-        exact: the masks are the whole table: the R2 is known and the interval is a point.
+        rng: the generator of the bootstrap.
+        exact: the masks are all 2^n masks: R2 is known exactly and the interval is a point.
         level: nominal coverage of the interval.
         noise: the variance of each value around the game's mean, in the shape of ``values``.
     """
@@ -121,14 +123,14 @@ def faithfulness(
         n_masks = len(masks)
         weights = rng.multinomial(n_masks, np.full(n_masks, 1 / n_masks), size=_RESAMPLES)
         resampled, judged = _r2(weights.astype(np.float64), values, predictions)
-        # a resample in which an output does not vary says nothing of that output
+        # a resample in which an output does not vary has no R2 of that output
         judged &= vary
-        some = judged.any(axis=1)
-        kept = np.where(judged, resampled, 0.0)[some].sum(axis=1) / judged[some].sum(axis=1)
-        if vary.sum() < len(vary):  # as in the score, outputs that never vary count as they are
+        rows = judged.any(axis=1)
+        means = np.where(judged, resampled, 0.0)[rows].sum(axis=1) / judged[rows].sum(axis=1)
+        if vary.sum() < len(vary):  # outputs that never vary count with their score, as in r2
             share = vary.mean()
-            kept = share * kept + (1 - share) * float(scores[~vary].mean())
-        low, high = np.quantile(kept, [(1 - level) / 2, (1 + level) / 2]).tolist()
+            means = share * means + (1 - share) * float(scores[~vary].mean())
+        low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2]).tolist()
     return Faithfulness(
         r2=score,
         low=low,
@@ -145,8 +147,8 @@ def faithfulness(
 def lds(spectrum: Spectrum, masks: BoolArray, values: FloatArray) -> FloatArray:
     """The linear datamodeling score of each output, ``(k,)``.
 
-    Spearman's correlation between predicted and actual values over masks that took no part in the
-    fit (Park et al. 2023, arXiv 2303.14186); NaN where either is constant.
+    It is Spearman's rank correlation between predicted and actual values, over masks that took no
+    part in the fit (Park et al. 2023, arXiv 2303.14186). It is NaN if either is constant.
 
     Args:
         spectrum: the fitted spectrum.
@@ -154,7 +156,7 @@ def lds(spectrum: Spectrum, masks: BoolArray, values: FloatArray) -> FloatArray:
         values: ``(m,)`` or ``(m, k)``.
     """
     ranks = [
-        rankdata(as_columns(each), axis=0) for each in (np.asarray(values), spectrum.predict(masks))
+        rankdata(as_columns(side), axis=0) for side in (np.asarray(values), spectrum.predict(masks))
     ]
     actual, predicted = (rank - rank.mean(axis=0) for rank in ranks)
     size = np.sqrt((actual**2).sum(axis=0) * (predicted**2).sum(axis=0))
@@ -165,7 +167,7 @@ def lds(spectrum: Spectrum, masks: BoolArray, values: FloatArray) -> FloatArray:
 
 
 def _noise_share(values: FloatArray, noise: FloatArray) -> float:
-    """E[variance of a value around its mean] / variance of the values, mean over outputs."""
+    """E[variance of a value around its mean] / variance of the values, the mean over outputs."""
     variance = as_columns(values).var(axis=0)
     share = as_columns(noise).mean(axis=0)[variance > 0] / variance[variance > 0]
     return float(np.clip(share, 0.0, 1.0).mean()) if len(share) else 0.0

@@ -1,4 +1,4 @@
-"""What a run will cost, before it is run."""
+"""Estimate what a run will cost, before it runs."""
 
 from __future__ import annotations
 
@@ -30,36 +30,41 @@ from interplay.extensions import BackendName, DecoderName
 from interplay.game import Game, as_planned, costs
 
 _WARM_SECONDS = 3.0
+"""No second call is measured after calls that took so long."""
 _POLL_SECONDS = 0.02
+"""How often the memory is read."""
 _FIRST = 2
+"""Masks that are evaluated before the measurement begins."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run will evaluate and cost.
+    """What a run will evaluate, and what it will cost.
+
+    ``print(plan)`` shows it as a table.
 
     Attributes:
         decoder: the decoder that will run.
-        design: the kind of its masks.
+        design: the kind of its design.
         n_players: n.
-        n_fit: distinct ablations of the fit; with ``until`` the most.
-        n_held_out: distinct ablations held out.
-        n_stored: those of them that the store has already, which are free.
-        n_new: those that the game will evaluate.
-        n_repeats: evaluations of each.
-        batch_size: masks per call.
-        tokens: of the new ablations, all repeats, as if each were evaluated whole (what an endpoint
-            charges for); in the game's own unit of cost where that is not tokens; ``None`` for a
-            game without costs.
-        price: what the new ablations cost at the price given; ``None`` without one.
-        warmed_up: ablations made for the measurement, which are in the store if there is one.
-        seconds: estimated time of the new ablations in one process, from the measurement; ``None``
-            without one.
-        decoding: estimated seconds of the decoding, from smaller fits; with ``until`` of the last.
-            ``None`` without a measurement.
-        memory: the most bytes that a call took beyond what was taken before, on the GPU where the
-            game runs on one; ``None`` without a measurement.
-        until: the cross-validated R2 at which the run stops sooner; ``None``: it does not.
+        n_fit: the number of distinct ablations in the fit. With ``until`` it is the most.
+        n_held_out: the number of distinct held-out ablations.
+        n_stored: how many of all these ablations the store has already. They are free.
+        n_new: how many of them the game will evaluate.
+        n_repeats: how often each of them will be evaluated.
+        batch_size: the most masks per call.
+        tokens: the tokens of the new ablations, all repeats included, as if each were evaluated
+            in full (this is what an endpoint charges for). If the game's unit of cost is not
+            tokens, the number is in that unit. ``None`` for a game without costs.
+        price: what the new ablations cost at the given price. ``None`` without a price.
+        warmed_up: the number of ablations that were evaluated for the measurement. They are in the
+            store if there is one.
+        seconds: estimated time of the new ablations in one process. ``None`` without a measurement.
+        decoding: estimated seconds of the decoding, from smaller fits; with ``until``, of the last
+            decoding. ``None`` without a measurement.
+        memory: the most bytes that a call took beyond those in use before it, on the GPU if the
+            game runs on one. ``None`` without a measurement.
+        until: the cross-validated R2 at which the run stops early. ``None``: it does not.
     """
 
     decoder: str
@@ -125,29 +130,44 @@ def plan(
     warm_up: bool | None = None,
     **options: object,
 ) -> Plan:
-    """Say what ``explain`` with the same arguments will evaluate and cost.
+    """Estimate what ``explain`` with the same arguments will evaluate and cost.
+
+    The counts are exact; with ``until`` they are upper limits. Time and memory are measured on one
+    or two of the run's own calls. With a store, the values from these calls are stored, and the run
+    does not evaluate them again.
+
+    Example:
+        >>> import interplay as ip
+        >>> game = ip.FunctionGame(lambda masks: masks[:, 0] & masks[:, 1], n_players=20)
+        >>> plan = ip.plan(game, budget=300, warm_up=False)
+        >>> plan.n_fit, plan.n_held_out, plan.n_new
+        (270, 30, 300)
 
     Args:
-        game: as for ``explain``, like the other arguments that have its names.
-        decoder: see there.
-        budget: see there.
-        until: see there. What is planned is the most that the run may evaluate.
-        order: see there.
-        holdout: see there.
-        random_state: see there.
-        store: see there. What is in it counts as free, and what the measurement makes goes into it.
-        backend: see there. The measurement is made in this process, whatever the back end.
-        batch_size: see there.
-        on_error: see there; for the measurement.
-        progress: see there; for the measurement.
-        price: of a million tokens, in any currency; for a game whose costs are tokens.
-        warm_up: measure the time and memory on one of the run's own calls, or two where that is
-            quick, and the decoding on smaller fits; by default the calls only unless the game says
-            that its evaluations cost money; ``False``: neither.
-        **options: see there.
+        game: as for ``explain``, like all arguments below that have no description here.
+        decoder: see ``explain``.
+        budget: see ``explain``.
+        until: see ``explain``. The plan is for the most that the run may evaluate.
+        order: see ``explain``.
+        holdout: see ``explain``.
+        random_state: see ``explain``.
+        store: see ``explain``. Masks that are stored count as free.
+        backend: see ``explain``. The measurement runs in this process, whatever the back end.
+        batch_size: see ``explain``.
+        on_error: see ``explain``. It applies to the measurement.
+        progress: see ``explain``. It applies to the measurement.
+        price: the price of a million tokens, in any currency, for a game that counts its cost in
+            tokens.
+        warm_up: ``True``: measure time and memory on one of the run's own calls, or on two if they
+            are fast, and the decoding on smaller fits. ``False``: measure nothing. By default all
+            is measured, but for a game whose evaluations cost money only the decoding.
+        **options: see ``explain``.
+
+    Returns:
+        The counts and estimates.
 
     Raises:
-        ValueError: as ``explain``; or a price for a game that knows no costs.
+        ValueError: as for ``explain``; or a price was given for a game without costs.
         GameError: the game failed in the measurement.
         StoreError: the store cannot be used.
     """
@@ -210,19 +230,20 @@ def plan(
 
 
 ARGUMENTS = tuple(signature(plan).parameters)
+"""The names of the arguments of :func:`plan`."""
 
 
 @dataclass
 class _Measured:
-    """What a few of a run's own calls took.
+    """The time and memory that a few of a run's own calls took.
 
     Attributes:
-        batch_size: masks of the largest call of the run.
-        n_masks: masks that were evaluated.
-        seconds: what the calls took that count.
-        cost: of their masks.
-        memory: the most bytes that one took.
-        n_outputs: of the game; 1 where nothing was evaluated.
+        batch_size: the number of masks in the largest call of the run.
+        n_masks: the number of masks that were evaluated.
+        seconds: the time of the measured calls.
+        cost: the cost of their masks.
+        memory: the most bytes that a call took.
+        n_outputs: the game's number of outputs; 1 if nothing was evaluated.
     """
 
     batch_size: int
@@ -234,25 +255,25 @@ class _Measured:
 
 
 def _measure(evaluator: Evaluator, masks: BoolArray, cost: FloatArray, n_calls: int) -> _Measured:
-    """Make up to so many of the calls that the run would make, and time them."""
+    """Make at most ``n_calls`` of the calls that the run would make, and time them."""
     missing = np.flatnonzero(~evaluator.known(masks))
     blocks = [missing[rows] for rows in cut(evaluator.game, masks[missing], evaluator.batch_size)]
     measured = _Measured(max(map(len, blocks), default=0))
     if n_calls and blocks and len(blocks[0]) > 2 * _FIRST:
-        # what is done once, like reading the weights, is not what a call takes
+        # what happens only once, like reading the weights, is not part of the time of a call
         first, blocks[0] = np.split(blocks[0], [_FIRST])
         measured.n_masks += _evaluated(evaluator, masks[first]).n_new
     for block in blocks[:n_calls]:
         with _peak() as peak:
             started = time.perf_counter()
-            made = _evaluated(evaluator, masks[block])
+            evaluated = _evaluated(evaluator, masks[block])
             seconds = time.perf_counter() - started
-        measured.n_masks += made.n_new
+        measured.n_masks += evaluated.n_new
         measured.seconds += seconds
         measured.memory = max(measured.memory, peak.bytes)
-        measured.cost += float(cost[block].sum()) * made.n_new / len(block)
-        measured.n_outputs = as_columns(made.values).shape[1]
-        if made.interrupted or measured.seconds > _WARM_SECONDS:
+        measured.cost += float(cost[block].sum()) * evaluated.n_new / len(block)
+        measured.n_outputs = as_columns(evaluated.values).shape[1]
+        if evaluated.interrupted or measured.seconds > _WARM_SECONDS:
             break
     return measured
 
@@ -267,10 +288,10 @@ class _Peak:
 
 @contextmanager
 def _peak() -> Iterator[_Peak]:
-    """The most memory taken inside, beyond what was taken before."""
+    """Measure the most memory in use while the context lasts, beyond that in use before."""
     peak, done = _Peak(), threading.Event()
     process = psutil.Process()
-    gc.collect()  # what is freed meanwhile would hide what is taken
+    gc.collect()  # memory that is freed meanwhile would hide memory that is taken
     before = process.memory_info().rss
     on_gpu = _reset_gpu()
 
@@ -293,7 +314,7 @@ def _peak() -> Iterator[_Peak]:
 
 
 def _reset_gpu() -> int | None:
-    """Start to watch the GPU's memory, where torch uses one; returns the bytes taken now."""
+    """Reset the peak of the GPU's memory, and return the bytes in use; ``None`` without a GPU."""
     torch = sys.modules.get("torch")
     if torch is None or not torch.cuda.is_available() or not torch.cuda.memory_allocated():
         return None

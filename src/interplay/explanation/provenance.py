@@ -1,4 +1,4 @@
-"""Where an explanation came from: versions, fingerprint, seeds, settings, counts. JSON."""
+"""Provenance: the versions, fingerprint, seeds, settings and counts of an explanation, as JSON."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ _REPORTED_PACKAGES = (
 def provenance_of(
     plan: RunPlan, derived: Derived, evaluated: Evaluated, evaluator: Evaluator
 ) -> Json:
-    """The provenance of an explanation that was derived from a run plan's ablations."""
-    made, decoded = derived.made, derived.decoded
-    used = made.fit if made.exact else made.fit + made.held_out
-    n_held = 0 if made.exact else len(made.held_out)
+    """The provenance of an explanation, as JSON."""
+    inputs, decoded = derived.inputs, derived.decoded
+    used = inputs.fit if inputs.exact else inputs.fit + inputs.held_out
+    n_held = 0 if inputs.exact else len(inputs.held_out)
     return {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": versions(),
@@ -43,19 +43,22 @@ def provenance_of(
             "description": evaluator.description,
         },
         "request": plan.request.to_json(),
-        "design": {"kind": made.design.kind, "masks_sha256": masks_digest(made.design.masks)},
+        "design": {
+            "kind": inputs.design.kind,
+            "masks_sha256": masks_digest(inputs.design.masks),
+        },
         "ablations": {"sha256": ablations_digest(used.masks, used.values)},
         "decoder": {
             "requested": plan.requested.name,
-            "ran": decoded.settings.get("picked", made.chosen.name),
+            "ran": decoded.settings.get("picked", inputs.chosen.name),
             "settings": decoded.settings,
             "diagnosis": decoded.diagnosis,
         },
         "budget": {
             "limit": plan.budget,
             "planned": len(plan.masks),
-            "spent": len(made.fit) + n_held,
-            "fit": len(made.fit),
+            "spent": len(inputs.fit) + n_held,
+            "fit": len(inputs.fit),
             "held_out": n_held,
             "evaluated": evaluated.n_new,
             "from_store": evaluated.n_stored,
@@ -68,11 +71,11 @@ def provenance_of(
 
 
 def versions() -> dict[str, str]:
-    """The versions of Python and of the packages that have a part in an explanation."""
-    found = {"interplay": version("interplay"), "python": platform.python_version()}
+    """The versions of Python and of the packages that can influence an explanation."""
+    installed = {"interplay": version("interplay"), "python": platform.python_version()}
     for package in _REPORTED_PACKAGES:
         try:
-            found[package] = version(package)
+            installed[package] = version(package)
         except PackageNotFoundError:
             continue
-    return found
+    return installed

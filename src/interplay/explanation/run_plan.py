@@ -1,4 +1,4 @@
-"""Run plan: which masks a run evaluates, chosen and checked before anything is paid for."""
+"""Run plan: the masks that a run evaluates, chosen and checked before the first evaluation."""
 
 from __future__ import annotations
 
@@ -20,18 +20,19 @@ from interplay.fourier.masks import uniform
 from interplay.game import Game
 
 MIN_HELD_OUT = 10
-"""The fewest held-out masks that a score is worth anything on."""
+"""The fewest held-out masks from which a score means anything."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """What was asked for: the arguments of ``explain`` that decide which masks are evaluated.
+    """The arguments of ``explain`` that determine which masks are evaluated.
 
     Attributes:
         decoder: the decoder's name.
-        budget: the most distinct evaluations; ``None``: the default.
-        until: the cross-validated R2 at which to stop making ablations; ``None``: none.
-        order: the largest order of interaction; ``None``: the decoder's own.
+        budget: the most distinct evaluations. ``None``: the default.
+        until: the cross-validated R2 at which adaptive sampling stops. ``None``: the run is not
+            adaptive.
+        order: the largest order of interaction. ``None``: the decoder's own.
         holdout: the share or number of evaluations that are held out.
         random_state: the seed.
         options: the decoder's options.
@@ -47,10 +48,10 @@ class Request:
 
     @classmethod
     def of(cls, budget: int | str | None, until: float | None, **others: Any) -> Request:
-        """A request whose budget may be ``"auto"``, which is ``until=1``.
+        """Make a request. Its budget may be ``"auto"``, which means ``until=1``.
 
         Raises:
-            ValueError: a budget that is another word.
+            ValueError: the budget is another word.
         """
         if budget == "auto":
             return cls(budget=None, until=1.0 if until is None else until, **others)
@@ -60,10 +61,10 @@ class Request:
 
     @classmethod
     def recorded(cls, provenance: Json) -> Request:
-        """The request of a run, from its provenance.
+        """Read the request of a run from its provenance.
 
         Raises:
-            KeyError: the provenance does not have it.
+            KeyError: the provenance does not contain it.
         """
         return cls(**provenance["request"], random_state=provenance["random_state"])
 
@@ -71,11 +72,12 @@ class Request:
         """Check the request and choose its masks.
 
         Args:
-            game: what is to be explained.
-            arguments: the names of the caller's arguments, to tell a misspelt one.
+            game: the game to explain.
+            arguments: the names of the caller's arguments, to suggest one for a misspelt option.
 
         Raises:
-            ValueError: an unknown decoder or option, or a budget below what the decoder needs.
+            ValueError: a decoder or an option is unknown, or the budget is below what the decoder
+                needs.
         """
         chosen = requested = get_decoder(self.decoder)
         largest = check_request(requested, self.order, self.options, arguments)
@@ -84,7 +86,7 @@ class Request:
         if self.budget is None:
             budget = max(default_budget(n_players), smallest)
         else:
-            budget = _whole(self.budget)
+            budget = _as_integer(self.budget)
         design_rng, held_rng, fit_rng, score_rng = (
             np.random.default_rng(seed) for seed in np.random.SeedSequence(random_state).spawn(4)
         )
@@ -116,7 +118,7 @@ class Request:
         )
 
     def to_json(self) -> Json:
-        """The request as its provenance records it; the seed and ``until`` stand beside it."""
+        """The request as JSON. The provenance records it, and the seed and ``until`` separately."""
         return {
             "decoder": self.decoder,
             "budget": self.budget,
@@ -131,18 +133,18 @@ class RunPlan:
     """Everything that is settled before the first ablation.
 
     Attributes:
-        request: what was asked for, the budget filled in.
+        request: the request, with the budget filled in.
         players: the players' names.
-        requested: the decoder that was asked for.
-        chosen: the one that runs: ``exact`` where the budget covers all masks.
+        requested: the decoder that was requested.
+        chosen: the decoder that runs. It is ``exact`` if the budget covers all 2^n masks.
         options: the decoder's options.
         order: the largest order of interaction.
         budget: the most distinct evaluations.
         random_state: the seed.
         design: the masks of the fit.
-        held_out: the masks held out, ``(h, n)``; none where the design is all masks.
-        fit_rng: for the fit.
-        score_rng: for the score.
+        held_out: the held-out masks, ``(h, n)``. There are none if the design is all 2^n masks.
+        fit_rng: the generator of the fit.
+        score_rng: the generator of the score's bootstrap.
     """
 
     request: Request
@@ -160,23 +162,23 @@ class RunPlan:
 
     @property
     def masks(self) -> BoolArray:
-        """All masks, those of the fit first."""
+        """All masks, ``(m, n)``: first those of the fit, then the held-out ones."""
         return np.concatenate([self.design.masks, self.held_out])
 
 
 def default_budget(n_players: int) -> int:
-    """4 n log2 n, the middle of the budgets of ProxySPEX (arXiv 2505.17495), at least 100."""
+    """4 n log2 n, but at least 100: the middle of the budgets of ProxySPEX (arXiv 2505.17495)."""
     return max(100, ceil(4 * n_players * log2(max(n_players, 2))))
 
 
-def _whole(budget: float) -> int:
+def _as_integer(budget: float) -> int:
     if int(budget) != budget:
         raise ValueError(f"budget={budget} is not a whole number of evaluations")
     return int(budget)
 
 
 def _n_held_out(holdout: float, budget: int) -> int:
-    """How many masks are held out: a share below 1, or a whole number."""
+    """The number of held-out masks for a share below 1 or a whole number."""
     if 0.0 < holdout < 1.0:
         return max(MIN_HELD_OUT, round(float(holdout) * budget))
     if holdout != int(holdout) or holdout < MIN_HELD_OUT:
@@ -188,7 +190,7 @@ def _n_held_out(holdout: float, budget: int) -> int:
 
 
 def needed(decoder: Decoder, n_players: int, holdout: float) -> int:
-    """The smallest budget that leaves the decoder enough beside what is held out."""
+    """The smallest budget that leaves the decoder enough masks after some are held out."""
     fewest = decoder.min_masks(n_players)
     share = holdout if holdout < 1 else 0.0
     budget = max(fewest + _n_held_out(holdout, 0), int(fewest / (1 - share)) - 2)

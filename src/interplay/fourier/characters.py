@@ -2,9 +2,9 @@ r"""The characters of the Fourier basis, evaluated on bits.
 
 .. math:: \chi_S(m) = (-1)^{\sum_{i \in S} m_i}
 
-The masks are turned on their side: one row of bits per *player*, sixty-four masks to a machine
-word. The parities of a set on all masks are then the XOR of its players' rows, so that a
-set of order d costs d XORs per sixty-four masks, whatever the number of players.
+The masks are transposed and packed: one row of bits per *player*, with 64 masks in a machine word.
+The parities of a set on all masks are then the XOR of its players' rows. A set of order d costs d
+XORs per 64 masks, whatever the number of players.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def _rows_of_players(masks: BoolArray) -> npt.NDArray[np.uint64]:
 
 
 def _parities(rows: npt.NDArray[np.uint64], sets: Members) -> npt.NDArray[np.uint64]:
-    """XOR of the rows of each set's members, ``(s, words)``."""
+    """Compute the XOR of the rows of each set's members, ``(s, words)``."""
     result = np.zeros((len(sets), rows.shape[1]), dtype=np.uint64)
     for column in sets.T:
         present = np.flatnonzero(column < len(rows) - 1)
@@ -51,7 +51,7 @@ def _as_bits(parities: npt.NDArray[np.uint64], n_masks: int) -> ByteArray:
 def characters(
     masks: BoolArray, packed: ByteArray, dtype: type[np.float32 | np.float64] = np.float64
 ) -> npt.NDArray[Any]:
-    """The matrix of chi_S(m).
+    """Compute the matrix of chi_S(m).
 
     Args:
         masks: ``(m, n)``.
@@ -73,7 +73,7 @@ def characters(
 
 
 def synthesise(masks: BoolArray, packed: ByteArray, coefficients: FloatArray) -> FloatArray:
-    r"""The inverse transform f(m) = \sum_S F(S) \chi_S(m), in blocks of bounded memory.
+    r"""Compute f(m) = \sum_S F(S) \chi_S(m), the inverse transform, in blocks of bounded memory.
 
     Args:
         masks: ``(m, n)``.
@@ -91,8 +91,8 @@ def synthesise(masks: BoolArray, packed: ByteArray, coefficients: FloatArray) ->
         block = masks[first : first + _MASKS_AT_ONCE]
         rows = _rows_of_players(block)
         for start in range(0, len(sets), _SETS_AT_ONCE):
-            some = slice(start, start + _SETS_AT_ONCE)
-            bits = _as_bits(_parities(rows, sets[some]), len(block))
-            odd[:, first : first + len(block)] += columns[some].T @ bits.astype(np.float64)
+            terms = slice(start, start + _SETS_AT_ONCE)
+            bits = _as_bits(_parities(rows, sets[terms]), len(block))
+            odd[:, first : first + len(block)] += columns[terms].T @ bits.astype(np.float64)
     values = columns.sum(axis=0)[:, None] - 2.0 * odd
     return values[0] if coefficients.ndim == 1 else np.ascontiguousarray(values.T)

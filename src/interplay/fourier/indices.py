@@ -4,13 +4,14 @@ Every index here is a weighted sum over supersets,
 
 .. math:: I(S) = \sum_{T \supseteq S} W_{|S|,|T|} \, F(T),
 
-so an index *is* a table of weights by the two orders, and one kernel (:func:`convert`) serves all.
-Indices that are defined through the Moebius transform or through SII are composed on the tables:
+so an index is a table of weights by the two orders, and one function (:func:`convert`) serves all.
+Indices that are defined through the Moebius transform or through the Shapley interaction index
+(SII) are composed on the tables:
 
 .. math:: (W V)_{s,t} = \sum_{u=s}^{t} \binom{t-s}{u-s} W_{s,u} V_{u,t}
 
-The tables are computed in exact rational arithmetic, so the large alternating terms of the
-Moebius transform cancel before anything is rounded.
+The tables are computed in exact rational arithmetic. The large alternating terms of the Moebius
+transform therefore cancel before anything is rounded.
 
 =========  ==========================================================================
 tag        definition (s = \|S\|, t = \|T\|, k = ``order``)
@@ -85,7 +86,7 @@ def _bernoulli(j: int) -> Fraction:
 
 
 def _k_sii(k: int) -> Weight:
-    """Bernoulli numbers spread the SII of larger sets; the empty set keeps the baseline f(0)."""
+    """Distribute the SII of larger sets by Bernoulli numbers; the empty set keeps f(0)."""
     from_sii = _compose(lambda s, u: _bernoulli(u - s) if u <= k else _ZERO, _sii)
     return lambda s, t: _ONE if s == 0 else from_sii(s, t)
 
@@ -121,9 +122,10 @@ class Index:
     """An interaction index: its table of weights.
 
     Attributes:
-        weight: ``(k)`` to the weights W as a function of (s, t), s <= t; k is the largest order
-            that was asked for, on which some indices depend.
-        single: of single players only, so that k is always 1 and the empty set has no value.
+        weight: ``(k)`` to the weights W as a function of (s, t), s <= t; k is the requested largest
+            order, on which some indices depend.
+        single: whether it values single players only. Then k is always 1 and the empty set has no
+            value.
     """
 
     weight: Callable[[int], Weight]
@@ -131,7 +133,7 @@ class Index:
 
 
 def _plain(weight: Weight) -> Callable[[int], Weight]:
-    """Weights that do not depend on k."""
+    """Wrap weights that do not depend on k."""
     return lambda k: weight
 
 
@@ -148,11 +150,11 @@ FBII = Index(_fbii)
 
 
 def get_index(name: IndexName | str) -> Index:
-    """The index of that name.
+    """Look up the index of that name.
 
     Raises:
         ValueError: there is none.
-        TypeError: an installed package names something else under it.
+        TypeError: an installed package gives the name to something else.
     """
     index = INDICES[name]
     if not isinstance(index, Index):
@@ -166,19 +168,19 @@ def get_index(name: IndexName | str) -> Index:
 def weights(
     index: IndexName | str, order: int, sizes: Iterable[int]
 ) -> dict[tuple[int, int], float]:
-    """The weights W of an index that are not zero, by (s, t).
+    """Compute the weights W of an index that are not zero, by (s, t).
 
     Args:
         index: one of :data:`interplay.extensions.INDICES`.
         order: the largest s, and the k of indices that are defined with one.
-        sizes: the t wanted.
+        sizes: the values of t.
     """
-    known = get_index(index)
-    weight = known.weight(order)
+    definition = get_index(index)
+    weight = definition.weight(order)
     table = {
         (s, t): float(weight(s, t))
         for t in sizes
-        for s in range(1 if known.single else 0, min(order, t) + 1)
+        for s in range(1 if definition.single else 0, min(order, t) + 1)
     }
     return {orders: value for orders, value in table.items() if value != 0.0}
 
@@ -190,14 +192,16 @@ def convert(
     index: IndexName | str,
     order: int | None = None,
 ) -> tuple[Members, FloatArray, int]:
-    """Interactions of a sparse spectrum under an index, without enumerating subsets of players.
+    """Convert a sparse spectrum to interactions under an index.
+
+    Only subsets of the sets in the support are enumerated, never all subsets of the players.
 
     Args:
         sets: the support as members, ``(s, d)``.
         coefficients: ``(s,)`` or ``(s, k)``.
         n_players: how many players there are.
         index: one of :data:`interplay.extensions.INDICES`.
-        order: largest order wanted. ``None``: the largest order in the spectrum. For ``k-SII``,
+        order: the largest order. ``None``: the largest order in the spectrum. For ``k-SII``,
             ``STII``, ``FSII`` and ``FBII`` it is the k of their definition; for ``SV`` and ``BV``
             it is always 1.
 
@@ -230,14 +234,14 @@ def convert(
     if not table:
         return sets[:0], coefficients[:0], k
     width = max(s for s, _ in table)
-    some_sets: list[Members] = []
-    some_values: list[FloatArray] = []
+    set_blocks: list[Members] = []
+    value_blocks: list[FloatArray] = []
     for (s, t), value in table.items():
         rows = np.flatnonzero(order_of == t)
         chosen = np.array(list(combinations(range(t), s)), dtype=np.int64).reshape(comb(t, s), s)
         subsets = np.full((len(rows), len(chosen), width), n_players, dtype=np.int32)
         subsets[:, :, :s] = sets[rows][:, chosen]
-        some_sets.append(subsets.reshape(len(rows) * len(chosen), width))
-        some_values.append(np.repeat(value * coefficients[rows], len(chosen), axis=0))
-    merged, values = collapse(np.concatenate(some_sets), np.concatenate(some_values), n_players)
+        set_blocks.append(subsets.reshape(len(rows) * len(chosen), width))
+        value_blocks.append(np.repeat(value * coefficients[rows], len(chosen), axis=0))
+    merged, values = collapse(np.concatenate(set_blocks), np.concatenate(value_blocks), n_players)
     return merged, values, k

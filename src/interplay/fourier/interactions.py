@@ -31,7 +31,7 @@ class Interactions:
 
     Attributes:
         index: the tag of the index, such as ``"FSII"``.
-        order: the largest order that was asked for.
+        order: the requested largest order.
         n_players: n.
         members: the sets, ``(s, d) int32``, ascending, padded with ``n``.
         values: ``(s,)``, or ``(s, k)`` for k outputs.
@@ -66,7 +66,7 @@ class Interactions:
 
     @property
     def low(self) -> FloatArray | None:
-        """Lower ends of the intervals that cover with probability :data:`LEVEL`."""
+        """Lower ends of the intervals, of nominal coverage :data:`LEVEL`; see :attr:`high`."""
         return None if self.deviations is None else self.values - _WIDTH * self.deviations
 
     @property
@@ -99,7 +99,7 @@ class Interactions:
         return joint.join(self.players[player] for player in players) or "(baseline)"
 
     def filter(self, min_order: int = 1, max_order: int | None = None) -> Interactions:
-        """Those of ``min_order <= order <= max_order``; by default all but the empty set."""
+        """Keep ``min_order <= order <= max_order``; by default all sets but the empty one."""
         orders = self.orders
         largest = self.n_players if max_order is None else max_order
         return self._take((orders >= min_order) & (orders <= largest))
@@ -107,7 +107,7 @@ class Interactions:
     def top(
         self, count: int = 10, *, min_order: int = 1, max_order: int | None = None
     ) -> Interactions:
-        """The ``count`` strongest, strongest first; ties in the order of the sets."""
+        """Take the ``count`` strongest, strongest first; ties keep the order of the sets."""
         if count < 0:
             raise ValueError(f"count={count} is negative; ask for 0 or more")
         chosen = self.filter(min_order, max_order)
@@ -137,10 +137,10 @@ class Interactions:
         )
 
     def to_frame(self) -> pd.DataFrame:
-        """A pandas DataFrame with columns ``players``, ``label``, ``order`` and ``value``.
+        """Make a pandas DataFrame with columns ``players``, ``label``, ``order`` and ``value``.
 
-        Where there is an uncertainty also ``low`` and ``high``. With k outputs these columns are
-        ``value_0 .. value_{k-1}`` and so on.
+        If there is an uncertainty, it also has ``low`` and ``high``. With k outputs these columns
+        are ``value_0 .. value_{k-1}`` and so on.
         """
         try:
             import pandas as pd
@@ -175,14 +175,14 @@ _WIDTH = float(ndtri((1 + LEVEL) / 2))
 
 
 def checked_output(output: int, n_outputs: int | None) -> int:
-    """The number of an output, checked.
+    """Check the number of an output and return it.
 
     Args:
         output: the number, from 0.
-        n_outputs: k; ``None``: there is one.
+        n_outputs: k; ``None``: there is one output.
 
     Raises:
-        ValueError: it is not one of them.
+        ValueError: there is no such output.
     """
     count = n_outputs or 1
     if isinstance(output, bool) or not isinstance(output, int | np.integer):
@@ -193,10 +193,10 @@ def checked_output(output: int, n_outputs: int | None) -> int:
 
 
 def names_of(players: Sequence[str] | None, n_players: int) -> tuple[str, ...]:
-    """The players' names; their numbers where none are given.
+    """Name the players; by default with their numbers.
 
     Raises:
-        ValueError: not as many names as players.
+        ValueError: there are not as many names as players.
     """
     if players is None:
         return tuple(map(str, range(n_players)))

@@ -14,7 +14,7 @@ from interplay._arrays import pack, unpack
 from interplay._types import BoolArray, ByteArray, IntArray
 
 TABLE_LIMIT = 14
-"""Up to so many players, distinct masks are drawn by permuting the whole table."""
+"""Up to this number of players, distinct masks are drawn by permuting the table of all masks."""
 _DRAWN_AT_ONCE = 1024
 
 
@@ -22,7 +22,8 @@ def as_masks(masks: npt.ArrayLike, n_players: int | None = None) -> BoolArray:
     """Check masks and return them as a C-ordered ``(m, n) bool`` array.
 
     Raises:
-        ValueError: not two-dimensional, not boolean (0 and 1 are taken), or not ``n_players`` wide.
+        ValueError: masks are not two-dimensional, hold values other than booleans, 0 and 1, or are
+            not ``n_players`` wide.
     """
     array = np.asarray(masks)
     if array.ndim != 2:
@@ -44,12 +45,12 @@ def as_masks(masks: npt.ArrayLike, n_players: int | None = None) -> BoolArray:
 
 
 def keys(masks: BoolArray) -> list[bytes]:
-    """One hashable key per mask: its packed bits."""
+    """Make a hashable key per mask: its packed bits."""
     return [row.tobytes() for row in pack(masks)]
 
 
 def distinct(masks: BoolArray) -> tuple[BoolArray, IntArray]:
-    """The distinct masks in order of first appearance, and where each row went.
+    """Find the distinct masks, in order of first appearance, and the place of each row in them.
 
     Returns:
         ``(unique, inverse)`` with ``unique[inverse] == masks``.
@@ -64,12 +65,12 @@ def distinct(masks: BoolArray) -> tuple[BoolArray, IntArray]:
 
 
 def sorted_by_prefix(masks: BoolArray) -> IntArray:
-    """The order ``(m,)`` in which masks that agree on their first players are neighbours."""
+    """Sort masks so that those that agree on their first players are neighbours: rows, ``(m,)``."""
     return np.lexsort(masks.T[::-1])
 
 
 def every_mask(n_players: int) -> BoolArray:
-    """All 2^n masks, shape ``(2**n, n)``; player ``i`` is bit ``i`` of the row's number."""
+    """List all 2^n masks, ``(2**n, n)``; player ``i`` is bit ``i`` of the row's number."""
     return _from_numbers(np.arange(1 << n_players, dtype=np.int64), n_players)
 
 
@@ -80,15 +81,15 @@ def _from_numbers(numbers: IntArray, n_players: int) -> BoolArray:
 def uniform(
     n_masks: int, n_players: int, rng: np.random.Generator, exclude: BoolArray | None = None
 ) -> BoolArray:
-    """Distinct masks, each player kept with probability 1/2.
+    """Draw distinct masks, each player kept with probability 1/2.
 
-    The masks for a smaller ``n_masks`` are the first rows of those for a larger one from a
-    generator in the same state: a larger budget only adds ablations to those already made.
+    With a generator in the same state, the masks for a smaller ``n_masks`` are the first rows of
+    those for a larger one. A larger budget therefore only adds ablations.
 
     Args:
-        n_masks: how many.
-        n_players: their width.
-        rng: consumed.
+        n_masks: how many masks.
+        n_players: n.
+        rng: draws the masks.
         exclude: masks that must not be drawn, ``(e, n)``.
 
     Raises:
@@ -113,14 +114,14 @@ def uniform(
 
 
 def from_keys(packed: Sequence[bytes], n_players: int) -> BoolArray:
-    """The masks of packed rows: the inverse of :func:`keys`."""
+    """Unpack the masks of keys: the inverse of :func:`keys`."""
     rows: ByteArray = np.frombuffer(b"".join(packed), dtype=np.uint8)
     return unpack(rows.reshape(len(packed), (n_players + 7) // 8), n_players)
 
 
 def describe(mask: BoolArray, limit: int = 12) -> str:
-    """A mask in words: how many players it keeps and which it removes (or keeps, if fewer)."""
+    """Describe a mask: how many players it keeps and which it removes (or keeps, if fewer)."""
     kept, removed = np.flatnonzero(mask), np.flatnonzero(~mask)
-    word, some = ("removed", removed) if len(removed) <= len(kept) else ("kept", kept)
-    listed = ", ".join(map(str, some[:limit])) + (", ..." if len(some) > limit else "")
+    word, players = ("removed", removed) if len(removed) <= len(kept) else ("kept", kept)
+    listed = ", ".join(map(str, players[:limit])) + (", ..." if len(players) > limit else "")
     return f"mask keeping {len(kept)} of {len(mask)} players ({word}: {listed or 'none'})"

@@ -1,11 +1,11 @@
 """Families of player sets as arrays.
 
-Two forms, each exact, each with one row per set:
+There are two forms, both exact and with one row per set:
 
-* **packed**, ``(s, ceil(n / 8)) uint8``: bit ``i`` (little-endian within the row) says whether
-  player ``i`` belongs. Compact whatever the order; the form that is kept and stored.
+* **packed**, ``(s, ceil(n / 8)) uint8``: bit ``i`` (little-endian within the row) is 1 if player
+  ``i`` belongs to the set. It is compact whatever the order: the form in memory and in files.
 * **members**, ``(s, d) int32``: the players in ascending order, padded with ``n`` to the largest
-  order ``d``. The form to compute with, since interactions are of low order.
+  order ``d``. It is the form to compute with, since interactions are of low order.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from interplay._types import ByteArray, FloatArray, IntArray, Players
 Members: TypeAlias = npt.NDArray[np.int32]
 
 _ROWS_AT_ONCE = 1 << 14
-"""Rows that are spread out to one byte per player at a time."""
+"""Rows that are unpacked to one byte per player at a time."""
 
 
 def sizes(packed: ByteArray) -> IntArray:
-    """The order of each set, shape ``(s,)``."""
+    """Count the players of each set, ``(s,)``: its order."""
     return np.asarray(np.bitwise_count(packed).sum(axis=1, dtype=np.int64))
 
 
 def as_players(players: Iterable[int], n_players: int) -> Players:
-    """One set as an ascending tuple of distinct indices.
+    """Check one set and return it as an ascending tuple of players.
 
     Raises:
-        ValueError: an index is not in ``0 .. n_players - 1``, or comes twice.
+        ValueError: a player is not in ``0 .. n_players - 1``, or comes twice.
     """
     result = tuple(sorted(int(player) for player in players))
     if len(set(result)) != len(result):
@@ -48,7 +48,7 @@ def as_players(players: Iterable[int], n_players: int) -> Players:
 
 
 def pack_sets(family: Iterable[Iterable[int]], n_players: int) -> ByteArray:
-    """Sets as iterables of player indices -> packed."""
+    """Convert sets as iterables of players to packed sets."""
     checked = [as_players(players, n_players) for players in family]
     width = max((len(players) for players in checked), default=0)
     members = np.full((len(checked), width), n_players, dtype=np.int32)
@@ -58,7 +58,7 @@ def pack_sets(family: Iterable[Iterable[int]], n_players: int) -> ByteArray:
 
 
 def pack_members(members: Members, n_players: int) -> ByteArray:
-    """Members -> packed."""
+    """Convert members to packed sets."""
     packed = np.zeros((len(members), (n_players + 7) // 8), dtype=np.uint8)
     for start in range(0, len(members), _ROWS_AT_ONCE):
         block = members[start : start + _ROWS_AT_ONCE]
@@ -69,7 +69,7 @@ def pack_members(members: Members, n_players: int) -> ByteArray:
 
 
 def members(packed: ByteArray, n_players: int) -> Members:
-    """Packed -> members."""
+    """Convert packed sets to members."""
     order = sizes(packed)
     result = np.full((len(packed), int(order.max(initial=0))), n_players, dtype=np.int32)
     for start in range(0, len(packed), _ROWS_AT_ONCE):
@@ -81,7 +81,7 @@ def members(packed: ByteArray, n_players: int) -> Members:
 
 
 def tuples(members: Members, n_players: int) -> list[Players]:
-    """Members -> ascending tuples, in the same order."""
+    """Convert members to ascending tuples, in the same order."""
     order = (members < n_players).sum(axis=1)
     return [tuple(row[:size]) for row, size in zip(members.tolist(), order.tolist(), strict=True)]
 
@@ -108,7 +108,7 @@ def collapse(members: Members, values: FloatArray, n_players: int) -> tuple[Memb
 
 
 def _sort_keys(members: Members, n_players: int) -> list[IntArray]:
-    """Integers that order and tell apart the sets: the order first, then players as digits."""
+    """Compute integers that sort and identify sets: the order first, then players as digits."""
     base = n_players + 1
     digits = max(1, int(62 / np.log2(max(base, 2))))
     keys: list[IntArray] = [(members < n_players).sum(axis=1).astype(np.int64)]

@@ -33,18 +33,20 @@ _COLUMNS_AT_ONCE = 64
 
 @dataclass(frozen=True, eq=False)
 class Spectrum:
-    r"""A set function by its few non-zero Fourier coefficients.
+    r"""A set function, given by its few non-zero Fourier coefficients.
 
     .. math:: f(m) = \sum_S F(S) \chi_S(m), \qquad \chi_S(m) = (-1)^{\sum_{i \in S} m_i}
 
     with the sign and scale of SPEX (arXiv 2502.13870); ``F(S) = 2^-n sum_m f(m) chi_S(m)``.
-    Terms are distinct and sorted by order, then lexicographically: use a constructor.
+    Terms are distinct and sorted by order, then lexicographically. :meth:`from_terms`,
+    :meth:`from_dict` and :meth:`from_members` sort them.
 
     Attributes:
         n_players: n.
-        supports: the sets S, packed, ``(s, ceil(n / 8)) uint8`` (see :mod:`interplay.sets`).
+        supports: the sets S, packed, ``(s, ceil(n / 8)) uint8`` (see
+            :mod:`interplay.fourier.sets`).
         coefficients: F(S), ``(s,)`` float64, or ``(s, k)`` for k outputs.
-        deviations: how uncertain the coefficients are, ``(s, r)`` or ``(s, k, r)``: a factor L of
+        deviations: the uncertainty of the coefficients, ``(s, r)`` or ``(s, k, r)``: a factor L of
             their covariance L L^T, output by output; ``None`` where the decoder gives none.
             Arithmetic with other spectra drops it.
     """
@@ -73,7 +75,7 @@ class Spectrum:
 
     @classmethod
     def from_members(cls, n_players: int, sets: Members, coefficients: FloatArray) -> Spectrum:
-        """From members arrays; equal sets are summed, terms sorted."""
+        """Build from members; equal sets are summed, and terms are sorted."""
         merged, values = collapse(sets, coefficients, n_players)
         return cls(n_players, pack_members(merged, n_players), values)
 
@@ -81,7 +83,7 @@ class Spectrum:
     def from_terms(
         cls, n_players: int, supports: Iterable[Iterable[int]], coefficients: npt.ArrayLike
     ) -> Spectrum:
-        """From sets of players and their coefficients; equal sets are summed."""
+        """Build from sets of players and their coefficients; equal sets are summed."""
         packed = pack_sets(supports, n_players)
         values = np.asarray(coefficients, dtype=np.float64)
         if len(values) != len(packed):
@@ -90,7 +92,7 @@ class Spectrum:
 
     @classmethod
     def from_dict(cls, n_players: int, terms: Mapping[Players, npt.ArrayLike]) -> Spectrum:
-        """From ``{(): 1.0, (0, 3): -0.5}``."""
+        """Build from a mapping such as ``{(): 1.0, (0, 3): -0.5}``."""
         return cls.from_terms(n_players, terms.keys(), [np.asarray(v) for v in terms.values()])
 
     def __len__(self) -> int:
@@ -113,7 +115,7 @@ class Spectrum:
 
     @cached_property
     def members(self) -> Members:
-        """The supports as members (see :mod:`interplay.sets`), ``(s, d)``."""
+        """The supports as members (see :mod:`interplay.fourier.sets`), ``(s, d)``."""
         return members(self.supports, self.n_players)
 
     @cached_property
@@ -134,7 +136,7 @@ class Spectrum:
         return iter(zip(self.sets, self.coefficients, strict=True))
 
     def predict(self, masks: npt.ArrayLike) -> FloatArray:
-        """f(m) for each mask.
+        """Predict f(m) for each mask.
 
         Args:
             masks: ``(m, n) bool``, or one mask ``(n,)``.
@@ -165,7 +167,7 @@ class Spectrum:
     def mean_output(self) -> Spectrum:
         """The spectrum of the mean over the outputs.
 
-        Without an uncertainty: how the outputs' errors hang together is not in ``deviations``.
+        It has no uncertainty: ``deviations`` lack the covariance between outputs.
         """
         mean = as_columns(self.coefficients).mean(axis=1)
         return replace(self, coefficients=mean, deviations=None)
@@ -183,11 +185,11 @@ class Spectrum:
         width = max(self.members.shape[1], other.members.shape[1])
         both = [
             np.pad(
-                term.members,
-                ((0, 0), (0, width - term.members.shape[1])),
+                spectrum.members,
+                ((0, 0), (0, width - spectrum.members.shape[1])),
                 constant_values=self.n_players,
             )
-            for term in (self, other)
+            for spectrum in (self, other)
         ]
         return Spectrum.from_members(
             self.n_players,
@@ -234,10 +236,10 @@ class Spectrum:
     def truncate(
         self, *, energy: float | None = None, n_terms: int | None = None, order: int | None = None
     ) -> Spectrum:
-        """The strongest terms. The empty set (the mean of f) always stays and counts for nothing.
+        """Keep the strongest terms. The empty set (the mean of f) always stays and is not counted.
 
         Args:
-            energy: share in (0, 1] of the variance to keep; the term that crosses the line stays.
+            energy: share in (0, 1] of the variance to keep; the term that reaches it stays.
             n_terms: the most terms to keep, the empty set not counted.
             order: the largest order to keep.
 
@@ -276,14 +278,15 @@ class Spectrum:
         order: int | None = None,
         players: Sequence[str] | None = None,
     ) -> Interactions:
-        """The interactions under an index, in closed form (see :mod:`interplay.indices`).
+        """Compute the interactions under an index (see :mod:`interplay.fourier.indices`).
 
-        Where the spectrum is uncertain, so are they: an index is linear in the coefficients.
+        They follow in closed form. If the spectrum has an uncertainty, they have one too, since an
+        index is linear in the coefficients.
 
         Args:
             index: ``"Fourier"``, ``"Moebius"``, ``"SII"``, ``"k-SII"``, ``"STII"``, ``"FSII"``,
                 ``"FBII"``, ``"BII"``, ``"SV"`` or ``"BV"``.
-            order: largest order wanted; ``None``: the largest in the spectrum.
+            order: the largest order; ``None``: the largest in the spectrum.
             players: names for the labels.
         """
         sets, values, used = convert(self.members, self.coefficients, self.n_players, index, order)
@@ -292,7 +295,10 @@ class Spectrum:
         return Interactions(index, used, self.n_players, sets, values, names, deviations)
 
     def _deviations(self, index: IndexName | str, order: int | None) -> FloatArray | None:
-        """Standard deviations of the interactions: the root of the squared index of L, summed."""
+        """Compute the standard deviations of the interactions.
+
+        The index is applied to each column of the factor L; the squares are summed over columns.
+        """
         if self.deviations is None:
             return None
         width = self.deviations.shape[-1]
@@ -306,10 +312,10 @@ class Spectrum:
         return None if total is None else np.sqrt(total)
 
     def __str__(self) -> str:
-        share = self.energy_by_order()[1:]
-        total = share.sum()
+        energies = self.energy_by_order()[1:]
+        total = energies.sum()
         by_order = ", ".join(
-            f"{order}: {part / total:.1%}" for order, part in enumerate(share, 1) if part
+            f"{order}: {energy / total:.1%}" for order, energy in enumerate(energies, 1) if energy
         )
         return (
             f"Spectrum of {self.n_players} players, {len(self)} terms (energy {by_order or 'none'})"
@@ -317,7 +323,7 @@ class Spectrum:
 
 
 def join_outputs(spectra: Sequence[Spectrum]) -> Spectrum:
-    """Spectra of one output each as one of k outputs, over the union of their terms."""
+    """Join spectra of one output each to one of k outputs, over the union of their terms."""
     n_players = spectra[0].n_players
     width = max(s.members.shape[1] for s in spectra)
     sets = [

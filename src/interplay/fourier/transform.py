@@ -8,13 +8,13 @@ from interplay._types import FloatArray
 
 
 def walsh_hadamard(values: FloatArray) -> FloatArray:
-    r"""The Walsh-Hadamard transform along the first axis, :math:`\sum_m f(m) (-1)^{<m, S>}`.
+    r"""Transform along the first axis by Walsh-Hadamard: :math:`\sum_m f(m) (-1)^{<m, S>}`.
 
     Args:
-        values: ``(2**n, ...)``; the row's number is the mask, player ``i`` its bit ``i``.
+        values: ``(2**n, ...)``. The number of a row is its mask; player ``i`` is bit ``i``.
 
     Returns:
-        The same shape; row ``S`` holds the unnormalised coefficient of the set with those bits.
+        The same shape. Row ``S`` holds the unnormalised coefficient of the set with those bits.
     """
     result = np.array(values, dtype=np.float64)
     length = len(result)

@@ -1,4 +1,4 @@
-"""Optimises a spectrum: which subset of players it predicts to be best."""
+"""Find the subset of players that a spectrum predicts to be best."""
 
 from interplay.optimize.subset import BestSubset, best_subset
 

@@ -1,4 +1,4 @@
-"""The best subset as a problem: the value of a mask, its bounds on size, and small cases whole."""
+"""The problem of the best subset: values, limits on the size, and enumeration of small cases."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Problem:
 
     @classmethod
     def of(cls, spectrum: Spectrum, low: int, high: int) -> Problem:
-        """For a spectrum of one output."""
+        """Build the problem of a spectrum of one output."""
         n_players, sets = spectrum.n_players, spectrum.members
         term, column = np.nonzero(sets < n_players)
         incidence = csr_array(
@@ -54,21 +54,21 @@ class Problem:
         return np.asarray(1.0 - 2.0 * ((self.incidence.T @ mask.astype(np.float64)) % 2.0))
 
     def value(self, mask: BoolArray) -> float:
-        """f(m)."""
+        """The value f(m)."""
         return float(self.characters(mask) @ self.coefficients)
 
     def admits(self, mask: BoolArray) -> bool:
-        """Whether the mask keeps as many players as it may."""
+        """Whether the number of kept players is within the limits."""
         return bool(self.low <= mask.sum() <= self.high)
 
     @cached_property
     def effects(self) -> FloatArray:
-        """What keeping each player adds through its term of order 1, ``(n,)``."""
+        """The change of the value by the term of order 1 when each player is kept, ``(n,)``."""
         single = self.orders == 1
         return -2.0 * np.asarray(self.incidence[:, single] @ self.coefficients[single])
 
     def strongest(self, effects: FloatArray) -> BoolArray:
-        """The admissible mask of the largest summed effects ``(n,)``."""
+        """Find the admissible mask with the largest sum of effects ``(n,)``."""
         mask = np.zeros(self.n_players, dtype=np.bool_)
         count = int(np.clip((effects > 0).sum(), self.low, self.high))
         mask[np.argsort(-effects, kind="stable")[:count]] = True
@@ -76,19 +76,19 @@ class Problem:
 
     @cached_property
     def ceiling(self) -> float:
-        """A bound on every value: the best of the orders 0 and 1, and the size of all others."""
+        """A bound on every value: the best of orders 0 and 1, plus sum |F| of higher orders."""
         weak = self.orders <= 1
         first = self.coefficients[weak].sum() + self.effects[self.strongest(self.effects)].sum()
         return float(first + np.abs(self.coefficients[~weak]).sum())
 
     @cached_property
     def rounding(self) -> float:
-        """A difference of values that is the solver's rounding: 2e-6 of sum |F|."""
+        """The difference of values that counts as the solver's rounding: 2e-6 of sum |F|."""
         return _ROUNDING * float(np.abs(self.coefficients).sum())
 
 
 def enumerate_all(problem: Problem) -> BoolArray:
-    """The best mask by the values of all 2^n, which one Walsh-Hadamard transform gives."""
+    """Find the best mask from the values of all 2^n, by one Walsh-Hadamard transform."""
     bits = np.append(1 << np.arange(problem.n_players, dtype=np.int64), 0)
     table = np.zeros(1 << problem.n_players)
     np.add.at(table, bits[problem.sets].sum(axis=1), problem.coefficients)

@@ -9,15 +9,16 @@ with m_i binary and y_S continuous, tied to m by the facets of the parity polyto
 .. math:: \sum_{x \in A} x - \sum_{x \in B \setminus A} x \le |A| - 1
           \qquad (A \subseteq B = S \cup \{y_S\}, \; |A| \text{ odd}).
 
-Those on the side to which the objective pulls y_S suffice: 2^(|S| - 1) rows. Sets of more than
-five players go through parities of five at a time.
+Only the facets that limit y_S in the direction of the objective are needed: 2^(|S| - 1) rows. Sets
+of more than five players are chained through parities of at most five players or parities each.
 
-The other common way, one variable per product of the m_i with merged Moebius coefficients, was
-measured beside it, with a third of the players kept. On spectra that ProxySPEX decoded (27 to 270
-players) both take at most 0.1 s. On planted ones the relaxation by products is 1.4 to 4.4 times
-as far up, and where parities take 6 s (60 players, 150 terms up to order 5) its bound is still four
-times the optimum after 12 s. The convex hull of each largest set with its subsets has the tightest
-relaxation of all, but takes longer to solve than its fewer nodes save.
+The other common formulation has one variable per product of the m_i, with merged Moebius
+coefficients. Both were timed with a third of the players kept. On spectra that ProxySPEX decoded
+(27 to 270 players) both take at most 0.1 s. On planted spectra the bound of the relaxation by
+products is 1.4 to 4.4 times as high. Where parities take 6 s (60 players, 150 terms up to order 5),
+the bound by products is still four times the optimum after 12 s. The convex hull of each largest
+set with its subsets has the tightest relaxation, but solving it takes longer than its fewer nodes
+save.
 """
 
 from __future__ import annotations
@@ -32,9 +33,9 @@ from interplay.fourier.sets import Members
 from interplay.optimize.problem import Problem
 
 _WIDEST = 5
-"""The most players (or parities) whose parity is tied at once."""
+"""The most players (or parities) in one parity constraint."""
 _MAX_ROWS = 20_000
-"""The most rows in a program: beyond that, HiGHS hardly gets past the relaxation in a minute."""
+"""The most rows of a program: with more, HiGHS hardly gets past the relaxation in a minute."""
 
 
 def solve(
@@ -42,25 +43,26 @@ def solve(
 ) -> tuple[BoolArray | None, float]:
     """Solve the program.
 
-    Terms that would make it larger than 20,000 rows, the weakest, enter the bound by their size.
+    It has at most 20,000 rows. The weakest terms beyond that are left out, and |F| of each is added
+    to the bound.
 
     Args:
-        problem: what to maximise. Some term of order 1 or more is not zero.
+        problem: what to maximise. At least one term of order 1 or more is not zero.
         known: the value of an admissible mask.
         seconds: time limit.
         gap: stop once the bound is at most this much above the better of ``known`` and the mask.
 
     Returns:
-        The best mask that the solver found, if any, and a bound on the value of all.
+        The best mask that the solver found, if any, and a bound on the value of every mask.
     """
     sets, coefficients, orders = problem.sets, problem.coefficients, problem.orders
     taken = _affordable(coefficients, orders)
-    rest = float(np.abs(coefficients[~taken]).sum())
+    omitted = float(np.abs(coefficients[~taken]).sum())
     many = taken & (orders > 1)
     matrix, upper, terms = _facets(problem.n_players, sets[many], coefficients[many], orders[many])
     players, offset = slice(problem.n_players), matrix.shape[1] - 1
-    # HiGHS minimises (ceiling - f) / scale. The ceiling comes in as a variable that is fixed at 1,
-    # so that the solver's gap, relative to the objective, is one relative to ceiling - known.
+    # HiGHS minimises (ceiling - f) / scale. The ceiling is the cost of a variable fixed at 1: the
+    # solver's gap, which is relative to the objective, is then relative to ceiling - known.
     ceiling = max(problem.ceiling, known)
     scale = float(np.abs(coefficients[orders > 0]).max())
     cost = np.zeros(offset + 1)
@@ -70,7 +72,7 @@ def solve(
     lower, count = np.zeros(offset + 1), np.zeros(offset + 1)
     lower[offset] = 1.0
     count[players] = 1.0
-    found = milp(
+    solution = milp(
         cost / scale,
         integrality=count.astype(np.int64),
         bounds=Bounds(lower, np.ones(offset + 1)),
@@ -79,22 +81,26 @@ def solve(
             LinearConstraint(csr_array(count[None, :]), problem.low, problem.high),
         ],
         options={
+            # HiGHS's presolve (of SciPy 1.17) cuts off optima of some of these programs and calls
+            # the rest proven; without it they are right, and faster
+            "presolve": False,
             "time_limit": seconds,
             "mip_rel_gap": min(1.0, gap / (ceiling - known)) if ceiling > known else 0.0,
         },
     )
-    mask = None if found.x is None else np.asarray(found.x[players] > 0.5)
+    mask = None if solution.x is None else np.asarray(solution.x[players] > 0.5)
     if mask is not None and not problem.admits(mask):
         mask = None
     bound = problem.ceiling
-    dual = found.mip_dual_bound
-    if found.status in (0, 1) and dual is not None and np.isfinite(dual):  # solved, or at a limit
-        bound = min(bound, ceiling - scale * float(dual) + rest)
+    dual = solution.mip_dual_bound
+    finished = solution.status in (0, 1)  # solved, or at a limit
+    if finished and dual is not None and np.isfinite(dual):
+        bound = min(bound, ceiling - scale * float(dual) + omitted)
     return mask, bound
 
 
 def _affordable(coefficients: FloatArray, orders: IntArray) -> BoolArray:
-    """The strongest terms whose rows are not too many, and all of order 0 and 1."""
+    """Choose the strongest terms that fit into the rows, and all of order 0 and 1, ``(s,)``."""
     links = np.maximum(0, -(-(orders - _WIDEST) // (_WIDEST - 1)))
     last = np.maximum(orders - (_WIDEST - 1) * links, 1)
     rows = np.where(orders > 1, links * (1 << _WIDEST) + (1 << (last - 1)), 0)
@@ -107,10 +113,10 @@ def _affordable(coefficients: FloatArray, orders: IntArray) -> BoolArray:
 def _facets(
     n_players: int, sets: Members, coefficients: FloatArray, orders: IntArray
 ) -> tuple[csr_array, FloatArray, IntArray]:
-    """The rows ``matrix @ x <= upper`` that tie each term's variable to the players'.
+    """Build the rows ``matrix @ x <= upper`` that tie each term's variable to the players'.
 
     Returns:
-        The matrix, with a column to spare at the end; ``upper``; and the variable of each term.
+        The matrix, with an empty last column; ``upper``; and the number of each term's variable.
     """
     size = n_players
     ties: list[tuple[IntArray, IntArray, bool]] = []
@@ -122,13 +128,13 @@ def _facets(
             heads, which = np.unique(inputs[:, :_WIDEST], axis=0, return_inverse=True)
             links = size + np.arange(len(heads))
             size += len(heads)
-            ties += [(heads, links, above) for above in (False, True)]  # used in both directions
+            ties += [(heads, links, above) for above in (False, True)]  # limited on both sides
             inputs = np.column_stack([links[which.reshape(-1)], inputs[:, _WIDEST:]])
         terms[rows] = size + np.arange(len(rows))
         size += len(rows)
         for above in (False, True):
-            some = (coefficients[rows] < 0) == above
-            ties.append((inputs[some], terms[rows[some]], above))
+            chosen = (coefficients[rows] < 0) == above
+            ties.append((inputs[chosen], terms[rows[chosen]], above))
     row, column, signs, upper = [], [], [], [np.zeros(0)]
     n_rows = 0
     for inputs, outputs, above in ties:

@@ -1,8 +1,8 @@
 """The best or the worst subset of players that a spectrum predicts, with a proven bound.
 
-Up to 18 players every subset is tried. Beyond that a greedy search gives a mask at once, and a
-mixed-integer program (:mod:`interplay.optimize.program`) finds a better one or proves how far
-off it can be at most.
+Up to 18 players every subset is tried. With more players a greedy search finds a mask at once. Then
+a mixed-integer program (:mod:`interplay.optimize.program`) finds a better one or proves a bound on
+how much better any mask can be.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ from interplay.optimize.problem import Problem, enumerate_all
 from interplay.optimize.program import solve
 
 _ENUMERATED = 18
+"""Up to this number of players every subset is tried."""
 _GREEDY_SHARE = 0.25
-"""Of the time limit; the greedy search rarely needs it."""
+"""The share of the time limit that the greedy search may take; it rarely does."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,9 +34,9 @@ class BestSubset:
         value: the predicted value, in the unit of the spectrum's values.
         bound: no admissible subset has a better value than this, up to the solver's rounding, 2e-6
             of the sum of the coefficients' sizes. Same unit.
-        proven: the gap is at most what was asked for, up to that rounding.
+        proven: whether the gap is at most the requested one, up to that rounding.
         method: what found the mask: ``"enumeration"``, ``"milp"`` or ``"greedy"``.
-        seconds: how long it took.
+        seconds: the time that the search took.
     """
 
     mask: BoolArray
@@ -52,7 +53,7 @@ class BestSubset:
 
     @property
     def gap(self) -> float:
-        """How much better than ``value`` an admissible subset could be at most, in its unit."""
+        """The most by which an admissible subset can be better than ``value``, in its unit."""
         return abs(self.bound - self.value)
 
     def __str__(self) -> str:
@@ -79,25 +80,26 @@ def best_subset(
     time_limit: float = 60.0,
     gap: float = 0.0,
 ) -> BestSubset:
-    """The subset of players with the largest (or smallest) value that a spectrum predicts.
+    """Find the subset of players with the largest (or smallest) value that a spectrum predicts.
 
-    It is the best by the spectrum, which need not be the best by the game: ask the game for the
-    value of the mask where that matters. Players that make no difference may come either way.
+    The best subset by the spectrum need not be the best by the game. Where that matters, evaluate
+    the game at the mask. Players that make no difference may be kept or removed.
 
     Args:
-        spectrum: what predicts the values.
-        keep: keep exactly so many players.
-        at_least: keep at least so many; not together with ``keep``.
-        at_most: keep at most so many; not together with ``keep``.
+        spectrum: predicts the values.
+        keep: keep exactly this many players.
+        at_least: keep at least this many; not together with ``keep``.
+        at_most: keep at most this many; not together with ``keep``.
         maximize: ``False`` for the smallest value.
         output: which of k outputs.
-        time_limit: seconds, after which the best mask so far comes with the bound so far. Up to 18
-            players it takes a fraction of a second, whatever the limit.
+        time_limit: seconds, after which the best mask so far is returned with the bound so far. Up
+            to 18 players the search takes a fraction of a second, whatever the limit.
         gap: stop once no subset can be better by more than this, in the unit of the values.
 
     Raises:
-        ValueError: a number of players is out of range or contradicts another, the time limit or
-            the gap makes no sense, the output does not exist, or a coefficient is not finite.
+        ValueError: a number of players is out of range or contradicts another, the time limit is
+            not above 0, the gap is below 0, the output does not exist, or a coefficient is not
+            finite.
     """
     started = time.perf_counter()
     low, high = _counts(spectrum.n_players, keep, at_least, at_most)
@@ -105,8 +107,8 @@ def best_subset(
         raise ValueError(f"time_limit={time_limit} is not above 0; give seconds")
     if not gap >= 0:
         raise ValueError(f"gap={gap} is not 0 or more; give it in the unit of the values")
-    one = _finite_output(spectrum, output)
-    problem = Problem.of(one if maximize else -one, low, high)
+    chosen = _finite_output(spectrum, output)
+    problem = Problem.of(chosen if maximize else -chosen, low, high)
     if spectrum.n_players <= _ENUMERATED:
         mask, method = enumerate_all(problem), "enumeration"
         bound = problem.value(mask)
@@ -128,13 +130,13 @@ def best_subset(
 def _search(
     problem: Problem, started: float, time_limit: float, gap: float
 ) -> tuple[BoolArray, float, str]:
-    """The better mask of the greedy search and the solver, a bound, and which of them it was."""
+    """Find a mask by the greedy search and the solver; give it, a bound and the method's name."""
     mask = greedy(problem, started + _GREEDY_SHARE * time_limit)
     value = problem.value(mask)
     if problem.ceiling - value <= max(gap, problem.rounding):
         return mask, problem.ceiling, "greedy"
-    left = max(started + time_limit - time.perf_counter(), 1e-3)
-    solved, bound = solve(problem, value, left, gap)
+    seconds = max(started + time_limit - time.perf_counter(), 1e-3)
+    solved, bound = solve(problem, value, seconds, gap)
     if solved is None or problem.value(solved) < value:
         return mask, bound, "greedy"
     return solved, bound, "milp"
@@ -143,7 +145,7 @@ def _search(
 def _counts(
     n_players: int, keep: int | None, at_least: int | None, at_most: int | None
 ) -> tuple[int, int]:
-    """The fewest and the most players to keep."""
+    """Check the numbers of players; give the fewest and the most to keep."""
     for name, count in (("keep", keep), ("at_least", at_least), ("at_most", at_most)):
         if count is None:
             continue
@@ -169,12 +171,12 @@ def _counts(
 
 
 def _finite_output(spectrum: Spectrum, output: int) -> Spectrum:
-    """One output of a spectrum, checked."""
-    one = spectrum.output(output)
-    bad = np.flatnonzero(~np.isfinite(one.coefficients))
+    """Take one output of a spectrum and check that its coefficients are finite."""
+    chosen = spectrum.output(output)
+    bad = np.flatnonzero(~np.isfinite(chosen.coefficients))
     if len(bad):
         raise ValueError(
-            f"the coefficient of {one.sets[bad[0]]} is {one.coefficients[bad[0]]}; "
+            f"the coefficient of {chosen.sets[bad[0]]} is {chosen.coefficients[bad[0]]}; "
             "coefficients must be finite numbers"
         )
-    return one
+    return chosen

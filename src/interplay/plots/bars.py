@@ -41,8 +41,8 @@ def bars(
         ValueError: a bad ``index``, ``order``, ``top`` or ``output``.
         MissingDependencyError: matplotlib is not installed.
     """
-    found, what = style.chosen(explanation, index, order, output)
-    shown = found.top(style.at_least_one(top), min_order=min_order)
+    interactions, what = style.chosen(explanation, index, order, output)
+    shown = interactions.top(style.at_least_one(top), min_order=min_order)
     labels = [style.joint_label(shown, members, _LABEL) for members in shown.sets]
     # a bar is as thick as its label has lines
     lines = np.array([label.count("\n") + 1.6 for label in labels])
@@ -66,10 +66,10 @@ def bars(
             capsize=2.5,
         )
         style.literal(
-            [ax.set_xlabel(f"{found.index}; lines: 90 % intervals", fontsize=style.SMALL)]
+            [ax.set_xlabel(f"{interactions.index}; lines: 90 % intervals", fontsize=style.SMALL)]
         )
     else:
-        ax.set_xlabel(found.index, fontsize=style.SMALL)
+        ax.set_xlabel(interactions.index, fontsize=style.SMALL)
     ax.set_yticks(at, labels)
     style.literal(ax.get_yticklabels())
     ax.set_ylim(float(lines.sum()), 0)

@@ -47,8 +47,8 @@ def network(
         ValueError: a bad ``index``, ``order``, ``top`` or ``output``.
         MissingDependencyError: matplotlib is not installed.
     """
-    found, what = style.chosen(explanation, index, order, output)
-    shown = found.top(style.at_least_one(top), min_order=2)
+    interactions, what = style.chosen(explanation, index, order, output)
+    shown = interactions.top(style.at_least_one(top), min_order=2)
     ax = style.axes(ax, 8.0, 5.6)
     style.title(ax, f"Interactions of {len(shown)} sets ({what})")
     if not len(shown):
@@ -88,7 +88,7 @@ def network(
         ax.scatter(
             middle[0], middle[1], marker="D", s=26, color=drawn["color"], zorder=2, linewidths=0
         )
-    effects = np.array([float(found[[player]]) for player in players])
+    effects = np.array([float(interactions[[player]]) for player in players])
     least = _SMALLEST[min(len(str(players[-1])), len(_SMALLEST) - 1)]
     size = least + (_LARGEST - least) * np.abs(effects) / (np.abs(effects).max() or 1.0)
     ax.scatter(
@@ -102,11 +102,11 @@ def network(
     )
     for player, (x, y) in place.items():
         ax.text(x, y, str(player), ha="center", va="center", color="white", fontsize=7, zorder=4)
-        if found.players[player] != str(player):
+        if interactions.players[player] != str(player):
             name = ax.text(
                 1.11 * x,
                 1.11 * y,
-                style.wrapped(found.players[player], *_LABEL),
+                style.wrapped(interactions.players[player], *_LABEL),
                 ha="center" if abs(x) < 0.15 else "left" if x > 0 else "right",
                 va="center" if abs(x) >= 0.15 else "bottom" if y > 0 else "top",
                 fontsize=7.5,
@@ -118,8 +118,8 @@ def network(
     return ax
 
 
-def _bent(one: FloatArray, other: FloatArray) -> str:
+def _bent(start: FloatArray, end: FloatArray) -> str:
     """A bow towards the middle of the circle: neighbours' lines do not hide behind its rim."""
     # the cross product says on which side of the line the middle lies
-    cross = float(one[0] * other[1] - one[1] * other[0])
+    cross = float(start[0] * end[1] - start[1] * end[0])
     return f"arc3,rad={-0.25 * np.sign(cross) if abs(cross) > 1e-9 else 0.0}"

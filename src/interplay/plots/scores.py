@@ -92,10 +92,10 @@ def faithfulness(explanation: Explanation, *, output: int = 0, ax: Axes | None =
         alpha=0.55 if len(rows) < 1000 else 0.2,
         linewidths=0,
     )
-    said = f"R² = {score.by_output[output]:.3f}"
+    label = f"R² = {score.by_output[output]:.3f}"
     if not explanation.outputs and score.varies and not score.exact:
-        said += f"\n{score.level:.0%} interval {score.low:.3f} to {score.high:.3f}"
-    ax.text(0.03, 0.97, said, transform=ax.transAxes, va="top", fontsize=style.SMALL)
+        label += f"\n{score.level:.0%} interval {score.low:.3f} to {score.high:.3f}"
+    ax.text(0.03, 0.97, label, transform=ax.transAxes, va="top", fontsize=style.SMALL)
     ax.set(xlim=ends, ylim=ends, aspect="equal")
     ax.set_xlabel("actual", fontsize=style.SMALL)
     ax.set_ylabel("predicted", fontsize=style.SMALL)
@@ -105,7 +105,7 @@ def faithfulness(explanation: Explanation, *, output: int = 0, ax: Axes | None =
 def budget(explanation: Explanation, *, points: int = 6, ax: Axes | None = None) -> Axes:
     """The held-out score of fits to fewer and fewer of the explanation's own ablations.
 
-    Decodes anew for each point and asks the game nothing; see
+    Decodes anew for each point and does not evaluate the game; see
     :func:`interplay.explanation.curve.budget_curve` for which decoder, which the plot names.
     Several outputs are averaged.
 

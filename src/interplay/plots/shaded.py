@@ -67,11 +67,15 @@ def text(
             f"{explanation.title} has no text to shade; plots.bars(explanation, min_order=1) shows "
             "single players of any explanation"
         )
-    found, what = style.chosen(explanation, index, order, output)
-    effects = np.array([float(found[[player]]) for player in range(found.n_players)])
-    numbered = set(range(found.n_players))
-    if found.n_players > _NUMBERED:
-        numbered = {each for members in found.top(_STRONGEST, min_order=2).sets for each in members}
+    interactions, what = style.chosen(explanation, index, order, output)
+    effects = np.array([float(interactions[[player]]) for player in range(interactions.n_players)])
+    numbered = set(range(interactions.n_players))
+    if interactions.n_players > _NUMBERED:
+        numbered = {
+            player
+            for members in interactions.top(_STRONGEST, min_order=2).sets
+            for player in members
+        }
     measure = _measure()
     pieces = list(_lines(description["text"], description["spans"], numbered, 72 * _WIDTH, measure))
     step = _LEADING * _SIZE

@@ -82,8 +82,8 @@ def title(ax: Axes, words: str) -> None:
 
 def literal(texts: Iterable[Text]) -> None:
     """Draw texts as they are: a dollar sign begins no formula."""
-    for each in texts:
-        each.set_parse_math(False)
+    for text in texts:
+        text.set_parse_math(False)
 
 
 def one_line(name: str, limit: int) -> str:
@@ -92,17 +92,17 @@ def one_line(name: str, limit: int) -> str:
     return flat if len(flat) <= limit else f"{flat[: limit - 1].rstrip()}…"
 
 
-def joint_label(found: Interactions, members: Iterable[int], width: int) -> str:
+def joint_label(interactions: Interactions, members: Iterable[int], width: int) -> str:
     """The players of a set with their numbers, on one line, or on a line each where it is long."""
     members = tuple(members)
-    names = [numbered(found, player, width) for player in members]
+    names = [numbered(interactions, player, width) for player in members]
     whole = " × ".join(names)
     return whole if len(whole) <= width else " ×\n".join(names)
 
 
-def numbered(found: Interactions, player: int, width: int) -> str:
+def numbered(interactions: Interactions, player: int, width: int) -> str:
     """A player's number and name; the number alone where that is its name."""
-    name = found.players[player]
+    name = interactions.players[player]
     if name == str(player):
         return name
     return f"{player} {one_line(name, width - len(str(player)) - 1)}"
@@ -122,8 +122,11 @@ def chosen(
     Raises:
         ValueError: there is no such output; or what ``Spectrum.to`` raises.
     """
-    found = explanation.interactions(index, order=order).output(output)
-    return found, f"{found.index}, order {found.order}{of_output(explanation, output)}"
+    interactions = explanation.interactions(index, order=order).output(output)
+    return (
+        interactions,
+        f"{interactions.index}, order {interactions.order}{of_output(explanation, output)}",
+    )
 
 
 def of_output(explanation: Explanation, output: int) -> str:
@@ -143,6 +146,6 @@ def at_least_one(top: int) -> int:
 
 
 def nothing(ax: Axes, what: str) -> None:
-    """Say that there is nothing to draw."""
+    """Write that there is nothing to draw."""
     ax.set_axis_off()
     ax.text(0.5, 0.5, what, ha="center", va="center", color=SOFT, transform=ax.transAxes)

@@ -24,7 +24,7 @@ def upset(
     top: int = 20,
     output: int = 0,
 ) -> Figure:
-    """The strongest interactions in columns, over a table that says which players each has.
+    """The strongest interactions in columns, over a table of their players.
 
     On the right each player's own effect. After Lex et al. 2014 (UpSet), with signed bars.
 
@@ -39,8 +39,8 @@ def upset(
         ValueError: a bad ``index``, ``order``, ``top`` or ``output``.
         MissingDependencyError: matplotlib is not installed.
     """
-    found, what = style.chosen(explanation, index, order, output)
-    shown = found.top(style.at_least_one(top), min_order=2)
+    interactions, what = style.chosen(explanation, index, order, output)
+    shown = interactions.top(style.at_least_one(top), min_order=2)
     players = sorted({player for members in shown.sets for player in members})
     n_columns, n_rows = max(len(shown), 1), max(len(players), 1)
     page = style.figure(3.6 + 0.24 * n_columns + 1.2, 2.2 + 0.21 * n_rows)
@@ -59,7 +59,7 @@ def upset(
             column, shown.values, yerr=spans, fmt="none", ecolor=style.INK, elinewidth=1, capsize=2
         )
     above.axhline(0, color=style.SOFT, linewidth=0.8)
-    above.set_ylabel(found.index, fontsize=style.SMALL)
+    above.set_ylabel(interactions.index, fontsize=style.SMALL)
     above.set_xticks([])
     above.spines["bottom"].set_visible(False)
     above.grid(axis="y", color=style.LINE, linewidth=0.6)
@@ -82,7 +82,7 @@ def upset(
         table.plot([at] * len(rows), rows, color=colours[at], linewidth=1.4, zorder=2)
         table.scatter([at] * len(rows), rows, s=30, color=colours[at], linewidths=0, zorder=3)
     table.set_yticks(
-        range(len(players)), [style.numbered(found, player, _LABEL) for player in players]
+        range(len(players)), [style.numbered(interactions, player, _LABEL) for player in players]
     )
     style.literal(table.get_yticklabels())
     table.set_xticks([])
@@ -90,12 +90,14 @@ def upset(
     table.tick_params(axis="y", length=0)
     table.spines[:].set_visible(False)
 
-    own = style.axes(page.add_subplot(grid[1, 1], sharey=table), 0, 0)
-    effects = [float(found[[player]]) for player in players]
-    own.barh(range(len(players)), effects, 0.6, color=[style.colour(each) for each in effects])
-    own.axvline(0, color=style.SOFT, linewidth=0.8)
-    own.tick_params(axis="y", left=False, labelleft=False)
-    own.locator_params(axis="x", nbins=3)
-    own.spines["left"].set_visible(False)
-    own.set_xlabel(f"{found.index} alone", fontsize=style.SMALL)
+    alone = style.axes(page.add_subplot(grid[1, 1], sharey=table), 0, 0)
+    effects = [float(interactions[[player]]) for player in players]
+    alone.barh(
+        range(len(players)), effects, 0.6, color=[style.colour(effect) for effect in effects]
+    )
+    alone.axvline(0, color=style.SOFT, linewidth=0.8)
+    alone.tick_params(axis="y", left=False, labelleft=False)
+    alone.locator_params(axis="x", nbins=3)
+    alone.spines["left"].set_visible(False)
+    alone.set_xlabel(f"{interactions.index} alone", fontsize=style.SMALL)
     return page

@@ -36,8 +36,8 @@ def _compact(title: str, explanation: Explanation) -> Markup:
         explanation.provenance,
     )
     faithfulness = explanation.faithfulness
-    found = spectrum.to(_INDEX, order=_ORDER, players=explanation.players)
-    shown = outputs[:_OUTPUTS] or (found.index,)
+    interactions = spectrum.to(_INDEX, order=_ORDER, players=explanation.players)
+    shown = outputs[:_OUTPUTS] or (interactions.index,)
     kind = "Faithfulness" if faithfulness.exact else "Held-out faithfulness"
     more = f", the first {_OUTPUTS} of {len(outputs)} outputs" if len(outputs) > _OUTPUTS else ""
     return Markup(
@@ -53,16 +53,16 @@ def _compact(title: str, explanation: Explanation) -> Markup:
         decoder=provenance["decoder"]["ran"],
         kind=kind,
         score=str(faithfulness),
-        index=found.index,
-        order=found.order,
+        index=interactions.index,
+        order=interactions.order,
         more=more,
-        interactions=_rows("interactions", found.top(_ROWS, min_order=2), shown),
-        singles=_rows("single players", found.top(_ROWS, max_order=1), shown),
+        interactions=_rows("interactions", interactions.top(_ROWS, min_order=2), shown),
+        singles=_rows("single players", interactions.top(_ROWS, max_order=1), shown),
     )
 
 
-def _rows(what: str, found: Interactions, outputs: tuple[str, ...]) -> Markup:
-    columns = as_columns(found.values)[:, : len(outputs)]
+def _rows(what: str, interactions: Interactions, outputs: tuple[str, ...]) -> Markup:
+    columns = as_columns(interactions.values)[:, : len(outputs)]
     largest = float(np.abs(columns).max(initial=0.0)) or 1.0
     head = Markup('<tr><th style="{cell}">{what}</th>{names}</tr>').format(
         cell=_CELL,
@@ -72,11 +72,13 @@ def _rows(what: str, found: Interactions, outputs: tuple[str, ...]) -> Markup:
             for name in outputs
         ),
     )
-    if not len(found):
+    if not len(interactions):
         return head + Markup('<tr><td style="{cell}">none found</td></tr>').format(cell=_CELL)
     lines = []
-    for at, (members, row) in enumerate(zip(found.sets, columns, strict=True)):
-        names = Markup(" × ").join(_name(found.players[player], player) for player in members)
+    for at, (members, row) in enumerate(zip(interactions.sets, columns, strict=True)):
+        names = Markup(" × ").join(
+            _name(interactions.players[player], player) for player in members
+        )
         cells = Markup("").join(
             Markup(
                 '<td style="{style};background:rgba({colour},{alpha})">{value}{span}</td>'
@@ -85,7 +87,7 @@ def _rows(what: str, found: Interactions, outputs: tuple[str, ...]) -> Markup:
                 colour=_PLUS if value >= 0 else _MINUS,
                 alpha=f"{0.5 * abs(value) / largest:.2f}",
                 value=f"{value:+.4g}",
-                span=_span(found, at, column),
+                span=_span(interactions, at, column),
             )
             for column, value in enumerate(row.tolist())
         )
@@ -106,11 +108,13 @@ def _name(name: str, player: int) -> Markup:
     )
 
 
-def _span(found: Interactions, row: int, column: int) -> Markup:
+def _span(interactions: Interactions, row: int, column: int) -> Markup:
     """The interval of a value, where there is one."""
-    if found.low is None or found.high is None:
+    if interactions.low is None or interactions.high is None:
         return Markup("")
-    low, high = (float(as_columns(ends)[row, column]) for ends in (found.low, found.high))
+    low, high = (
+        float(as_columns(ends)[row, column]) for ends in (interactions.low, interactions.high)
+    )
     return Markup('<div style="font-size:10px;opacity:.7">{low} to {high}</div>').format(
         low=f"{low:+.3g}", high=f"{high:+.3g}"
     )

@@ -52,7 +52,7 @@ def visible(text: str) -> str:
 
     Line breaks, tabs and the joiners of emoji and of scripts stay as they are.
     """
-    return _HIDDEN.sub(lambda found: f"\u27e8U+{ord(found[0]):04X}\u27e9", text)
+    return _HIDDEN.sub(lambda match: f"\u27e8U+{ord(match[0]):04X}\u27e9", text)
 
 
 def script_json(document: Json) -> str:
@@ -62,7 +62,7 @@ def script_json(document: Json) -> str:
 
 
 def shown_terms(spectrum: Spectrum) -> Spectrum:
-    """The spectrum that a page holds: the strongest terms where there are very many."""
+    """The spectrum that a page holds: the strongest terms if there are very many."""
     n_terms = _MAX_NUMBERS // (spectrum.n_outputs or 1)
     return spectrum if len(spectrum) <= n_terms else spectrum.truncate(n_terms=n_terms - 1)
 
@@ -126,19 +126,20 @@ def _intervals(spectrum: Spectrum, orders: int, first: int) -> dict[str, str]:
     """Half the widths of the intervals, by index and order, in the order of the interactions."""
     if spectrum.deviations is None:
         return {}
-    wanted = [(index, order) for index in _indices() for order in range(1, orders + 1)]
+    tags = [(index, order) for index in _indices() for order in range(1, orders + 1)]
     if spectrum.deviations.size > _MAX_SPREAD:
-        wanted = [(INDEX, first)]
+        tags = [(INDEX, first)]
     tables = {}
-    for index, order in wanted:
-        found = spectrum.to(index, order=order)
-        if found.high is not None:
-            tables[f"{index}/{order}"] = _base64(found.high - found.values, "<f4")
+    for index, order in tags:
+        interactions = spectrum.to(index, order=order)
+        if interactions.high is not None:
+            widths = interactions.high - interactions.values
+            tables[f"{index}/{order}"] = _base64(widths, "<f4")
     return tables
 
 
 def _recorded(explanation: Explanation) -> Json:
-    """Recorded ablations, those held out first, as many as there is room for."""
+    """Recorded ablations, the held-out ones first, as many as there is room for."""
     exact, held_out = explanation.faithfulness.exact, explanation.held_out
     used = held_out if exact else held_out + explanation.fit
     masks, values, n_held, total = used.masks, used.values, len(held_out), len(used)
@@ -179,12 +180,14 @@ def _grid(description: Json, n_players: int) -> Json | None:
     """A model's layers by its heads; ``None`` where these are not recorded."""
     if "units" not in description:
         return None
-    units = [[[layer, kind, head] for layer, kind, head in own] for own in description["units"]]
+    units = [
+        [[layer, kind, head] for layer, kind, head in player] for player in description["units"]
+    ]
     return {"units": units, "n_heads": description["n_heads"]}
 
 
 def _tiles(description: Json) -> Json:
-    """A tile a player, with whatever the lens tells of each."""
+    """A tile for each player, with what the lens says of it."""
     return {
         "rows_by_class": description.get("rows_by_class"),
         "classes": [visible(str(name)) for name in description.get("classes", ())],

@@ -28,8 +28,8 @@ _SHOWN_PLAYERS = 200
 def schema() -> Json:
     """The JSON Schema (draft 2020-12) of what :func:`as_json` writes."""
     text = files("interplay.report").joinpath("explanations.schema.json").read_text("utf-8")
-    found: Json = json.loads(text)
-    return found
+    schema: Json = json.loads(text)
+    return schema
 
 
 def _record(title: str, explanation: Explanation) -> Json:
@@ -40,21 +40,21 @@ def _record(title: str, explanation: Explanation) -> Json:
     """
     spectrum, players, outputs = explanation.spectrum, explanation.players, explanation.outputs
     confirmation = explanation.confirmation
-    found = spectrum.to(_INDEX, order=_ORDER, players=players)
-    ranked = found.top(len(found))
+    interactions = spectrum.to(_INDEX, order=_ORDER, players=players)
+    ranked = interactions.top(len(interactions))
     intervals = {} if ranked.low is None else {"low": ranked.low, "high": ranked.high}
     energy = [
         spectrum.output(column).energy_by_order()[1:].tolist()
         for column in range(spectrum.n_outputs or 1)
     ]
-    made: Json = {
+    record: Json = {
         "title": title,
         "players": list(players),
         "outputs": list(outputs),
         "faithfulness": asdict(explanation.faithfulness),
         "interactions": {
-            "index": found.index,
-            "order": found.order,
+            "index": interactions.index,
+            "order": interactions.order,
             "terms": _terms(ranked.sets, {"values": ranked.values, **intervals}),
         },
         "spectrum": {
@@ -64,8 +64,8 @@ def _record(title: str, explanation: Explanation) -> Json:
         "provenance": explanation.provenance,
     }
     if confirmation is not None:
-        made["confirmation"] = asdict(confirmation)
-    return made
+        record["confirmation"] = asdict(confirmation)
+    return record
 
 
 def _terms(sets: Sequence[tuple[int, ...]], numbers: dict[str, FloatArray | None]) -> list[Json]:
@@ -91,23 +91,23 @@ def as_markdown(parts: Sequence[tuple[str, Explanation]]) -> str:
     lines = ["# What acts together", ""]
     if len(records) > 1:
         lines += [
-            f"{number}. {_inline(each['title'])}: {_faithfulness(each)}"
-            for number, each in enumerate(records, 1)
+            f"{number}. {_inline(record['title'])}: {_faithfulness(record)}"
+            for number, record in enumerate(records, 1)
         ]
         lines.append("")
-    for number, each in enumerate(records, 1):
+    for number, record in enumerate(records, 1):
         before = f"{number}. " if len(records) > 1 else ""
-        lines += [f"## {before}{_inline(each['title'])}", "", *_markdown(each)]
+        lines += [f"## {before}{_inline(record['title'])}", "", *_markdown(record)]
     return "\n".join(lines).rstrip("\n") + "\n"
 
 
 # --- Markdown -----------------------------------------------------------------------------------
 
 
-def _markdown(one: Json) -> Iterable[str]:
-    provenance, players = one["provenance"], one["players"]
+def _markdown(record: Json) -> Iterable[str]:
+    provenance, players = record["provenance"], record["players"]
     budget, description = provenance["budget"], provenance["game"]["description"]
-    yield f"**{_faithfulness(one)}.**"
+    yield f"**{_faithfulness(record)}.**"
     yield ""
     yield (
         f"{budget['spent']} ablations ({budget['fit']} fitted, {budget['held_out']} held out), "
@@ -121,19 +121,19 @@ def _markdown(one: Json) -> Iterable[str]:
         yield f"Interrupted: this is what {budget['spent']} of {budget['planned']} ablations say."
     if budget["skipped"]:
         yield f"{budget['skipped']} ablations failed and were left out."
-    outputs = one["outputs"] or [one["interactions"]["index"]]
-    terms = one["interactions"]["terms"]
-    what = f"{one['interactions']['index']}, order {one['interactions']['order']}"
+    outputs = record["outputs"] or [record["interactions"]["index"]]
+    terms = record["interactions"]["terms"]
+    what = f"{record['interactions']['index']}, order {record['interactions']['order']}"
     if any("low" in term for term in terms):
         what += f", {LEVEL:.0%} intervals in brackets"
-    yield from _table(f"Interactions ({what})", one, outputs, _of_order(terms, 2)[:_ROWS])
-    if "confirmation" in one:
-        yield from _confirmation(one["confirmation"])
-    yield from _table(f"Single players ({what})", one, outputs, _of_order(terms, 1)[:_ROWS])
+    yield from _table(f"Interactions ({what})", record, outputs, _of_order(terms, 2)[:_ROWS])
+    if "confirmation" in record:
+        yield from _confirmation(record["confirmation"])
+    yield from _table(f"Single players ({what})", record, outputs, _of_order(terms, 1)[:_ROWS])
     yield from ("", "### Share of the variation by order", "")
-    orders = max(map(len, one["spectrum"]["energy_by_order"]))
-    yield from _rows(["output" if one["outputs"] else "", *map(str, range(1, orders + 1))])
-    for name, energy in zip(outputs, one["spectrum"]["energy_by_order"], strict=True):
+    orders = max(map(len, record["spectrum"]["energy_by_order"]))
+    yield from _rows(["output" if record["outputs"] else "", *map(str, range(1, orders + 1))])
+    for name, energy in zip(outputs, record["spectrum"]["energy_by_order"], strict=True):
         total = sum(energy) or 1.0
         shares = [f"{part / total:.1%}" for part in energy]
         yield _row([name, *shares, *[""] * (orders - len(shares))])
@@ -145,18 +145,22 @@ def _markdown(one: Json) -> Iterable[str]:
     yield from ("", "### Provenance", "", *_fenced(provenance), "")
 
 
-def _faithfulness(one: Json) -> str:
-    score = one["faithfulness"]
+def _faithfulness(record: Json) -> str:
+    score = record["faithfulness"]
     kind = "Faithfulness" if score["exact"] else "Held-out faithfulness"
     return f"{kind}: {Faithfulness(**{**score, 'by_output': tuple(score['by_output'])})}"
 
 
 def _of_order(terms: Sequence[Json], order: int) -> list[Json]:
     """Terms of one player, or of two and more."""
-    return [one for one in terms if (len(one["players"]) >= 2) == (order >= 2) and one["players"]]
+    return [
+        term for term in terms if (len(term["players"]) >= 2) == (order >= 2) and term["players"]
+    ]
 
 
-def _table(title: str, one: Json, outputs: Sequence[str], terms: Sequence[Json]) -> Iterable[str]:
+def _table(
+    title: str, record: Json, outputs: Sequence[str], terms: Sequence[Json]
+) -> Iterable[str]:
     yield from ("", f"### {title}", "")
     if not terms:
         yield "None found."
@@ -169,20 +173,20 @@ def _table(title: str, one: Json, outputs: Sequence[str], terms: Sequence[Json])
             if "low" in term:
                 cell += f" ({term['low'][column]:+.3g} to {term['high'][column]:+.3g})"
             cells.append(cell)
-        yield _row([*cells, " × ".join(f"{n} {one['players'][n]}" for n in term["players"])])
+        yield _row([*cells, " × ".join(f"{n} {record['players'][n]}" for n in term["players"])])
 
 
 def _confirmation(confirmation: Json) -> Iterable[str]:
-    found = Confirmation.from_json(confirmation)
-    yield from ("", "### Confirmed by ablations made for it", "", _inline(found.summary), "")
+    result = Confirmation.from_json(confirmation)
+    yield from ("", "### Confirmed by ablations made for it", "", _inline(result.summary), "")
     yield from _rows(["verdict", "predicted", "measured", "players"])
-    for one in found.tested:
-        named = zip(one.players, one.labels, strict=True)
-        measured = f"{one.measured:+.3g} ({one.low:+.3g} to {one.high:+.3g})"
+    for tested in result.tested:
+        named = zip(tested.players, tested.labels, strict=True)
+        measured = f"{tested.measured:+.3g} ({tested.low:+.3g} to {tested.high:+.3g})"
         yield _row(
             [
-                one.verdict,
-                f"{one.predicted:+.3g}",
+                tested.verdict,
+                f"{tested.predicted:+.3g}",
                 measured,
                 " × ".join(f"{number} {label}" for number, label in named),
             ]

@@ -86,7 +86,7 @@ def _body(explanation: Explanation) -> _Body:
     description = provenance["game"]["description"]
     data = document(explanation, shown)
     confirmation, faithfulness = explanation.confirmation, explanation.faithfulness
-    made = _template("explanation.html").render(
+    html = _template("explanation.html").render(
         index=INDEX,
         n_terms=len(spectrum),
         n_shown=len(shown),
@@ -111,7 +111,7 @@ def _body(explanation: Explanation) -> _Body:
         f"{provenance['budget']['spent']:,} ablations",
         f"{len(spectrum):,} terms",
     )
-    return _Body(Markup(made), facts)  # everything in it was escaped by the template
+    return _Body(Markup(html), facts)  # everything in it was escaped by the template
 
 
 @cache
@@ -146,17 +146,19 @@ def _target(description: Json) -> str:
 
 def _static(explanation: Explanation, shown: Spectrum, data: Json) -> dict[str, Any]:
     """What is shown of the first output without the script."""
-    one = shown.output(0)
-    found = one.to(INDEX, order=data["order"], players=explanation.players)
-    energy = one.energy_by_order()[1:]
+    spectrum = shown.output(0)
+    interactions = spectrum.to(INDEX, order=data["order"], players=explanation.players)
+    energy = spectrum.energy_by_order()[1:]
     held_out = explanation.held_out
     return {
         "order": data["order"],
-        "singles": _rows(found.top(_ROWS, max_order=1)),
-        "interactions": _rows(found.top(_ROWS, min_order=2)),
-        "text": _shaded(data["view"]["pieces"], found) if data["view"]["kind"] == "text" else None,
+        "singles": _rows(interactions.top(_ROWS, max_order=1)),
+        "interactions": _rows(interactions.top(_ROWS, min_order=2)),
+        "text": _shaded(data["view"]["pieces"], interactions)
+        if data["view"]["kind"] == "text"
+        else None,
         "energy": (energy / energy.sum()).tolist() if energy.sum() else [],
-        "plot": _scatter(as_columns(held_out.values)[:, 0], one.predict(held_out.masks)),
+        "plot": _scatter(as_columns(held_out.values)[:, 0], spectrum.predict(held_out.masks)),
     }
 
 
@@ -175,9 +177,9 @@ def _rows(interactions: Interactions) -> list[_Row]:
     ]
 
 
-def _shaded(cut: list[tuple[str, int | None]], found: Interactions) -> list[dict[str, Any]]:
+def _shaded(cut: list[tuple[str, int | None]], interactions: Interactions) -> list[dict[str, Any]]:
     """The prompt in pieces; those that are players carry their own effect and their number."""
-    effects = [float(found[[player]]) for player in range(found.n_players)]
+    effects = [float(interactions[[player]]) for player in range(interactions.n_players)]
     largest = max(map(abs, effects)) or 1.0
     return [
         {"text": text, "player": None}
@@ -211,22 +213,32 @@ def _scatter(actual: FloatArray, predicted: FloatArray) -> dict[str, Any]:
 def _intervals(confirmation: Confirmation) -> list[dict[str, Any]]:
     """Each tested interaction, with its places on a scale that all have in common."""
     numbers = [0.0]
-    for one in confirmation.tested:
-        numbers += [one.low, one.high, one.measured, one.predicted, one.bar or 0.0, -(one.bar or 0)]
+    for tested in confirmation.tested:
+        numbers += [
+            tested.low,
+            tested.high,
+            tested.measured,
+            tested.predicted,
+            tested.largest_random or 0.0,
+            -(tested.largest_random or 0),
+        ]
     low, span = min(numbers), (max(numbers) - min(numbers)) or 1.0
 
     def at(value: float) -> float:
         return (value - low) / span * _INTERVAL
 
+    def random_range(largest: float | None) -> tuple[float, float] | None:
+        return None if largest is None else (at(-largest), at(largest) - at(-largest))
+
     return [
         {
-            "of": one,
+            "of": tested,
             "zero": at(0.0),
-            "low": at(one.low),
-            "high": at(one.high),
-            "measured": at(one.measured),
-            "predicted": at(one.predicted),
-            "random": None if one.bar is None else (at(-one.bar), at(one.bar) - at(-one.bar)),
+            "low": at(tested.low),
+            "high": at(tested.high),
+            "measured": at(tested.measured),
+            "predicted": at(tested.predicted),
+            "random": random_range(tested.largest_random),
         }
-        for one in confirmation.tested
+        for tested in confirmation.tested
     ]

@@ -1,6 +1,6 @@
 """The text lens: which parts of a prompt act together. Torch is imported when it is used."""
 
-from interplay.text.analysis.drill import Drilled, drill
+from interplay.text.analysis.drill import Refinement, drill
 from interplay.text.api import ApiGame
 from interplay.text.embeddings import EmbeddingSimilarity, answer_similarity
 from interplay.text.game import TextGame
@@ -21,7 +21,6 @@ from interplay.text.targets import (
 __all__ = [
     "PACKAGED",
     "ApiGame",
-    "Drilled",
     "EmbeddingSimilarity",
     "Generated",
     "Label",
@@ -30,6 +29,7 @@ __all__ = [
     "LogitFunction",
     "Options",
     "Readout",
+    "Refinement",
     "Replace",
     "Response",
     "Target",

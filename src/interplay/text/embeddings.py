@@ -1,4 +1,4 @@
-"""How similar texts are by their embeddings: a target of encoders, and a scorer of answers."""
+"""The similarity of texts by their embeddings: a target of encoders, and a scorer of answers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 
 from interplay._types import FloatArray
-from interplay.text.inference.encoders import WholeReader, WholeReadout
+from interplay.text.inference.encoders import EncoderReader, EncoderReadout
 from interplay.text.models import model_digest, tokenizer_digest
 
 if TYPE_CHECKING:
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 Pooling: TypeAlias = Literal["mean", "cls"]
-"""Which hidden states are a text's embedding: the mean over its tokens (special ones included,
-those masked by attention not), or the first token's."""
+"""The embedding of a text: the mean of its tokens' hidden states (special tokens included, tokens
+masked by attention excluded), or the hidden state of its first token."""
 
 
 @dataclass(frozen=True)
@@ -27,27 +27,27 @@ class EmbeddingSimilarity:
     """The cosine similarity of a text's embedding to that of a reference, from -1 to 1.
 
     Attributes:
-        reference: the text compared with; ``None``: the prompt with nothing removed.
+        reference: the text to compare with; ``None``: the prompt with nothing removed.
         pooling: see :data:`Pooling`.
     """
 
     reference: str | None = None
     pooling: Pooling = "mean"
 
-    def prepare(self, reader: WholeReader, whole: Sequence[int]) -> WholeReadout:
-        """See :meth:`interplay.text.inference.encoders.WholeTarget.prepare`."""
-        ids = whole if self.reference is None else reader.tokenizer(self.reference)["input_ids"]
+    def prepare(self, reader: EncoderReader, prompt: Sequence[int]) -> EncoderReadout:
+        """See :meth:`interplay.text.inference.encoders.EncoderTarget.prepare`."""
+        ids = prompt if self.reference is None else reader.tokenizer(self.reference)["input_ids"]
         embed = _embedding(reader, self.pooling)
-        (reference,) = reader.values([ids], WholeReadout(embed))
+        (reference,) = reader.values([ids], EncoderReadout(embed))
 
         def read(output: Any, attention: torch.Tensor) -> torch.Tensor:
             import torch
 
             embeddings = embed(output, attention)
-            other = torch.tensor(reference, device=embeddings.device)
-            return torch.cosine_similarity(embeddings, other[None], dim=1)[:, None]
+            target = torch.tensor(reference, device=embeddings.device)
+            return torch.cosine_similarity(embeddings, target[None], dim=1)[:, None]
 
-        return WholeReadout(read)
+        return EncoderReadout(read)
 
     def __str__(self) -> str:
         to = "the whole text" if self.reference is None else repr(self.reference)
@@ -56,13 +56,13 @@ class EmbeddingSimilarity:
 
 @dataclass(frozen=True)
 class AnswerSimilarity:
-    """Scores an answer by the cosine similarity of its embedding to the original answer's.
+    """A score of an answer: the cosine similarity of its embedding to the original answer's.
 
     Made by :func:`answer_similarity`.
 
     Attributes:
-        name: says what is computed, with a hash of the encoder's weights and tokenizer; ``None``
-            where hooks change what the encoder computes.
+        name: identifies what is computed, with a hash of the encoder's weights and tokenizer;
+            ``None`` if hooks change what the encoder computes.
     """
 
     name: str | None
@@ -77,7 +77,7 @@ class AnswerSimilarity:
 def answer_similarity(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, pooling: Pooling = "mean"
 ) -> AnswerSimilarity:
-    """A scorer for :class:`interplay.text.Generated`: how alike answers are in meaning.
+    """Make a scorer for :class:`interplay.text.Generated`: the similarity of answers in meaning.
 
     Args:
         model: an encoder, from ``load_model(..., task="embedding")``.
@@ -85,30 +85,30 @@ def answer_similarity(
         pooling: see :data:`Pooling`.
 
     Raises:
-        ValueError: a model that gives no hidden states.
+        ValueError: the model gives no hidden states.
     """
-    reader = WholeReader(model, tokenizer)
-    readout = WholeReadout(_embedding(reader, pooling))
-    known: dict[str, FloatArray] = {}
+    reader = EncoderReader(model, tokenizer)
+    readout = EncoderReadout(_embedding(reader, pooling))
+    embeddings: dict[str, FloatArray] = {}
 
     def embed(text: str) -> FloatArray:
-        if text not in known:
-            (known[text],) = reader.values([tokenizer(text)["input_ids"]], readout)
-        return known[text]
+        if text not in embeddings:
+            (embeddings[text],) = reader.values([tokenizer(text)["input_ids"]], readout)
+        return embeddings[text]
 
     weights = model_digest(model)
     name = None
     if weights is not None:
-        what = f"{weights} {tokenizer_digest(tokenizer)}"
-        digest = hashlib.sha256(what.encode()).hexdigest()[:16]
+        identity = f"{weights} {tokenizer_digest(tokenizer)}"
+        digest = hashlib.sha256(identity.encode()).hexdigest()[:16]
         name = f"cosine of {pooling} embeddings by {type(model).__name__} {digest}"
     return AnswerSimilarity(name, embed)
 
 
 def _embedding(
-    reader: WholeReader, pooling: Pooling
+    reader: EncoderReader, pooling: Pooling
 ) -> Callable[[Any, torch.Tensor], torch.Tensor]:
-    """From an encoder's output and attention mask to embeddings ``(b, hidden)``."""
+    """Make a function from an encoder's output and attention mask to embeddings ``(b, hidden)``."""
     if pooling not in ("mean", "cls"):
         raise ValueError(f"pooling={pooling!r} is unknown; choose one of mean, cls")
     kind = type(reader.model).__name__

@@ -1,4 +1,4 @@
-"""TextGame: the segments of a prompt as players, a language model's score as value."""
+"""TextGame: the segments of a prompt are the players, a language model's score is the value."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 _CODE_VERSION = 3
-"""Part of the fingerprint; raised when the same settings come to give other values."""
+"""Part of the fingerprint. It is raised when a change makes the same settings give other values."""
 _CPU_TOKENS, _GPU_TOKENS = 6_000, 200_000
-"""About how many tokens a call should hold: enough for its prompts to share prefixes, few enough
-that little is lost with it."""
-_FEWEST, _MOST = 16, 512
+"""About how many tokens a call should have: enough for its prompts to share prefixes, but few, so
+that an interrupted call loses little."""
+_MIN_MASKS, _MAX_MASKS = 16, 512
 
 
 class TextGame:
     """How a language model's score depends on the segments of its prompt.
 
     What is ablated (``text``, ``by``), how (``masking``) and what is measured (``target``) are
-    apart; everything of the prompt outside the text is fixed. What the prompts of one call have in
-    common at their beginning is computed once.
+    independent of each other. The prompt outside the text is fixed. Prefixes that the prompts of
+    one call share are computed once.
 
     Args:
         model: a Hugging Face model in evaluation mode, on the device where it is to run: a causal
@@ -57,11 +57,11 @@ class TextGame:
             ``"document"``, ``"message"``, ``"field"`` (of JSON), a compiled pattern whose matches
             they are, or spans of ``text``.
         prompt: what stands around the text, with ``{text}`` once where it goes: a string, or the
-            messages of a chat, none of which is ablated. Documents go before the last message of a
-            user where no message says otherwise.
+            messages of a chat, which are not ablated then. Documents go before the last message of
+            a user if no message has ``{text}``.
         masking: what becomes of a removed segment: ``"delete"``, ``Replace(text)``,
             ``"mask_token"`` or ``"attention"``; see :mod:`interplay.text.prompts.masking`.
-        fixed: segments that a match of this pattern touches are always kept.
+        fixed: a pattern; segments that overlap one of its matches are always kept.
         tools: descriptions of tools for the chat template.
         language: for sentences, a two-letter code.
 
@@ -93,7 +93,7 @@ class TextGame:
             masking.check(tokenizer)
         self.model = model
         self.tokenizer = tokenizer
-        asked = mask_prompt(
+        masked = mask_prompt(
             text,
             prompt,
             by=by,
@@ -102,31 +102,31 @@ class TextGame:
             language=language,
             tokenizer=tokenizer,
         )
-        if tools is not None and not asked.is_chat:
+        if tools is not None and not masked.is_chat:
             raise ValueError("tools were given, but the prompt is no chat; leave them out")
-        self._encode = Encoder(tokenizer, chat=asked.is_chat)
-        self._begin(apply_template(tokenizer, asked, tools) if asked.is_chat else asked)
+        self._encode = Encoder(tokenizer, chat=masked.is_chat)
+        self._set_prompt(apply_template(tokenizer, masked, tools) if masked.is_chat else masked)
         targets = tuple(target) if isinstance(target, list | tuple) else (target,)
-        self._scorer = score_by(targets, model, tokenizer, self._whole)
+        self._scorer = score_by(targets, model, tokenizer, self._unmasked_ids)
 
     @property
     def targets(self) -> tuple[AnyTarget, ...]:
-        """What is measured, the model's own answer filled in."""
+        """What is measured, with the model's own answer filled in."""
         return self._scorer.targets
 
-    def _begin(self, masked: MaskedPrompt) -> None:
-        """Settle what is read, with the chat template applied."""
+    def _set_prompt(self, masked: MaskedPrompt) -> None:
+        """Set the prompt, with the chat template applied, and the tokens that depend on it."""
         self.masked = masked
-        self._whole, nothing = (
+        self._unmasked_ids, empty_ids = (
             self._encode([masked.parts(np.full(masked.n_players, kept))])[0]
             for kept in (True, False)
         )
         self._owners = None
-        left = float(len(nothing))
+        n_fixed = float(len(empty_ids))
         if isinstance(masked.masking, TokenMasking):
-            self._owners = self._encode.owners(masked, self._whole)
-            left, _ = masked.masking.lengths(self._owners, masked.n_players)
-        if not left:
+            self._owners = self._encode.owners(masked, self._unmasked_ids)
+            n_fixed, _ = masked.masking.lengths(self._owners, masked.n_players)
+        if not n_fixed:
             raise ValueError(
                 "with every segment removed the prompt has no tokens; give a prompt with fixed "
                 "words around {text}, or a replacement"
@@ -135,7 +135,7 @@ class TextGame:
     def refined(
         self, chosen: Iterable[int], by: Unit, language: str = "en"
     ) -> tuple[TextGame, tuple[tuple[int, ...], ...]]:
-        """The same game with some players cut into finer ones.
+        """Make the same game with some players cut into finer ones.
 
         Args:
             chosen: the players to cut; the others stay as they are.
@@ -143,12 +143,12 @@ class TextGame:
             language: for sentences.
 
         Returns:
-            The game, and for each player of this one the numbers of its players there.
+            The finer game, and for each player of this one its players' numbers in the finer one.
         """
         masked, children = self.masked.refined(chosen, by, language, self.tokenizer)
         game = copy(self)
         game.__dict__.pop("_lengths", None)
-        game._begin(masked)
+        game._set_prompt(masked)
         return game, children
 
     @property
@@ -179,18 +179,18 @@ class TextGame:
             return Rows(self._encode([self.masked.parts(mask) for mask in masks]))
         # player -1 is always kept
         kept = np.column_stack([masks, np.ones(len(masks), dtype=np.bool_)])[:, self._owners]
-        return Rows(*masking.rows(self._whole, kept, self.tokenizer))
+        return Rows(*masking.rows(self._unmasked_ids, kept, self.tokenizer))
 
     @property
     def batch_size(self) -> int:
-        """How many masks a call should have: fewer of a long text."""
-        wanted = _CPU_TOKENS if self.model.device.type == "cpu" else _GPU_TOKENS
+        """How many masks a call should have; fewer for a long text."""
+        tokens = _CPU_TOKENS if self.model.device.type == "cpu" else _GPU_TOKENS
         fixed, per_segment = self._lengths
-        count = int(np.clip(wanted / (fixed + per_segment.sum() / 2), _FEWEST, _MOST))
+        count = int(np.clip(tokens / (fixed + per_segment.sum() / 2), _MIN_MASKS, _MAX_MASKS))
         reader = self._scorer.reader
         if reader is None:
             return count
-        return max(1, min(count, reader.tokens_at_once // len(self._whole)))
+        return max(1, min(count, reader.max_cached_tokens // len(self._unmasked_ids)))
 
     def arrange(self, masks: BoolArray, /) -> IntArray:
         """An order of masks in which neighbours share long prefixes, ``(m,)``."""
@@ -208,9 +208,9 @@ class TextGame:
             return masked.masking.lengths(self._owners, self.n_players)
         segments = [masked.text[start:stop] for start, stop in masked.spans]
         ids = self.tokenizer(segments, add_special_tokens=False)["input_ids"]
-        nothing = self._encode([masked.parts(np.zeros(self.n_players, dtype=np.bool_))])[0]
-        fed = sum(map(len, self._scorer.feeds))
-        return float(len(nothing) + fed), np.array([len(i) for i in ids], dtype=np.float64)
+        empty_ids = self._encode([masked.parts(np.zeros(self.n_players, dtype=np.bool_))])[0]
+        n_fixed = len(empty_ids) + sum(map(len, self._scorer.feeds))
+        return float(n_fixed), np.array([len(segment_ids) for segment_ids in ids], dtype=np.float64)
 
     def describe(self) -> Json:
         """The model, the prompt, the spans, the masking and the targets, as JSON."""
@@ -231,24 +231,24 @@ class TextGame:
     def fingerprint(self) -> str | None:
         """A hash of the model's weights, the tokenizer, the prompt, the spans, masking and target.
 
-        Where a model lies and on which device it runs does not count; its dtype does. ``None`` for
-        a target of the user's own or a model with hooks, since what they compute cannot be told.
-        Made anew each time, since weights can be changed in place.
+        The model's path and device do not count, but its dtype does. ``None`` for a user-defined
+        target or a model with hooks, since it is not known what they compute. It is computed each
+        time, since weights can be changed in place.
         """
         weights = model_digest(self.model)
         if weights is None or not all(map(is_known, self.targets)):
             return None
-        what = {
+        contents = {
             key: value for key, value in self.describe().items() if key not in ("model", "view")
         }
-        what |= {
+        contents |= {
             "code": _CODE_VERSION,
             "weights": weights,
             "tokenizer": tokenizer_digest(self.tokenizer),
             "special_tokens": not self._encode.chat,
             "fed": self._scorer.feeds,
         }
-        return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
+        return hashlib.sha256(json.dumps(contents, sort_keys=True).encode()).hexdigest()
 
     def __repr__(self) -> str:
         return (

@@ -1,4 +1,4 @@
-"""Targets of classifiers: the score of one class, or of every class."""
+"""Targets of text classifiers: the score of one class, or of every class."""
 
 from __future__ import annotations
 
@@ -6,17 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
-from interplay.text.inference.encoders import WholeReader, WholeReadout
+from interplay.text.inference.encoders import EncoderReader, EncoderReadout
 
 if TYPE_CHECKING:
     import torch
 
 ClassScore: TypeAlias = Literal["logit", "prob", "logprob", "margin"]
-"""``"logit"``: the class's logit; ``"prob"``: its probability, by softmax, or by sigmoid for a
-model of one class or of classes that do not exclude each other (``problem_type`` is
-``"multi_label_classification"``); ``"logprob"``: the logarithm of that; ``"margin"``: its logit
-minus the largest other one. A regression head (``problem_type`` is ``"regression"``) has logits
-only."""
+"""``"logit"``: the class's logit; ``"prob"``: its probability; ``"logprob"``: the logarithm of its
+probability; ``"margin"``: its logit minus the largest logit of another class.
+
+Probabilities are by softmax. They are by sigmoid if the model has one class, or classes that do not
+exclude each other (``problem_type`` is ``"multi_label_classification"``). A regression head
+(``problem_type`` is ``"regression"``) has logits only."""
 
 
 @dataclass(frozen=True)
@@ -24,16 +25,16 @@ class Label:
     """The score of one class of a text classifier.
 
     Attributes:
-        name: the class, as ``model.config.id2label`` names it, or its number.
+        name: the name of the class in ``model.config.id2label``, or its number.
         score: see :data:`ClassScore`.
     """
 
     name: str | int
     score: ClassScore = "logit"
 
-    def prepare(self, reader: WholeReader, whole: Sequence[int]) -> WholeReadout:
-        """See :meth:`interplay.text.inference.encoders.WholeTarget.prepare`."""
-        labels = _labels(reader, whole, self)
+    def prepare(self, reader: EncoderReader, prompt: Sequence[int]) -> EncoderReadout:
+        """See :meth:`interplay.text.inference.encoders.EncoderTarget.prepare`."""
+        labels = _labels(reader, prompt, self)
         listed = ", ".join(f"{number} {label!r}" for number, label in enumerate(labels))
         if isinstance(self.name, int):
             number = self.name
@@ -41,11 +42,13 @@ class Label:
                 raise ValueError(f"label {number} is none of the model's: {listed}")
         else:
             if labels.count(self.name) != 1:
-                how = "is none of the model's" if self.name not in labels else "names several"
-                raise ValueError(f"the label {self.name!r} {how}: {listed}; give a name or number")
+                problem = "is none of the model's" if self.name not in labels else "names several"
+                raise ValueError(
+                    f"the label {self.name!r} {problem}: {listed}; give a name or number"
+                )
             number = labels.index(self.name)
-        read = _reading(reader, self.score)
-        return WholeReadout(lambda output, attention: read(output, attention)[:, [number]])
+        read = _scores(reader, self.score)
+        return EncoderReadout(lambda output, attention: read(output, attention)[:, [number]])
 
     def __str__(self) -> str:
         return f"{self.score} of label {self.name!r}"
@@ -53,7 +56,7 @@ class Label:
 
 @dataclass(frozen=True)
 class Labels:
-    """The scores of all classes of a text classifier, an output each, named as the classes are.
+    """The scores of all classes of a text classifier: an output for each, named after the class.
 
     Attributes:
         score: see :data:`ClassScore`.
@@ -61,19 +64,25 @@ class Labels:
 
     score: ClassScore = "logit"
 
-    def prepare(self, reader: WholeReader, whole: Sequence[int]) -> WholeReadout:
-        """See :meth:`interplay.text.inference.encoders.WholeTarget.prepare`."""
-        labels = _labels(reader, whole, self)
-        return WholeReadout(_reading(reader, self.score), labels)
+    def prepare(self, reader: EncoderReader, prompt: Sequence[int]) -> EncoderReadout:
+        """See :meth:`interplay.text.inference.encoders.EncoderTarget.prepare`."""
+        labels = _labels(reader, prompt, self)
+        return EncoderReadout(_scores(reader, self.score), labels)
 
     def __str__(self) -> str:
         return f"{self.score} of each label"
 
 
-def _labels(reader: WholeReader, whole: Sequence[int], target: Label | Labels) -> tuple[str, ...]:
-    """The classes' names; refuses models without classes, and scores that they cannot have."""
+def _labels(
+    reader: EncoderReader, prompt: Sequence[int], target: Label | Labels
+) -> tuple[str, ...]:
+    """The names of a model's classes.
+
+    Raises:
+        ValueError: the model has no classes, or does not have the target's score.
+    """
     model, config = reader.model, reader.model.config
-    logits = getattr(reader.output(whole), "logits", None)
+    logits = getattr(reader.output(prompt), "logits", None)
     if logits is None or logits.shape != (1, config.num_labels):
         raise ValueError(
             f"{type(model).__name__} is no text classifier, so {target} has no class to score; "
@@ -95,8 +104,8 @@ def _labels(reader: WholeReader, whole: Sequence[int], target: Label | Labels) -
     return tuple(str(config.id2label[number]) for number in range(config.num_labels))
 
 
-def _reading(reader: WholeReader, score: ClassScore) -> Any:
-    """From the model's output to the scores of all classes, ``(b, classes)``."""
+def _scores(reader: EncoderReader, score: ClassScore) -> Any:
+    """Make a function from the model's output to the scores of all classes, ``(b, classes)``."""
     config = reader.model.config
     independent = config.num_labels == 1 or config.problem_type == "multi_label_classification"
 

@@ -1,4 +1,4 @@
-"""Hugging Face models: loading, identity, and how much they can read."""
+"""Hugging Face models: loading, digests, and context lengths."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ _TASKS = {
     "classification": "AutoModelForSequenceClassification",
     "embedding": "AutoModel",
 }
-"""Which of transformers' classes loads a model for what."""
+"""The class of transformers that loads a model for each task."""
 _GAIN = 1.3
-"""How many times faster bfloat16 must be to be chosen."""
+"""How many times as fast as float32 bfloat16 must be to be chosen."""
 
 
 def require_llm(purpose: str) -> None:
-    """Raise a MissingDependencyError where torch or transformers are not installed."""
+    """Raise a MissingDependencyError if torch or transformers are not installed."""
     for package in ("torch", "transformers"):
         if find_spec(package) is None:
             raise MissingDependencyError(package, "llm", purpose)
@@ -46,6 +46,8 @@ def load_model(
     dtype: str = "float32",
     device: str = "cpu",
     threads: int | None = None,
+    download: bool = True,
+    allow_pickle: bool = False,
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """Load a model and its tokenizer. Code from a model repository never runs.
 
@@ -56,16 +58,19 @@ def load_model(
             (``AutoModelForMaskedLM``); ``"classification"``: a text classifier
             (``AutoModelForSequenceClassification``); ``"embedding"``: an encoder without a head
             (``AutoModel``).
-        dtype: ``"float32"``, ``"bfloat16"``, ``"float16"``, or ``"auto"``: bfloat16 where this
+        dtype: ``"float32"``, ``"bfloat16"``, ``"float16"``, or ``"auto"``: bfloat16 if this
             machine multiplies matrices clearly faster in it, else float32. Sixteen bits add noise
-            to the values (docs/benchmarks.md says how much on one model); the dtype that was chosen
-            is in the fingerprint.
-        device: where torch runs it.
+            to the values (docs/benchmarks.md gives its size for one model). The dtype that was
+            chosen is in the fingerprint.
+        device: the device that torch runs it on.
         threads: torch's threads for this process; ``None`` leaves them as they are.
+        download: look a name up on the model hub; ``False``: in its cache on this machine only.
+        allow_pickle: load weights from other files than safetensors (and the packaged GGUF) too.
+            Such files can run code of whoever wrote them.
 
     Raises:
         ValueError: an unknown task or dtype, a device that cannot be used, or a model that was not
-            trained for the task: weights that it would need are not there.
+            trained for the task, so that weights are missing.
         MissingDependencyError: torch, transformers or the packaged model are not installed.
         OSError: there is no such model.
     """
@@ -87,11 +92,15 @@ def load_model(
         torch.set_num_threads(threads)
     logging.disable_progress_bar()
     source = str(_packaged_model()) if name == PACKAGED else name
-    tokenizer = transformers.AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(
+        source, trust_remote_code=False, local_files_only=not download
+    )
     model, info = getattr(transformers, _TASKS[task]).from_pretrained(
         source,
         dtype=_faster_dtype(device) if dtype == "auto" else getattr(torch, dtype),
         trust_remote_code=False,
+        local_files_only=not download,
+        use_safetensors=None if allow_pickle else True,
         output_loading_info=True,
     )
     missing = set(info["missing_keys"])
@@ -110,10 +119,10 @@ def load_model(
 
 
 def context_length(model: PreTrainedModel) -> int | None:
-    """The most tokens that a model reads, special ones included; ``None`` where it has no limit."""
+    """The most tokens that a model reads, special ones included; ``None`` if it has no limit."""
     limits = [getattr(model.config.get_text_config(), "max_position_embeddings", None)]
     for name, module in model.named_modules():
-        # RoBERTa and its kin count positions from behind their padding's number
+        # RoBERTa and models derived from it start positions after the id of the padding token
         if (
             name.endswith("position_embeddings")
             and getattr(module, "padding_idx", None) is not None
@@ -123,7 +132,7 @@ def context_length(model: PreTrainedModel) -> int | None:
 
 
 def _faster_dtype(device: str) -> torch.dtype:
-    """bfloat16 where matrices of a model's size are multiplied clearly faster in it."""
+    """bfloat16 if it multiplies matrices of a model's size clearly faster than float32."""
     import torch
 
     def seconds(dtype: Any) -> float:
@@ -132,7 +141,7 @@ def _faster_dtype(device: str) -> torch.dtype:
         best = float("inf")
         for _ in range(6):  # the first is slow
             started = time.perf_counter()
-            # reading a number waits for a GPU to be done
+            # reading a number waits until a GPU is done
             float(torch.nn.functional.linear(tokens, weights)[0, 0])
             best = min(best, time.perf_counter() - started)
         return best
@@ -142,7 +151,11 @@ def _faster_dtype(device: str) -> torch.dtype:
 
 
 def _packaged_model() -> Path:
-    """The packaged model as safetensors in the user's cache, converted from its GGUF file once."""
+    """Convert the packaged model, once, from its GGUF file to safetensors in the user's cache.
+
+    Returns:
+        The folder of the converted model.
+    """
     import torch
     from platformdirs import user_cache_path
     from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -160,7 +173,7 @@ def _packaged_model() -> Path:
     model = AutoModelForCausalLM.from_pretrained(
         folder, gguf_file=_GGUF, dtype=torch.float32, trust_remote_code=False
     )
-    # the weights are plain float32 by now, but the model still says that it is quantised
+    # the weights are plain float32 by now, but the model is still marked as quantised
     model.hf_quantizer = None
     model.is_quantized = False
     if hasattr(model.config, "quantization_config"):
@@ -177,10 +190,10 @@ def _packaged_model() -> Path:
 
 
 def model_digest(model: PreTrainedModel) -> str | None:
-    """A hash of what a model computes: its configuration and every bit of its weights.
+    """Hash what a model computes: its configuration and every bit of its weights.
 
-    The name of the model does not count. ``None`` where hooks change what it computes, since they
-    cannot be hashed.
+    The name of the model does not enter the hash. ``None`` if hooks change what the model computes,
+    since hooks cannot be hashed.
     """
     import torch
 
@@ -201,7 +214,7 @@ def model_digest(model: PreTrainedModel) -> str | None:
 
 
 def tokenizer_digest(tokenizer: PreTrainedTokenizerBase) -> str:
-    """A hash of how a tokenizer cuts text: its vocabulary, merges and special tokens."""
+    """Hash how a tokenizer cuts text: its vocabulary, merges and special tokens."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
     rules = backend.to_str() if backend is not None else repr(sorted(tokenizer.get_vocab().items()))
     special = repr(sorted(tokenizer.special_tokens_map.items(), key=str))

@@ -1,4 +1,4 @@
-"""Scoring: how each kind of target is read off its kind of model, behind one interface."""
+"""Scoring: each kind of target is read off its kind of model, behind one interface."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from interplay._types import BoolArray, FloatArray
 from interplay.text.embeddings import EmbeddingSimilarity
-from interplay.text.inference.encoders import WholeReader
-from interplay.text.inference.encoders import together as whole_together
+from interplay.text.inference.encoders import EncoderReader, join_encoder_readouts
 from interplay.text.inference.generation import (
     AnswerReader,
     Generated,
@@ -24,15 +23,15 @@ from interplay.text.targets import (
     Options,
     Response,
     Target,
-    together,
+    join_readouts,
 )
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-WholeTextTarget: TypeAlias = Label | Labels | EmbeddingSimilarity
-AnyTarget: TypeAlias = Target | WholeTextTarget | Generated
-"""What a local model can be scored by."""
+KnownEncoderTarget: TypeAlias = Label | Labels | EmbeddingSimilarity
+AnyTarget: TypeAlias = Target | KnownEncoderTarget | Generated
+"""The targets that score a local model's output."""
 
 
 @dataclass(frozen=True)
@@ -40,9 +39,9 @@ class Rows:
     """The token ids of some prompts.
 
     Attributes:
-        ids: of each prompt.
-        kept: where removed segments are masked by attention, which of the tokens may be attended
-            to, ``(m, tokens)``: all prompts are the whole one then; else ``None``.
+        ids: the token ids of each of m prompts.
+        kept: which tokens may be attended to, ``(m, tokens)``, if removed segments are masked by
+            attention. Each of the m prompts is then the whole prompt. ``None`` otherwise.
     """
 
     ids: Sequence[Sequence[int]]
@@ -54,11 +53,11 @@ class Scorer:
     """Scores prompts by some targets.
 
     Attributes:
-        targets: what is measured, the model's own answers filled in.
-        outputs: the names of k outputs; empty for one.
-        values: from prompts to their scores, ``(m,)`` or ``(m, k)``.
-        feeds: the token sequences that are fed after each prompt.
-        reader: of logits, which says how many tokens a call should have; ``None``: any number.
+        targets: the targets, with the model's own answers filled in.
+        outputs: the names of the k outputs; empty for a single output.
+        values: from m prompts to their scores, ``(m,)`` or ``(m, k)``.
+        feeds: the token sequences that are appended to each prompt.
+        reader: the reader of logits, whose cache limits the tokens of a call; ``None``: no limit.
     """
 
     targets: tuple[AnyTarget, ...]
@@ -72,57 +71,57 @@ def score_by(
     targets: Sequence[Any],
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
-    whole: Sequence[int],
+    prompt: Sequence[int],
 ) -> Scorer:
-    """Make ready to score.
+    """Make the scorer of some targets.
 
     Args:
         targets: one or more, of one kind.
         model: a model of the kind that they are read off.
         tokenizer: its tokenizer.
-        whole: the token ids of the prompt with nothing removed.
+        prompt: the token ids of the prompt with nothing removed.
 
     Raises:
-        ValueError: something that is no target, targets of different kinds, or a model that does
+        ValueError: an object is no target, the targets are of different kinds, or the model does
             not have what they read.
     """
     if not targets:
         raise ValueError("no target was given; give at least one")
-    for each in targets:
-        if isinstance(each, str) or not hasattr(each, "prepare"):
+    for target in targets:
+        if isinstance(target, str) or not hasattr(target, "prepare"):
             raise ValueError(
-                f"target={each!r} is no target; give Response({str(each)!r}) or the like"
+                f"target={target!r} is no target; give Response({str(target)!r}) or the like"
             )
-    kinds = {_kind(each) for each in targets}
+    kinds = {_kind(target) for target in targets}
     if len(kinds) > 1:
         raise ValueError(
             f"the targets {'; '.join(map(str, targets))} are read off a model in different ways "
             f"({', '.join(sorted(kinds))}); make a game for each kind"
         )
     (kind,) = kinds
-    if kind == "whole texts":
-        return _of_whole_texts(targets, model, tokenizer, whole)
+    if kind == "encoder output":
+        return _of_encoder_output(targets, model, tokenizer, prompt)
     if model.get_output_embeddings() is None:
         raise ValueError(
             f"{type(model).__name__} is no causal language model, so it gives no answers; use "
             "Label for a classifier or EmbeddingSimilarity for an encoder, or load a causal model"
         )
     if kind == "answers":
-        return _of_answers(targets, model, tokenizer, whole)
-    return _of_logits(targets, model, tokenizer, whole)
+        return _of_answers(targets, model, tokenizer, prompt)
+    return _of_logits(targets, model, tokenizer, prompt)
 
 
 def is_known(target: object) -> bool:
-    """Whether its settings say all that a target computes: its functions have a name."""
+    """Whether a target's settings identify what it computes: its function, if any, has a name."""
     if isinstance(target, Generated | LogitFunction):
         return target.name is not None
-    ours = (Response, Options, LogitDifference, Label, Labels, EmbeddingSimilarity)
-    return isinstance(target, ours)
+    packaged = (Response, Options, LogitDifference, Label, Labels, EmbeddingSimilarity)
+    return isinstance(target, packaged)
 
 
 def _kind(target: object) -> str:
     if isinstance(target, Label | Labels | EmbeddingSimilarity):
-        return "whole texts"
+        return "encoder output"
     return "answers" if isinstance(target, Generated) else "logits"
 
 
@@ -130,18 +129,18 @@ def _of_logits(
     targets: Sequence[Target],
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
-    whole: Sequence[int],
+    prompt: Sequence[int],
 ) -> Scorer:
-    """Targets read off a causal model's logits."""
+    """The scorer of targets that are read off a causal model's logits."""
 
-    def answered(target: Target) -> Target:
+    def with_answer(target: Target) -> Target:
         if not isinstance(target, Response) or target.text is not None:
             return target
-        answer = greedy_answer(model, whole, tokenizer, target.max_tokens)
+        answer = greedy_answer(model, prompt, tokenizer, target.max_tokens)
         return replace(target, text=answer)
 
-    own = tuple(answered(target) for target in targets)
-    readout = together(own, [target.prepare(tokenizer) for target in own])
+    targets = tuple(with_answer(target) for target in targets)
+    readout = join_readouts(targets, [target.prepare(tokenizer) for target in targets])
     reader = Reader(model)
     limit = context_length(model)
 
@@ -159,19 +158,19 @@ def _of_logits(
             return reader.values(rows.ids, readout)
         return reader.attending(rows.ids[0], rows.kept, readout)
 
-    check([whole])
-    return Scorer(own, readout.outputs, values, readout.feeds, reader)
+    check([prompt])
+    return Scorer(targets, readout.outputs, values, readout.feeds, reader)
 
 
-def _of_whole_texts(
-    targets: Sequence[WholeTextTarget],
+def _of_encoder_output(
+    targets: Sequence[KnownEncoderTarget],
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
-    whole: Sequence[int],
+    prompt: Sequence[int],
 ) -> Scorer:
-    """Targets read off a classifier's or encoder's output."""
-    reader = WholeReader(model, tokenizer)
-    readout = whole_together(targets, [each.prepare(reader, whole) for each in targets])
+    """The scorer of targets that are read off a classifier's or encoder's output."""
+    reader = EncoderReader(model, tokenizer)
+    readout = join_encoder_readouts(targets, [t.prepare(reader, prompt) for t in targets])
 
     def values(rows: Rows) -> FloatArray:
         attention = None if rows.kept is None else rows.kept.tolist()
@@ -184,9 +183,9 @@ def _of_answers(
     targets: Sequence[Generated],
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
-    whole: Sequence[int],
+    prompt: Sequence[int],
 ) -> Scorer:
-    """A score of the answers that a causal model writes."""
+    """The scorer of the answers that a causal model writes."""
     if len(targets) > 1:
         raise ValueError(
             "several Generated targets would generate several times; let one scorer give "
@@ -194,13 +193,13 @@ def _of_answers(
         )
     (target,) = targets
     reader = AnswerReader(model, tokenizer)
-    readout = target.prepare(reader, whole)
+    readout = target.prepare(reader, prompt)
 
     def values(rows: Rows) -> FloatArray:
         if rows.kept is not None:
             raise ValueError(
-                "masking='attention' does not go with Generated, since what is written would "
-                "attend to it; use 'delete' or Replace(text)"
+                "masking='attention' cannot be used with Generated, since the tokens of the answer "
+                "would attend to what is masked; use 'delete' or Replace(text)"
             )
         return reader.values(rows.ids, readout)
 

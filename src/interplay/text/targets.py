@@ -1,8 +1,8 @@
 """Targets: the number, or the numbers, that an ablated prompt is scored by.
 
-The targets here are functions of the log-probabilities of given answers' tokens, which a local
-model and a server can both tell. A target of the user's own, for local models, is anything with a
-method :meth:`Target.prepare`, which may read the logits as it likes.
+Most targets here are functions of the log-probabilities of the tokens of given answers. Both local
+models and servers give these. For local models users can write targets of their own: any object
+with a method :meth:`Target.prepare`, which may read the logits in any way.
 """
 
 from __future__ import annotations
@@ -22,19 +22,20 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 _CERTAIN = -1e-12
-"""Log-probabilities are cut here before they are put on the logit scale, which keeps it finite."""
+"""Log-probabilities are clipped to this before they are put on the logit scale, which keeps it
+finite."""
 
 
 @dataclass(frozen=True)
 class Readout:
-    """What a model is fed after a prompt, and what is read of its logits there.
+    """Which tokens are appended to a prompt, and what is read off the logits there.
 
     Attributes:
-        feeds: token sequences, each fed after the prompt on its own (one forward pass shares what
-            they have in common); ``()`` feeds nothing.
-        read: from the number of a feed of f tokens and the logits at the last f + 1 positions,
-            ``(b, f + 1, vocabulary)``, to what is kept of them, ``(b, r)`` float64.
-        combine: from what was kept of each feed to the values, ``(b,)``, or ``(b, k)``.
+        feeds: token sequences. Each is appended to the prompt and the model evaluated on the result
+            (prefixes that they share are computed once); ``()`` appends nothing.
+        read: from the number of a feed of f tokens, and the logits at the last f + 1 positions of b
+            prompts, ``(b, f + 1, vocabulary)``, to r numbers for each, ``(b, r)`` float64.
+        combine: from what was read for each feed to the values, ``(b,)``, or ``(b, k)``.
         outputs: the names of the k outputs; empty for values ``(b,)``.
     """
 
@@ -45,10 +46,10 @@ class Readout:
 
 
 class Target(Protocol):
-    """What is measured of a model's next-token logits."""
+    """A score of a causal model's logits."""
 
     def prepare(self, tokenizer: PreTrainedTokenizerBase) -> Readout:
-        """Fix the target's tokens."""
+        """Make the target's readout, with a model's tokenizer."""
         ...
 
 
@@ -57,16 +58,16 @@ class Response:
     """How likely a given response is, token by token after the prompt (teacher forcing).
 
     Attributes:
-        text: the response, with its leading space where the prompt ends without one; ``None``: what
-            the model itself answers to the whole prompt, decoded greedily.
-        score: ``"logprob"``; ``"prob"``, its exponential p; ``"logit"``: log(p / (1 - p)), p on the
+        text: the response, with its leading space if the prompt ends without one; ``None``: the
+            model's own answer to the whole prompt, decoded greedily.
+        score: ``"logprob"``; ``"prob"``: its exponential p; ``"logit"``: log(p / (1 - p)), p on the
             logit scale.
-        reduction: of the tokens' log-probabilities ``"sum"``, which is the response's; ``"mean"``,
-            whose exponential is the geometric mean of the tokens' probabilities; or ``"token"``:
-            each token's, an output each.
-        part: score only this part of the response, a string that is in it once or a span of
-            characters; what is before it is given, what is after it does not count.
-        max_tokens: where ``text`` is ``None``, the longest answer.
+        reduction: how the tokens' log-probabilities are reduced. ``"sum"``: their sum, the
+            log-probability of the response; ``"mean"``: their mean, the logarithm of the geometric
+            mean of the tokens' probabilities; ``"token"``: not at all, an output for each token.
+        part: the part of the response to score, a string that occurs in it once or a span of
+            characters. What precedes it is given, and what follows it is ignored.
+        max_tokens: the most tokens of the answer if ``text`` is ``None``.
     """
 
     text: str | None = None
@@ -91,7 +92,7 @@ class Response:
         """The characters of the part.
 
         Raises:
-            ValueError: the response does not hold it, or not once.
+            ValueError: the part does not occur in the response, or more than once.
         """
         text = self.text or ""
         if self.part is None:
@@ -99,8 +100,8 @@ class Response:
         if isinstance(self.part, str):
             if not self.part or text.count(self.part) != 1:
                 raise ValueError(
-                    f"the part {self.part!r} stands {text.count(self.part) if self.part else 0} "
-                    f"times in the response {text!r}; give one that stands in it once, or a span"
+                    f"the part {self.part!r} occurs {text.count(self.part) if self.part else 0} "
+                    f"times in the response {text!r}; give one that occurs in it once, or a span"
                 )
             start = text.index(self.part)
             return start, start + len(self.part)
@@ -118,22 +119,22 @@ class Response:
 
     def combine(self, logprobs: Sequence[FloatArray]) -> FloatArray:
         """Values from each answer's tokens' log-probabilities, ``(b, tokens)`` each."""
-        (each,) = logprobs
+        (reduced,) = logprobs
         if self.reduction == "sum":
-            each = each.sum(axis=1)
+            reduced = reduced.sum(axis=1)
         elif self.reduction == "mean":
-            each = each.mean(axis=1)
+            reduced = reduced.mean(axis=1)
         if self.score == "logprob":
-            return np.asarray(each)
+            return np.asarray(reduced)
         if self.score == "prob":
-            return np.asarray(np.exp(each))
-        each = np.minimum(each, _CERTAIN)
-        return np.asarray(each - np.log(-np.expm1(each)))
+            return np.asarray(np.exp(reduced))
+        reduced = np.minimum(reduced, _CERTAIN)
+        return np.asarray(reduced - np.log(-np.expm1(reduced)))
 
     def __str__(self) -> str:
-        what = f"{self.reduction} " if self.reduction != "sum" else ""
+        reduction = f"{self.reduction} " if self.reduction != "sum" else ""
         part = f", its part {self.part!r}" if self.part is not None else ""
-        return f"{what}{self.score} of {self.text!r}{part}"
+        return f"{reduction}{self.score} of {self.text!r}{part}"
 
 
 def _known(name: str, value: str, choices: tuple[str, ...]) -> None:
@@ -143,12 +144,12 @@ def _known(name: str, value: str, choices: tuple[str, ...]) -> None:
 
 @dataclass(frozen=True)
 class Options:
-    """How likely each of several answers is, an output each.
+    """How likely each of several answers is, with an output for each.
 
     Attributes:
         texts: the answers, of one or more tokens each, with their leading spaces.
         score: ``"prob"``: each answer's probability; ``"logprob"``: its logarithm; ``"share"``: its
-            share of the answers' probabilities together.
+            share of the sum of the answers' probabilities.
     """
 
     texts: tuple[str, ...]
@@ -176,7 +177,7 @@ class Options:
 
     def combine(self, logprobs: Sequence[FloatArray]) -> FloatArray:
         """Values from each answer's tokens' log-probabilities, ``(b, tokens)`` each."""
-        totals = np.stack([each.sum(axis=1) for each in logprobs], axis=1)
+        totals = np.stack([answer.sum(axis=1) for answer in logprobs], axis=1)
         if self.score == "logprob":
             return totals
         if self.score == "share":
@@ -220,7 +221,7 @@ class LogitDifference:
         return ()
 
     def combine(self, logprobs: Sequence[FloatArray]) -> FloatArray:
-        """The difference; of logits or of log-probabilities, which differ by what cancels here."""
+        """The difference, the same for logits as for log-probabilities: the normaliser cancels."""
         positive, negative = logprobs
         return np.asarray(positive[:, 0] - negative[:, 0])
 
@@ -229,7 +230,7 @@ class LogitDifference:
 
 
 AnswerTarget: TypeAlias = Response | Options | LogitDifference
-"""The targets made of answers' log-probabilities."""
+"""The targets that are computed from answers' log-probabilities."""
 
 
 @dataclass(frozen=True)
@@ -238,8 +239,8 @@ class LogitFunction:
 
     Attributes:
         function: from logits, a float tensor ``(b, vocabulary)``, to ``(b,)`` or ``(b, k)``.
-        name: identifies what it computes, for the fingerprint; without one the values are kept for
-            the run only and never written to a store.
+        name: identifies what it computes, for the fingerprint. Without a name the values are held
+            for the run only and never written to a store.
         outputs: the names of k outputs.
     """
 
@@ -250,7 +251,7 @@ class LogitFunction:
     def prepare(self, tokenizer: PreTrainedTokenizerBase) -> Readout:
         """See :meth:`Target.prepare`."""
 
-        def read(feed: int, logits: torch.Tensor) -> torch.Tensor:
+        def read(number: int, logits: torch.Tensor) -> torch.Tensor:
             values = self.function(logits[:, -1].double())
             shape = (len(logits), *([len(self.outputs)] if self.outputs else []))
             if tuple(values.shape) != shape and not (values.ndim == 1 and shape[1:] == (1,)):
@@ -261,8 +262,8 @@ class LogitFunction:
                 )
             return values.reshape(len(logits), -1).double()
 
-        def combine(kept: Sequence[FloatArray]) -> FloatArray:
-            return kept[0] if self.outputs else kept[0][:, 0]
+        def combine(columns: Sequence[FloatArray]) -> FloatArray:
+            return columns[0] if self.outputs else columns[0][:, 0]
 
         return Readout(((),), read, combine, self.outputs)
 
@@ -271,7 +272,7 @@ class LogitFunction:
 
 
 def settings_of(target: object) -> Json:
-    """A target's kind and settings as JSON, without its functions."""
+    """Describe a target's kind and settings as JSON, without its functions."""
     if not is_dataclass(target) or isinstance(target, type):
         return {"kind": type(target).__name__}
     settings = {field.name: getattr(target, field.name) for field in fields(target)}
@@ -281,43 +282,49 @@ def settings_of(target: object) -> Json:
 
 
 def names_of(targets: Sequence[object], outputs: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
-    """The outputs' names of several targets side by side; one without names has its target's."""
+    """The names of the outputs of several targets; a target's text names an output without a name.
+
+    Args:
+        targets: the targets.
+        outputs: the names of each target's outputs; empty if it has one output without a name.
+    """
     return tuple(
         name
-        for target, own in zip(targets, outputs, strict=True)
-        for name in (own or (str(target),))
+        for target, names in zip(targets, outputs, strict=True)
+        for name in (names or (str(target),))
     )
 
 
-def together(targets: Sequence[object], readouts: Sequence[Readout]) -> Readout:
-    """Several readouts as one: everything is fed and read once, the values side by side.
+def join_readouts(targets: Sequence[object], readouts: Sequence[Readout]) -> Readout:
+    """Join several readouts into one: the model runs once and the values stand side by side.
 
     Args:
-        targets: what the readouts are of; an output without a name has its target's.
-        readouts: one or more; a single one stays as it is.
+        targets: the target of each readout. Its text names an output that has no name.
+        readouts: one or more; a single one is returned as it is.
     """
     if len(readouts) == 1:
         return readouts[0]
-    owner = [number for number, each in enumerate(readouts) for _ in each.feeds]
-    first = [owner.index(number) for number in range(len(readouts))]
+    owner = [row for row, readout in enumerate(readouts) for _ in readout.feeds]
+    first = [owner.index(row) for row in range(len(readouts))]
 
-    def read(feed: int, logits: torch.Tensor) -> torch.Tensor:
-        number = owner[feed]
-        return readouts[number].read(feed - first[number], logits)
+    def read(number: int, logits: torch.Tensor) -> torch.Tensor:
+        row = owner[number]
+        return readouts[row].read(number - first[row], logits)
 
-    def combine(kept: Sequence[FloatArray]) -> FloatArray:
+    def combine(columns: Sequence[FloatArray]) -> FloatArray:
         values = [
-            each.combine(kept[start : start + len(each.feeds)])
-            for start, each in zip(first, readouts, strict=True)
+            readout.combine(columns[start : start + len(readout.feeds)])
+            for start, readout in zip(first, readouts, strict=True)
         ]
         return np.concatenate([value.reshape(len(value), -1) for value in values], axis=1)
 
-    names = names_of(targets, [each.outputs for each in readouts])
-    return Readout(tuple(fed for each in readouts for fed in each.feeds), read, combine, names)
+    names = names_of(targets, [readout.outputs for readout in readouts])
+    feeds = tuple(feed for readout in readouts for feed in readout.feeds)
+    return Readout(feeds, read, combine, names)
 
 
 def _readout(target: AnswerTarget, tokenizer: PreTrainedTokenizerBase) -> Readout:
-    """Feed each answer but its last token; keep its tokens' log-probabilities."""
+    """The readout of answers: each is appended but for its last token, and all are scored."""
     ids: list[tuple[int, ...]] = []
     scored: list[range] = []
     for answer in target.answers:
@@ -335,27 +342,27 @@ def _readout(target: AnswerTarget, tokenizer: PreTrainedTokenizerBase) -> Readou
         ]
         scored = [range(touched[0], touched[-1] + 1)]
         ids = [ids[0][: scored[0].stop]]
-    # answers that differ in their last token only are read off one feed
+    # answers that differ only in their last token share one feed
     feeds = tuple(dict.fromkeys(tokens[:-1] for tokens in ids))
-    sharing = [[n for n, tokens in enumerate(ids) if tokens[:-1] == fed] for fed in feeds]
+    answers_of = [[n for n, tokens in enumerate(ids) if tokens[:-1] == feed] for feed in feeds]
 
-    def read(feed: int, logits: torch.Tensor) -> torch.Tensor:
+    def read(number: int, logits: torch.Tensor) -> torch.Tensor:
         import torch
 
-        own = sharing[feed]
-        kept: dict[tuple[int, int], torch.Tensor] = {}
+        answers = answers_of[number]
+        columns: dict[tuple[int, int], torch.Tensor] = {}
         # one position at a time: the vocabulary in float64 is what takes memory here
-        for at in sorted({at for answer in own for at in scored[answer]}):
+        for at in sorted({at for n in answers for at in scored[n]}):
             logprobs = logits[:, at].double().log_softmax(dim=-1)
-            kept |= {(n, at): logprobs[:, ids[n][at]] for n in own if at in scored[n]}
-        return torch.stack([kept[n, at] for n in own for at in scored[n]], dim=1)
+            columns |= {(n, at): logprobs[:, ids[n][at]] for n in answers if at in scored[n]}
+        return torch.stack([columns[n, at] for n in answers for at in scored[n]], dim=1)
 
-    def combine(kept: Sequence[FloatArray]) -> FloatArray:
-        each: dict[int, FloatArray] = {}
-        for own, columns in zip(sharing, kept, strict=True):
-            stops = np.cumsum([len(scored[n]) for n in own])
-            each |= zip(own, np.split(columns, stops[:-1], axis=1), strict=True)
-        return target.combine([each[n] for n in range(len(ids))])
+    def combine(logprobs: Sequence[FloatArray]) -> FloatArray:
+        by_answer: dict[int, FloatArray] = {}
+        for answers, columns in zip(answers_of, logprobs, strict=True):
+            stops = np.cumsum([len(scored[n]) for n in answers])
+            by_answer |= zip(answers, np.split(columns, stops[:-1], axis=1), strict=True)
+        return target.combine([by_answer[n] for n in range(len(ids))])
 
     return Readout(
         feeds=feeds,
@@ -363,8 +370,8 @@ def _readout(target: AnswerTarget, tokenizer: PreTrainedTokenizerBase) -> Readou
         combine=combine,
         outputs=target.outputs(
             [
-                [tokenizer.decode([i[at]]) for at in which]
-                for i, which in zip(ids, scored, strict=True)
+                [tokenizer.decode([tokens[at]]) for at in positions]
+                for tokens, positions in zip(ids, scored, strict=True)
             ]
         ),
     )

@@ -1,4 +1,4 @@
-"""Data: what models are trained on in groups, and the test points that they are judged by."""
+"""Data: training rows, the player that each belongs to, and the test points."""
 
 from __future__ import annotations
 
@@ -14,12 +14,14 @@ from interplay._types import BoolArray, IntArray
 
 @dataclass(frozen=True, eq=False)
 class TrainingData:
-    """Training rows with the player that each belongs to, and test points. Made by :meth:`checked`.
+    """Training rows, the player that each belongs to, and test points.
+
+    :meth:`checked` makes one from a user's arrays.
 
     Attributes:
         features: ``(rows, ...)`` float64, finite.
         labels: the classes of the rows as numbers from 0, ``(rows,)``.
-        owners: for each row its player, ``(rows,)``; -1: it is always kept.
+        owners: the player of each row, ``(rows,)``; -1: the row is always kept.
         players: the players' names, n of them.
         test_features: ``(k, ...)``.
         test_labels: ``(k,)``.
@@ -40,7 +42,7 @@ class TrainingData:
         return len(self.players)
 
     def rows(self, masks: BoolArray) -> BoolArray:
-        """Which rows are kept under masks ``(m, n)``: ``(m, rows)``."""
+        """Return which rows the masks ``(m, n)`` keep: ``(m, rows)``."""
         always = np.ones((len(masks), 1), dtype=np.bool_)
         return np.hstack([masks, always])[:, self.owners]
 
@@ -53,32 +55,32 @@ class TrainingData:
         test_labels: Sequence[Any] | npt.NDArray[Any],
         groups: Sequence[Any] | npt.NDArray[Any] | None = None,
     ) -> TrainingData:
-        """Check what is trained and tested on.
+        """Check training rows and test points, and group the rows into players.
 
         Args:
-            features: ``(rows, ...)`` finite numbers.
-            labels: the class of each row: anything that sorts.
-            test_features: ``(k, ...)``, of the same width.
-            test_labels: the class of each test point, each of which a row has too.
-            groups: for each row the id of its player: anything that sorts, players are in the order
-                of the sorted ids; ``None``: each row is a player.
+            features: finite numbers, ``(rows, ...)``.
+            labels: the class of each row: values that can be sorted.
+            test_features: finite numbers, ``(k, ...)``, each test point shaped like a row.
+            test_labels: the class of each test point: a class that some row has.
+            groups: the id of each row's player: values that can be sorted. Players are in the order
+                of the sorted ids. ``None``: each row is a player.
 
         Raises:
-            ValueError: numbers that do not match or are not finite, labels or ids that are missing,
-                or one class only.
+            ValueError: shapes do not match, numbers are not finite, labels or ids are missing,
+                there is only one class, or no row has a test point's class.
         """
         x, x_test = (np.asarray(f, dtype=np.float64) for f in (features, test_features))
-        y, y_test = (np.asarray(each) for each in (labels, test_labels))
-        for name, array, own, other in (
+        y, y_test = (np.asarray(classes) for classes in (labels, test_labels))
+        for name, array, classes_of, labels_name in (
             ("features", x, y, "labels"),
             ("test_features", x_test, y_test, "test_labels"),
         ):
-            if array.ndim < 2 or not len(array) or own.shape != (len(array),):
+            if array.ndim < 2 or not len(array) or classes_of.shape != (len(array),):
                 raise ValueError(
-                    f"{name} of shape {array.shape} and {other} of shape {own.shape} do not go "
-                    "together; give one row of features for each label, and at least one"
+                    f"{name} of shape {array.shape} and {labels_name} of shape {classes_of.shape} "
+                    "do not match; give one row of features for each label, and at least one"
                 )
-            _refuse_missing(other, own)
+            _refuse_missing(labels_name, classes_of)
             bad = ~np.isfinite(array.reshape(len(array), -1)).all(axis=1)
             if bad.any():
                 raise ValueError(
@@ -95,9 +97,9 @@ class TrainingData:
             raise ValueError(
                 f"all labels are {classes[0].item()!r}; a classifier needs two classes"
             )
-        strange = ~np.isin(y_test, classes)
-        if strange.any():
-            first = int(strange.argmax())
+        unknown = ~np.isin(y_test, classes)
+        if unknown.any():
+            first = int(unknown.argmax())
             raise ValueError(
                 f"test point {first} is of class {y_test[first].item()!r}, which no training row "
                 "has; leave it out"
@@ -122,9 +124,9 @@ class TrainingData:
 
 
 def _refuse_missing(what: str, ids: npt.NDArray[Any]) -> None:
-    """Refuse ids that say nothing, which would all become one class or one player."""
-    for row, each in enumerate(ids.tolist()):
-        if each is None or each != each or each == "":  # NaN is not itself
+    """Refuse empty ids: they would all become one class or one player."""
+    for row, value in enumerate(ids.tolist()):
+        if value is None or value != value or value == "":  # NaN does not equal itself
             raise ValueError(
-                f"{what}[{row}] is {each!r}; give each row one, or leave the rows without out"
+                f"{what}[{row}] is {value!r}; give each row one, or leave out the rows without one"
             )

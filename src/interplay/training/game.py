@@ -16,28 +16,40 @@ from interplay.training.scores import Score, ScoreFunction, check_score, scored
 from interplay.training.trainers.base import Trainer
 
 _CODE_VERSION = 1
-"""Part of the fingerprint; raised when the same settings come to give other values."""
+"""Part of the fingerprint: increased when a change of the code changes values."""
 
 
 class TrainingGame:
-    """How the scores of a model at test points depend on what it is trained on.
+    """How the scores of a model at test points depend on its training rows.
 
-    The value of a mask is the score, at each test point, of a model that was trained on the rows of
-    the players that the mask keeps. A model that was trained on nothing has equal logits.
+    To evaluate a mask is to train a model on the rows of the players that the mask keeps, and to
+    score it at each test point. A model that was trained on nothing has equal logits.
 
     Args:
         trainer: how to train.
-        data: what to train on, its players, and the test points.
+        data: the training rows, their players, and the test points.
         score: ``"margin"``, ``"logprob"``, ``"loss"``, ``"correct"``, or a ``ScoreFunction``.
-        n_repeats: above 1 for training that is random: so many seeds for each subset, averaged, and
-            the noise's share is reported. With 1 all subsets are trained with seed 0.
+        n_repeats: for random training, how many seeds each subset is trained with. Their scores are
+            averaged, and the noise's share of the variance is reported. With 1, all subsets are
+            trained with seed 0.
         test_names: the test points' names; by default their numbers and classes.
-        snippets: for each player a short text of what it is, or ``None``; for reports only.
+        snippets: for each player a short text that shows what it is, or ``None``; for reports only.
         thumbnails: for each player a small PNG image, in base64, or ``None``; for reports only.
 
     Raises:
-        ValueError: an unknown score, ``n_repeats`` below 1, or not one name per test point, or not
-            one snippet or thumbnail per player.
+        ValueError: the score is unknown, ``n_repeats`` is below 1, or the names, snippets or
+            thumbnails are not one per test point or player.
+
+    Example:
+        >>> import numpy as np
+        >>> from interplay.training import Ridge, TrainingData, TrainingGame
+        >>> data = TrainingData.checked(
+        ...     [[2.0], [1.0], [-2.0]], ["a", "a", "b"], [[1.0], [-1.0]], ["a", "b"]
+        ... )
+        >>> game = TrainingGame(Ridge(penalty=1.0), data)  # 3 players, 2 test points
+        >>> game(np.array([[True, True, True], [True, True, False]])).round(2)
+        array([[ 0.66,  0.31],
+               [ 1.  , -1.  ]])
     """
 
     def __init__(
@@ -62,10 +74,10 @@ class TrainingGame:
         ]
         self.test_names = names_of(test_names or default, len(data.test_labels))
         self._shown = {"snippets": snippets, "thumbnails": thumbnails}
-        for what, given in self._shown.items():
-            if given is not None and len(given) != self.n_players:
+        for what, entries in self._shown.items():
+            if entries is not None and len(entries) != self.n_players:
                 raise ValueError(
-                    f"{len(given)} {what} were given for {self.n_players} players; give one per "
+                    f"{len(entries)} {what} were given for {self.n_players} players; give one per "
                     "player, or None in its place"
                 )
         self._retrain = trainer.begin(data)
@@ -77,35 +89,38 @@ class TrainingGame:
 
     @property
     def players(self) -> tuple[str, ...]:
-        """Their names."""
+        """The players' names."""
         return self.data.players
 
     def __call__(self, masks: BoolArray, /, *seeds: IntArray) -> FloatArray:
-        """Scores ``(m, k)`` at k test points, ``(m,)`` at one. NaN where the training diverged."""
+        """Retrain and score: ``(m, k)`` for k test points, ``(m,)`` for one.
+
+        The scores of a model whose training diverged are NaN.
+        """
         masks = as_masks(masks, self.n_players)
-        given = seeds[0] if seeds else np.zeros(len(masks), dtype=np.int64)
+        mask_seeds = seeds[0] if seeds else np.zeros(len(masks), dtype=np.int64)
         if not len(masks):
             return np.empty((0, len(self.test_names)))
-        logits = self._retrain(masks, given)
+        logits = self._retrain(masks, mask_seeds)
         values = scored(self.score, logits, self.data.test_labels)
         values = np.where(np.isfinite(logits).all(axis=2), values, np.nan)
         return np.asarray(values if values.shape[1] > 1 else values[:, 0])
 
     @property
     def batch_size(self) -> int:
-        """How many subsets a call should have, repeats counted."""
+        """How many masks a call should have; each of them is trained ``n_repeats`` times."""
         return max(1, self.trainer.batch_size // self.n_repeats)
 
     def arrange(self, masks: BoolArray, /) -> IntArray:
-        """Any order will do, ``(m,)``."""
+        """Return the masks' order of evaluation, ``(m,)``: any will do here."""
         return np.arange(len(masks))
 
     def cost(self, masks: BoolArray, /) -> FloatArray:
-        """How many rows each retraining reads, ``(m,)``."""
+        """Count the rows that each mask's retrainings read, ``(m,)``."""
         return np.asarray(self.n_repeats * self.data.rows(masks).sum(axis=1), dtype=np.float64)
 
     def describe(self) -> Json:
-        """The trainer, the score, the players' classes and sizes, the test points, as JSON."""
+        """Describe the trainer, score, test points, and players' classes and sizes as JSON."""
         data = self.data
         counts = np.zeros((self.n_players, len(data.classes)), dtype=np.int64)
         owned = data.owners >= 0
@@ -115,7 +130,7 @@ class TrainingGame:
             "view": {
                 "kind": "tiles",
                 "title": "The training data",
-                # of many test points the mean is what is asked for first
+                # a report of many test points shows their mean first
                 "mean_first": True,
                 "table": "relations",
             },
@@ -127,20 +142,20 @@ class TrainingGame:
             "test_points": list(self.test_names),
             "test_labels": data.test_labels.tolist(),
             "outputs": list(self.test_names) if len(self.test_names) > 1 else [],
-        } | {what: list(given) for what, given in self._shown.items() if given is not None}
+        } | {what: list(entries) for what, entries in self._shown.items() if entries is not None}
 
     @property
     def fingerprint(self) -> str | None:
         """A hash of the data, the players, the trainer and the score.
 
-        ``None`` for a trainer or a score that cannot be told from its settings.
+        ``None`` if their settings do not identify the trainer or the score.
         """
         settings = self.trainer.describe()
         nameless = isinstance(self.score, ScoreFunction) and self.score.name is None
         if settings is None or nameless:
             return None
-        what = {"code": _CODE_VERSION, "trainer": settings, "score": str(self.score)}
-        digest = hashlib.sha256(json.dumps(what, sort_keys=True).encode())
+        identity = {"code": _CODE_VERSION, "trainer": settings, "score": str(self.score)}
+        digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode())
         data = self.data
         for array in (
             data.features,

@@ -1,4 +1,4 @@
-"""Groups: ids for training rows that become one player each."""
+"""Groups: ids of training rows; rows with one id become one player."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ def _flat(features: npt.ArrayLike) -> npt.NDArray[np.float64]:
 def within_classes(
     labels: Sequence[Any] | npt.NDArray[Any], n_groups: int, random_state: int = 0
 ) -> npt.NDArray[np.str_]:
-    """Random groups, each of rows of one class, of nearly equal size.
+    """Make random groups of nearly equal size, each of rows of one class.
 
     Args:
         labels: the class of each row.
-        n_groups: how many in all; classes have a part of them by their size, at least one.
+        n_groups: how many in all. Each class gets a number by its size, at least one.
         random_state: seed of the draw.
 
     Returns:
         An id for each row, ``(rows,)``: its class and a number, such as ``"coat #07"``.
 
     Raises:
-        ValueError: fewer groups than classes, or more than rows.
+        ValueError: there are fewer groups than classes, or more than rows.
     """
     array = np.asarray(labels)
     classes, sizes = np.unique(array, return_counts=True)
@@ -45,10 +45,10 @@ def within_classes(
             "rows"
         )
     parts = np.ones(len(classes), dtype=np.int64)
-    while parts.sum() < n_groups:  # where the groups are largest, a further one
+    while parts.sum() < n_groups:  # one more for the class with the largest groups
         parts[np.argmax(sizes / parts)] += 1
     rng = np.random.default_rng(random_state)
-    digits = len(str(int(parts.max()) - 1))  # so that names sort as their numbers do
+    digits = len(str(int(parts.max()) - 1))  # equal lengths: names then sort as their numbers
     ids = np.empty(len(array), dtype=object)
     for label, count in zip(classes.tolist(), parts.tolist(), strict=True):
         names = [f"{label} #{number:0{digits}d}" for number in range(count)]
@@ -58,7 +58,7 @@ def within_classes(
 
 
 def clusters(features: npt.ArrayLike, n_groups: int, random_state: int = 0) -> IntArray:
-    """Clusters of rows that are alike (k-means).
+    """Cluster similar rows by k-means.
 
     Args:
         features: ``(rows, ...)``.
@@ -66,17 +66,17 @@ def clusters(features: npt.ArrayLike, n_groups: int, random_state: int = 0) -> I
         random_state: seed.
 
     Raises:
-        ValueError: more groups than rows.
+        ValueError: there are no groups, or more groups than rows.
     """
     rows = _flat(features)
     if not 1 <= n_groups <= len(rows):
         raise ValueError(f"n_groups={n_groups} is not between 1 and the {len(rows)} rows")
-    made = KMeans(n_groups, n_init=1, random_state=random_state).fit(rows)
-    return np.asarray(made.labels_, dtype=np.int64)
+    model = KMeans(n_groups, n_init=1, random_state=random_state).fit(rows)
+    return np.asarray(model.labels_, dtype=np.int64)
 
 
 def near_duplicates(features: npt.ArrayLike, radius: float) -> IntArray:
-    """Rows that are linked by steps of at most ``radius`` (Euclidean) have one id.
+    """Give one id to rows that are linked by steps of at most ``radius`` (Euclidean).
 
     Args:
         features: ``(rows, ...)``.
@@ -88,6 +88,6 @@ def near_duplicates(features: npt.ArrayLike, radius: float) -> IntArray:
     if radius < 0:
         raise ValueError(f"radius={radius} is negative")
     rows = _flat(features)
-    # a radius of zero still has to find equal rows, whose distance is rounding
+    # a radius of zero must find equal rows too, and rounding may give them a distance
     close = radius_neighbors_graph(rows, max(radius, 1e-9), include_self=True)
     return np.asarray(connected_components(close, directed=False)[1], dtype=np.int64)

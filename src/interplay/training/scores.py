@@ -1,4 +1,4 @@
-"""Scores: the number that a retrained model is given at a test point."""
+"""Scores: how a retrained model is judged at a test point."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ SCORES: tuple[ScoreName, ...] = ("margin", "logprob", "loss", "correct")
 
 @dataclass(frozen=True)
 class ScoreFunction:
-    """A score of the user's own.
+    """A user-defined score.
 
     Attributes:
-        function: from logits ``(m, k, classes)`` and the labels of the test points ``(k,)`` to
-            scores ``(m, k)``.
-        name: identifies what it computes, for the fingerprint; without one the values are kept for
-            the run only and never written to a store.
+        function: takes logits ``(m, k, classes)`` and the labels of the test points ``(k,)``;
+            returns scores ``(m, k)``.
+        name: identifies what it computes, for the fingerprint. Without a name the values last for
+            the run only and are never written to a store.
     """
 
     function: Callable[[FloatArray, IntArray], FloatArray]
@@ -37,7 +37,7 @@ Score: TypeAlias = ScoreName | ScoreFunction
 
 
 def check_score(score: Score) -> Score:
-    """A score that there is.
+    """Check that a score exists.
 
     Raises:
         ValueError: there is no such score.
@@ -51,14 +51,14 @@ def check_score(score: Score) -> Score:
 
 
 def scored(score: Score, logits: FloatArray, labels: IntArray) -> FloatArray:
-    """Scores ``(m, k)`` of logits ``(m, k, classes)`` at test points of these classes ``(k,)``.
+    """Score logits ``(m, k, classes)`` at test points of classes ``labels`` ``(k,)``: ``(m, k)``.
 
     ``"margin"`` is the logit of the right class minus the highest of the others (as in ProxySPEX,
     arXiv 2505.17495), ``"logprob"`` the right class's log-probability, ``"loss"`` its negative,
-    ``"correct"`` 1 where the margin is above 0.
+    ``"correct"`` 1 if the margin is above 0, else 0.
 
     Raises:
-        ValueError: a function of the user's own returned another shape.
+        ValueError: a ``ScoreFunction`` returned another shape.
     """
     if isinstance(score, ScoreFunction):
         values = np.asarray(score.function(logits, labels), dtype=np.float64)

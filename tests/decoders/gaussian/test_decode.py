@@ -1,4 +1,4 @@
-"""The Gaussian process with trees, as a decoder: what it finds, and how sure it is of it."""
+"""The decoder ``gp``: what it finds, and the intervals that it gives."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from interplay._types import FloatArray
 from interplay.decoders.base import Decoded
 from interplay.decoders.decode import run_decoder
 from interplay.designs.base import PlainDesign
-from interplay.designs.spread import spread_design
+from interplay.designs.optimal import optimal_design
 from interplay.explanation.faithfulness import r2
 from interplay.extensions import DECODERS
 from interplay.fourier.masks import every_mask, uniform
@@ -22,7 +22,7 @@ N = 14
 
 
 def hierarchical(seed: int) -> Spectrum:
-    """Four players that act together in all ways up to three, and a little of every player."""
+    """Build a function of all sets of up to three of four players, and a little of every player."""
     rng = np.random.default_rng(seed)
     strong = sorted(rng.choice(N, 4, replace=False).tolist())
     terms = {(): 0.5} | {(player,): 0.1 * float(rng.normal()) for player in range(N)}
@@ -44,15 +44,15 @@ def noisy(truth: Spectrum, masks: np.ndarray, seed: int) -> FloatArray:
 @pytest.fixture(scope="module")
 def runs() -> list[tuple[Spectrum, np.ndarray, Decoded]]:
     """Noisy hierarchical functions of several seeds, their masks, and what was decoded."""
-    made = []
+    decoded_runs = []
     for seed in range(5):
         truth, masks = hierarchical(seed), uniform(160, N, np.random.default_rng(seed))
-        made.append((truth, masks, decoded(masks, noisy(truth, masks, seed), seed=seed)))
-    return made
+        decoded_runs.append((truth, masks, decoded(masks, noisy(truth, masks, seed), seed=seed)))
+    return decoded_runs
 
 
 def covered(truth: Spectrum, found: Spectrum, index: str) -> np.ndarray:
-    """For each interaction found whether its interval holds the truth."""
+    """Tell for each interaction whether its interval holds the truth."""
     interactions, actual = found.to(index, order=3), truth.to(index, order=3)
     assert interactions.low is not None
     assert interactions.high is not None
@@ -61,17 +61,17 @@ def covered(truth: Spectrum, found: Spectrum, index: str) -> np.ndarray:
 
 
 @pytest.mark.parametrize("index", ["Fourier", "FSII", "SII"])
-def test_intervals_cover_as_often_as_they_say(
+def test_intervals_have_their_nominal_coverage(
     runs: list[tuple[Spectrum, np.ndarray, Decoded]], index: str
 ) -> None:
     share = np.concatenate([covered(truth, found.spectrum, index) for truth, _, found in runs])
     assert 0.85 <= share.mean() <= 0.99
 
 
-def test_those_of_the_terms_that_there_are_cover_too(
+def test_intervals_of_terms_that_are_not_zero_cover_too(
     runs: list[tuple[Spectrum, np.ndarray, Decoded]],
 ) -> None:
-    """Many small coefficients that are zero could hide strong ones that are missed."""
+    """Without this, intervals of the many zero coefficients could hide misses of strong ones."""
     share = np.concatenate(
         [
             covered(truth, found.spectrum, "Fourier")[
@@ -96,12 +96,12 @@ def test_the_prediction_interval_holds_on_fresh_masks(
     assert 0.85 <= np.mean(share) <= 0.95
 
 
-def test_it_holds_where_the_masks_were_chosen_for_being_little_known() -> None:
-    """Then what is left out is harder to predict than a uniform mask."""
-    share, wider, off = [], [], []
+def test_the_prediction_interval_holds_for_the_optimal_design() -> None:
+    """Its masks are harder to predict than uniform ones when they are left out."""
+    share, wider, score_errors = [], [], []
     for seed in range(8):
         truth = hierarchical(seed)
-        masks = spread_design(2 * N + 4, N, np.random.default_rng(seed)).masks
+        masks = optimal_design(2 * N + 4, N, np.random.default_rng(seed)).masks
         found = decoded(masks, noisy(truth, masks, seed), seed=seed)
         assert found.surrogate is not None
         fresh = uniform(1000, N, np.random.default_rng(99), exclude=masks)
@@ -110,19 +110,19 @@ def test_it_holds_where_the_masks_were_chosen_for_being_little_known() -> None:
         share.append((wrong <= half).mean())
         wider.append(half / np.quantile(wrong, 0.9))
         actual = r2(noisy(truth, fresh, 7), found.surrogate.predict(fresh))[0]
-        said = [found.diagnosis[key][0] for key in ("cv_r2", "cv_r2_same_masks")]
-        off.append(np.array(said) - actual)
+        scores = [found.diagnosis[key][0] for key in ("cv_r2", "cv_r2_same_masks")]
+        score_errors.append(np.array(scores) - actual)
     assert 0.8 <= np.mean(share) <= 0.95, share
     assert np.exp(np.mean(np.log(wider))) < 1.15, wider
-    fair, same_masks = np.mean(off, axis=0)
+    uniform_masks, same_masks = np.mean(score_errors, axis=0)
     assert same_masks < -0.03
-    assert abs(fair) < 0.6 * abs(same_masks)
+    assert abs(uniform_masks) < 0.6 * abs(same_masks)
 
 
 def test_the_score_is_that_of_fresh_masks(
     runs: list[tuple[Spectrum, np.ndarray, Decoded]],
 ) -> None:
-    """The cross-validated R2 says what the surrogate does on masks that nobody has seen."""
+    """The cross-validated R2 estimates the surrogate's R2 on fresh masks."""
     for truth, masks, found in runs:
         assert found.surrogate is not None
         fresh = uniform(1000, N, np.random.default_rng(99), exclude=masks)
@@ -144,7 +144,7 @@ def test_it_beats_lasso_and_boosted_trees_on_what_is_hierarchical() -> None:
         found = decoded(masks, values, seed=seed).spectrum
         scores["lasso"].append(r2(truth.predict(fresh), lasso.predict(fresh))[0])
         scores["gp"].append(r2(truth.predict(fresh), found.predict(fresh))[0])
-    mean = {name: np.mean(each) for name, each in scores.items()}
+    mean = {name: np.mean(by_seed) for name, by_seed in scores.items()}
     assert mean["gp"] > mean["lasso"] + 0.02
     assert mean["gp"] > mean["trees"] + 0.02
 
@@ -159,9 +159,9 @@ def test_the_spectrum_is_the_surrogates_strongest_terms(
         for players, coefficient in found.spectrum:
             assert coefficient == found.surrogate[players]
         weakest = found.spectrum.energies[1:].min()
-        others = [e for s, e in zip(found.surrogate.sets, found.surrogate.energies, strict=True)
-                  if s not in found.spectrum]  # fmt: skip
-        assert max(others) <= weakest
+        omitted = [e for s, e in zip(found.surrogate.sets, found.surrogate.energies, strict=True)
+                   if s not in found.spectrum]  # fmt: skip
+        assert max(omitted) <= weakest
         share = found.diagnosis["share_of_variance_in_spectrum"]
         assert 0.9 < share <= 1.0
         assert found.settings["terms_of_surrogate"] == len(found.surrogate)
@@ -240,7 +240,7 @@ def test_one_and_two_players_have_too_few_masks(n_players: int) -> None:
 
 @pytest.mark.parametrize("order", [1, 2, 3, 4, 5, 6])
 def test_never_beyond_the_order(order: int) -> None:
-    """Beyond 4 it is the trees that reach them: six players that only count together."""
+    """Only the trees reach orders above 4: six players that count only together."""
     masks = every_mask(8)
     found = decoded(masks, 1.0 * masks[:, :6].all(axis=1), order)
     assert found.surrogate is not None
@@ -251,28 +251,26 @@ def test_never_beyond_the_order(order: int) -> None:
 
 @pytest.mark.parametrize("n_masks", [30, 60, 200])
 def test_a_parity_without_lower_orders(n_masks: int) -> None:
-    """Hierarchy says that it is unlikely: it is found, or nothing else is claimed for it.
+    """The prior makes it unlikely. It is found, or no other set is reported in its place.
 
-    The 30 masks leave one of the eight patterns of the three players out, so that nothing but the
-    prior says what is there: that goes wrong, among these players' own sets.
+    The 30 masks lack one of the eight patterns of the three players. Only the prior determines the
+    value there. That goes wrong, but only among sets of these players.
     """
     masks = uniform(n_masks, 12, np.random.default_rng(1))
     truth = Spectrum.from_dict(12, {(1, 5, 9): 1.0})
     found = decoded(masks, truth.predict(masks)).spectrum.to("Fourier")
     assert found.low is not None
     assert found.high is not None
-    sure = (found.low > 0) | (found.high < 0)
-    claimed = {
-        players
-        for players, some in zip(found.sets, sure & (np.abs(found.values) > 0.05), strict=True)
-        if some
+    strong = ((found.low > 0) | (found.high < 0)) & (np.abs(found.values) > 0.05)
+    significant = {
+        players for players, is_strong in zip(found.sets, strong, strict=True) if is_strong
     }
     if n_masks == 30:
         assert len(np.unique(masks[:, [1, 5, 9]], axis=0)) == 7
         assert max(found.sets, key=lambda players: abs(found[players])) == (1, 5, 9)
-        assert all(set(players) <= {1, 5, 9} for players in claimed)
+        assert all(set(players) <= {1, 5, 9} for players in significant)
         return
-    assert claimed <= {(1, 5, 9)}
+    assert significant <= {(1, 5, 9)}
     if n_masks == 200:
         assert float(found[(1, 5, 9)]) == pytest.approx(1.0, abs=0.01)
 
@@ -286,8 +284,8 @@ def test_repeated_masks_count_once() -> None:
     np.testing.assert_allclose(again.coefficients, once.coefficients, rtol=1e-6)
 
 
-def test_many_terms_that_nobody_could_tell_apart_are_not_claimed() -> None:
-    """A score that is noise: nothing is predicted, and the intervals say so."""
+def test_noise_is_not_explained() -> None:
+    """Of values that are noise nothing is predicted, and the intervals hold zero."""
     masks = uniform(150, N, np.random.default_rng(0))
     values = np.random.default_rng(1).normal(size=150)
     found = decoded(masks, values)
@@ -305,8 +303,8 @@ def test_a_sparse_function_is_decoded_from_enough_masks() -> None:
         assert float(found[players]) == pytest.approx(float(coefficient), abs=0.05)
 
 
-def test_where_the_trees_are_better_alone_the_weight_goes_to_them() -> None:
-    """A decision tree with parities at its ends: the kernel knows no order above 4."""
+def test_the_blend_weight_is_nearly_zero_where_the_trees_are_better_alone() -> None:
+    """A decision tree with parities at its ends: the kernel has no order above 4."""
     masks = every_mask(10)
     signs = np.where(masks, -1.0, 1.0)
     inner = np.where(masks[:, 1], signs[:, 2:5].prod(axis=1), masks[:, 5])

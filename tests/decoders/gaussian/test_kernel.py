@@ -19,8 +19,8 @@ from tests.conftest import subsets
 
 def plain_kernel(n_players: int, degree: int) -> Kernel:
     """All players alike, low orders stronger."""
-    weights, rest = [0.4, 0.3, 0.1, 0.03][:degree], [0.02, 0.1, 0.6, 0.05]
-    return Kernel(n_players, np.log([1.0] * n_players + weights + rest))
+    weights, shared = [0.4, 0.3, 0.1, 0.03][:degree], [0.02, 0.1, 0.6, 0.05]
+    return Kernel(n_players, np.log([1.0] * n_players + weights + shared))
 
 
 def some_kernel(n_players: int, degree: int, rng: np.random.Generator) -> Kernel:
@@ -70,9 +70,9 @@ def test_more_players_than_reach_have_neighbours_within_it() -> None:
         met = masks[:, i] & masks[:, j] & ~masks[:, i + 1 : j].any(axis=1)
         np.testing.assert_array_equal(column, met)
     rows = np.array([5, 300])
-    some = Inputs.of(masks)[rows]
-    assert len(some) == 2
-    np.testing.assert_array_equal(some.adjacent.toarray(), adjacent[rows])
+    selected = Inputs.of(masks)[rows]
+    assert len(selected) == 2
+    np.testing.assert_array_equal(selected.adjacent.toarray(), adjacent[rows])
 
 
 def test_the_prior_is_the_kernels_variance_of_each_coefficient() -> None:
@@ -90,7 +90,7 @@ def test_the_prior_is_the_kernels_variance_of_each_coefficient() -> None:
 
 
 def loss(kernel: Kernel, inputs: Inputs, values: FloatArray) -> float:
-    """The negative log marginal likelihood, plainly."""
+    """The negative log marginal likelihood by its definition."""
     covariance = kernel(inputs, inputs) + kernel.noise * np.eye(len(inputs))
     sign, volume = np.linalg.slogdet(covariance)
     assert sign > 0
@@ -123,10 +123,10 @@ def test_factor_and_inverse() -> None:
     rng = np.random.default_rng(0)
     half = rng.normal(size=(20, 20))
     covariance = half @ half.T
-    whole = covariance + 0.3 * np.eye(20)
+    total = covariance + 0.3 * np.eye(20)
     lower = factor(covariance.copy(), 0.3)
-    np.testing.assert_allclose(lower @ lower.T, whole, rtol=1e-5)
-    np.testing.assert_allclose(inverse(lower) @ whole, np.eye(20), atol=1e-5)
+    np.testing.assert_allclose(lower @ lower.T, total, rtol=1e-5)
+    np.testing.assert_allclose(inverse(lower) @ total, np.eye(20), atol=1e-5)
 
 
 def test_learning_finds_who_matters_and_lowers_the_loss() -> None:

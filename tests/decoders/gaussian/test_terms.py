@@ -1,4 +1,4 @@
-"""Coefficients, their covariance and left-out predictions against the dense Gaussian posterior."""
+"""Coefficients, covariance and leave-one-out predictions against the dense Gaussian posterior."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from tests.decoders.gaussian.test_kernel import plain_kernel, some_kernel
 
 
 def posterior(n_players: int, degree: int, n_masks: int = 40) -> tuple[Posterior, FloatArray]:
-    """Of two random outputs, and their values."""
+    """The posterior of two random outputs, and their values."""
     rng = np.random.default_rng(degree)
     masks = uniform(min(n_masks, 1 << n_players), n_players, rng)
     values = rng.normal(size=(len(masks), 2))
     return Posterior.of(some_kernel(n_players, degree, rng), Inputs.of(masks), values), values
 
 
-def masks_of(given: Posterior) -> np.ndarray:
-    return given.inputs.signs < 0
+def masks_of(fit: Posterior) -> np.ndarray:
+    return fit.inputs.signs < 0
 
 
-def dense(given: Posterior, values: FloatArray) -> tuple[FloatArray, FloatArray]:
+def dense(fit: Posterior, values: FloatArray) -> tuple[FloatArray, FloatArray]:
     """The posterior's mean and covariance at all 2^n masks."""
-    kernel, everywhere = given.kernel, Inputs.of(every_mask(given.kernel.n_players))
-    cross = kernel(everywhere, given.inputs)
-    known = kernel(given.inputs, given.inputs) + kernel.noise * np.eye(len(given.inputs))
+    kernel, everywhere = fit.kernel, Inputs.of(every_mask(fit.kernel.n_players))
+    cross = kernel(everywhere, fit.inputs)
+    known = kernel(fit.inputs, fit.inputs) + kernel.noise * np.eye(len(fit.inputs))
     solved = np.linalg.solve(known, np.hstack([values, cross.T]))
     return cross @ solved[:, :2], kernel(everywhere, everywhere) - cross @ solved[:, 2:]
 
@@ -42,82 +42,83 @@ def dense(given: Posterior, values: FloatArray) -> tuple[FloatArray, FloatArray]
 def test_means_and_covariance_are_the_transform_of_the_dense_posterior(
     n_players: int, degree: int
 ) -> None:
-    given, values = posterior(n_players, degree)
+    fit, values = posterior(n_players, degree)
     packed = pack_sets(subsets(n_players), n_players)
     chi = characters(every_mask(n_players), packed) / 2**n_players
-    mean, covariance = dense(given, values)
+    mean, covariance = dense(fit, values)
     family = Family(members(packed, n_players), n_players)
-    (found,) = family.means(masks_of(given), [given])
+    (found,) = family.means(masks_of(fit), [fit])
     np.testing.assert_allclose(found, chi.T @ mean, atol=1e-6)
     np.testing.assert_allclose(
-        family.covariance(masks_of(given), given), chi.T @ covariance @ chi, atol=1e-6
+        family.covariance(masks_of(fit), fit), chi.T @ covariance @ chi, atol=1e-6
     )
 
 
-def test_some_sets_have_what_all_have() -> None:
-    """Of a family of few sets in any order, beside a second posterior."""
-    given, values = posterior(7, 3)
-    other = Posterior.of(plain_kernel(7, 3), given.inputs, values)
-    whole = Family(members(pack_sets(subsets(7), 7), 7), 7)
+def test_a_part_of_a_family_has_the_same_coefficients() -> None:
+    """With the sets in any order, and beside a second posterior."""
+    fit, values = posterior(7, 3)
+    other = Posterior.of(plain_kernel(7, 3), fit.inputs, values)
+    all_sets = Family(members(pack_sets(subsets(7), 7), 7), 7)
     rows = np.array([100, 3, 0, 64, 29])
-    some = Family(whole.members[rows], 7)
-    masks = masks_of(given)
-    for all_of_it, part in zip(
-        whole.means(masks, [given, other]), some.means(masks, [given, other]), strict=True
+    few_sets = Family(all_sets.members[rows], 7)
+    masks = masks_of(fit)
+    for mean, part in zip(
+        all_sets.means(masks, [fit, other]), few_sets.means(masks, [fit, other]), strict=True
     ):
-        np.testing.assert_allclose(part, all_of_it[rows], atol=1e-12)
+        np.testing.assert_allclose(part, mean[rows], atol=1e-12)
     np.testing.assert_allclose(
-        some.covariance(masks, given),
-        whole.covariance(masks, given)[np.ix_(rows, rows)],
+        few_sets.covariance(masks, fit),
+        all_sets.covariance(masks, fit)[np.ix_(rows, rows)],
         atol=1e-12,
     )
 
 
 @pytest.mark.parametrize("degree", [1, 4])
-def test_left_out_is_what_a_fit_without_each_mask_predicts(degree: int) -> None:
-    given, values = posterior(8, degree, n_masks=25)
-    predicted, variance = given.left_out(values)
-    kernel = given.kernel
+def test_leave_one_out_is_what_a_fit_without_each_mask_predicts(degree: int) -> None:
+    fit, values = posterior(8, degree, n_masks=25)
+    predicted, variance = fit.leave_one_out(values)
+    kernel = fit.kernel
     for row in range(25):
-        rest = np.delete(np.arange(25), row)
-        refit = Posterior.of(kernel, given.inputs[rest], values[rest])
-        one = given.inputs[np.array([row])]
-        cross = kernel(one, refit.inputs)
+        others = np.delete(np.arange(25), row)
+        refit = Posterior.of(kernel, fit.inputs[others], values[others])
+        left_out = fit.inputs[np.array([row])]
+        cross = kernel(left_out, refit.inputs)
         np.testing.assert_allclose(predicted[row], (cross @ refit.weights)[0], atol=1e-5)
         known = kernel(refit.inputs, refit.inputs) + kernel.noise * np.eye(24)
-        expected = kernel(one, one) + kernel.noise - cross @ np.linalg.solve(known, cross.T)
+        prior = kernel(left_out, left_out) + kernel.noise
+        expected = prior - cross @ np.linalg.solve(known, cross.T)
         assert variance[row] == pytest.approx(expected.item(), rel=1e-4)
 
 
 @pytest.mark.parametrize("degree", [1, 4])
 def test_the_variance_of_a_value_is_that_of_the_dense_posterior(degree: int) -> None:
-    given, values = posterior(6, degree)
-    _, covariance = dense(given, values)
-    expected = np.diagonal(covariance) + given.kernel.noise
-    np.testing.assert_allclose(given.variance(Inputs.of(every_mask(6))), expected, atol=1e-6)
+    fit, values = posterior(6, degree)
+    _, covariance = dense(fit, values)
+    expected = np.diagonal(covariance) + fit.kernel.noise
+    np.testing.assert_allclose(fit.variance(Inputs.of(every_mask(6))), expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("n_players", [1, 2, 3, 12])
 @pytest.mark.parametrize("order", [1, 2, 3, 4, 6])
 def test_candidates_are_distinct_and_hold_what_they_must(n_players: int, order: int) -> None:
     degree = min(order, n_players, 4)
-    given, _ = posterior(n_players, degree)
-    found = tuples(candidates(masks_of(given), [given], min(order, n_players)), n_players)
+    fit, _ = posterior(n_players, degree)
+    found = tuples(candidates(masks_of(fit), [fit], min(order, n_players)), n_players)
     assert len(found) == len(set(found))
     assert max(map(len, found)) <= order
-    wanted = set(subsets(n_players, min(order, n_players, 2)))
-    wanted |= {
+    required = set(subsets(n_players, min(order, n_players, 2)))
+    required |= {
         players
         for players in subsets(n_players, min(order, n_players))
         if players and players[-1] - players[0] <= REACH
     }
     if order >= 3:
-        wanted |= set(subsets(n_players, min(3, n_players)))
-    assert wanted <= set(found)
+        required |= set(subsets(n_players, min(3, n_players)))
+    assert required <= set(found)
 
 
 def test_quadruples_are_grown_where_they_matter() -> None:
-    """Four players far apart from each other, whose subsets matter too."""
+    """Four players far from each other; their subsets matter too."""
     rng = np.random.default_rng(0)
     masks = uniform(600, 24, rng)
     target = 1.0 * masks[:, [0, 7, 14, 21]].all(axis=1)
@@ -125,15 +126,15 @@ def test_quadruples_are_grown_where_they_matter() -> None:
     kernel = plain_kernel(24, 4)
     theta = kernel.theta.copy()
     theta[[0, 7, 14, 21]] += 1.0
-    given = Posterior.of(replace(kernel, theta=theta), Inputs.of(masks), target)
-    assert (0, 7, 14, 21) in tuples(candidates(masks, [given], 4), 24)
-    assert (0, 7, 14, 21) not in tuples(candidates(masks, [given], 3), 24)
+    fit = Posterior.of(replace(kernel, theta=theta), Inputs.of(masks), target)
+    assert (0, 7, 14, 21) in tuples(candidates(masks, [fit], 4), 24)
+    assert (0, 7, 14, 21) not in tuples(candidates(masks, [fit], 3), 24)
 
 
 def test_correlations_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(0)
     masks, weights = uniform(50, 10, rng), rng.normal(size=(50, 2))
     packed = planted(10, 30, rng).supports
-    whole = characters(masks, packed).T @ weights
+    expected = characters(masks, packed).T @ weights
     monkeypatch.setattr("interplay.decoders.gaussian.terms._CELLS_AT_ONCE", 350)
-    np.testing.assert_allclose(correlations(masks, packed, weights), whole, atol=1e-12)
+    np.testing.assert_allclose(correlations(masks, packed, weights), expected, atol=1e-12)

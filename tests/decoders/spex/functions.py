@@ -6,16 +6,16 @@ import numpy as np
 
 
 def planted(
-    n: int, terms: int, seed: int, order: int = 5
+    n_players: int, n_terms: int, seed: int, order: int = 5
 ) -> tuple[set[tuple[int, ...]], Callable[[np.ndarray], np.ndarray]]:
     rng = np.random.default_rng(seed)
     supports: set[tuple[int, ...]] = set()
-    while len(supports) < terms:
-        width = rng.integers(1, min(order, n) + 1)
-        supports.add(tuple(sorted(rng.choice(n, width, replace=False).tolist())))
+    while len(supports) < n_terms:
+        width = rng.integers(1, min(order, n_players) + 1)
+        supports.add(tuple(sorted(rng.choice(n_players, width, replace=False).tolist())))
     listed = sorted(supports)
-    coefficients = rng.choice([-1, 1], terms) * rng.uniform(0.5, 1.5, terms)
-    one_hot = np.zeros((n, terms), dtype=np.float32)
+    coefficients = rng.choice([-1, 1], n_terms) * rng.uniform(0.5, 1.5, n_terms)
+    one_hot = np.zeros((n_players, n_terms), dtype=np.float32)
     for i, s in enumerate(listed):
         one_hot[list(s), i] = 1
 
@@ -26,6 +26,6 @@ def planted(
     return supports | {()}, f
 
 
-def unpack(packed: np.ndarray, n: int) -> list[tuple[int, ...]]:
-    bits = np.unpackbits(packed, axis=1, count=n, bitorder="little")
+def unpack(packed: np.ndarray, n_players: int) -> list[tuple[int, ...]]:
+    bits = np.unpackbits(packed, axis=1, count=n_players, bitorder="little")
     return [tuple(np.flatnonzero(row).tolist()) for row in bits]

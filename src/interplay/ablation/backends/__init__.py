@@ -1,1 +1,1 @@
-"""Back ends: where a game runs. Each takes blocks of masks as it gets to them."""
+"""Back ends: where a game runs. A back end takes blocks of masks when it has room for them."""

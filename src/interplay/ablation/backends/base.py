@@ -1,4 +1,4 @@
-"""What a back end is."""
+"""The protocol of a back end."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from interplay.ablation.retry import BlockResult, BlockSettings
 from interplay.game import Game
 
 Blocks: TypeAlias = Iterator[tuple[IntArray, BoolArray] | None]
-"""Row numbers and their masks. ``None``: nothing to do just now, ask again. A block is claimed when
-it is taken, so none may be taken before there is somebody to evaluate it."""
+"""Row numbers and their masks. ``None`` means that there is no block at the moment: try again.
+A block is claimed when it is taken. A back end must not take one before it can evaluate it."""
 
 
 class Backend(Protocol):
@@ -19,7 +19,7 @@ class Backend(Protocol):
 
     @property
     def name(self) -> str:
-        """What users write, and what the provenance says."""
+        """The name that users write, and that the provenance records."""
         ...
 
     def run(
@@ -27,21 +27,26 @@ class Backend(Protocol):
         game: Game,
         fingerprint: str | None,
         blocks: Blocks,
-        request: BlockSettings,
-        at_most: int,
+        settings: BlockSettings,
+        max_masks: int,
         stopped: Callable[[], bool],
     ) -> Iterator[tuple[IntArray, BlockResult]]:
-        """Answers to blocks, in any order, as they come.
+        """Evaluate blocks, and yield the row numbers and the result of each as it is done.
+
+        The results may come in any order.
 
         Args:
             game: the game.
-            fingerprint: its fingerprint, which a copy of the game elsewhere must have too.
-            blocks: taken when there is room.
-            request: how to ask.
-            at_most: masks per call.
-            stopped: whether the user wants to stop: what is in flight is ended, nothing begun.
+            fingerprint: the game's fingerprint. A copy of the game in another process must have
+                the same one.
+            blocks: the blocks; taken one by one, whenever there is room for another.
+            settings: repeats, and what to do after a failure.
+            max_masks: the most masks per call of the game.
+            stopped: whether the user wants to stop. Then the back end finishes the blocks in flight
+                and begins no other.
 
         Raises:
-            GameError: the game returned a wrong shape, or its copy elsewhere is another game.
+            GameError: the game returned a wrong shape, or its copy in another process is a
+                different game.
         """
         ...

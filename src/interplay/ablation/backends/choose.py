@@ -1,4 +1,4 @@
-"""Chooses a back end."""
+"""Choose a back end."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from interplay.extensions import BACKENDS, BackendName
 
 
 def get_backend(backend: BackendName | str | Backend) -> Backend:
-    """A back end by its name, with its default settings; or the one given.
+    """The back end of a name, with its default settings. A back end itself is returned unchanged.
 
     Raises:
         ValueError: there is none of that name.
     """
     if not isinstance(backend, str):
         return backend
-    made: Backend = BACKENDS[backend]()
-    return made
+    chosen: Backend = BACKENDS[backend]()
+    return chosen

@@ -13,7 +13,7 @@ from interplay.game import Game
 
 @dataclass(frozen=True)
 class LocalBackend:
-    """This process, one block after the other."""
+    """Runs the game in this process, one block after the other."""
 
     name: str = "local"
 
@@ -22,14 +22,14 @@ class LocalBackend:
         game: Game,
         fingerprint: str | None,
         blocks: Blocks,
-        request: BlockSettings,
-        at_most: int,
+        settings: BlockSettings,
+        max_masks: int,
         stopped: Callable[[], bool],
     ) -> Iterator[tuple[IntArray, BlockResult]]:
         """See :meth:`interplay.ablation.backends.base.Backend.run`."""
         for block in blocks:
             if block is not None:
                 rows, masks = block
-                answer = evaluate_block(game, masks, request, at_most)
-                at_most = answer.at_most
-                yield rows, answer
+                result = evaluate_block(game, masks, settings, max_masks)
+                max_masks = result.max_masks
+                yield rows, result

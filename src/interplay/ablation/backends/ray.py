@@ -17,26 +17,26 @@ from interplay.ablation.retry import BlockResult, BlockSettings, evaluate_block
 from interplay.errors import GameError, MissingDependencyError
 from interplay.game import Game, fingerprint_of
 
-_AHEAD = 2
-"""Blocks per actor that are on their way: one evaluated, one waiting, so that none is idle."""
-_PATIENCE_SECONDS = 30.0
-"""After so long without an actor the user is told what is waited for."""
+_BLOCKS_PER_ACTOR = 2
+"""Blocks in flight per actor. It evaluates one while the next waits, and is never idle."""
+_NOTICE_SECONDS = 30.0
+"""If no actor is ready for so long, the user is shown what the run waits for."""
 
 
 @dataclass(frozen=True)
 class RayBackend:
-    """Actors on a Ray cluster, each with a copy of the game, loaded once.
+    """Runs the game in actors on a Ray cluster. Each actor loads its copy of the game once.
 
-    Without a cluster (``ray.init`` was not called and ``RAY_ADDRESS`` is not set) one is started on
-    this machine. When an actor dies, its blocks go to the others, and a new one is started for it
-    as soon as the cluster has room.
+    If there is no cluster (``ray.init`` was not called and ``RAY_ADDRESS`` is not set), one is
+    started on this machine. If an actor dies, other actors evaluate its blocks, and a new actor
+    takes its place as soon as the cluster has room.
 
     Attributes:
-        n_actors: how many; ``None``: as many as the cluster's CPUs (and GPUs) hold; those for which
-            there is no room yet come in when there is.
-        num_cpus: CPUs for each; also the threads of its linear algebra.
-        num_gpus: GPUs for each; ``None``: one where the game's model is on a GPU, else none.
-        retries: how often a block is tried again whose actor died.
+        n_actors: the number of actors. ``None``: as many as the cluster's CPUs (and GPUs) allow. An
+            actor for which there is no room yet starts when there is.
+        num_cpus: CPUs per actor; also the number of threads of its linear algebra.
+        num_gpus: GPUs per actor. ``None``: one if the game's model is on a GPU, otherwise none.
+        retries: how often a block is tried again after its actor died.
     """
 
     n_actors: int | None = None
@@ -50,8 +50,8 @@ class RayBackend:
         game: Game,
         fingerprint: str | None,
         blocks: Blocks,
-        request: BlockSettings,
-        at_most: int,
+        settings: BlockSettings,
+        max_masks: int,
         stopped: Callable[[], bool],
     ) -> Iterator[tuple[IntArray, BlockResult]]:
         """See :meth:`interplay.ablation.backends.base.Backend.run`."""
@@ -61,38 +61,38 @@ class RayBackend:
 
         if not ray.is_initialized():
             ray.init(logging_level=logging.ERROR, log_to_driver=False)
-        troupe = self._troupe(game, fingerprint)
-        again: deque[_Work] = deque()
+        pool = self._start_pool(game, fingerprint)
+        queue: deque[_Task] = deque()
         more = True
         try:
-            while troupe.flying or (not stopped() and (more or again)):
-                while (actor := troupe.idle()) is not None and (more or again) and not stopped():
-                    if not again:
+            while pool.in_flight or (not stopped() and (more or queue)):
+                while (actor := pool.free()) is not None and (more or queue) and not stopped():
+                    if not queue:
                         try:
                             block = next(blocks)
                         except StopIteration:
                             more = False
                             break
-                        if block is None:  # others are at it: see to our own meanwhile
+                        if block is None:  # other processes evaluate it: collect results meanwhile
                             break
-                        again.append(_Work(*block))
-                    troupe.give(actor, again.popleft(), request, at_most)
-                for work, answer in troupe.results():
-                    if answer is None:
-                        if work.tries == self.retries:
+                        queue.append(_Task(*block))
+                    pool.submit(actor, queue.popleft(), settings, max_masks)
+                for task, result in pool.results():
+                    if result is None:
+                        if task.n_deaths == self.retries:
                             raise GameError(
-                                f"a block of {len(work.rows)} masks was given up: the actors that "
-                                f"evaluated it died {work.tries + 1} times; they may need more "
+                                f"a block of {len(task.rows)} masks was given up: the actors that "
+                                f"evaluated it died {task.n_deaths + 1} times; they may need more "
                                 "memory, or smaller blocks (batch_size)"
                             )
-                        again.append(replace(work, tries=work.tries + 1))
+                        queue.append(replace(task, n_deaths=task.n_deaths + 1))
                         continue
-                    at_most = min(at_most, answer.at_most)
-                    yield work.rows, answer
+                    max_masks = min(max_masks, result.max_masks)
+                    yield task.rows, result
         finally:
-            troupe.end()
+            pool.shut_down()
 
-    def _troupe(self, game: Game, fingerprint: str | None) -> _Troupe:
+    def _start_pool(self, game: Game, fingerprint: str | None) -> _ActorPool:
         import ray
 
         if self.n_actors is not None and self.n_actors < 1:
@@ -100,111 +100,122 @@ class RayBackend:
                 f"n_actors={self.n_actors} is below 1; give a number from 1 on, or None"
             )
         num_gpus = _gpus(game) if self.num_gpus is None else self.num_gpus
-        has: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-        count = self.n_actors or _room(has, self.num_cpus, num_gpus)
+        cluster: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+        count = self.n_actors or _capacity(cluster, self.num_cpus, num_gpus)
         if count < 1:
             raise ValueError(
                 f"no actor of {self.num_cpus:g} CPUs and {num_gpus:g} GPUs fits the cluster, which "
-                f"has {has.get('CPU', 0):g} CPUs and {has.get('GPU', 0):g} GPUs; ask for less"
+                f"has {cluster.get('CPU', 0):g} CPUs and {cluster.get('GPU', 0):g} GPUs; "
+                "ask for less"
             )
-        player = ray.remote(_Player).options(num_cpus=self.num_cpus, num_gpus=num_gpus)
-        troupe = _Troupe(player, ray.put(game), fingerprint, self.retries * count)
+        worker = ray.remote(_Worker).options(num_cpus=self.num_cpus, num_gpus=num_gpus)
+        pool = _ActorPool(worker, ray.put(game), fingerprint, self.retries * count)
         for _ in range(count):
-            troupe.start()
-        return troupe
+            pool.start_actor()
+        return pool
 
 
 @dataclass(frozen=True)
-class _Work:
-    """A block, and how many actors have died over it."""
+class _Task:
+    """A block, and how many actors have died while they evaluated it."""
 
     rows: IntArray
     masks: BoolArray
-    tries: int = 0
+    n_deaths: int = 0
 
 
 @dataclass
-class _Troupe:
-    """The actors of a run: those that are ready, those that are not yet, and what they are at."""
+class _ActorPool:
+    """The actors of a run, and the blocks that they are evaluating.
 
-    player: Any
+    Attributes:
+        worker: the remote class :class:`_Worker`, with the resources of an actor.
+        game: a reference to the game in Ray's object store.
+        fingerprint: the game's fingerprint.
+        deaths_left: how many more actors may die before they are ready.
+        ready: the actors that are ready, each with its number of blocks in flight.
+        starting: actors that are not ready yet, by the reference to their check.
+        in_flight: blocks, each with its actor, by the reference to their result.
+        last_ready: when an actor was last ready, in seconds of the monotonic clock.
+    """
+
+    worker: Any
     game: Any
     fingerprint: str | None
-    spare: int
-    """How many more may die before they were ready."""
+    deaths_left: int
     ready: dict[Any, int] = field(default_factory=dict)
-    """How many blocks each has."""
     starting: dict[Any, Any] = field(default_factory=dict)
-    flying: dict[Any, tuple[_Work, Any]] = field(default_factory=dict)
-    since: float = field(default_factory=time.monotonic)
+    in_flight: dict[Any, tuple[_Task, Any]] = field(default_factory=dict)
+    last_ready: float = field(default_factory=time.monotonic)
 
-    def start(self) -> None:
-        """Ask for one more."""
-        actor = self.player.remote(self.game, self.fingerprint)
+    def start_actor(self) -> None:
+        """Start one more actor."""
+        actor = self.worker.remote(self.game, self.fingerprint)
         self.starting[actor.check.remote()] = actor
 
-    def idle(self) -> Any | None:
-        """An actor that has the fewest blocks, and room for one."""
+    def free(self) -> Any | None:
+        """The actor with the fewest blocks, if it has room for another; otherwise ``None``."""
         actor = min(self.ready, key=self.ready.__getitem__, default=None)
-        return actor if actor is not None and self.ready[actor] < _AHEAD else None
+        return actor if actor is not None and self.ready[actor] < _BLOCKS_PER_ACTOR else None
 
-    def give(self, actor: Any, work: _Work, request: BlockSettings, at_most: int) -> None:
+    def submit(self, actor: Any, task: _Task, settings: BlockSettings, max_masks: int) -> None:
         """Send a block to an actor."""
-        self.flying[actor.evaluate.remote(work.masks, request, at_most)] = work, actor
+        self.in_flight[actor.evaluate.remote(task.masks, settings, max_masks)] = task, actor
         self.ready[actor] += 1
 
-    def results(self) -> Iterator[tuple[_Work, BlockResult | None]]:
-        """Blocks that came back within a moment; ``None`` for one whose actor died."""
+    def results(self) -> Iterator[tuple[_Task, BlockResult | None]]:
+        """Wait briefly, and yield the blocks that are done. ``None``: the block's actor died."""
         import ray
 
-        waited_for = [*self.flying, *self.starting]
-        if not waited_for:
+        references = [*self.in_flight, *self.starting]
+        if not references:
             return
-        done, _ = ray.wait(waited_for, timeout=0.2)
-        for came in done:
-            if came in self.starting:
-                self._begin(came)
+        done, _ = ray.wait(references, timeout=0.2)
+        for reference in done:
+            if reference in self.starting:
+                self._add_actor(reference)
                 continue
-            work, actor = self.flying.pop(came)
+            task, actor = self.in_flight.pop(reference)
             try:
-                answer: BlockResult = ray.get(came)
+                result: BlockResult = ray.get(reference)
             except ray.exceptions.RayTaskError as error:
                 raise _unpacked(error) from error
-            except ray.exceptions.RayError:  # it died, or its node, or for want of memory
-                if self.ready.pop(actor, None) is not None:  # the first that is heard of it
+            except ray.exceptions.RayError:  # the actor or its node died, or ran out of memory
+                if self.ready.pop(actor, None) is not None:  # its first block to come back
                     ray.kill(actor)
-                    self.start()
-                yield work, None
+                    self.start_actor()
+                yield task, None
                 continue
             if actor in self.ready:
                 self.ready[actor] -= 1
-            yield work, answer
+            yield task, result
         if self.ready:
-            self.since = time.monotonic()
-        elif time.monotonic() - self.since > _PATIENCE_SECONDS:
-            self.since = float("inf")  # once is enough
+            self.last_ready = time.monotonic()
+        elif time.monotonic() - self.last_ready > _NOTICE_SECONDS:
+            self.last_ready = float("inf")  # once is enough
             say("No Ray actor is ready yet: waiting for room in the cluster, or for the model.")
 
-    def _begin(self, came: Any) -> None:
+    def _add_actor(self, reference: Any) -> None:
+        """Add an actor that has finished its check to those that are ready."""
         import ray
 
-        actor = self.starting.pop(came)
+        actor = self.starting.pop(reference)
         try:
-            ray.get(came)
+            ray.get(reference)
         except ray.exceptions.RayTaskError as error:
             raise _unpacked(error) from error
         except ray.exceptions.RayError as error:
-            if self.spare == 0:
+            if self.deaths_left == 0:
                 raise GameError(
                     "Ray's actors die while they load the game; they may need more memory "
                     f"({error})"
                 ) from error
-            self.spare -= 1
-            self.start()
+            self.deaths_left -= 1
+            self.start_actor()
         else:
             self.ready[actor] = 0
 
-    def end(self) -> None:
+    def shut_down(self) -> None:
         """End all actors."""
         import ray
 
@@ -212,7 +223,7 @@ class _Troupe:
             ray.kill(actor)
 
 
-class _Player:
+class _Worker:
     """A copy of a game in an actor."""
 
     def __init__(self, game: Game, fingerprint: str | None) -> None:
@@ -220,35 +231,38 @@ class _Player:
         self.expected = fingerprint
 
     def check(self) -> None:
-        """Refuse to play another game than the one that was sent."""
-        found = None if self.expected is None else fingerprint_of(self.game)
-        if found != self.expected:
+        """Refuse a copy that has another fingerprint than the game that was sent."""
+        fingerprint = None if self.expected is None else fingerprint_of(self.game)
+        if fingerprint != self.expected:
             raise GameError(
-                f"the copy of {self.game!r} on a worker has the fingerprint {found!r}, but the "
-                f"game here has {self.expected!r}: they would give different values; see that "
-                "both machines have the same versions, model and data"
+                f"the copy of {self.game!r} on a worker has the fingerprint {fingerprint!r}, but "
+                f"the game here has {self.expected!r}: they would give different values; make sure "
+                "that both machines have the same versions, model and data"
             )
 
-    def evaluate(self, masks: BoolArray, request: BlockSettings, at_most: int) -> BlockResult:
-        # what was raised may not travel; the message does
-        return replace(evaluate_block(self.game, masks, request, at_most), cause=None)
+    def evaluate(self, masks: BoolArray, settings: BlockSettings, max_masks: int) -> BlockResult:
+        """Evaluate a block."""
+        # an exception may not be serialisable; its message is in the result
+        return replace(evaluate_block(self.game, masks, settings, max_masks), cause=None)
 
 
-def _room(resources: dict[str, float], num_cpus: float, num_gpus: float) -> int:
+def _capacity(resources: dict[str, float], num_cpus: float, num_gpus: float) -> int:
+    """How many actors fit the cluster."""
     fits = [
-        resources.get(kind, 0.0) // each
-        for kind, each in (("CPU", num_cpus), ("GPU", num_gpus))
-        if each > 0
+        resources.get(kind, 0.0) // per_actor
+        for kind, per_actor in (("CPU", num_cpus), ("GPU", num_gpus))
+        if per_actor > 0
     ]
     return int(min(fits, default=1))
 
 
 def _gpus(game: Game) -> float:
+    """GPUs per actor: one if the game's model is on a GPU, otherwise none."""
     device = getattr(getattr(game, "model", None), "device", None)
     return 1.0 if getattr(device, "type", None) == "cuda" else 0.0
 
 
 def _unpacked(error: Any) -> Exception:
-    """What was raised on the worker."""
+    """The exception that was raised on the worker."""
     cause = error.cause
     return cause if isinstance(cause, GameError) else GameError(f"a worker failed: {cause}")

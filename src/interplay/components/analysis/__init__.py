@@ -1,1 +1,1 @@
-"""What is made of explanations of components: shares by layer, pruning."""
+"""Uses of explanations of components: shares by layer, pruning."""

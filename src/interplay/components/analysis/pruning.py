@@ -1,4 +1,4 @@
-"""Pruning: which players to keep, by several methods, judged on items that took no part."""
+"""Pruning: choose the players to keep by several methods, and judge them on other items."""
 
 from __future__ import annotations
 
@@ -20,28 +20,29 @@ from interplay.optimize.subset import best_subset
 LEVEL = 0.95
 _RESAMPLES = 2000
 _KEYS = (0x70, 0x72)
-"""Set these draws apart from all others with the same seed."""
+"""Part of the seed: separates these draws from all others with the same ``random_state``."""
 
 
 class ItemGame(Game, Protocol):
     """A game whose value is a mean over items."""
 
     def item_scores(self, masks: BoolArray, /) -> FloatArray:
-        """Each item's scores under each mask, ``(m, items, k)``."""
+        """Evaluate each item's k scores under each mask: ``(m, items, k)``."""
         ...
 
 
 @dataclass(frozen=True, eq=False)
 class Pruned:
-    """One method's choice, and what became of the score.
+    """One method's choice of players, and its scores.
 
     Attributes:
-        method: ``"none"``: nothing removed; the name of a spectrum; ``"single"`` or ``"random"``.
-        mask: what is kept, ``(n,)``.
-        train: the scores on the items that the choice was made by, ``(k,)``.
+        method: ``"none"`` (nothing is removed), the name of a spectrum, ``"single"`` or
+            ``"random"``.
+        mask: the players kept, ``(n,)``.
+        train: the scores on the items that the choice is based on, ``(k,)``.
         test: the scores on other items, ``(k,)``.
-        low: of a 95 % bootstrap interval of ``test`` over items, ``(k,)``.
-        high: likewise.
+        low: the lower end of a 95 % bootstrap interval of ``test`` over items, ``(k,)``.
+        high: the upper end.
         note: how the choice was made.
     """
 
@@ -55,7 +56,7 @@ class Pruned:
 
     @property
     def n_kept(self) -> int:
-        """How many players are kept."""
+        """The number of players kept."""
         return int(self.mask.sum())
 
 
@@ -74,31 +75,31 @@ def prune(
     backend: BackendName | str | Backend = "local",
     progress: bool | None = None,
 ) -> tuple[Pruned, ...]:
-    """Choose the players to keep by several methods and judge them by a game on other items.
+    """Choose the players to keep by several methods, and judge each choice on other items.
 
-    Spectra choose by ``interplay.optimize.best_subset``. ``"single"`` removes each player alone
-    from the whole and keeps those whose removal costs most. ``"random"`` draws ``n_random`` sets of
-    the size wanted and keeps the one with the best score on ``game``.
+    Each spectrum chooses by ``interplay.optimize.best_subset``. ``"single"`` removes each player
+    alone and keeps those whose removal costs most. ``"random"`` draws ``n_random`` sets of the
+    given size and keeps the one with the best score on ``game``.
 
     Args:
-        game: what the spectra explain: the choice is made by its values.
-        test: the same players judged on other items (``ComponentGame.on``).
+        game: the game that the spectra explain; the choices are based on its values.
+        test: a game of the same players on other items (``ComponentGame.on``).
         keep: how many players to keep: numbers, or shares below 1.
-        spectra: by the name of the method; of the outputs of ``game``.
-        n_random: the draws for each number to keep; 0 leaves the method out.
+        spectra: spectra of ``game``'s outputs, by the name of the method.
+        n_random: the draws for each number to keep; 0 leaves this method out.
         single: whether to compare with single importance, which takes n + 1 evaluations.
         output: which of several scores to maximise.
-        time_limit: seconds for each optimum.
-        store: as for ``explain``: what it holds is not asked for again.
+        time_limit: seconds for each optimisation.
+        store: as for ``explain``; masks in the store are not evaluated again.
         random_state: seed of the random sets and of the bootstrap.
         backend: as for ``explain``.
         progress: as for ``explain``.
 
     Returns:
-        What is not pruned first, then by number kept, all methods each.
+        The unpruned model, then all methods for each number to keep, the largest number first.
 
     Raises:
-        ValueError: games of different players, or a number to keep that there is not.
+        ValueError: the games have different players, or a number to keep is out of range.
         GameError: a game failed; what was evaluated is in the store.
         KeyboardInterrupt: interrupted; what was evaluated is in the store.
     """
@@ -107,7 +108,7 @@ def prune(
         raise ValueError(
             f"{test!r} has other players than {game!r}; make it by the latter's on(task)"
         )
-    numbers = [number_to_keep(each, n_players) for each in keep]
+    numbers = [number_to_keep(size, n_players) for size in keep]
     rng = np.random.default_rng([*_KEYS, random_state])
 
     with Evaluator.of(game, store=store, backend=backend, progress=progress) as evaluator:
@@ -127,8 +128,8 @@ def prune(
                 drawn = np.zeros((n_random, n_players), dtype=np.bool_)
                 order = rng.permuted(np.tile(np.arange(n_players), (n_random, 1)), axis=1)
                 np.put_along_axis(drawn, order[:, :number], True, axis=1)
-                found = evaluator.values(drawn)[:, output]
-                chosen.append(("random", drawn[int(found.argmax())], f"best of {n_random}"))
+                values = evaluator.values(drawn)[:, output]
+                chosen.append(("random", drawn[int(values.argmax())], f"best of {n_random}"))
         masks = np.stack([mask for _, mask, _ in chosen])
         train = evaluator.values(masks)
     items = test.item_scores(masks)
@@ -140,7 +141,7 @@ def prune(
 
 
 def number_to_keep(keep: float, n_players: int) -> int:
-    """A number of players, from a number or a share.
+    """Turn a number or a share into a number of players.
 
     Raises:
         ValueError: it is neither.
@@ -157,16 +158,16 @@ def number_to_keep(keep: float, n_players: int) -> int:
 
 
 def _single(evaluator: Evaluator, n_players: int, output: int) -> FloatArray:
-    """What the removal of each player alone costs, ``(n,)``."""
+    """Compute the loss of score when each player alone is removed, ``(n,)``."""
     masks = np.vstack([np.ones((1, n_players), dtype=np.bool_), ~np.eye(n_players, dtype=np.bool_)])
     values = evaluator.values(masks)[:, output]
     return np.asarray(values[0] - values[1:])
 
 
 def _interval(items: FloatArray, rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:
-    """Percentile bootstrap over items of the mean of ``(m, items, k)``: two of ``(m, k)``.
+    """Bootstrap the mean over items of ``(m, items, k)``: both ends of the interval, ``(m, k)``.
 
-    The same resamples serve all masks.
+    The ends are percentiles. All masks share the same resamples.
     """
     count = items.shape[1]
     weights = rng.multinomial(count, np.full(count, 1 / count), size=_RESAMPLES) / count

@@ -1,4 +1,4 @@
-"""Structure: how the components that matter act together, within a layer or across layers."""
+"""Structure: how components act together, within a layer or between layers."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from interplay.extensions import IndexName
 
 @dataclass(frozen=True)
 class LayerShare:
-    """What belongs to one layer, as shares of the variance.
+    """One layer's shares of the variance.
 
     Attributes:
         layer: its number.
-        linear: of its players alone.
-        within: of interactions among its players.
-        between: its part of interactions with other layers, each split evenly among its layers.
+        linear: the share of its single players.
+        within: the share of interactions among its players.
+        between: its part in interactions with other layers. Each of these is split evenly among the
+            layers that it has players of.
     """
 
     layer: int
@@ -30,16 +31,21 @@ class LayerShare:
 
 @dataclass(frozen=True)
 class Structure:
-    """Where the variance of the task's score over random ablations lies (energy, by Parseval).
+    """Shares of the variance of the task's score, and the strongest interactions.
+
+    The variance is over uniform masks. By Parseval's theorem it is the sum of the energies F(S)^2
+    of all sets S but the empty one.
 
     Attributes:
         linear: the share of single players.
-        within: of interactions all of whose players are in one layer.
-        between: of the others. The three add up to 1, or all are 0.
+        within: the share of interactions whose players are all in one layer.
+        between: the share of the other interactions. The three add up to 1, or all are 0.
         layers: the same layer by layer, for the layers that have a player.
-        synergies: the strongest positive interactions: named players, ``L14.H3 x L16.H0``, and
-            value. Together they do more than the sum of what they do alone.
-        redundancies: the strongest negative ones: together they do less than that sum.
+        synergies: the strongest positive interactions, each as its players' names,
+            ``L14.H3 x L16.H0``, and its value. Together the players do more than the sum of what
+            they do alone.
+        redundancies: the strongest negative interactions, likewise: together the players do less
+            than that sum.
     """
 
     linear: float
@@ -54,12 +60,12 @@ class Structure:
             f"linear {self.linear:.1%}, interactions within layers {self.within:.1%}, "
             f"between layers {self.between:.1%}"
         ]
-        for title, found in (
+        for title, interactions in (
             ("synergies", self.synergies),
             ("redundancies", self.redundancies),
         ):
-            named = "; ".join(f"{name} {value:+.3g}" for name, value in found)
-            lines.append(f"{title}: {named or 'none'}")
+            listed = "; ".join(f"{name} {value:+.3g}" for name, value in interactions)
+            lines.append(f"{title}: {listed or 'none'}")
         return "\n".join(lines)
 
 
@@ -74,14 +80,14 @@ def structure(
     """Split an explanation of components by layer, and name its strongest interactions.
 
     Args:
-        explanation: of a ``ComponentGame``, loaded or not.
-        output: which score, where there are several.
-        index: the interactions' index.
-        order: its order.
-        top: how many synergies and redundancies to name.
+        explanation: an explanation of a ``ComponentGame``, fresh or loaded.
+        output: which score, if there are several.
+        index: the interaction index.
+        order: how many players an interaction has at most; 2 are pairs.
+        top: how many synergies and how many redundancies to name at most.
 
     Raises:
-        ValueError: an explanation of something else, or an output that does not exist.
+        ValueError: the explanation is of something else, or the output does not exist.
     """
     description = explanation.provenance["game"]["description"]
     if "units" not in description:
@@ -93,30 +99,32 @@ def structure(
     layers_of: list[set[int]] = [{unit[0] for unit in units} for units in description["units"]]
     shares = {layer: np.zeros(3) for layer in sorted(set[int]().union(*layers_of))}
     for members, energy in zip(spectrum.sets, spectrum.energies.tolist(), strict=True):
-        own = set[int]().union(*(layers_of[player] for player in members))
-        for layer in own:
-            shares[layer][_kind(len(members), len(own))] += energy / len(own)
+        touched = set[int]().union(*(layers_of[player] for player in members))
+        for layer in touched:
+            shares[layer][_kind(len(members), len(touched))] += energy / len(touched)
     total = sum(float(share.sum()) for share in shares.values()) or 1.0
-    parts: list[FloatArray] = [share / total for share in shares.values()]
-    linear, within, between = np.sum(parts, axis=0).tolist()
-    pairs = spectrum.to(index, order=order, players=explanation.players).filter(min_order=2)
+    layer_shares: list[FloatArray] = [share / total for share in shares.values()]
+    linear, within, between = np.sum(layer_shares, axis=0).tolist()
+    interactions = spectrum.to(index, order=order, players=explanation.players).filter(min_order=2)
     ranked = [
-        (pairs.label(members, " x "), float(value)) for members, value in pairs.top(len(pairs))
+        (interactions.label(members, " x "), float(value))
+        for members, value in interactions.top(len(interactions))
     ]
     return Structure(
         linear=linear,
         within=within,
         between=between,
         layers=tuple(
-            LayerShare(layer, *share.tolist()) for layer, share in zip(shares, parts, strict=True)
+            LayerShare(layer, *share.tolist())
+            for layer, share in zip(shares, layer_shares, strict=True)
         ),
-        synergies=tuple(each for each in ranked if each[1] > 0)[:top],
-        redundancies=tuple(each for each in ranked if each[1] < 0)[:top],
+        synergies=tuple(entry for entry in ranked if entry[1] > 0)[:top],
+        redundancies=tuple(entry for entry in ranked if entry[1] < 0)[:top],
     )
 
 
 def _kind(order: int, n_layers: int) -> int:
-    """Linear, within a layer, between layers."""
+    """Classify a set: 0 linear, 1 within a layer, 2 between layers."""
     if order == 1:
         return 0
     return 1 if n_layers == 1 else 2

@@ -1,1 +1,1 @@
-"""The decoder "gp": a Gaussian process on masks, averaged with boosted trees."""
+"""The decoder ``gp``: a Gaussian process on masks, averaged with boosted trees."""

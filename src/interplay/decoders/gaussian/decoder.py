@@ -1,23 +1,25 @@
-r"""A Gaussian process on masks, averaged with boosted trees.
+r"""The decoder ``gp``: a Gaussian process on masks, averaged with boosted trees.
 
-1. The prior over set functions is a kernel that makes low orders, and sets of players that matter
-   anyway, likelier (:mod:`.kernel`). Its hyperparameters are learned in five folds
-   (:mod:`.learn`), and the five posteriors averaged.
-2. Boosted trees, also in five folds (:mod:`interplay.decoders.forest`), see what the kernel does
-   not: high orders among few players. Both predict each ablation without having used it for
-   anything but the posterior's own linear solve, so that the weight of the average is a
-   least-squares fit, w = <y - t, g - t> / <g - t, g - t> in [0, 1], for the Gaussian process g and
-   the trees t; the less certain, the more it is drawn to what is right on most games.
-3. Coefficients come in closed form (:mod:`.terms`),
-   :math:`F(S) = V(S)\, \chi_S^\top (K + s^2 I)^{-1} y` for any set S, the trees' by their exact
-   transform. All that are worth writing down are the ``surrogate``; the strongest of them
-   are the spectrum that people read. Characters are orthogonal over uniform masks, so that leaving
-   the others out needs no refit.
-4. Masks of a design are harder to predict, when left out, than uniform ones. What is said of
-   uniform masks, R2 and the interval of predictions, takes each honest error in the proportion
-   that the posterior claims of the two.
-5. The coefficients' covariance is the mean of the posteriors' and that between them, times
-   the ratio of honest to claimed squared errors.
+1. The prior over set functions is a kernel that makes low orders likelier, and sets of players that
+   matter by themselves (:mod:`.kernel`). Its hyperparameters are learned in five folds
+   (:mod:`.learn`), and the five posteriors are averaged.
+2. Boosted trees, also in five folds (:mod:`interplay.decoders.forest`), capture what the kernel
+   does not: high orders among few players. Each ablation has two predictions that do not use its
+   value: g is the leave-one-out prediction of posteriors that did not learn their hyperparameters
+   from it, t that of the fold of trees that held it out. The blend weight of the Gaussian process
+   is a least-squares fit to them, w = <y - t, g - t> / <g - t, g - t> in [0, 1]. The less certain
+   it is, the more it is shrunk towards 0.95, which is about right on most games.
+3. Coefficients come in closed form (:mod:`.terms`). For a set S with the prior variance V(S),
+   :math:`F(S) = V(S)\, \chi_S^\top (K + s^2 I)^{-1} y`. Those of the trees come by their exact
+   transform. All terms that are worth writing down are the ``surrogate``; the strongest of them are
+   the spectrum that people read. Characters are orthogonal over uniform masks, so leaving the other
+   terms out needs no refit.
+4. An optimal design's masks are harder to predict than uniform ones when they are left out. To
+   estimate R2 and the prediction interval on uniform masks, each leave-one-out error is scaled by
+   the square root of the ratio of the two predictive variances.
+5. The covariance of the coefficients is the mean of the posteriors' covariances plus the covariance
+   between their means. Both are scaled by the ratio of the squared leave-one-out errors to the
+   predictive variances. The differences between the trees' folds and a squared bias are added.
 """
 
 from __future__ import annotations
@@ -35,63 +37,65 @@ from interplay.decoders.gaussian.kernel import MAX_DEGREE, Inputs
 from interplay.decoders.gaussian.learn import learn
 from interplay.decoders.gaussian.terms import Family, Posterior, candidates
 from interplay.designs.base import Design
-from interplay.designs.spread import spread_design
+from interplay.designs.optimal import optimal_design
 from interplay.fourier.characters import characters
 from interplay.fourier.spectrum import Spectrum, join_outputs
 
 N_TERMS, N_TERMS_SHARED = 200, 400
-"""Terms of the spectrum that people read, of one output and of several."""
-_LEARNED = ((3000, 2, 1000), (1200, 3, 600), (0, N_FOLDS, 600))
-"""From so many ablations on, the number of posteriors (they come to differ little), and the
-ablations that the hyperparameters of each are learned from.
+"""Terms of the spectrum that people read: with one output, and with several."""
+_POSTERIORS = ((3000, 2, 1000), (1200, 3, 600), (0, N_FOLDS, 600))
+"""Rows (m, p, h): from m ablations on there are p posteriors, and each learns its hyperparameters
+from at most h ablations. With many ablations the posteriors hardly differ.
 """
-_USUAL, _APART = 0.95, 0.15
-"""Prior mean and standard deviation of the Gaussian process's weight in the average."""
-_COVERED = 0.9
-"""How often the prediction interval holds."""
-_ANYWHERE = 200
-"""Uniform masks that tell how well a value is known."""
+_WEIGHT_MEAN, _WEIGHT_DEVIATION = 0.95, 0.15
+"""Prior mean and standard deviation of the blend weight."""
+_COVERAGE = 0.9
+"""The nominal coverage of the prediction interval."""
+_N_UNIFORM = 200
+"""Uniform masks that the predictive variance is averaged over."""
 
 
 @dataclass(frozen=True, eq=False)
 class _Blend:
-    """Posteriors and trees of k outputs that vary, and the weights of their average.
+    """Posteriors and trees of the k outputs that vary, averaged by their blend weights.
 
     Attributes:
         posteriors: with hyperparameters of different folds.
         forests: one for each output.
-        shares: the weight of the Gaussian process, ``(k,)``.
-        known: the ablations that were left out, ``(h,)``.
-        errors: their values less what the average predicts of them, ``(h, k)``.
-        claimed: the variance that the posteriors claim for them, ``(h,)``.
-        usual: the variance that they claim for a uniform mask, on average.
-        variance: of their values, ``(k,)``.
+        weights: the blend weights, those of the Gaussian process, ``(k,)``.
+        rows: the ablations that some posterior did not learn its hyperparameters from, ``(h,)``.
+        errors: their leave-one-out errors under the average, ``(h, k)``.
+        predictive_variances: those of the leave-one-out predictions, averaged over posteriors,
+            ``(h,)``.
+        uniform_variance: the predictive variance at a uniform mask, on average.
+        value_variances: the variance of their values, ``(k,)``.
     """
 
     posteriors: list[Posterior]
     forests: list[Forest]
-    shares: FloatArray
-    known: IntArray
+    weights: FloatArray
+    rows: IntArray
     errors: FloatArray
-    claimed: FloatArray
-    usual: float
-    variance: FloatArray
+    predictive_variances: FloatArray
+    uniform_variance: float
+    value_variances: FloatArray
 
     @property
-    def usual_errors(self) -> FloatArray:
-        """The errors as they would be if the masks were as well known as uniform ones are.
+    def uniform_errors(self) -> FloatArray:
+        """The errors scaled to those of uniform masks, ``(h, k)``.
 
-        Those of a design were chosen for being little known.
+        The masks of an optimal design have larger ones: they were chosen for a large variance.
         """
-        return np.asarray(self.errors * np.sqrt(self.usual / self.claimed)[:, None])
+        ratio = self.uniform_variance / self.predictive_variances
+        return np.asarray(self.errors * np.sqrt(ratio)[:, None])
 
     def r2(self, errors: FloatArray) -> list[float]:
-        """The share of each output's variance that is predicted with such errors."""
-        return list((1 - (errors**2).mean(axis=0) / self.variance).tolist())
+        """R2 of each output for errors ``(h, k)``."""
+        return list((1 - (errors**2).mean(axis=0) / self.value_variances).tolist())
 
 
 def _decode(design: Design, values: FloatArray, order: int, rng: np.random.Generator) -> Decoded:
-    # the matrices are small: a second BLAS thread gains little, and waits busily for the first
+    # the matrices are small: a second thread of BLAS gains little, and it waits busily
     with threadpool_limits(1, user_api="blas"):
         forests = grow_all(design.masks, values, order, rng)
         return averaged(design.masks, values, forests, order, rng)
@@ -104,27 +108,29 @@ def averaged(
     order: int,
     rng: np.random.Generator,
 ) -> Decoded:
-    """The Gaussian process, averaged with trees that are there, for k outputs.
+    """Fit the Gaussian process to k outputs and average it with trees that were grown before.
 
     Args:
         masks: ``(m, n)``.
         values: ``(m, k)``.
-        forests: of :func:`interplay.decoders.forest.grow_all`, one for each output.
+        forests: from :func:`interplay.decoders.forest.grow_all`, one for each output.
         order: the largest order.
         rng: draws the ablations that hyperparameters are learned from.
     """
     mean, scale = values.mean(axis=0), values.std(axis=0)
     grown = [forest for forest in forests if forest is not None]
-    some = np.array([j for j, forest in enumerate(forests) if forest is not None], dtype=np.int64)
+    varying = np.array(
+        [j for j, forest in enumerate(forests) if forest is not None], dtype=np.int64
+    )
     if not grown:
         constant = Spectrum.from_terms(masks.shape[1], [()], mean[None, :])
         return Decoded(
             constant, {"constant": True}, {"cv_r2": [], "cv_r2_same_masks": []}, constant
         )
-    target = (values[:, some] - mean[some]) / scale[some]
+    target = (values[:, varying] - mean[varying]) / scale[varying]
     blend = _fit(masks, target, grown, order, rng)
     surrogate = _surrogate(masks, blend, order)
-    spectrum = surrogate.truncate(n_terms=N_TERMS if len(some) == 1 else N_TERMS_SHARED)
+    spectrum = surrogate.truncate(n_terms=N_TERMS if len(varying) == 1 else N_TERMS_SHARED)
     spectrum = replace(spectrum, deviations=_deviations(masks, spectrum, blend))
     kernel = blend.posteriors[0].kernel
     settings: Json = {
@@ -135,22 +141,22 @@ def averaged(
         "learning_rate": LEARNING_RATE,
         "depth": [forest.depth for forest in blend.forests],
         "n_trees": [[fold.n_trees for fold in forest.folds] for forest in blend.forests],
-        "weight_of_gaussian_process": blend.shares.tolist(),
+        "weight_of_gaussian_process": blend.weights.tolist(),
         "terms_of_surrogate": len(surrogate),
     }
-    usual = blend.usual_errors
-    wrong = np.quantile(np.abs(usual), _COVERED, axis=0) * scale[some]
+    errors = blend.uniform_errors
+    half_width = np.quantile(np.abs(errors), _COVERAGE, axis=0) * scale[varying]
     diagnosis: Json = {
-        "cv_r2": blend.r2(usual),
+        "cv_r2": blend.r2(errors),
         "cv_r2_same_masks": blend.r2(blend.errors),
-        "prediction_interval": wrong.tolist(),
+        "prediction_interval": half_width.tolist(),
         "share_of_variance_in_spectrum": float(
             spectrum.energies[spectrum.orders > 0].sum()
             / (surrogate.energies[surrogate.orders > 0].sum() or 1.0)
         ),
     }
-    found = [_in_units(s, some, mean, scale) for s in (spectrum, surrogate)]
-    return Decoded(found[0], settings, diagnosis, found[1])
+    spectrum, surrogate = (_in_units(s, varying, mean, scale) for s in (spectrum, surrogate))
+    return Decoded(spectrum, settings, diagnosis, surrogate)
 
 
 def _fit(
@@ -160,99 +166,111 @@ def _fit(
     order: int,
     rng: np.random.Generator,
 ) -> _Blend:
-    """Learn, condition, and weigh against the trees by what was left out."""
+    """Learn hyperparameters, condition on all ablations, and fit the blend weights."""
     n_masks, fold_of = len(masks), forests[0].fold_of
     inputs, degree = Inputs.of(masks), min(order, MAX_DEGREE)
-    n_posteriors, most = next(rest for size, *rest in _LEARNED if n_masks >= size)
-    sums, claimed, times = np.zeros_like(target), np.zeros(n_masks), np.zeros(n_masks)
+    n_posteriors, most = next(row for size, *row in _POSTERIORS if n_masks >= size)
+    sums, variances, counts = np.zeros_like(target), np.zeros(n_masks), np.zeros(n_masks)
     posteriors = []
     for number in range(n_posteriors):
-        rows = np.flatnonzero(fold_of != number)
-        rows = np.sort(rng.choice(rows, min(len(rows), most), replace=False))
-        posteriors.append(Posterior.of(learn(inputs[rows], target[rows], degree), inputs, target))
-        predicted, variance = posteriors[-1].left_out(target)
-        out = np.setdiff1d(np.arange(n_masks), rows)
-        sums[out] += predicted[out]
-        claimed[out] += variance[out]
-        times[out] += 1
-    known = np.flatnonzero(times)
-    smooth = (sums[known].T / times[known]).T
-    trees = np.column_stack([forest.held_predictions[known] for forest in forests])
-    actual = target[known]
-    shares = _weight(actual - trees, smooth - trees)
-    errors = actual - (shares * smooth + (1 - shares) * trees)
-    anywhere = Inputs.of(rng.random((_ANYWHERE, masks.shape[1])) < 0.5)
-    usual = float(np.mean([posterior.variance(anywhere).mean() for posterior in posteriors]))
+        learned = np.flatnonzero(fold_of != number)
+        learned = np.sort(rng.choice(learned, min(len(learned), most), replace=False))
+        kernel = learn(inputs[learned], target[learned], degree)
+        posteriors.append(Posterior.of(kernel, inputs, target))
+        predicted, variance = posteriors[-1].leave_one_out(target)
+        others = np.setdiff1d(np.arange(n_masks), learned)
+        sums[others] += predicted[others]
+        variances[others] += variance[others]
+        counts[others] += 1
+    rows = np.flatnonzero(counts)
+    smooth = (sums[rows].T / counts[rows]).T
+    trees = np.column_stack([forest.held_predictions[rows] for forest in forests])
+    actual = target[rows]
+    weights = _blend_weights(actual - trees, smooth - trees)
+    uniform = Inputs.of(rng.random((_N_UNIFORM, masks.shape[1])) < 0.5)
     return _Blend(
-        posteriors,
-        forests,
-        shares,
-        known,
-        errors,
-        claimed[known] / times[known],
-        usual,
-        np.maximum(actual.var(axis=0), 1e-12),
+        posteriors=posteriors,
+        forests=forests,
+        weights=weights,
+        rows=rows,
+        errors=actual - (weights * smooth + (1 - weights) * trees),
+        predictive_variances=variances[rows] / counts[rows],
+        uniform_variance=float(np.mean([p.variance(uniform).mean() for p in posteriors])),
+        value_variances=np.maximum(actual.var(axis=0), 1e-12),
     )
 
 
-def _weight(missed: FloatArray, apart: FloatArray) -> FloatArray:
-    """The posterior mean of w in missed = w apart + noise, each ``(h, k)``; ``(k,)`` in [0, 1]."""
-    size = np.maximum((apart**2).sum(axis=0), 1e-12)
-    fitted = np.clip((missed * apart).sum(axis=0) / size, 0.0, 1.0)
-    variance = ((missed - fitted * apart) ** 2).mean(axis=0) / size
-    return np.asarray((_APART**2 * fitted + variance * _USUAL) / (_APART**2 + variance))
+def _blend_weights(tree_errors: FloatArray, difference: FloatArray) -> FloatArray:
+    """Fit w in tree_errors = w difference + noise, shrunk to its prior mean.
+
+    Args:
+        tree_errors: y - t, ``(h, k)``.
+        difference: g - t, ``(h, k)``.
+
+    Returns:
+        The posterior mean of w, ``(k,)`` in [0, 1].
+    """
+    size = np.maximum((difference**2).sum(axis=0), 1e-12)
+    fitted = np.clip((tree_errors * difference).sum(axis=0) / size, 0.0, 1.0)
+    variance = ((tree_errors - fitted * difference) ** 2).mean(axis=0) / size
+    prior = _WEIGHT_DEVIATION**2
+    return np.asarray((prior * fitted + variance * _WEIGHT_MEAN) / (prior + variance))
 
 
 def _surrogate(masks: BoolArray, blend: _Blend, order: int) -> Spectrum:
-    """The average, with every term that is worth writing down; k outputs."""
+    """Average the coefficients of k outputs, with every term that is worth writing down."""
     n_players = masks.shape[1]
     family = Family(candidates(masks, blend.posteriors, order), n_players)
-    smooth = np.mean(family.means(masks, blend.posteriors), axis=0) * blend.shares
+    smooth = np.mean(family.means(masks, blend.posteriors), axis=0) * blend.weights
     trees = join_outputs([forest.spectrum for forest in blend.forests])
-    weighted = replace(trees, coefficients=trees.coefficients * (1 - blend.shares))
-    whole = Spectrum.from_members(n_players, family.members, smooth) + weighted
-    some = (whole.energies > 0) | (whole.orders == 0)
-    return Spectrum(n_players, whole.supports[some], whole.coefficients[some])
+    weighted = replace(trees, coefficients=trees.coefficients * (1 - blend.weights))
+    total = Spectrum.from_members(n_players, family.members, smooth) + weighted
+    keep = (total.energies > 0) | (total.orders == 0)
+    return Spectrum(n_players, total.supports[keep], total.coefficients[keep])
 
 
 def _deviations(masks: BoolArray, spectrum: Spectrum, blend: _Blend) -> FloatArray:
-    r"""A factor of the coefficients' covariance, ``(s, k, s + 6)``.
+    r"""Compute a factor of the coefficients' covariance, ``(s, k, s + 6)``.
 
-    That of the posteriors, and between them, times the ratio of the honest squared errors to those
-    claimed; that of the trees' mean between folds; and the squared bias. Masks are uniform, so
-    that the honest errors e of h ablations tell how far a coefficient is off,
+    The covariance is a sum of three parts:
 
-    .. math:: \delta_S = \tfrac1h \sum_m e(m) \chi_S(m) \approx F(S) - \hat F(S),
+    * the posteriors' own covariance and that between their means, times the ratio of the squared
+      leave-one-out errors to the predictive variances;
+    * the covariance of the trees' mean, from the differences between folds;
+    * the squared bias. Masks are nearly uniform, so the leave-one-out errors e of h ablations
+      estimate the error of a coefficient,
 
-    with the variance v = mean(e^2) / h. What of delta^2 is beyond v is bias, as shrinkage makes it
-    where a few strong terms are all there is.
+      .. math:: \delta_S = \tfrac1h \sum_m e(m) \chi_S(m) \approx F(S) - \hat F(S),
+
+      with the variance v = mean(e^2) / h. The part of delta^2 beyond v is bias. Shrinkage causes it
+      where the function has only a few strong terms.
     """
     family = Family(spectrum.members, spectrum.n_players)
     within = np.mean([family.covariance(masks, p) for p in blend.posteriors], axis=0)
     means = np.stack(family.means(masks, blend.posteriors))
-    honest = (blend.errors**2).mean(axis=0)
-    n_known = len(blend.known)
-    off = characters(masks[blend.known], spectrum.supports).T @ blend.errors / n_known
-    bias = np.sign(off) * np.sqrt(np.maximum(off**2 - honest / n_known, 0.0))
+    squared_errors = (blend.errors**2).mean(axis=0)
+    n_rows = len(blend.rows)
+    delta = characters(masks[blend.rows], spectrum.supports).T @ blend.errors / n_rows
+    bias = np.sign(delta) * np.sqrt(np.maximum(delta**2 - squared_errors / n_rows, 0.0))
     factors = []
-    for j, (forest, share) in enumerate(zip(blend.forests, blend.shares, strict=True)):
+    for j, (forest, weight) in enumerate(zip(blend.forests, blend.weights, strict=True)):
         between = means[:, :, j] - means[:, :, j].mean(axis=0)
         between /= np.sqrt(len(between))
-        # by Parseval the posteriors' predictions differ by the sum of its squares
-        ratio = honest[j] / (blend.claimed.mean() + (between**2).sum())
+        # by Parseval the sum of its squares is the variance between the posteriors' predictions
+        ratio = squared_errors[j] / (blend.predictive_variances.mean() + (between**2).sum())
         smooth = ratio * (within + between.T @ between)
         values, vectors = np.linalg.eigh(smooth)
+        smooth_factor = vectors * np.sqrt(np.maximum(values, 0.0))
         trees = np.array([[fold.spectrum[s] for s in spectrum.sets] for fold in forest.folds]).T
-        apart = (1 - share) * (trees - trees.mean(axis=1, keepdims=True)) / N_FOLDS
-        along = vectors * np.sqrt(np.maximum(values, 0.0))
-        factors.append(np.hstack([along, apart, bias[:, j : j + 1]]))
+        tree_factor = (1 - weight) * (trees - trees.mean(axis=1, keepdims=True)) / N_FOLDS
+        factors.append(np.hstack([smooth_factor, tree_factor, bias[:, j : j + 1]]))
     return np.stack(factors, axis=1)
 
 
 def _in_units(
     spectrum: Spectrum, varying: IntArray, mean: FloatArray, scale: FloatArray
 ) -> Spectrum:
-    """From standardised outputs, those of the numbers ``varying``, to all in their own units."""
+    """Convert a spectrum of the standardised outputs ``varying`` to all outputs in their units."""
     n_terms, n_outputs = len(spectrum), len(mean)
     coefficients = np.zeros((n_terms, n_outputs))
     coefficients[:, varying] = spectrum.coefficients * scale[varying]
@@ -269,7 +287,7 @@ GAUSSIAN = Decoder(
     order=5,
     max_order=None,
     min_masks=lambda n_players: 20,
-    design=spread_design,
+    design=optimal_design,
     decode=_decode,
     can_stop=True,
 )

@@ -1,4 +1,4 @@
-"""The Fourier terms of a posterior: which sets can matter, their coefficients and covariance."""
+"""The Fourier terms of a posterior: candidate sets, their coefficients and covariance."""
 
 from __future__ import annotations
 
@@ -20,15 +20,17 @@ _MOST_PAIRS = 60_000
 _MOST_TRIPLES = 20_000
 _MOST_QUADRUPLES = 4_000
 _TRIPLE_WORK = 2e10
-"""Multiplications spent on looking at triples."""
+"""The most multiplications that the search for triples may take."""
 _GROWN = 1_000
 """Triples that quadruples are grown from."""
+_NEAR = 32
+"""The most relevant players, with which triples grow to quadruples."""
 _CELLS_AT_ONCE = 30_000_000
 
 
 @dataclass(frozen=True, eq=False)
 class Posterior:
-    """A Gaussian process given values. Made by :meth:`of`.
+    """A Gaussian process conditioned on values. Build it with :meth:`of`.
 
     Attributes:
         kernel: its prior.
@@ -44,7 +46,7 @@ class Posterior:
 
     @classmethod
     def of(cls, kernel: Kernel, inputs: Inputs, values: FloatArray) -> Posterior:
-        """Given standardised values ``(m, k)``."""
+        """Condition on standardised values ``(m, k)``."""
         lower = factor(kernel(inputs, inputs), kernel.noise)
         return cls(kernel, inputs, lower, cho_solve((lower, True), values))
 
@@ -53,16 +55,16 @@ class Posterior:
         half, _ = lapack.dtrtri(self.lower, lower=True)  # the inverse is half^T half
         return np.asarray(np.einsum("ij,ij->j", half, half))
 
-    def left_out(self, values: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """For each mask the prediction without it, ``(m, k)``, and its variance, ``(m,)``.
+    def leave_one_out(self, values: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Predict each mask without its value, ``(m, k)``, with the predictive variance, ``(m,)``.
 
-        In closed form: y_i - a_i / P_ii and 1 / P_ii, P the inverse of K + s^2 I and a its product
-        with y.
+        In closed form these are y_i - a_i / P_ii and 1 / P_ii, where P is the inverse of K + s^2 I
+        and a = P y.
         """
         return values - self.weights / self._precision[:, None], 1.0 / self._precision
 
     def variance(self, inputs: Inputs) -> FloatArray:
-        """The variance of the value at each of h other masks, the noise among it, ``(h,)``."""
+        """The predictive variance at each of h other masks, with the noise, ``(h,)``."""
         prior = np.diagonal(self.kernel(inputs, inputs)) + self.kernel.noise
         cross = self.kernel(self.inputs, inputs)
         return np.asarray(
@@ -71,19 +73,20 @@ class Posterior:
 
 
 def candidates(masks: BoolArray, posteriors: list[Posterior], order: int) -> Members:
-    """Sets of up to ``order`` players that may have a coefficient worth writing down.
+    """List sets of up to ``order`` players that may have a coefficient worth writing down.
 
-    All singles; all pairs, or the strongest; the strongest triples among the most relevant players;
-    quadruples grown from them; and every set of players close to each other.
+    They are the empty set, all single players, all pairs or the strongest, the strongest triples
+    among the most relevant players, quadruples grown from these, and every set of players within
+    :data:`REACH` of each other.
 
     Returns:
-        Members, ``(s, d)``, the empty set among them, distinct and sorted.
+        Members, ``(s, d)``, distinct and sorted.
     """
     n_masks, n = masks.shape
     relevance = np.mean([p.kernel.relevances for p in posteriors], axis=0)
     first = posteriors[0]
     signs, weights = first.inputs.signs, first.weights
-    found = [np.full((1, 1), n), np.arange(n)[:, None], _windows(n, order)]
+    families = [np.full((1, 1), n), np.arange(n)[:, None], _windows(n, order)]
     if order >= 2 and n >= 2:
         energy = np.zeros((n, n))
         for column in weights.T:
@@ -91,27 +94,27 @@ def candidates(masks: BoolArray, posteriors: list[Posterior], order: int) -> Mem
         i, j = np.triu_indices(n, 1)
         strength = np.sqrt(energy[i, j]) * relevance[i] * relevance[j]
         best = np.argsort(-strength, kind="stable")[:_MOST_PAIRS]
-        found.append(np.stack([i[best], j[best]], axis=1))
+        families.append(np.stack([i[best], j[best]], axis=1))
     if order >= 3 and n >= 3 and first.kernel.degree >= 3:
-        room = int((_TRIPLE_WORK / (n_masks * weights.shape[1])) ** (1 / 3))
-        chosen = np.sort(np.argsort(-relevance, kind="stable")[: max(3, min(room, n))])
+        affordable = int((_TRIPLE_WORK / (n_masks * weights.shape[1])) ** (1 / 3))
+        chosen = np.sort(np.argsort(-relevance, kind="stable")[: max(3, min(affordable, n))])
         triples = _triples(signs[:, chosen], weights, relevance[chosen])
-        found.append(chosen[triples])
+        families.append(chosen[triples])
         if order >= 4 and n >= 4 and first.kernel.degree >= 4:
-            near = np.argsort(-relevance, kind="stable")[:32]
-            grown = _grow(chosen[triples[:_GROWN]], near, n)
-            found.append(_strongest(masks, grown, weights, relevance, _MOST_QUADRUPLES))
-    width = max(sets.shape[1] for sets in found)
+            relevant = np.argsort(-relevance, kind="stable")[:_NEAR]
+            grown = _grow(chosen[triples[:_GROWN]], relevant, n)
+            families.append(_strongest(masks, grown, weights, relevance, _MOST_QUADRUPLES))
+    width = max(sets.shape[1] for sets in families)
     padded = [
         np.pad(np.sort(sets, axis=1), ((0, 0), (0, width - sets.shape[1])), constant_values=n)
-        for sets in found
+        for sets in families
     ]
     joined = np.concatenate(padded).astype(np.int32)
     return collapse(joined, np.zeros(len(joined)), n)[0]
 
 
 def _triples(signs: FloatArray, weights: FloatArray, relevance: FloatArray) -> IntArray:
-    """The strongest triples of columns, strongest first, ``(t, 3)``."""
+    """Find the strongest triples of columns, strongest first, ``(t, 3)``."""
     n = signs.shape[1]
     strength = np.zeros((n, n, n))
     for column in weights.T:
@@ -127,7 +130,7 @@ def _triples(signs: FloatArray, weights: FloatArray, relevance: FloatArray) -> I
 
 
 def _grow(sets: IntArray, players: IntArray, n_players: int) -> Members:
-    """Each set with each further player, distinct."""
+    """Add each player to each set that lacks it; the result is distinct."""
     both = np.concatenate(
         [np.repeat(sets, len(players), axis=0), np.tile(players, len(sets))[:, None]], axis=1
     )
@@ -139,13 +142,14 @@ def _grow(sets: IntArray, players: IntArray, n_players: int) -> Members:
 def _strongest(
     masks: BoolArray, sets: Members, weights: FloatArray, relevance: FloatArray, count: int
 ) -> Members:
+    """Take the sets with the largest expected coefficients."""
     products = correlations(masks, pack_members(sets, masks.shape[1]), weights)
     size = np.sqrt((products**2).sum(axis=1)) * relevance[sets].prod(axis=1)
     return sets[np.argsort(-size, kind="stable")[:count]]
 
 
 def _windows(n_players: int, order: int) -> Members:
-    """Every set whose players are within :data:`REACH` of each other."""
+    """List every set of players within :data:`REACH` of each other, up to the order."""
     reach = min(REACH, n_players - 1)
     rows = [
         [i, *(i + step for step in steps)]
@@ -160,7 +164,7 @@ def _windows(n_players: int, order: int) -> Members:
 
 
 def correlations(masks: BoolArray, packed: ByteArray, weights: FloatArray) -> FloatArray:
-    """sum_m chi_S(m) weights[m], ``(s, k)``, in blocks of bounded memory."""
+    """Compute sum_m chi_S(m) weights[m], ``(s, k)``, in blocks of bounded memory."""
     result = np.empty((len(packed), weights.shape[1]))
     step = max(1, _CELLS_AT_ONCE // len(masks))
     for start in range(0, len(packed), step):
@@ -171,9 +175,9 @@ def correlations(masks: BoolArray, packed: ByteArray, weights: FloatArray) -> Fl
 
 @lru_cache(maxsize=8)
 def _expansion(n_players: int) -> tuple[list[tuple[int, ...]], IntArray, FloatArray]:
-    r"""The Fourier terms of all B_ij: sets, the pair that each belongs to, coefficients.
+    r"""List the Fourier terms of all B_ij: sets, the pair that each belongs to, coefficients.
 
-    m = (1 - chi) / 2 and 1 - m = (1 + chi) / 2, so that with T a subset of {i, ..., j}
+    With m = (1 - chi) / 2, 1 - m = (1 + chi) / 2 and T the subsets of {i, ..., j},
     :math:`B_{ij} = 2^{-(j-i+1)} \sum_T (-1)^{|T \cap \{i, j\}|} \chi_T`.
     """
     sets, owners, coefficients = [], [], []
@@ -189,7 +193,7 @@ def _expansion(n_players: int) -> tuple[list[tuple[int, ...]], IntArray, FloatAr
 
 @dataclass(frozen=True, eq=False)
 class Family:
-    """Sets whose coefficients are asked of several posteriors.
+    """Sets of players, with their Fourier coefficients under posteriors.
 
     Attributes:
         members: ``(s, d)``, distinct.
@@ -206,7 +210,7 @@ class Family:
 
     @cached_property
     def orders(self) -> IntArray:
-        """Their sizes, ``(s,)``."""
+        """The sizes of the sets, ``(s,)``."""
         return np.asarray((self.members < self.n_players).sum(axis=1))
 
     @cached_property
@@ -218,31 +222,31 @@ class Family:
         padded = np.full((len(sets), width), self.n_players, dtype=np.int32)
         for row, chosen in enumerate(sets):
             padded[row, : len(chosen)] = chosen
-        at = [rows.get(key.tobytes(), -1) for key in pack_members(padded, self.n_players)]
-        where = np.array(at, dtype=np.int64)
-        here = where >= 0
+        listed = [rows.get(key.tobytes(), -1) for key in pack_members(padded, self.n_players)]
+        row_of = np.array(listed, dtype=np.int64)
+        present = row_of >= 0
         shape = (len(self.members), len(neighbours(self.n_players)))
-        return csr_array((coefficients[here], (where[here], owners[here])), shape=shape)
+        return csr_array((coefficients[present], (row_of[present], owners[present])), shape=shape)
 
     def means(self, masks: BoolArray, posteriors: list[Posterior]) -> list[FloatArray]:
         """The posterior means of F(S), ``(s, k)`` for each posterior."""
         k = posteriors[0].weights.shape[1]
         joined = np.hstack([p.weights for p in posteriors])
         products = correlations(masks, self.packed, joined)
-        found = []
+        means = []
         for number, posterior in enumerate(posteriors):
             kernel = posterior.kernel
-            own = products[:, number * k : (number + 1) * k]
-            mean = kernel.prior(self.orders, self.members)[:, None] * own
-            along = posterior.inputs.adjacent.T @ posterior.weights
-            found.append(mean + self.adjacency @ (kernel.adjacency[:, None] * along))
-        return found
+            columns = products[:, number * k : (number + 1) * k]
+            mean = kernel.prior(self.orders, self.members)[:, None] * columns
+            by_pair = posterior.inputs.adjacent.T @ posterior.weights
+            means.append(mean + self.adjacency @ (kernel.adjacency[:, None] * by_pair))
+        return means
 
     def covariance(self, masks: BoolArray, posterior: Posterior) -> FloatArray:
         """The posterior covariance of F over the sets, ``(s, s)``."""
-        kernel, own = posterior.kernel, self.adjacency
+        kernel, adjacency = posterior.kernel, self.adjacency
         prior = kernel.prior(self.orders, self.members)
-        shared = own * kernel.adjacency[None, :]
+        shared = adjacency * kernel.adjacency[None, :]
         cross = characters(masks, self.packed) * prior + (shared @ posterior.inputs.adjacent.T).T
         half = solve_triangular(posterior.lower, cross, lower=True, check_finite=False)
-        return np.asarray(np.diag(prior) + (shared @ own.T).toarray() - half.T @ half)
+        return np.asarray(np.diag(prior) + (shared @ adjacency.T).toarray() - half.T @ half)

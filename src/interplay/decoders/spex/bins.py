@@ -96,7 +96,11 @@ class Terms:
 
 
 def first_bins(design: CodedDesign) -> IntArray:
-    """List where each group's bins start among all bins, and their total at the end, ``(C + 1,)``."""
+    """List where each group's bins start: group c has those from entry c up to entry c + 1.
+
+    Returns:
+        ``(C + 1,)``; the last entry is the number of all bins.
+    """
     return np.cumsum([0] + [1 << b for b in design.plan.bits]).astype(np.int64)
 
 

@@ -25,7 +25,7 @@ def decode_parity(
 
     Args:
         code: the code.
-        soft: ``(w, p)``; negative where the parity bit is 1, the larger in magnitude the surer.
+        soft: ``(w, p)``; negative where the parity bit is 1; the larger the magnitude, the surer.
         depth: how many of the least reliable bits may be flipped, up to :data:`MAX_DEPTH` and p;
             0 is hard decoding.
         n_patterns: how many test patterns are tried on each word, the most likely ones first: those
@@ -33,8 +33,8 @@ def decode_parity(
 
     Returns:
         The word of each set, ascending, ``(s,)``; and the sets as members (see
-        :mod:`interplay.fourier.sets`), ``(s, t)``. A word has a set at most once, and none where
-        it decodes under no pattern.
+        :mod:`interplay.fourier.sets`), ``(s, t)``. A word has each of its sets once. A word that
+        decodes under no pattern has none.
     """
     if len(soft) == 0:
         return np.empty(0, dtype=np.int64), np.empty((0, code.t), dtype=np.int32)
@@ -47,7 +47,7 @@ def decode_parity(
     tested, word_of = _test_patterns(code, soft, received, depth, n_patterns)
     positions, n_errors = locate(code, tested)
     decoded = np.flatnonzero(n_errors >= 0)
-    # errors in parity bits tell nothing more; what is left of a row starts with its players
+    # positions ascend: errors in parity bits, which no set needs, are at the end of a row
     in_set = np.where(positions[decoded] < code.n_players, positions[decoded], -1)
     pairs = np.column_stack([word_of[decoded], in_set])
     pairs = pairs[np.lexsort(pairs.T[::-1])]

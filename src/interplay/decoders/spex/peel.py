@@ -42,7 +42,7 @@ _PATTERNS = (1, 64, 512)
 _QUIET = 1.2
 """The last level skips bins below this multiple of the median energy; that loses no recall."""
 _CHANGED = 0.05
-"""A bin is decoded again when so much of its energy, as a share, has changed since."""
+"""A bin is decoded again when the energy of its change exceeds this share of its energy."""
 _LOUD = 3.0
 """A bin is unresolved if its energy is more than this multiple of the median."""
 _MAX_ROUNDS = 60
@@ -296,7 +296,7 @@ class _Peeling:
         """Solve for all coefficients; a bin weighs the more, the less energy is left in it."""
         energy = (self.energy() / self.scale).mean(axis=1)
         n_held = np.bincount(self.terms.bins.ravel(), minlength=len(energy))
-        # a fit leaves less than the noise: each term takes a degree of freedom from its C bins
+        # a fit leaves less than the noise: a term takes 1/C degrees of freedom from each of C bins
         freedom = self.n_delays - n_held / self.terms.bins.shape[1]
         energy *= self.n_delays / np.maximum(freedom, 0.25 * self.n_delays)
         weights = 1.0 / np.maximum(energy, max(1e-4 * float(energy.mean()), 1e-18))
@@ -304,7 +304,7 @@ class _Peeling:
         self.refresh()
 
     def prune(self) -> bool:
-        """Drop terms that gain too little by now; returns whether any was dropped."""
+        """Drop terms that gain too little by now, and say whether there were any."""
         if len(self.terms) == 0:
             return False
         estimates = correlate(self.residual, self.terms)

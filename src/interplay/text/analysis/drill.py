@@ -1,4 +1,4 @@
-"""Drill-down: coarse players first, then the finer ones of those that matter."""
+"""Hierarchical refinement: coarse players first, then finer ones of those that matter."""
 
 from __future__ import annotations
 
@@ -19,45 +19,45 @@ from interplay.explanation.run_plan import default_budget
 from interplay.fourier.spectrum import Spectrum
 from interplay.game import Game
 
-SHARE = 0.9
-"""How much of the variation the players that are cut must explain among themselves."""
+ENERGY_FRACTION = 0.9
+"""The fraction of the spectrum's energy that lies among the players that are refined."""
 LEVEL_FILE = "level{}.interplay"
-"""The name of a saved level in the drill-down's folder."""
+"""The name of a saved level in the refinement's folder."""
 _PER_PLAYER = 4
-"""Ablations per player: what a level but the last is given, and the fewest of a finer level. Most
+"""Ablations per player: what a level before the last gets, and the least for a finer level. Most
 segments of a document matter little, and few of their interactions do."""
-_FEWEST = 100
-"""The fewest ablations of a level, where it has not fewer masks."""
+_MIN_ABLATIONS = 100
+"""The fewest ablations of a level, unless it has fewer masks."""
 
 
 class RefinableGame(Game, Protocol):
-    """A game some of whose players can be cut into finer ones: a prompt's paragraphs, say."""
+    """A game with players that can be cut into finer ones, such as a prompt's paragraphs."""
 
     def refined(
         self, chosen: Iterable[int], by: Any
     ) -> tuple[RefinableGame, tuple[tuple[int, ...], ...]]:
-        """The game with the chosen players cut, the others as they are.
+        """Make the game with the chosen players cut into finer ones, the others as they are.
 
         Args:
             chosen: players.
             by: the finer unit.
 
         Returns:
-            The game, and for each player of this one the numbers of its players there.
+            The finer game, and for each player of this one its players' numbers in the finer one.
         """
         ...
 
 
 @dataclass(frozen=True)
-class Drilled:
-    """What a drill-down found, level by level.
+class Refinement:
+    """The explanations of a hierarchical refinement, level by level.
 
     Attributes:
-        levels: the explanations, the coarsest first. From the second on the players are the finer
-            ones of what mattered, in order among the coarser rest.
-        chosen: for each level but the last, its players that were cut for the next.
-        children: for each level but the last, for each of its players the numbers of its players in
-            the next.
+        levels: the explanations, the coarsest first. From the second level on, finer players
+            replace those that mattered, in their places among the others.
+        chosen: for each level but the last, the players that were refined for the next.
+        children: for each level but the last, and for each of its players, its players' numbers in
+            the next level.
     """
 
     levels: tuple[Explanation, ...]
@@ -71,11 +71,11 @@ class Drilled:
 
     @property
     def budgets(self) -> tuple[int, ...]:
-        """How many ablations each level was given."""
+        """The budget of each level, in ablations."""
         return tuple(int(level.provenance["budget"]["planned"]) for level in self.levels)
 
     def save(self, folder: str | Path) -> list[Path]:
-        """Write each level to a file of its own, ``level1.interplay`` and on.
+        """Write each level to a separate file, ``level1.interplay`` and so on.
 
         Returns:
             The paths.
@@ -109,7 +109,7 @@ class Drilled:
             lines.append(f"{self._title(number)}; {level.faithfulness}")
             if number < len(self.chosen):
                 names = ", ".join(map(str, self.chosen[number]))
-                lines.append(f"  cut for the next level: players {names}")
+                lines.append(f"  refined for the next level: players {names}")
         return "\n".join(lines)
 
 
@@ -119,28 +119,29 @@ def drill(
     *,
     budget: int | None = None,
     **settings: Any,
-) -> Drilled:
-    """Explain a game of coarse players, then of finer ones where it matters.
+) -> Refinement:
+    """Explain a game of coarse players, then refine the players that matter.
 
-    After each level the fewest players are chosen whose coefficients among themselves have nine
-    tenths of the spectrum's energy, sum of F(S)^2 over S within them, the player with the most
-    energy first; as many of them are cut as leave the next level four ablations a player. All
-    others stay players as they are, so that every level explains the whole.
+    After each level, players are chosen one by one, the one with the most energy first, until the
+    coefficients within the chosen set have nine tenths of the spectrum's energy (the sum of F(S)^2
+    over all S within the set). As many of them are refined as leave the next level four ablations
+    per player. The other players stay as they are, so every level explains the whole game.
 
-    A level but the last is given four ablations a player, at least 100, or all its masks: it is to
-    tell what matters, not how; at most an equal share of what is left. The last gets the rest.
+    A level before the last only shows which players matter. It gets four ablations per player, but
+    at least 100, and never more than all its masks or an equal part of the remaining budget. The
+    last level gets the remainder.
 
     Args:
         game: with the coarsest players, such as ``TextGame(..., by="paragraph")``.
         levels: the finer units one after another, such as ``["sentence", "word"]``.
-        budget: the most distinct evaluations of all levels together; by default as said for
-            each, and 4 n log2 n for the last.
-        **settings: of every level, as for ``explain``: ``store``, ``decoder``, ``order``,
+        budget: the most distinct evaluations of all levels together. By default each level gets the
+            number above, and the last 4 n log2 n.
+        **settings: for every level, as for ``explain``: ``store``, ``decoder``, ``order``,
             ``holdout``, ``random_state`` and so on.
 
     Returns:
-        An explanation for each level. There are fewer levels than asked for where nothing matters
-        in one, or an interrupted one is the last.
+        An explanation for each level. There are fewer levels than requested if no player of one
+        matters, or if one is interrupted; that level is the last.
 
     Raises:
         ValueError: no level, or a budget too small for them; and what ``explain`` raises.
@@ -150,87 +151,100 @@ def drill(
             f'levels={levels!r} is no list of units; give the finer ones, such as ["sentence"]'
         )
     count = len(levels) + 1
-    if budget is not None and budget < _FEWEST * count:
+    if budget is not None and budget < _MIN_ABLATIONS * count:
         raise ValueError(
-            f"budget={budget} is below {_FEWEST * count}, {_FEWEST} for each of {count} levels; "
-            "give more, or fewer levels"
+            f"budget={budget} is below {_MIN_ABLATIONS * count}, {_MIN_ABLATIONS} for each of "
+            f"{count} levels; give more, or fewer levels"
         )
     explanations: list[Explanation] = []
     chosen: list[tuple[int, ...]] = []
     children: list[tuple[tuple[int, ...], ...]] = []
-    left = budget
+    remaining = budget
     for number in range(count):
-        given = _given(left, count - number, game.n_players)
-        say(f"Level {number + 1} of {count}: {game.n_players} players, {given} ablations.")
-        found = explain(game, budget=given, **settings)
-        explanations.append(found)
-        if left is not None:
-            left -= int(found.provenance["budget"]["planned"])
-        if number == count - 1 or found.provenance["budget"]["interrupted"]:
+        level_budget = _level_budget(remaining, count - number, game.n_players)
+        say(f"Level {number + 1} of {count}: {game.n_players} players, {level_budget} ablations.")
+        explanation = explain(game, budget=level_budget, **settings)
+        explanations.append(explanation)
+        if remaining is not None:
+            remaining -= int(explanation.provenance["budget"]["planned"])
+        if number == count - 1 or explanation.provenance["budget"]["interrupted"]:
             break
-        cut = _cut(game, levels[number], found.spectrum, _given(left, count - number - 1, None))
-        if not cut:
-            say("No player matters enough to be cut: the drill-down ends here.")
+        next_budget = _level_budget(remaining, count - number - 1, None)
+        players = _players_to_refine(game, levels[number], explanation.spectrum, next_budget)
+        if not players:
+            say("No player matters enough to be refined: this level is the last.")
             break
-        game, into = game.refined(cut, levels[number])
-        chosen.append(cut)
-        children.append(into)
-    return Drilled(tuple(explanations), tuple(chosen), tuple(children))
+        game, level_children = game.refined(players, levels[number])
+        chosen.append(players)
+        children.append(level_children)
+    return Refinement(tuple(explanations), tuple(chosen), tuple(children))
 
 
-def _given(left: int | None, levels: int, n_players: int | None) -> int | None:
-    """A level's ablations, of those left for so many levels; ``None``: as many as it wants."""
-    if left is not None and (levels == 1 or n_players is None):
-        return left // levels
+def _level_budget(remaining: int | None, levels: int, n_players: int | None) -> int | None:
+    """The ablations of the next of so many levels.
+
+    Args:
+        remaining: the ablations that remain for all these levels; ``None``: no limit.
+        levels: how many levels are still to come.
+        n_players: the level's players; ``None``: not known yet.
+
+    Returns:
+        A number; ``None``: no limit.
+    """
+    if remaining is not None and (levels == 1 or n_players is None):
+        return remaining // levels
     if n_players is None:
         return None
     if levels == 1:
         return default_budget(n_players)
-    wanted = min(max(_FEWEST, _PER_PLAYER * n_players), 1 << min(n_players, 31))
-    return wanted if left is None else min(left // levels, wanted)
+    needed = min(max(_MIN_ABLATIONS, _PER_PLAYER * n_players), 1 << min(n_players, 31))
+    return needed if remaining is None else min(remaining // levels, needed)
 
 
-def _cut(game: RefinableGame, by: Any, spectrum: Spectrum, budget: int | None) -> tuple[int, ...]:
-    """The players to cut: those that matter, as many as the next level's budget can resolve."""
-    wanted = _matter(spectrum)
-    if not wanted:
+def _players_to_refine(
+    game: RefinableGame, by: Any, spectrum: Spectrum, budget: int | None
+) -> tuple[int, ...]:
+    """The players that matter, as many as the next level's budget can resolve."""
+    important = _important_players(spectrum)
+    if not important:
         return ()
-    sizes = [len(into) for into in game.refined(range(game.n_players), by)[1]]
-    cut: list[int] = []
+    sizes = [len(children) for children in game.refined(range(game.n_players), by)[1]]
+    chosen: list[int] = []
     n_players = game.n_players
-    for player in wanted:
-        finer = n_players + sizes[player] - 1
-        if budget is None or budget >= _PER_PLAYER * finer or not cut:
-            cut.append(player)
-            n_players = finer
-    if len(cut) < len(wanted):
+    for player in important:
+        n_finer = n_players + sizes[player] - 1
+        if budget is None or budget >= _PER_PLAYER * n_finer or not chosen:
+            chosen.append(player)
+            n_players = n_finer
+    if len(chosen) < len(important):
         say(
-            f"{len(wanted) - len(cut)} of {len(wanted)} players that matter stay whole: "
-            f"{budget} ablations would be too few for their finer players."
+            f"{len(important) - len(chosen)} of {len(important)} players that matter are not "
+            f"refined: {budget} ablations would be too few for their finer players."
         )
-    return tuple(sorted(cut))
+    return tuple(sorted(chosen))
 
 
-def _matter(spectrum: Spectrum) -> list[int]:
-    """Players by their energy, as many as explain ``SHARE`` of the variation among themselves."""
+def _important_players(spectrum: Spectrum) -> list[int]:
+    """Players by their energy, until those chosen have ``ENERGY_FRACTION`` among themselves."""
     supports = unpack(spectrum.supports, spectrum.n_players)
     energy = _energy(spectrum, supports)
-    own = energy @ supports
-    total = float(energy.sum())
-    result: list[int] = []
+    by_player = energy @ supports
+    threshold = ENERGY_FRACTION * float(energy.sum())
+    players: list[int] = []
     inside = np.zeros(spectrum.n_players, dtype=np.bool_)
-    for player in np.argsort(-own, kind="stable"):
-        if own[player] <= 0 or energy[~supports[:, ~inside].any(axis=1)].sum() >= SHARE * total:
+    for player in np.argsort(-by_player, kind="stable"):
+        among_chosen = energy[~supports[:, ~inside].any(axis=1)].sum()
+        if by_player[player] <= 0 or among_chosen >= threshold:
             break
-        result.append(int(player))
+        players.append(int(player))
         inside[player] = True
-    return result
+    return players
 
 
 def _energy(spectrum: Spectrum, supports: BoolArray) -> FloatArray:
-    """Each term's F(S)^2 but the constant's, ``(terms,)``; of k outputs the mean of shares."""
+    """Each term's fraction of the energy, ``(terms,)``: 0 for the constant; a mean over outputs."""
     squares = as_columns(spectrum.coefficients) ** 2
     squares[~supports.any(axis=1)] = 0.0
     total = squares.sum(axis=0)
-    shares = np.divide(squares, total, out=np.zeros_like(squares), where=total > 0)
-    return np.asarray(shares.mean(axis=1))
+    fractions = np.divide(squares, total, out=np.zeros_like(squares), where=total > 0)
+    return np.asarray(fractions.mean(axis=1))

@@ -1,4 +1,4 @@
-"""What requests to a server may cost and have cost, and where they go."""
+"""Where requests to a server go, what they have cost, and what they may cost."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class RequestFailed(Exception):  # noqa: N818 - the word for it
     """A request failed for good. The message says why and what to do, and never holds the key.
 
     Attributes:
-        status: the server's answer, where there was one.
+        status: the HTTP status, if the server sent one.
     """
 
     def __init__(self, message: str, status: int | None = None) -> None:
@@ -25,15 +25,17 @@ class RequestFailed(Exception):  # noqa: N818 - the word for it
 
 
 @dataclass(frozen=True)
-class Spent:
-    """What a game has asked of its server so far.
+class Usage:
+    """What a game has used of its server so far.
 
     Attributes:
-        requests: attempts sent, failed ones and retries among them.
-        tokens: as the server reported; estimated from the characters where it reported none and
-            may have computed (a time-out, a broken answer). Refusals (4xx, 5xx) count nothing.
-        retries: how many of the requests were repetitions.
-        unlisted: how many answers' probabilities were not among those listed, and are upper bounds.
+        requests: attempts sent, including failed ones and retries.
+        tokens: as the server reported. If it reported none and may have computed (a time-out, a
+            broken response), they are estimated from the characters. Refusals (4xx, 5xx) count
+            nothing.
+        retries: how many of the requests were retries.
+        unlisted: how many probabilities of answers were not among those listed; they are upper
+            bounds.
     """
 
     requests: int = 0
@@ -51,10 +53,10 @@ def public_address(base_url: str) -> str:
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where requests go, and how hard they are tried.
+    """Where requests go, and the limits of concurrency, time and retries.
 
     Attributes:
-        base_url: up to and with ``/v1``.
+        base_url: the server's URL, up to and with ``/v1``.
         key_variable: the environment variable that holds the key.
         chat: chat completions, or plain completions.
         concurrency: the most requests in flight.
@@ -92,7 +94,7 @@ class Endpoint:
 
     @property
     def loopback(self) -> bool:
-        """Whether the server is on this machine, where most ask for no key."""
+        """Whether the server is on this machine. Most such servers require no key."""
         host = urlsplit(self.base_url).hostname or ""
         with suppress(ValueError):
             return ip_address(host).is_loopback
@@ -100,7 +102,7 @@ class Endpoint:
 
 
 class Account:
-    """Counts what is spent, and refuses what would pass a cap. For use by several threads.
+    """Counts requests and tokens, and refuses those that would pass a cap. Thread-safe.
 
     Args:
         max_requests: the most attempts; ``None``: no cap.
@@ -115,33 +117,33 @@ class Account:
         self.max_tokens = max_tokens
         self._lock = threading.Lock()
         self._requests = self._tokens = self._retries = self._unlisted = self._reserved = 0
-        self._ratio, self._longest, self._most = 1.0, 1, 0
+        self._ratio, self._longest_estimate, self._most_tokens = 1.0, 1, 0
 
     def __reduce__(self) -> str:
         raise TypeError(
-            "an ApiGame counts what it spends in one process, so it cannot be sent to another; "
+            "an ApiGame counts its usage in one process, so it cannot be sent to another; "
             'use backend="local" and let concurrency keep its server busy'
         )
 
     @property
-    def spent(self) -> Spent:
-        """What was spent so far."""
+    def usage(self) -> Usage:
+        """The requests and tokens so far."""
         with self._lock:
-            return Spent(self._requests, self._tokens, self._retries, self._unlisted)
+            return Usage(self._requests, self._tokens, self._retries, self._unlisted)
 
     def admit(self, estimate: int, retry: bool) -> int | None:
-        """Count one attempt that is about to be sent, and set its tokens aside.
+        """Count an attempt that is about to be sent, and reserve its tokens.
 
         Args:
             estimate: its tokens, from its characters.
-            retry: whether it repeats another.
+            retry: whether it is a retry.
 
         Returns:
-            The tokens set aside, for :meth:`settle`; ``None``: come again once requests in flight
-            have reported, since all of them together might pass the cap.
+            The reserved tokens, for :meth:`settle`. ``None``: the attempt and the requests in
+            flight might pass the cap together; call again once those have reported.
 
         Raises:
-            RequestFailed: it would pass a cap.
+            RequestFailed: the attempt would pass a cap.
         """
         with self._lock:
             need = self._corrected(estimate)
@@ -158,28 +160,29 @@ class Account:
             return need
 
     def _corrected(self, estimate: int) -> int:
-        """An estimate that falls short for none of the requests that reported.
+        """An estimate that would have been enough for every request so far.
 
-        The worst ratio so far; but for a prompt that is no longer than others, at most what the
-        dearest took, since a fixed overhead makes the ratios of short prompts large.
+        It is the estimate times the largest ratio of reported to estimated tokens. A fixed overhead
+        makes the ratios of short prompts large. The result is therefore at most what the dearest
+        request took, in proportion for a prompt longer than all before.
         """
         need = estimate * self._ratio
-        if self._most:
-            need = min(need, self._most * max(1.0, estimate / self._longest))
+        if self._most_tokens:
+            need = min(need, self._most_tokens * max(1.0, estimate / self._longest_estimate))
         return ceil(need)
 
     def settle(self, reserved: int, estimate: int, tokens: int | None) -> None:
-        """Book what an attempt came to: reported tokens, or ``None`` for the estimate."""
+        """Replace the reserved tokens by those reported; ``None``: keep the reserved number."""
         with self._lock:
             self._reserved -= reserved
             self._tokens += reserved if tokens is None else tokens
             if tokens and estimate:
                 self._ratio = max(self._ratio, tokens / estimate)
-                self._longest = max(self._longest, estimate)
-                self._most = max(self._most, tokens)
+                self._longest_estimate = max(self._longest_estimate, estimate)
+                self._most_tokens = max(self._most_tokens, tokens)
 
     def note_unlisted(self, count: int) -> None:
-        """Count answers that were not listed."""
+        """Count answers whose probabilities were not listed."""
         with self._lock:
             self._unlisted += count
 
@@ -187,6 +190,5 @@ class Account:
 def _capped(request: str, cap: str) -> RequestFailed:
     return RequestFailed(
         f"the next request was not sent, since {request} would pass {cap}; make a game with a "
-        "higher cap (with a store, what is evaluated already is not asked again), or lower the "
-        "budget"
+        "higher cap (what is in a store is not evaluated again), or lower the budget"
     )

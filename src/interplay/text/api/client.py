@@ -1,8 +1,8 @@
-"""Asking an OpenAI-compatible server: attempts, waits and retries. It knows no games.
+"""Requests to an OpenAI-compatible server: attempts, waits and retries. It knows no games.
 
-The key is read from the environment where the connection is opened and lives in that thread's
-frames only. What a server says is quoted with the key cut out; the client's own exceptions, which
-hold the request with its headers, are turned into text here and never passed on.
+The key is read from the environment where the connection is opened, and lives in that thread's
+frames only. Responses are quoted with the key cut out. The client's own exceptions hold the request
+with its headers, so they are turned into text here and never passed on.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from urllib.parse import parse_qsl, quote, unquote, urlsplit, urlunsplit
 
 from interplay._types import Json
 from interplay.errors import MissingDependencyError
-from interplay.text.api.account import Account, Endpoint, RequestFailed
+from interplay.text.api.account import Account, Endpoint, RequestFailed, public_address
 
 LONGEST_WAIT = 300.0
 """Seconds: a server that asks for a longer pause than this ends the call."""
@@ -33,34 +33,34 @@ _FIRST_WAIT = 0.5
 _LONGEST_BACKOFF = 30.0
 _POLL = 0.02
 _PLACEHOLDER_KEY = "none"
-_AGAIN = (408, 409, 429)
-"""Statuses worth another attempt, besides all from 500 on."""
+_RETRIED = (408, 409, 429)
+"""Statuses that are retried, besides all from 500 on."""
 
 
 @dataclass(frozen=True)
 class _Attempt:
-    """What came of one attempt: a payload, or a problem.
+    """The result of one attempt: a payload, or a problem.
 
     Attributes:
-        payload: the answer, with at least one choice.
+        payload: the response, with at least one choice.
         problem: what went wrong otherwise.
-        status: the HTTP status, where there was one.
-        again: whether another attempt may help.
-        after: seconds that the server asks to wait.
-        tokens: as reported; ``None`` where the server may have worked without saying.
+        status: the HTTP status, if there was one.
+        retry: whether another attempt may help.
+        retry_after: seconds that the server asks to wait.
+        tokens: as reported; ``None`` if the server may have computed but reported none.
     """
 
     payload: Json | None = None
     problem: str = ""
     status: int | None = None
-    again: bool = True
-    after: float | None = None
+    retry: bool = True
+    retry_after: float | None = None
     tokens: int | None = None
 
 
 @dataclass
 class Connection:
-    """An open client, of one call of a game."""
+    """An open client, for one call of a game."""
 
     client: Any = field(repr=False)
     endpoint: Endpoint
@@ -69,14 +69,14 @@ class Connection:
     _not_before: float = 0.0
 
     async def send(self, body: Json, estimate: int) -> Json:
-        """Send a request until it is answered, at most ``retries`` times again.
+        """Send a request, and retry it until there is a response, at most ``retries`` times.
 
         Args:
             body: the arguments of the client's ``create``.
             estimate: its tokens, about.
 
         Returns:
-            The answer as JSON, with at least one choice.
+            The response as JSON, with at least one choice.
 
         Raises:
             RequestFailed: refused, capped, or still failing after the last attempt.
@@ -88,31 +88,31 @@ class Connection:
             result = _Attempt()
             try:
                 result = await self._attempt(body)
-            finally:  # also where the call is broken off
+            finally:  # also when the call is cancelled
                 self.account.settle(reserved, estimate, result.tokens)
             if result.payload is not None:
                 return result.payload
-            if not result.again:
+            if not result.retry:
                 break
-            if result.after is not None and result.after > LONGEST_WAIT:
+            if result.retry_after is not None and result.retry_after > LONGEST_WAIT:
                 raise RequestFailed(
-                    f"{result.problem}, and asks to wait {result.after:.0f} s, above the longest "
-                    f"wait of {LONGEST_WAIT:.0f} s; run again after that time",
+                    f"{result.problem}, and asks to wait {result.retry_after:.0f} s, above the "
+                    f"longest wait of {LONGEST_WAIT:.0f} s; run again after that time",
                     result.status,
                 )
             if number < self.endpoint.retries:
-                await self._back_off(number, result.after)
-        tried = f" ({number + 1} attempts)" if number else ""
-        raise RequestFailed(result.problem + tried, result.status)
+                await self._back_off(number, result.retry_after)
+        attempts = f" ({number + 1} attempts)" if number else ""
+        raise RequestFailed(result.problem + attempts, result.status)
 
     async def _wait_for_turn(self) -> None:
         while (seconds := self._not_before - time.monotonic()) > 0:
             await asyncio.sleep(seconds)
 
-    async def _back_off(self, number: int, after: float | None) -> None:
-        if after is not None:
-            # the server's word holds for all requests of the call
-            self._not_before = max(self._not_before, time.monotonic() + after)
+    async def _back_off(self, number: int, retry_after: float | None) -> None:
+        if retry_after is not None:
+            # holds for all requests of the call
+            self._not_before = max(self._not_before, time.monotonic() + retry_after)
         longest = min(_LONGEST_BACKOFF, _FIRST_WAIT * 2.0**number)
         await asyncio.sleep(longest * random.uniform(0.5, 1.0))
 
@@ -150,35 +150,40 @@ class Connection:
         choices = payload.get("choices") if isinstance(payload, dict) else None
         tokens = _reported_tokens(payload)
         if not (isinstance(choices, list) and choices and isinstance(choices[0], dict)):
-            said = self.clean(text)
-            problem = f"the server {where} answered without choices: {said!r}"
+            problem = f"the server {where} answered without choices: {self.clean(text)!r}"
             return _Attempt(problem=problem, tokens=tokens)
         return _Attempt(payload=payload, tokens=tokens)
 
     def _refused(self, status: int, text: str, headers: Mapping[str, str]) -> _Attempt:
-        """What to make of a status from 300 on."""
+        """The result of an attempt with a status from 300 on."""
         where, variable = self.endpoint.address, self.endpoint.key_variable
         problem = f"the server {where} answered {status}"
         if status in (401, 403):
-            # not quoted: such answers tend to repeat some of the key
-            has = (
+            # not quoted: such responses tend to repeat a part of the key
+            complaint = (
                 "does not accept the key that was read from"
                 if self.secrets
                 else "asks for a key in"
             )
             problem += (
-                f": it {has} the environment variable {variable}; set that to a key for this "
+                f": it {complaint} the environment variable {variable}; set that to a key for this "
                 "server and model"
             )
         else:
             problem += f": {self.clean(_message(text))}"
+        if 300 <= status < 400:
+            target = public_address(str(headers.get("location", "nowhere")))
+            problem += (
+                f"; it points to {target}, which is not followed: give base_url for that server, "
+                "if you trust it"
+            )
         if status == 404:
             problem += "; check the model's name, and that base_url ends as it should, often in /v1"
-        again = (status in _AGAIN or status >= 500) and "insufficient_quota" not in text
-        return _Attempt(None, problem, status, again, _retry_after(headers), tokens=0)
+        retry = (status in _RETRIED or status >= 500) and "insufficient_quota" not in text
+        return _Attempt(None, problem, status, retry, _retry_after(headers), tokens=0)
 
     def clean(self, text: str, length: int = 200) -> str:
-        """A text of others, with the key cut out, shortened."""
+        """A text from outside, shortened, with the key cut out."""
         for secret in self.secrets:
             text = text.replace(secret, "[key]")
         return text if len(text) <= length else text[:length] + "..."
@@ -186,7 +191,7 @@ class Connection:
 
 @asynccontextmanager
 async def connect(endpoint: Endpoint, account: Account) -> AsyncIterator[Connection]:
-    """Open a client, with the key that the environment has now, and close it.
+    """Open a client with the key that is in the environment now, and close it in the end.
 
     Raises:
         RequestFailed: the environment has no key, or one that cannot be sent.
@@ -194,16 +199,17 @@ async def connect(endpoint: Endpoint, account: Account) -> AsyncIterator[Connect
     from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 
     parts = urlsplit(endpoint.base_url)
-    # the environment's proxies are for the world outside, and would see what is sent to loopback
-    http = {"http_client": DefaultAsyncHttpxClient(trust_env=False)} if endpoint.loopback else {}
+    # a redirect would send prompts and the key to somebody else; the environment's proxies are for
+    # other machines, and would see what is sent to loopback
+    http = DefaultAsyncHttpxClient(follow_redirects=False, trust_env=not endpoint.loopback)
     secrets = (_key(endpoint), unquote(parts.password or ""))
     client = AsyncOpenAI(
         api_key=secrets[0],
         base_url=urlunsplit((*parts[:3], "", "")),
         default_query=dict(parse_qsl(parts.query)),
-        max_retries=0,  # ours instead: every attempt counts
+        max_retries=0,  # Connection.send retries instead, and counts every attempt
         timeout=endpoint.timeout,
-        **http,  # type: ignore[arg-type]
+        http_client=http,
     )
     forms = {
         form
@@ -229,21 +235,21 @@ def _key(endpoint: Endpoint) -> str:
     if not re.fullmatch(r"[!-~]+", key):
         raise RequestFailed(
             f"the environment variable {endpoint.key_variable} holds white space or characters "
-            "outside of ASCII, which no key has; set it anew"
+            "outside of ASCII, which no key has; set it again"
         )
     return key
 
 
 def require_openai(purpose: str) -> None:
-    """Raise a MissingDependencyError where the client is not installed."""
+    """Raise a MissingDependencyError if the client is not installed."""
     if find_spec("openai") is None:
         raise MissingDependencyError("openai", "api", purpose)
 
 
-def run_apart(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Run a coroutine to its end in a thread of its own: the caller may be inside an event loop.
+def run_in_thread(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run a coroutine to its end in a separate thread, as the caller may be inside an event loop.
 
-    An interrupt of the caller cancels the coroutine, waits for it, and goes on.
+    An interrupt of the caller cancels the coroutine, waits for it, and is raised again.
     """
     finished = threading.Event()
     cancel: list[Callable[[], object]] = []
@@ -267,7 +273,7 @@ def run_apart(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
     thread = threading.Thread(target=run, name="interplay-api", daemon=True)
     thread.start()
     try:
-        while not finished.wait(0.2):  # in slices: on Windows a wait without end hears no interrupt
+        while not finished.wait(0.2):  # in slices: on Windows an endless wait ignores interrupts
             pass
     except BaseException:
         while not finished.wait(0.01):
@@ -288,26 +294,26 @@ def _reported_tokens(payload: object) -> int | None:
 
 
 def _message(text: str) -> str:
-    """The words of an error's body, in the forms that servers use."""
+    """The message in an error's body, in the forms that servers use."""
     try:
-        said = json.loads(text)
+        message = json.loads(text)
     except ValueError:
         return text.strip() or "nothing further"
     for key in ("error", "message", "detail"):
-        if isinstance(said, dict) and said.get(key):
-            said = said[key]
-    return said if isinstance(said, str) else json.dumps(said)
+        if isinstance(message, dict) and message.get(key):
+            message = message[key]
+    return message if isinstance(message, str) else json.dumps(message)
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:
     """Seconds that the server asks to wait: a number, or a date."""
     with suppress(KeyError, ValueError):
         return max(0.0, float(headers["retry-after-ms"]) / 1000)
-    said = headers.get("retry-after")
-    if said is None:
+    value = headers.get("retry-after")
+    if value is None:
         return None
     with suppress(ValueError):
-        return max(0.0, float(said))
+        return max(0.0, float(value))
     with suppress(ValueError, TypeError):
-        return max(0.0, (parsedate_to_datetime(said) - datetime.now(UTC)).total_seconds())
+        return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
     return None

@@ -17,10 +17,10 @@ def choose_method(target: ApiTarget, chat: bool, method: str | None) -> str:
     Args:
         target: what is scored.
         chat: whether the endpoint is chat completions.
-        method: the one wished for; ``None``: the first that goes.
+        method: the requested one; ``None``: the first that fits.
 
     Raises:
-        ValueError: the endpoint cannot score the target, or not by this method.
+        ValueError: the endpoint cannot score the target, or cannot by this method.
     """
     if isinstance(target, Generated):
         target.check()
@@ -34,7 +34,7 @@ def choose_method(target: ApiTarget, chat: bool, method: str | None) -> str:
         if not target.answers[0]:
             raise ValueError(
                 "the response has no text; give the one to score (a server's own answer is not "
-                "asked for here), or use Generated"
+                "requested here), or use Generated"
             )
         if target.part is not None:
             raise ValueError(
@@ -53,7 +53,7 @@ def choose_method(target: ApiTarget, chat: bool, method: str | None) -> str:
         return possible[0]
     if method not in possible:
         raise ValueError(
-            f"method={method!r} does not go with {type(target).__name__} and chat={chat}; choose "
+            f"method={method!r} does not fit {type(target).__name__} and chat={chat}; choose "
             f"one of {', '.join(possible)}, or leave it out"
         )
     return method
@@ -72,5 +72,5 @@ def _options_methods(target: Options | LogitDifference, chat: bool) -> list[str]
         )
     if chat:
         return ["top_logprobs"]
-    whole = ["echo", "prompt_logprobs"]
-    return whole if long else ["top_logprobs", *whole]
+    of_prompts = ["echo", "prompt_logprobs"]
+    return of_prompts if long else ["top_logprobs", *of_prompts]

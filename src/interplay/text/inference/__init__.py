@@ -1,1 +1,1 @@
-"""Reading: what a model gives for many prompts, each as if it were alone, and fast."""
+"""Fast inference for many prompts: each gets the output that it would get alone."""

@@ -1,7 +1,7 @@
 """Models that read a whole text at once: classifiers, and encoders that embed it.
 
-A target of this kind makes a :class:`WholeReadout` for a :class:`WholeReader`, which evaluates many
-texts in padded batches, each as if it were alone.
+A target of such a model makes an :class:`EncoderReadout` for an :class:`EncoderReader`. The reader
+evaluates many texts in padded batches; each gets the output that it would get alone.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from interplay._types import FloatArray
-from interplay.text.inference.batches import Batches, Way, tolerance
-from interplay.text.inference.padding import Text, find_pinned, find_way
+from interplay.text.inference.batches import Batches, BatchStrategy, relative_tolerance
+from interplay.text.inference.padding import Text, check_masked_tokens, choose_batch_strategy
 from interplay.text.models import context_length, require_llm
 from interplay.text.targets import names_of
 
@@ -27,17 +27,17 @@ if TYPE_CHECKING:
 _CPU_TOKENS, _GPU_TOKENS = 1024, 65536
 """Tokens per forward pass to begin with."""
 _SHORT = 6
-"""Texts of fewer tokens are too short to find out anything with; they are evaluated singly."""
+"""Texts of fewer tokens are too short for an equivalence check; they are evaluated one by one."""
 
 
 @dataclass(frozen=True)
-class WholeReadout:
-    """What is read of a model's output for a whole text.
+class EncoderReadout:
+    """What is read off a model's output for a text.
 
     Attributes:
-        read: from what the model returns (``logits`` of a classifier, ``last_hidden_state`` of an
-            encoder) for b texts of up to t tokens, and its attention mask ``(b, t)``, 0 at padding
-            and masked tokens, to ``(b, k)`` float64.
+        read: computes the values ``(b, k)``, float64, of b texts of up to t tokens. Its arguments
+            are what the model returns (``logits`` of a classifier, ``last_hidden_state`` of an
+            encoder) and the attention mask ``(b, t)``, 0 at padding and masked tokens.
         outputs: the names of the k outputs; empty for values ``(m,)``, where k is 1.
     """
 
@@ -45,15 +45,15 @@ class WholeReadout:
     outputs: tuple[str, ...] = ()
 
 
-class WholeTarget(Protocol):
-    """What is measured of a model that reads whole texts."""
+class EncoderTarget(Protocol):
+    """A score of a classifier's or an encoder's output."""
 
-    def prepare(self, reader: WholeReader, whole: Sequence[int]) -> WholeReadout:
-        """Make ready for one model and one game.
+    def prepare(self, reader: EncoderReader, prompt: Sequence[int]) -> EncoderReadout:
+        """Prepare the readout for one model and one game.
 
         Args:
             reader: the model's reader.
-            whole: the token ids of the prompt with nothing removed, special tokens included.
+            prompt: the token ids of the prompt with nothing removed, special tokens included.
 
         Raises:
             ValueError: the model does not have what the target reads.
@@ -61,12 +61,14 @@ class WholeTarget(Protocol):
         ...
 
 
-def together(targets: Sequence[object], readouts: Sequence[WholeReadout]) -> WholeReadout:
-    """Several readouts as one: the model runs once, the values stand side by side.
+def join_encoder_readouts(
+    targets: Sequence[object], readouts: Sequence[EncoderReadout]
+) -> EncoderReadout:
+    """Join several readouts into one: the model runs once and the values stand side by side.
 
     Args:
-        targets: what the readouts are of; an output without a name has its target's.
-        readouts: one or more; a single one stays as it is.
+        targets: the target of each readout. Its text names an output that has no name.
+        readouts: one or more; a single one is returned as it is.
     """
     if len(readouts) == 1:
         return readouts[0]
@@ -74,12 +76,12 @@ def together(targets: Sequence[object], readouts: Sequence[WholeReadout]) -> Who
     def read(output: Any, attention: torch.Tensor) -> torch.Tensor:
         import torch
 
-        return torch.cat([each.read(output, attention) for each in readouts], dim=1)
+        return torch.cat([readout.read(output, attention) for readout in readouts], dim=1)
 
-    return WholeReadout(read, names_of(targets, [each.outputs for each in readouts]))
+    return EncoderReadout(read, names_of(targets, [readout.outputs for readout in readouts]))
 
 
-class WholeReader:
+class EncoderReader:
     """Reads targets off a classifier's or an encoder's output, for many texts at a time.
 
     Args:
@@ -88,19 +90,20 @@ class WholeReader:
         tokenizer: its tokenizer.
 
     Attributes:
-        way: how texts are batched: ``"padded"``; ``"equal"``, with others of their length, for a
-            model that minds padding; ``"single"``, for one that takes no batches at all (a causal
-            classifier without ``pad_token_id``). The first of them that gives what a few texts give
-            alone; found out in the first call with a text of 6 tokens, ``None`` before.
+        strategy: how texts are batched: ``"padded"``; ``"equal"``: with others of their length, for
+            a model whose outputs change with padding; ``"single"``: one by one, for a model that
+            takes no batches at all (a causal classifier without ``pad_token_id``). It is the first
+            of these that passes the equivalence check with single texts. The first call with a text
+            of 6 tokens or more makes the check; ``None`` before.
     """
 
     def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
-        require_llm("WholeReader")
+        require_llm("EncoderReader")
         if model.training:
             raise ValueError("the model is in training mode; call model.eval() first")
         self.model = model
         self.tokenizer = tokenizer
-        self.way: Way | None = None
+        self.strategy: BatchStrategy | None = None
         self._batches = Batches(_CPU_TOKENS if model.device.type == "cpu" else _GPU_TOKENS)
         self._accepted = inspect.signature(model.forward).parameters
         # the model's own pad comes first: positions or pooling may depend on it
@@ -111,8 +114,8 @@ class WholeReader:
         self._types = dict(
             zip(kinds.get("input_ids", ()), kinds.get("token_type_ids", ()), strict=True)
         )
-        self._pinned: tuple[int, ...] | None = None
-        """The places, 0 and -1, that the output is read off; ``None`` before that is known."""
+        self._readout_positions: tuple[int, ...] | None = None
+        """The positions, of 0 and -1, that the output is read off; ``None`` before the check."""
 
     @property
     def tokens_per_pass(self) -> int:
@@ -122,32 +125,32 @@ class WholeReader:
     def values(
         self,
         prompts: Sequence[Sequence[int]],
-        readout: WholeReadout,
+        readout: EncoderReadout,
         attention: Sequence[Sequence[int]] | None = None,
     ) -> FloatArray:
-        """The readout's values. Texts that are the same are evaluated once.
+        """Compute a readout's values for many texts. Equal texts are evaluated once.
 
         Args:
             prompts: m lists of token ids, special tokens included.
             readout: what to read.
-            attention: for each token 1, or 0 for one that is masked: it stays in its place, and no
-                other token attends to it. ``None``: nothing is masked.
+            attention: for each token 1, or 0 if it is masked: it keeps its position, and no other
+                token attends to it. ``None``: nothing is masked.
 
         Returns:
             ``(m,)``, or ``(m, k)`` for named outputs.
 
         Raises:
-            ValueError: an empty text, one above the model's context, masks of the wrong length, or
-                a model in which tokens cannot be masked by attention.
+            ValueError: a text is empty or longer than the model's context, a mask has the wrong
+                length, or the model does not allow masking by attention.
         """
         texts = self._texts(prompts, attention)
         distinct = list(dict.fromkeys(texts))
         longest = max((ids for ids, _ in distinct), key=len, default=())
-        if self.way is None and len(longest) >= _SHORT:
-            self.way = self._find_way(longest)
+        if self.strategy is None and len(longest) >= _SHORT:
+            self.strategy = self._choose_strategy(longest)
         if any(0 in mask for _, mask in distinct):
             self._check_masking(longest, distinct)
-        kept: dict[Text, FloatArray] = {}
+        values_of: dict[Text, FloatArray] = {}
 
         def evaluate(rows: list[int]) -> FloatArray:
             import torch
@@ -157,15 +160,15 @@ class WholeReader:
             return np.asarray(read.cpu().numpy())
 
         sizes = [len(ids) for ids, _ in distinct]
-        for rows, values in self._batches.run(sizes, evaluate, self.way or "single"):
-            kept.update(zip((distinct[row] for row in rows), values, strict=True))
+        for rows, values in self._batches.run(sizes, evaluate, self.strategy or "single"):
+            values_of.update(zip((distinct[row] for row in rows), values, strict=True))
         if not texts:
             return np.empty((0, len(readout.outputs)) if readout.outputs else 0)
-        found = np.stack([kept[text] for text in texts])
-        return found if readout.outputs or found.shape[1] != 1 else found[:, 0]
+        stacked = np.stack([values_of[text] for text in texts])
+        return stacked if readout.outputs or stacked.shape[1] != 1 else stacked[:, 0]
 
     def output(self, prompt: Sequence[int]) -> Any:
-        """What the model returns for one text, in evaluation."""
+        """Compute what the model returns for one text, without gradients."""
         import torch
 
         with torch.inference_mode():
@@ -174,19 +177,20 @@ class WholeReader:
     def _texts(
         self, prompts: Sequence[Sequence[int]], attention: Sequence[Sequence[int]] | None
     ) -> list[Text]:
+        """Pair each prompt with its attention mask, and check both."""
         masks = [(1,) * len(prompt) for prompt in prompts] if attention is None else attention
         if len(masks) != len(prompts):
             raise ValueError(f"{len(masks)} attention masks came for {len(prompts)} prompts")
         limit = context_length(self.model)
         texts = []
         for prompt, mask in zip(prompts, masks, strict=True):
-            ids, kept = tuple(map(int, prompt)), tuple(map(int, mask))
-            if len(ids) != len(kept) or not set(kept) <= {0, 1}:
+            ids, attended = tuple(map(int, prompt)), tuple(map(int, mask))
+            if len(ids) != len(attended) or not set(attended) <= {0, 1}:
                 raise ValueError(
-                    f"an attention mask of length {len(kept)} with the values {sorted(set(kept))} "
-                    f"came for {len(ids)} tokens; give 0 or 1 for each"
+                    f"an attention mask of length {len(attended)} with the values "
+                    f"{sorted(set(attended))} came for {len(ids)} tokens; give 0 or 1 for each"
                 )
-            if not any(kept):
+            if not any(attended):
                 raise ValueError(
                     f"a text of {len(ids)} tokens has none that may be attended to; keep its "
                     "special tokens, or give a prompt with fixed words around {text}"
@@ -196,11 +200,11 @@ class WholeReader:
                     f"the text is {len(ids)} tokens, above the model's context of {limit}; "
                     "shorten it"
                 )
-            texts.append((ids, kept))
+            texts.append((ids, attended))
         return texts
 
     def _forward(self, texts: Sequence[Text]) -> tuple[Any, torch.Tensor]:
-        """What the model returns for a batch, and its attention mask."""
+        """Evaluate one batch: what the model returns, and the attention mask ``(b, t)``."""
         import torch
 
         width = max(len(ids) for ids, _ in texts)
@@ -213,17 +217,17 @@ class WholeReader:
         inputs = {"input_ids": ids, "attention_mask": attention}
         if self._types:
             inputs["token_type_ids"] = types
-        given: dict[str, Any] = {
+        arguments: dict[str, Any] = {
             name: tensor.to(self.model.device)
             for name, tensor in inputs.items()
             if name in self._accepted
         }
         if "use_cache" in self._accepted:
-            given["use_cache"] = False
-        return self.model(**given), attention.to(self.model.device)
+            arguments["use_cache"] = False
+        return self.model(**arguments), attention.to(self.model.device)
 
-    def _plain(self, texts: Sequence[Text]) -> list[torch.Tensor]:
-        """What targets are read off, for each text: logits, or hidden states of tokens kept."""
+    def _outputs_of(self, texts: Sequence[Text]) -> list[torch.Tensor]:
+        """What targets read of each text of a batch: logits, or unmasked tokens' hidden states."""
         import torch
 
         with torch.inference_mode():
@@ -231,38 +235,43 @@ class WholeReader:
             if "logits" in output:
                 return list(output.logits.double())
             states = output.last_hidden_state.double()
-            return [row[kept.bool()] for row, kept in zip(states, attention, strict=True)]
+            return [row[mask.bool()] for row, mask in zip(states, attention, strict=True)]
 
-    def _find_way(self, longest: tuple[int, ...]) -> Way:
-        way, reasons = find_way(self._plain, longest, tolerance(self.model))
+    def _choose_strategy(self, longest: tuple[int, ...]) -> BatchStrategy:
+        strategy, reasons = choose_batch_strategy(
+            self._outputs_of, longest, relative_tolerance(self.model)
+        )
         if reasons:
             warnings.warn(
                 f"{type(self.model).__name__} gives other outputs for a text in a batch than for "
                 f"the text alone ({'; '.join(reasons)}); texts are evaluated "
-                f"{'with others of their length' if way == 'equal' else 'one by one'}, which takes "
-                "longer",
+                f"{'with others of their length' if strategy == 'equal' else 'one by one'}, which "
+                "takes longer",
                 stacklevel=3,
             )
-        return way
+        return strategy
 
     def _check_masking(self, longest: tuple[int, ...], texts: Sequence[Text]) -> None:
-        """Refuse texts in which a masked token would show in the output."""
-        if self._pinned is None:
-            self._pinned = find_pinned(self._plain, self._other, longest, tolerance(self.model))
-        for place in self._pinned:
-            if any(not mask[place] for _, mask in texts):
+        """Refuse texts in which a masked token would influence the output."""
+        if self._readout_positions is None:
+            self._readout_positions = check_masked_tokens(
+                self._outputs_of, self._substitute, longest, relative_tolerance(self.model)
+            )
+        for position in self._readout_positions:
+            if any(not mask[position] for _, mask in texts):
+                which, where = ("last", "after") if position else ("first", "before")
                 raise ValueError(
-                    f"{type(self.model).__name__} is read off the {'last' if place else 'first'} "
-                    "token of the text, which therefore cannot be masked by attention; put fixed "
-                    f"words {'after' if place else 'before'} it, or remove segments otherwise"
+                    f"{type(self.model).__name__} is read off the {which} token of the text, which "
+                    f"therefore cannot be masked by attention; put fixed words {where} it, or use "
+                    "another masking"
                 )
 
-    def _other(self, ids: tuple[int, ...], places: Sequence[int]) -> tuple[int, ...]:
-        """The same text with other, ordinary tokens in some places."""
+    def _substitute(self, ids: tuple[int, ...], positions: Sequence[int]) -> tuple[int, ...]:
+        """The same text with other, ordinary tokens at some positions."""
         special = {*self.tokenizer.all_special_ids, self._pad}
         size = self.model.config.get_text_config().vocab_size
         changed = list(ids)
-        for place in places:
-            steps = range(ids[place] + 1, ids[place] + size)
-            changed[place] = next(t % size for t in steps if t % size not in special)
+        for position in positions:
+            steps = range(ids[position] + 1, ids[position] + size)
+            changed[position] = next(t % size for t in steps if t % size not in special)
         return tuple(changed)

@@ -1,7 +1,8 @@
-"""What a model does with cached prefixes, padding and positions, found out with the model at hand.
+"""Equivalence checks of cached prefixes, padding and positions, made with the model at hand.
 
-Architectures differ, and so do releases of transformers: a few short prompts are evaluated plainly
-and in the way that is in question, and the logits compared.
+Architectures differ, and so do releases of transformers. A few short prompts are therefore
+evaluated by plain passes, one prompt each, and under the strategy in question, and the logits are
+compared.
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 
 from interplay.errors import out_of_memory
-from interplay.text.inference.batches import tolerance
-from interplay.text.inference.forward import Forward, Way, placed
-from interplay.text.inference.trie import build, whole
+from interplay.text.inference.batches import relative_tolerance
+from interplay.text.inference.forward import Forward, Strategy, with_positions
+from interplay.text.inference.trie import build, flat
 
 if TYPE_CHECKING:
     import torch
@@ -26,92 +27,102 @@ if TYPE_CHECKING:
 SHORT = 8
 """Prompts of fewer tokens have nothing to share."""
 _PROBE = 256
-"""Probes have at most so many tokens."""
+"""The most tokens of a prompt that is evaluated for a check."""
 
 
-def find_way(forward: Forward, ids: Sequence[int], window: float) -> Way:
-    """The fastest way in which a few prompts get the logits that each gets by itself.
+def choose_strategy(forward: Forward, ids: Sequence[int], window: float) -> Strategy:
+    """Choose the fastest strategy under which a few prompts get the logits that each gets alone.
 
     Args:
-        forward: how passes are made; its way does not count.
+        forward: how passes are made; its own strategy does not matter.
         ids: a prompt's token ids, ``SHORT`` or more.
-        window: how far the model's attention reaches: prefixes are shared in prompts of half that.
+        window: how many tokens back the model's attention reaches. Sharing is checked with prompts
+            of at most half as many tokens.
 
     Warns:
-        UserWarning: prefixes or padding give other logits.
+        UserWarning: the logits differ if prefixes are shared or prompts are padded.
     """
     reach = int(min(window / 2, _PROBE))
     ids = tuple(ids[: reach if reach >= SHORT else _PROBE])
     half, quarter = len(ids) // 2, len(ids) // 4
     prompts = [ids, ids[:half] + ids[half + quarter :], ids[:quarter] + ids[half:]]
-    alone = [_alone(forward.model, prompt) for prompt in prompts]
-    found = [placed(prompt, range(len(prompt))) for prompt in prompts]
+    plain = [_plain(forward.model, prompt) for prompt in prompts]
+    sequences = [with_positions(prompt, range(len(prompt))) for prompt in prompts]
     reasons = []
-    ways: list[Way] = ["shared", "padded"] if 2 * len(ids) <= window else ["padded"]
-    for way in ways:
-        difference = _difference(replace(forward, way=way), found, alone)
+    strategies: list[Strategy] = ["shared", "padded"] if 2 * len(ids) <= window else ["padded"]
+    for strategy in strategies:
+        difference = _difference(replace(forward, strategy=strategy), sequences, plain)
         if not difference:
             break
-        reasons.append(f"{way}: {difference}")
+        reasons.append(f"{strategy}: {difference}")
     else:
-        way = "equal"
+        strategy = "equal"
     if reasons:
         warnings.warn(
             f"{type(forward.model).__name__} gives other logits after a cached prefix or padding "
             f"({'; '.join(reasons)}); its prompts are evaluated whole"
-            f"{', with others of their length' if way == 'equal' else ''}, which takes longer",
+            f"{', with others of their length' if strategy == 'equal' else ''}, which takes longer",
             stacklevel=2,
         )
-    return way
+    return strategy
 
 
 def check_positions(forward: Forward, ids: Sequence[int]) -> None:
-    """See that leaving tokens out, others' positions kept, is the same as not attending to them.
+    """Check that leaving tokens out is equivalent to not attending to them.
 
-    Compared with the whole prompt under an attention mask with zeros at what is left out.
+    The tokens that remain keep their positions. Their logits are compared with those of the whole
+    prompt under an attention mask with zeros at the tokens left out.
 
     Args:
-        forward: how passes are made, in the way that was found.
+        forward: how passes are made, under the strategy that was chosen.
         ids: the whole prompt's token ids.
 
     Raises:
-        ValueError: it is not, or the model takes no positions or counts them its own way.
+        ValueError: it is not equivalent, or the model takes no positions or counts its own.
     """
     probe = np.resize(np.asarray(ids), int(np.clip(len(ids), 4 * SHORT, _PROBE)))
     at = np.arange(len(probe))
     # the first token stays: a token with nothing to attend to is undefined under a mask
-    kept = [(at % 5 != 3) | (at == at[-1]), (at < len(at) // 4) | (at > len(at) // 2)]
+    masks = [(at % 5 != 3) | (at == at[-1]), (at < len(at) // 4) | (at > len(at) // 2)]
     reason = ""
     if "position_ids" not in inspect.signature(forward.model.forward).parameters:
         reason = "it takes no position_ids"
     elif getattr(forward.model.config.get_text_config(decoder=True), "alibi", False):
         reason = "its ALiBi distances count the tokens that are attended to"
-    elif forward.way == "equal":
+    elif forward.strategy == "equal":
         reason = "it does not take a mask or positions as usual"
     else:
-        masked = [_alone(forward.model, probe.tolist(), keep) for keep in kept]
-        left = [placed(probe[keep], at[keep]) for keep in kept]
-        # also a row by itself: flash attention reads gaps in its positions as texts end to end
-        reason = _difference(forward, left, masked) or _difference(forward, left[:1], masked[:1])
+        plain = [_plain(forward.model, probe.tolist(), mask) for mask in masks]
+        sequences = [with_positions(probe[mask], at[mask]) for mask in masks]
+        # one row by itself too: flash attention takes gaps in its positions for ends of texts
+        reason = _difference(forward, sequences, plain) or _difference(
+            forward, sequences[:1], plain[:1]
+        )
     if reason:
         refuse(forward.model, reason)
 
 
 def refuse(model: PreTrainedModel, reason: str) -> NoReturn:
-    """Say that masking by attention does not go with a model."""
+    """Raise a ValueError: masking by attention cannot be used with a model."""
     raise ValueError(
-        f"masking by attention does not go with {type(model).__name__} here: {reason}; "
+        f"masking by attention cannot be used with {type(model).__name__} here: {reason}; "
         "delete the segments or give a replacement"
     )
 
 
-def _alone(model: PreTrainedModel, ids: Sequence[int], keep: Any = None) -> torch.Tensor:
-    """The logits after a prompt by itself, ``(vocabulary,)``, perhaps under an attention mask."""
+def _plain(model: PreTrainedModel, ids: Sequence[int], mask: Any = None) -> torch.Tensor:
+    """The logits after one prompt by itself, ``(vocabulary,)``.
+
+    Args:
+        model: a Hugging Face causal model.
+        ids: the T token ids of the prompt.
+        mask: a boolean attention mask ``(T,)``; ``None`` masks nothing.
+    """
     import torch
 
     inputs: dict[str, Any] = {"input_ids": torch.tensor([list(ids)], device=model.device)}
-    if keep is not None:
-        inputs["attention_mask"] = torch.tensor([keep.astype(int).tolist()], device=model.device)
+    if mask is not None:
+        inputs["attention_mask"] = torch.tensor([mask.astype(int).tolist()], device=model.device)
         inputs["position_ids"] = torch.arange(len(ids), device=model.device)[None]
     with torch.inference_mode():
         logits: torch.Tensor = model(**inputs).logits[0, -1]
@@ -119,31 +130,33 @@ def _alone(model: PreTrainedModel, ids: Sequence[int], keep: Any = None) -> torc
 
 
 def _difference(
-    forward: Forward, sequences: list[tuple[int, ...]], wanted: list[torch.Tensor]
+    forward: Forward, sequences: list[tuple[int, ...]], expected: list[torch.Tensor]
 ) -> str:
-    """In words, how the logits after some sequences differ from those wanted; empty: they do not.
+    """Describe how the logits after some sequences differ from those expected.
 
-    Errors are a difference too: models are written in many ways.
+    Errors are a difference too, since models are written in many ways.
+
+    Returns:
+        The difference in words; an empty string if there is none.
     """
     import torch
 
-    trie = (
-        build(sequences, [1] * len(sequences), 1) if forward.way == "shared" else whole(sequences)
-    )
-    found: dict[int, torch.Tensor] = {}
+    share = forward.strategy == "shared"
+    trie = build(sequences, [1] * len(sequences), 1) if share else flat(sequences)
+    logits_of: dict[int, torch.Tensor] = {}
     try:
         for numbers, logits in forward.logits(trie, sequences, 1):
-            found.update(zip(numbers, logits[:, -1].float(), strict=True))
+            logits_of.update(zip(numbers, logits[:, -1].float(), strict=True))
     except (TypeError, ValueError, AttributeError, LookupError, RuntimeError) as error:
         if out_of_memory(error):
             raise
         return f"{type(error).__name__}: {error}"
-    exact = torch.stack(wanted)
-    rows = torch.stack([found[row] for row in range(len(sequences))])
+    exact = torch.stack(expected)
+    rows = torch.stack([logits_of[number] for number in range(len(sequences))])
     difference = float((exact - rows).abs().max() / exact.abs().max())
-    # not "above": what is not a number differs
+    # a comparison by ">" would let NaN pass
     return (
         ""
-        if difference <= tolerance(forward.model)
+        if difference <= relative_tolerance(forward.model)
         else f"logits differ by {difference:.1%} of the largest"
     )

@@ -1,9 +1,9 @@
 """Forward passes over a tree of prefixes: the logits of sequences, each token computed once.
 
-The inner nodes are evaluated level by level and their keys and values kept, the leaves on top of
-them. Rows of a pass are padded on the left, before the tokens of the pass and before what precedes
-them; the padding is masked out and positions are those of the tokens, so that every sequence gets
-what it would get alone, up to rounding.
+The inner nodes are evaluated level by level, and their keys and values are stored. The leaves are
+evaluated last, on top of them. A row of a pass is padded on the left in two places: before the
+tokens of the pass, and before the stored prefix. The padding is masked out and every token has its
+own position, so each sequence gets the logits that it would get alone, up to rounding.
 """
 
 from __future__ import annotations
@@ -25,17 +25,20 @@ if TYPE_CHECKING:
 
     from interplay.text.inference.layers import Prefixes
 
-Way: TypeAlias = Literal["shared", "single", "padded", "equal"]
+Strategy: TypeAlias = Literal["shared", "single", "padded", "equal"]
+"""How sequences are evaluated; see :class:`Forward`."""
 Sequences: TypeAlias = Sequence[tuple[int, ...]]
-"""Token sequences as :func:`placed` writes them: two share a prefix where these numbers agree."""
+"""Token sequences as :func:`with_positions` writes them. Two of them share a prefix where these
+numbers agree."""
 
 _ID_BITS = 32
 _GATHERED = 8
-"""A pass may gather, for each layer, this part of the keys and values that may be held in all."""
+"""The keys and values that one pass gathers for one layer are at most an eighth of the most that
+may be cached for all layers."""
 
 
-def placed(ids: npt.ArrayLike, positions: npt.ArrayLike) -> tuple[int, ...]:
-    """Tokens with their positions, a number each: id + 2^32 position."""
+def with_positions(ids: npt.ArrayLike, positions: npt.ArrayLike) -> tuple[int, ...]:
+    """Write each token and its position as one number: id + 2^32 position."""
     numbers = np.asarray(positions, dtype=np.int64) << _ID_BITS | np.asarray(ids, dtype=np.int64)
     return tuple(numbers.tolist())
 
@@ -46,30 +49,32 @@ class Forward:
 
     Attributes:
         model: a Hugging Face causal model.
-        way: ``"shared"``; ``"single"``: one row per pass, hence no padding; ``"padded"``, for trees
-            without inner nodes; ``"equal"``, for such trees too: rows of a pass have one length,
-            and neither a mask nor positions are given.
+        strategy: ``"shared"``: shared prefixes are evaluated once; ``"single"``: the same with one
+            row per pass, hence no padding; ``"padded"``, for trees without inner nodes: rows of
+            different lengths share a pass; ``"equal"``, for such trees too: rows of a pass have one
+            length, and the model is given neither a mask nor positions.
         tokens_per_pass: the most tokens of a pass, padding included; a single row may have more.
-        tokens_at_once: of how many tokens keys and values may be held.
+        max_cached_tokens: the most tokens whose keys and values may be cached at a time.
     """
 
     model: PreTrainedModel
-    way: Way
+    strategy: Strategy
     tokens_per_pass: int
-    tokens_at_once: int
+    max_cached_tokens: int
 
     def logits(
         self, trie: Trie, sequences: Sequences, n_positions: int
     ) -> Iterator[tuple[list[int], torch.Tensor]]:
-        """Numbers of sequences and the logits at their last positions, pass by pass.
+        """Compute the logits at the last positions of each sequence, pass by pass.
 
         Args:
             trie: the tree of the sequences.
-            sequences: the tokens.
-            n_positions: how many last positions to give the logits of.
+            sequences: the sequences.
+            n_positions: at how many of a sequence's last positions to compute logits.
 
         Yields:
-            b numbers and ``(b, n_positions or fewer, vocabulary)``.
+            The numbers of the b sequences of a pass, and their logits ``(b, n_positions or fewer,
+            vocabulary)``.
         """
         from interplay.text.inference.layers import Prefixes
 
@@ -77,7 +82,7 @@ class Forward:
         for depth in range(max((node.depth for node in trie.inner), default=-1) + 1):
             level = [n for n, node in enumerate(trie.inner) if node.depth == depth]
             for rows, _ in self._passes(trie.inner, level, sequences, prefixes, 1):
-                prefixes.keep(rows)
+                prefixes.store(rows)
         leaves = range(len(trie.leaves))
         yield from self._passes(trie.leaves, leaves, sequences, prefixes, n_positions)
 
@@ -94,22 +99,22 @@ class Forward:
         prefixes: Prefixes,
         n_positions: int,
     ) -> Iterator[tuple[list[int], torch.Tensor]]:
-        """Forward passes over nodes, the longest first, cut to what a pass may have."""
+        """Evaluate some nodes, the longest first, in passes of at most the allowed size."""
         todo = sorted(numbers, key=lambda n: (nodes[n].start - nodes[n].stop, nodes[n].start, n))
         sizes = [nodes[n].stop - nodes[n].start for n in todo]
-        # rows of a few tokens each may together have much before them
+        # rows of a few tokens each may have long prefixes, which take memory too
         longest = max(nodes[n].stop for n in todo)
-        most = max(1, self.tokens_at_once * self._n_layers // _GATHERED // longest)
-        most = 1 if self.way == "single" else most
-        groups = [list(same) for _, same in groupby(sizes)] if self.way == "equal" else [sizes]
-        for count in (n for group in groups for n in passes(group, self.tokens_per_pass, most)):
+        max_rows = max(1, self.max_cached_tokens * self._n_layers // _GATHERED // longest)
+        max_rows = 1 if self.strategy == "single" else max_rows
+        groups = [list(same) for _, same in groupby(sizes)] if self.strategy == "equal" else [sizes]
+        for count in (n for group in groups for n in passes(group, self.tokens_per_pass, max_rows)):
             rows, todo = todo[:count], todo[count:]
             yield rows, self._pass([nodes[n] for n in rows], sequences, prefixes, n_positions)
 
     def _pass(
         self, rows: list[Node], sequences: Sequences, prefixes: Prefixes, n_positions: int
     ) -> torch.Tensor:
-        """One forward pass; the logits at the last positions of each row."""
+        """Make one forward pass; returns the logits at the last positions of each row."""
         import torch
 
         width = max(node.stop - node.start for node in rows)
@@ -121,14 +126,14 @@ class Forward:
             tokens[row, width - size :] = sequences[node.sequence][node.start : node.stop]
             attention[row, past - node.start : past] = 1
             attention[row, past + width - size :] = 1
-        given = {"input_ids": tokens & (1 << _ID_BITS) - 1}
+        arrays = {"input_ids": tokens & (1 << _ID_BITS) - 1}
         accepted = inspect.signature(self.model.forward).parameters
-        if self.way != "equal":
-            given["attention_mask"] = attention
+        if self.strategy != "equal":
+            arrays["attention_mask"] = attention
             if "position_ids" in accepted:
-                given["position_ids"] = tokens >> _ID_BITS
+                arrays["position_ids"] = tokens >> _ID_BITS
         inputs: dict[str, Any] = {
-            name: torch.from_numpy(array).to(self.model.device) for name, array in given.items()
+            name: torch.from_numpy(array).to(self.model.device) for name, array in arrays.items()
         }
         if "logits_to_keep" in accepted:
             inputs["logits_to_keep"] = n_positions
@@ -136,5 +141,5 @@ class Forward:
             if prefixes.size:
                 inputs["past_key_values"] = prefixes.before(rows, past)
             logits = self.model(**inputs, use_cache=bool(prefixes.size)).logits
-        kept: torch.Tensor = logits[:, -n_positions:]
-        return kept
+        last: torch.Tensor = logits[:, -n_positions:]
+        return last

@@ -1,4 +1,4 @@
-"""Greedy answers of a causal model to many prompts, and targets made of them."""
+"""Greedy answers of a causal model to many prompts, and targets that score them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 
 from interplay._types import FloatArray
 from interplay.errors import out_of_memory
-from interplay.text.inference.batches import Batches, Way, tolerance
+from interplay.text.inference.batches import Batches, BatchStrategy, relative_tolerance
 from interplay.text.models import context_length
 
 if TYPE_CHECKING:
@@ -21,26 +21,26 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 _CPU_TOKENS, _GPU_TOKENS = 2048, 65536
-"""Tokens of a batch to begin with, answers included: each answer's token costs a pass over the
+"""Tokens of a batch to begin with, answers included. Each token of an answer costs a pass over the
 weights, which the rows of a batch share."""
 _SHORT = 8
-"""Prompts of fewer tokens are too short to find out anything with."""
+"""Prompts of fewer tokens are too short for an equivalence check."""
 
 
 @dataclass(frozen=True)
 class Generated:
     """A score of the model's answer to an ablated prompt against its answer to the whole prompt.
 
-    Answers are decoded greedily. Needs no log-probabilities, so any server will do.
+    Answers are decoded greedily. No log-probabilities are needed, so any server will do.
 
     Attributes:
-        scorer: from an answer and the original answer to a number, or to one for each of
+        scorer: from an answer and the original answer to a number, or to one number for each of
             ``outputs``.
-        name: identifies what the scorer computes, for the fingerprint; ``None``: the scorer's own
-            attribute ``name``, if it has one. Without a name the values are kept for the run only
-            and never written to a store.
-        max_tokens: the longest answer.
-        outputs: the names of the scorer's numbers; empty where it gives one.
+        name: identifies what the scorer computes, for the fingerprint. ``None``: the attribute
+            ``name`` of the scorer, if it has one. Without a name the values are held for the run
+            only and never written to a store.
+        max_tokens: the most tokens of an answer.
+        outputs: the names of the scorer's numbers; empty if it gives one number.
     """
 
     scorer: Callable[[str, str], float | Sequence[float]]
@@ -50,15 +50,15 @@ class Generated:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "outputs", tuple(self.outputs))
-        own = getattr(self.scorer, "name", None)
-        if self.name is None and isinstance(own, str):
-            object.__setattr__(self, "name", own)
+        name = getattr(self.scorer, "name", None)
+        if self.name is None and isinstance(name, str):
+            object.__setattr__(self, "name", name)
 
     def check(self) -> None:
         """Refuse settings out of range.
 
         Raises:
-            ValueError: ``max_tokens`` is below 1, or outputs share a name.
+            ValueError: ``max_tokens`` is below 1, or two outputs have the same name.
         """
         if self.max_tokens < 1:
             raise ValueError(f"max_tokens={self.max_tokens} of Generated is below 1")
@@ -69,33 +69,33 @@ class Generated:
         return self.name or "a score of the answer"
 
     def score(self, answer: str, original: str) -> FloatArray:
-        """The scorer's numbers, ``(k,)``; k is 1 where there are no named outputs.
+        """The scorer's k numbers, ``(k,)``; k is 1 if no outputs are named.
 
         Raises:
-            ValueError: the scorer gives another number of them.
+            ValueError: the scorer does not give k numbers.
         """
-        said = np.asarray(self.scorer(answer, original), dtype=np.float64)
+        numbers = np.asarray(self.scorer(answer, original), dtype=np.float64)
         shape = (len(self.outputs),) if self.outputs else ()
-        if said.shape != shape:
+        if numbers.shape != shape:
             raise ValueError(
-                f"the scorer gave {said.size} numbers of shape {said.shape}, but "
+                f"the scorer gave {numbers.size} numbers of shape {numbers.shape}, but "
                 + (f"outputs={self.outputs!r} names {len(self.outputs)}" if shape else "one is due")
                 + "; give outputs=, a name for each number"
             )
-        return said.reshape(-1)
+        return numbers.reshape(-1)
 
-    def prepare(self, reader: AnswerReader, whole: Sequence[int]) -> Comparison:
-        """Make ready for one model and one game: the model answers the whole prompt, once.
+    def prepare(self, reader: AnswerReader, prompt: Sequence[int]) -> Comparison:
+        """Prepare for one model and one game: the model answers the whole prompt, once.
 
         Args:
             reader: the model's reader.
-            whole: the token ids of the prompt with nothing removed.
+            prompt: the token ids of the prompt with nothing removed.
 
         Raises:
-            ValueError: settings out of range, or the model answers nothing.
+            ValueError: a setting is out of range, or the model answers nothing.
         """
         self.check()
-        (original,) = reader.answers([whole], self.max_tokens)
+        (original,) = reader.answers([prompt], self.max_tokens)
         if not original.strip():
             raise ValueError(
                 "the model answers nothing to the whole prompt, so there is nothing to compare "
@@ -106,7 +106,7 @@ class Generated:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A :class:`Generated` target with the answer that others are compared with.
+    """A :class:`Generated` target and the answer that all others are compared with.
 
     Attributes:
         target: what is scored.
@@ -125,18 +125,18 @@ class Comparison:
 class AnswerReader:
     """A causal model's greedy answers, to many prompts at a time, and their scores.
 
-    The likeliest token each time, whatever the model's own generation settings ask for besides
-    (penalties, sampling), until it ends its answer. Each prompt gets the answer that it gets alone,
-    except where two tokens are equally likely up to rounding.
+    Each token of an answer is the likeliest one, until the model ends its answer. The model's own
+    generation settings (penalties, sampling) are ignored. Each prompt gets the answer that it gets
+    alone, unless two tokens are equally likely up to rounding.
 
     Args:
         model: a Hugging Face causal model, in evaluation mode.
         tokenizer: its tokenizer.
 
     Attributes:
-        way: how prompts are batched: ``"padded"``, on the left; ``"equal"``, with others of their
-            length, for a model that minds padding. Found out in the first call with prompts of
-            several lengths, ``None`` before.
+        strategy: how prompts are batched: ``"padded"``, on the left; ``"equal"``: with others of
+            their length, for a model whose logits change with padding. The first call with prompts
+            of several lengths makes the equivalence check that decides; ``None`` before.
     """
 
     def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
@@ -146,31 +146,32 @@ class AnswerReader:
             )
         self.model = model
         self.tokenizer = tokenizer
-        self.way: Way | None = None
+        self.strategy: BatchStrategy | None = None
         self._batches = Batches(_CPU_TOKENS if model.device.type == "cpu" else _GPU_TOKENS)
 
     def values(self, prompts: Sequence[Sequence[int]], readout: Comparison) -> FloatArray:
-        """Scores of the answers to m prompts: ``(m,)``, or ``(m, k)`` for named outputs.
+        """Score the answers to m prompts: ``(m,)``, or ``(m, k)`` for named outputs.
 
-        Answers that are the same are scored once.
+        Equal answers are scored once.
         """
         target = readout.target
         answers = self.answers(prompts, target.max_tokens)
-        scores = {each: target.score(each, readout.original) for each in dict.fromkeys(answers)}
-        found = np.array([scores[answer] for answer in answers], dtype=np.float64)
+        distinct = dict.fromkeys(answers)
+        scores = {answer: target.score(answer, readout.original) for answer in distinct}
+        values = np.array([scores[answer] for answer in answers], dtype=np.float64)
         if not target.outputs:
-            return found.reshape(-1)
-        return found.reshape(len(answers), len(target.outputs))
+            return values.reshape(-1)
+        return values.reshape(len(answers), len(target.outputs))
 
     def answers(self, prompts: Sequence[Sequence[int]], max_tokens: int) -> list[str]:
-        """The model's answers; prompts that are the same are answered once.
+        """The model's answers. Equal prompts are answered once.
 
         Args:
             prompts: lists of token ids, special tokens included.
-            max_tokens: the longest answer.
+            max_tokens: the most tokens of an answer.
 
         Raises:
-            ValueError: a prompt without tokens, or one that leaves no room for the answer.
+            ValueError: a prompt has no tokens, or leaves no room for the answer.
         """
         distinct = list(dict.fromkeys(tuple(map(int, prompt)) for prompt in prompts))
         limit = context_length(self.model)
@@ -183,29 +184,30 @@ class AnswerReader:
                 f"model's context of {limit}; shorten the text or the answer"
             )
         several = len({len(prompt) for prompt in distinct}) > 1
-        if self.way is None and several and len(longest) >= _SHORT:
-            self.way = self._find_out(longest)
-        said: dict[tuple[int, ...], str] = {}
+        if self.strategy is None and several and len(longest) >= _SHORT:
+            self.strategy = self._choose_strategy(longest)
+        answer_to: dict[tuple[int, ...], str] = {}
 
         def evaluate(rows: list[int]) -> list[str]:
             return self._answer([distinct[row] for row in rows], max_tokens)
 
         sizes = [len(prompt) + max_tokens for prompt in distinct]
-        for rows, texts in self._batches.run(sizes, evaluate, self.way or "equal"):
-            said.update(zip((distinct[row] for row in rows), texts, strict=True))
-        return [said[tuple(map(int, prompt))] for prompt in prompts]
+        for rows, texts in self._batches.run(sizes, evaluate, self.strategy or "equal"):
+            answer_to.update(zip((distinct[row] for row in rows), texts, strict=True))
+        return [answer_to[tuple(map(int, prompt))] for prompt in prompts]
 
     def _answer(self, prompts: Sequence[Sequence[int]], max_tokens: int) -> list[str]:
+        """The model's answers to the prompts of one batch."""
         ends = self._ends()
-        made = self._generate(prompts, max_tokens, ends).sequences
+        generated = self._generate(prompts, max_tokens, ends).sequences
         width = max(map(len, prompts))
-        tokens = [takewhile(lambda t: t not in ends, row[width:]) for row in made.tolist()]
+        tokens = [takewhile(lambda t: t not in ends, row[width:]) for row in generated.tolist()]
         return [self.tokenizer.decode(list(row), skip_special_tokens=True) for row in tokens]
 
     def _ends(self) -> list[int]:
         """The tokens that end an answer."""
-        own = getattr(self.model, "generation_config", None)
-        ends = getattr(own, "eos_token_id", None)
+        config = getattr(self.model, "generation_config", None)
+        ends = getattr(config, "eos_token_id", None)
         if ends is None:
             ends = self.tokenizer.eos_token_id
         if ends is None:
@@ -215,7 +217,7 @@ class AnswerReader:
     def _generate(
         self, prompts: Sequence[Sequence[int]], max_tokens: int, ends: list[int], **settings: Any
     ) -> Any:
-        """Generate for one batch, padded on the left."""
+        """Generate answers for one batch, padded on the left; returns what transformers returns."""
         import torch
         from transformers import GenerationConfig
 
@@ -227,8 +229,8 @@ class AnswerReader:
         for row, prompt in enumerate(prompts):
             ids[row, width - len(prompt) :] = torch.tensor(prompt)
             attention[row, width - len(prompt) :] = 1
-        # generate() adds the model's own settings to what it is asked, and a penalty on repeated
-        # tokens would count the padding: a shallow copy of the model does without them
+        # generate() adds the model's own settings to those it is given, and a penalty on repeated
+        # tokens would count the padding: a shallow copy of the model has no settings of its own
         plain = copy.copy(self.model)
         plain.generation_config = GenerationConfig(
             do_sample=False,
@@ -245,12 +247,12 @@ class AnswerReader:
                 generation_config=plain.generation_config,
             )
 
-    def _find_out(self, longest: tuple[int, ...]) -> Way:
-        """Whether a few prompts of different lengths get the logits that each gets by itself."""
+    def _choose_strategy(self, longest: tuple[int, ...]) -> BatchStrategy:
+        """Check whether padded prompts of different lengths get the logits that each gets alone."""
         import torch
 
         half, quarter = len(longest) // 2, len(longest) // 4
-        some = [
+        sample = [
             longest,
             longest[:half] + longest[half + quarter :],
             longest[:quarter] + longest[half:],
@@ -258,26 +260,25 @@ class AnswerReader:
         ]
 
         def logits(prompts: Sequence[Sequence[int]]) -> list[torch.Tensor]:
-            made = self._generate(prompts, 2, [], output_logits=True)
-            return [step.float() for step in made.logits]
+            generated = self._generate(prompts, 2, [], output_logits=True)
+            return [step.float() for step in generated.logits]
 
-        alone = [torch.cat(steps) for steps in zip(*(logits([p]) for p in some), strict=True)]
+        alone = [torch.cat(steps) for steps in zip(*(logits([p]) for p in sample), strict=True)]
         try:
-            together = logits(some)
+            batched = logits(sample)
         except (TypeError, ValueError, AttributeError, LookupError, RuntimeError) as error:
             if out_of_memory(error):
                 raise
             reason = f"{type(error).__name__}: {error}"
         else:
-            # the second tokens' logits tell something where the first tokens are the same
-            same = together[0].argmax(-1) == alone[0].argmax(-1)
-            differences = [together[0] - alone[0], (together[1] - alone[1])[same]]
-            off = float(torch.cat(differences).abs().max())
+            # logits at the second token can be compared only where the first tokens are the same
+            same = batched[0].argmax(-1) == alone[0].argmax(-1)
+            differences = [batched[0] - alone[0], (batched[1] - alone[1])[same]]
+            difference = float(torch.cat(differences).abs().max())
             largest = float(alone[0].abs().max())
-            allowed = tolerance(self.model)
-            if off <= allowed * largest:
+            if difference <= relative_tolerance(self.model) * largest:
                 return "padded"
-            reason = f"logits differ by {off / largest:.1%} of the largest"
+            reason = f"logits differ by {difference / largest:.1%} of the largest"
         warnings.warn(
             f"{type(self.model).__name__} gives other logits after padding ({reason}); prompts are "
             "answered with others of their length, which takes longer",
@@ -302,7 +303,7 @@ def greedy_answer(
     tokenizer: PreTrainedTokenizerBase,
     max_tokens: int,
 ) -> str:
-    """The model's own answer to a prompt: greedy, to its end or at most ``max_tokens`` tokens.
+    """The model's greedy answer to a prompt, of at most ``max_tokens`` tokens.
 
     Raises:
         ValueError: the model answers nothing.

@@ -1,4 +1,4 @@
-"""How much a model can be given at a time: what memory allows, and what its attention allows.
+"""How many tokens a model can be given at a time, by its memory and by its attention.
 
 torch is imported in the functions that need it.
 """
@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 _CPU_TOKENS = 512
 _GPU_TOKENS = 32768
-"""Tokens per forward pass to begin with: on a CPU more gains nothing."""
+"""Tokens per forward pass to begin with. On a CPU more tokens gain nothing."""
 _CPU_BYTES = 2**30
 _GPU_SHARE = 0.5
-"""What keys and values may take: so many bytes, or this share of what a GPU has free."""
+"""What keys and values may take: this many bytes on a CPU, this share of a GPU's free memory."""
 _WINDOWS = (
     "sliding_window",
     "attention_chunk_size",
@@ -23,9 +23,10 @@ _WINDOWS = (
     "attention_window_size",
     "local_attention",
 )
-"""Names under which configurations have the reach of their attention."""
+"""The names under which configurations give the reach of their attention."""
 _CHANGING = ("dynamic", "longrope")
-"""Rotary embeddings whose frequencies, for all positions, depend on how long the text is."""
+"""Types of rotary position embeddings (RoPE) whose frequencies, at all positions, depend on the
+length of the text."""
 
 
 def tokens_per_pass(model: PreTrainedModel) -> int:
@@ -33,24 +34,24 @@ def tokens_per_pass(model: PreTrainedModel) -> int:
     return _CPU_TOKENS if model.device.type == "cpu" else _GPU_TOKENS
 
 
-def tokens_at_once(model: PreTrainedModel) -> int:
-    """Of how many tokens the keys and values may be held at a time.
+def max_cached_tokens(model: PreTrainedModel) -> int:
+    """The most tokens whose keys and values may be cached at a time.
 
-    What one token takes is read off a pass of one: configurations name the numbers of heads and
-    their widths in too many ways.
+    The memory of one token is found by a pass over one token, because configurations name the
+    numbers of heads and their widths under many different names.
     """
     import torch
 
     with torch.inference_mode():
-        one = torch.zeros((1, 1), dtype=torch.long, device=model.device)
-        cache = getattr(model(input_ids=one, use_cache=True), "past_key_values", None)
-    held = [
+        ids = torch.zeros((1, 1), dtype=torch.long, device=model.device)
+        cache = getattr(model(input_ids=ids, use_cache=True), "past_key_values", None)
+    cached = [
         getattr(layer, name, None)
         for layer in getattr(cache, "layers", ())
         for name in ("keys", "values")
     ]
-    per_token = sum(states.nbytes for states in held if states is not None)
-    if not per_token:  # no keys and values, or kept in a form of the model's own
+    per_token = sum(states.nbytes for states in cached if states is not None)
+    if not per_token:  # no keys and values, or a cache in a form of the model's own
         config = model.config.get_text_config(decoder=True)
         per_token = 2 * config.num_hidden_layers * config.hidden_size * model.dtype.itemsize
     limit = float(_CPU_BYTES)
@@ -63,19 +64,19 @@ def tokens_at_once(model: PreTrainedModel) -> int:
 
 
 def window(model: PreTrainedModel) -> float:
-    """How many tokens back the model's attention reaches, where that is limited."""
+    """How many tokens back the model's attention reaches; infinity if it has no limit."""
     config = model.config.get_text_config(decoder=True)
     limits = [getattr(config, name, None) for name in _WINDOWS]
     return min((limit for limit in limits if limit), default=float("inf"))
 
 
-def unchanging(model: PreTrainedModel) -> float:
-    """Up to how many tokens a prefix's keys are the same whatever follows it."""
+def stable_length(model: PreTrainedModel) -> float:
+    """The longest text, in tokens, in which a prefix's keys do not depend on what follows it."""
     config = model.config.get_text_config(decoder=True)
     rope: dict[str, Any] = (
         getattr(config, "rope_parameters", None) or getattr(config, "rope_scaling", None) or {}
     )
-    # some models have several, by the type of their layers
+    # some models have several settings, one for each type of layer
     kinds = [rope, *(value for value in rope.values() if isinstance(value, dict))]
     return min(
         (

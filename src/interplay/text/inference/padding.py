@@ -1,7 +1,8 @@
-"""What a model makes of texts in batches and of masked tokens, found out by trying.
+"""Equivalence checks of padding and of masked tokens, for models that read a whole text at once.
 
-Nothing is concluded from a model's name. Each function is given ``plain``: from texts, evaluated in
-one batch, to what targets are read off, a tensor for each.
+Nothing is concluded from a model's name: a few texts are evaluated in the batched or masked form
+and by themselves, and the outputs are compared. Each function is given ``outputs_of``, which
+evaluates texts in one batch and returns, for each, the tensor that targets are computed from.
 """
 
 from __future__ import annotations
@@ -11,120 +12,133 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
 from interplay.errors import out_of_memory
-from interplay.text.inference.batches import Way
+from interplay.text.inference.batches import BatchStrategy
 
 if TYPE_CHECKING:
     import torch
 
 Text: TypeAlias = tuple[tuple[int, ...], tuple[int, ...]]
 """Token ids, and for each 1, or 0 where no other token may attend to it."""
-Plain: TypeAlias = "Callable[[Sequence[Text]], list[torch.Tensor]]"
+BatchOutputs: TypeAlias = "Callable[[Sequence[Text]], list[torch.Tensor]]"
+Substitute: TypeAlias = Callable[[tuple[int, ...], Sequence[int]], tuple[int, ...]]
+"""From token ids and positions to the same ids with other tokens at these positions."""
 _SAME = 1e-5
-"""Outputs that differ by less of the largest are the same up to float32's rounding."""
+"""Outputs are the same up to float32's rounding if they differ by less than this share of the
+largest."""
 
 
-def find_way(plain: Plain, ids: tuple[int, ...], allowed: float) -> tuple[Way, list[str]]:
-    """The fastest way in which a few texts give what each gives by itself.
+def choose_batch_strategy(
+    outputs_of: BatchOutputs, ids: tuple[int, ...], tolerance: float
+) -> tuple[BatchStrategy, list[str]]:
+    """Choose the fastest strategy under which a few texts get the outputs that each gets alone.
 
     Args:
-        plain: see above.
-        ids: a text of 6 tokens or more; others are made of it.
-        allowed: the share of the largest output by which outputs may differ.
+        outputs_of: see the module's docstring.
+        ids: a text of 6 tokens or more; the others are made from it.
+        tolerance: the share of the largest output by which outputs may differ.
 
     Returns:
-        The way, and why faster ones will not do.
+        The strategy, and why each faster one was rejected.
     """
     half, quarter = len(ids) // 2, len(ids) // 4
-    turned = ids[:1] + ids[-2:0:-1] + ids[-1:]
-    some = [ids, ids[:quarter] + ids[half:], ids[:1] + ids[half + quarter :], turned]
-    samples: dict[Way, list[tuple[int, ...]]] = {"padded": some, "equal": [ids, turned]}
+    backwards = ids[:1] + ids[-2:0:-1] + ids[-1:]
+    mixed = [ids, ids[:quarter] + ids[half:], ids[:1] + ids[half + quarter :], backwards]
+    samples: dict[BatchStrategy, list[tuple[int, ...]]] = {
+        "padded": mixed,
+        "equal": [ids, backwards],
+    }
     reasons = []
-    for way, sample in samples.items():
-        texts = [_whole(tokens) for tokens in sample]
-        alone = [plain([text])[0] for text in texts]
+    for strategy, sample in samples.items():
+        texts = [_unmasked(tokens) for tokens in sample]
+        alone = [outputs_of([text])[0] for text in texts]
         try:
-            off = _difference(plain(texts), alone)
+            difference = _difference(outputs_of(texts), alone)
         except (TypeError, ValueError, AttributeError, LookupError, RuntimeError) as error:
             if out_of_memory(error):
                 raise
-            reasons.append(f"{way}: {type(error).__name__}: {error}")
+            reasons.append(f"{strategy}: {type(error).__name__}: {error}")
             continue
-        if off <= allowed:
-            return way, reasons
-        reasons.append(f"{way}: outputs differ by {off:.1%} of the largest")
+        if difference <= tolerance:
+            return strategy, reasons
+        reasons.append(f"{strategy}: outputs differ by {difference:.1%} of the largest")
     return "single", reasons
 
 
-def find_pinned(
-    plain: Plain,
-    other: Callable[[tuple[int, ...], Sequence[int]], tuple[int, ...]],
-    ids: tuple[int, ...],
-    allowed: float,
+def check_masked_tokens(
+    outputs_of: BatchOutputs, substitute: Substitute, ids: tuple[int, ...], tolerance: float
 ) -> tuple[int, ...]:
-    """Prove that what a masked token is does not matter; find the places where it does.
+    """Check that masked tokens do not influence the output, and find the positions where they do.
 
     Args:
-        plain: see above.
-        other: from token ids and places to ids with other tokens there.
+        outputs_of: see the module's docstring.
+        substitute: puts other tokens in place of those at some positions.
         ids: a text.
-        allowed: the share of the largest output by which outputs may differ.
+        tolerance: the share of the largest output by which outputs may differ.
 
     Returns:
-        Those of the places 0 and -1 that the output is read off: a token there shows even where no
-        other token attends to it.
+        The positions, out of 0 and -1, that the output is read off. A token there influences the
+        output even where no other token attends to it.
 
     Raises:
-        ValueError: masked tokens elsewhere show too.
+        ValueError: masked tokens at other positions influence the output too.
     """
     size = len(ids)
     inner = range(1, size - 1)[size // 3 : 2 * size // 3] or range(1, size - 1)
     if inner:
-        mask = tuple(int(place not in inner) for place in range(size))
-        masked = plain([(ids, mask)])
-        off = _difference(plain([(other(ids, inner), mask)]), masked)
-        if not off <= allowed:
+        mask = tuple(int(position not in inner) for position in range(size))
+        masked = outputs_of([(ids, mask)])
+        difference = _difference(outputs_of([(substitute(ids, inner), mask)]), masked)
+        if not difference <= tolerance:
             raise ValueError(
                 "the model does not keep to its attention mask: its outputs change by "
-                f"{off:.1%} of the largest with a masked token; remove segments otherwise"
+                f"{difference:.1%} of the largest with a masked token; use another masking"
             )
-        left = tuple(token for token, keep in zip(ids, mask, strict=True) if keep)
-        if _difference(plain([_whole(left)]), masked) < _SAME:
+        remaining = tuple(token for token, keep in zip(ids, mask, strict=True) if keep)
+        if _difference(outputs_of([_unmasked(remaining)]), masked) < _SAME:
             warnings.warn(
                 "the model does not count masked tokens as positions, so that masking by attention "
                 "is the same as deleting tokens",
                 stacklevel=4,
             )
-    return tuple(place for place in (0, -1) if _shows(plain, other, ids, place % size, allowed))
+    return tuple(
+        position
+        for position in (0, -1)
+        if _influences(outputs_of, substitute, ids, position % size, tolerance)
+    )
 
 
-def _shows(
-    plain: Plain,
-    other: Callable[[tuple[int, ...], Sequence[int]], tuple[int, ...]],
+def _influences(
+    outputs_of: BatchOutputs,
+    substitute: Substitute,
     ids: tuple[int, ...],
-    at: int,
-    allowed: float,
+    position: int,
+    tolerance: float,
 ) -> bool:
-    """Whether a masked token's place shows what it is."""
-    mask = tuple(int(place != at) for place in range(len(ids)))
+    """Whether a masked token at a position influences the output."""
+    mask = tuple(int(at != position) for at in range(len(ids)))
     if not any(mask):
         return True
     try:
-        wanted = plain([(ids, mask)])
-        return not _difference(plain([(other(ids, [at]), mask)]), wanted) <= allowed
+        expected = outputs_of([(ids, mask)])
+        changed = outputs_of([(substitute(ids, [position]), mask)])
+        return not _difference(changed, expected) <= tolerance
     except (LookupError, ValueError, RuntimeError) as error:
         if out_of_memory(error):
             raise
-        return True  # some look for their last token by its id
+        return True  # some models search for their last token by its id
 
 
-def _whole(ids: tuple[int, ...]) -> Text:
+def _unmasked(ids: tuple[int, ...]) -> Text:
     return ids, (1,) * len(ids)
 
 
-def _difference(found: list[torch.Tensor], wanted: list[torch.Tensor]) -> float:
-    """The largest difference, as a share of the largest number; NaN where one is no number."""
+def _difference(outputs: list[torch.Tensor], expected: list[torch.Tensor]) -> float:
+    """The largest difference, as a share of the largest number expected.
+
+    NaN where an output is NaN.
+    """
     import torch
 
-    largest = max(float(each.abs().max()) for each in wanted)
-    off = torch.cat([(f - w).flatten() for f, w in zip(found, wanted, strict=True)])
-    return float(off.abs().max()) / largest
+    largest = max(float(output.abs().max()) for output in expected)
+    differences = [(a - b).flatten() for a, b in zip(outputs, expected, strict=True)]
+    return float(torch.cat(differences).abs().max()) / largest

@@ -1,4 +1,4 @@
-"""Cutting: from what people give (a text, documents, a chat) to a prompt with its players."""
+"""Prompts with players, built from a text, documents or a chat."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from interplay.text.prompts.segments import Unit, split
 PLACEHOLDER = "{text}"
 
 Message: TypeAlias = Mapping[str, Any]
-"""A chat message: ``role``, ``content``; ``fixed``, if it is never to be ablated; what else it has
-(``name``, ``tool_calls``) goes to the chat template as it is."""
+"""A chat message: ``role``, ``content``, and ``fixed`` if it must never be ablated. Other entries
+(``name``, ``tool_calls``) go to the chat template as they are."""
 Document: TypeAlias = Mapping[str, Any]
-"""A retrieved document: ``text``; if wished ``id``, its name; ``fixed``, as for a message."""
+"""A retrieved document: ``text``; ``id``, its name, and ``fixed``, as for a message, if wished."""
 Text: TypeAlias = str | Sequence[Message] | Sequence[Document]
 
 
@@ -34,54 +34,54 @@ def mask_prompt(
     language: str = "en",
     tokenizer: Any = None,
 ) -> MaskedPrompt:
-    """Cut a text into players, and put it into its prompt.
+    """Split a text into players, and put it into its prompt.
 
     Args:
         text: what is ablated: a string; documents; or the messages of a chat.
         prompt: what stands around the text, with ``{text}`` once where it goes: a string, or the
-            messages of a chat. Where the text is documents and no message says where they go, they
-            go before the last message of a user.
+            messages of a chat. Documents go before the last message of a user if no message has
+            ``{text}``.
         by: the players, see :func:`interplay.text.split`; ``"document"`` for each document,
             ``"message"`` for each message of a chat.
         masking: how segments are removed, see :mod:`interplay.text.prompts.masking`.
-        fixed: segments that a match of this pattern touches are always kept.
+        fixed: a pattern; segments that overlap one of its matches are always kept.
         language: for sentences, a two-letter code.
         tokenizer: for tokens.
 
     Raises:
-        ValueError: nothing to ablate, a unit that does not go with the text, a prompt without
-            ``{text}``, messages or documents that are none.
+        ValueError: nothing to ablate, a unit that does not fit the text, a prompt without
+            ``{text}``, or malformed messages or documents.
     """
     removal = get_masking(masking)
     if fixed is not None and not isinstance(fixed, re.Pattern):
         raise ValueError(f"fixed={fixed!r} is no compiled pattern; give re.compile(...)")
-    cut = _Cutter(by, fixed, language, tokenizer)
+    segmenter = _Segmenter(by, fixed, language, tokenizer)
     if isinstance(text, str):
-        passage = cut.passage(text)
+        passage = segmenter.passage(text)
     elif _is_chat(text):
         if prompt != PLACEHOLDER:
             raise ValueError(
                 "both the text and the prompt are chat messages; ablate the messages (text) without"
                 f" a prompt, or give as text what {PLACEHOLDER} stands for in the messages (prompt)"
             )
-        turns = tuple(_ablated(message, cut) for message in map(_checked_message, text))
-        return MaskedPrompt(turns, cut.players(), unit_name(by), removal)
+        turns = tuple(_ablated(message, segmenter) for message in map(_checked_message, text))
+        return MaskedPrompt(turns, segmenter.players(), unit_name(by), removal)
     else:
-        passage = cut.documents(text)
+        passage = segmenter.documents(text)
     if isinstance(prompt, str):
         before, after = _around(prompt)
         pieces = tuple(piece for piece in (before, passage, after) if piece)
-        return MaskedPrompt((Turn(None, pieces),), cut.players(), unit_name(by), removal)
+        return MaskedPrompt((Turn(None, pieces),), segmenter.players(), unit_name(by), removal)
     messages = [_checked_message(message) for message in prompt]
     if not isinstance(text, str) and not any(PLACEHOLDER in m["content"] for m in messages):
-        messages = _make_room(messages)
+        messages = _with_placeholder(messages)
     _check_once("".join(message["content"] for message in messages), "the chat")
     turns = tuple(_around_message(message, passage) for message in messages)
-    return MaskedPrompt(turns, cut.players(), unit_name(by), removal)
+    return MaskedPrompt(turns, segmenter.players(), unit_name(by), removal)
 
 
-class _Cutter:
-    """Cuts one text after another and numbers the players on."""
+class _Segmenter:
+    """Splits one text after another into segments, and numbers the players on."""
 
     def __init__(
         self, by: Unit, fixed: re.Pattern[str] | None, language: str, tokenizer: Any
@@ -90,7 +90,7 @@ class _Cutter:
         self._names: list[str] = []
 
     def players(self) -> tuple[str, ...]:
-        """The names of all players so far.
+        """Return the names of all players so far.
 
         Raises:
             ValueError: there are none.
@@ -103,17 +103,17 @@ class _Cutter:
         return tuple(self._names)
 
     def spans(self, text: str) -> tuple[Span, ...]:
-        """The spans of a text that are not fixed; none where a pattern matches nothing in it."""
+        """The spans of a text that are not fixed; none if the unit is a pattern without a match."""
         if isinstance(self.by, re.Pattern) and self.by.search(text) is None:
             return ()
         spans = split(text, self.by, self.language, self.tokenizer)
         if self.fixed is None:
             return spans
-        held = [match.span() for match in self.fixed.finditer(text)]
+        fixed = [match.span() for match in self.fixed.finditer(text)]
         return tuple(
             (start, stop)
             for start, stop in spans
-            if not any(start < end and begin < stop for begin, end in held)
+            if not any(start < end and begin < stop for begin, end in fixed)
         )
 
     def passage(self, text: str) -> Passage:
@@ -121,16 +121,16 @@ class _Cutter:
         if self.by == "message":
             raise ValueError('by="message" needs the messages of a chat as the text')
         if isinstance(self.by, re.Pattern):
-            split(text, self.by)  # refuses one that matches nothing
+            split(text, self.by)  # refuses a pattern that matches nothing
         return self._passage(text, self.spans(text))
 
     def message(self, text: str) -> Passage:
-        """A chat message's content."""
+        """A chat message's content with its segments."""
         if self.by == "message":
-            free = self.fixed is None or not self.fixed.search(text)
-            every = (0, len(text))
-            spans = (every,) if free else ()
-            return replace(self._passage(text, spans), whole=every if free else None)
+            if self.fixed is not None and self.fixed.search(text):
+                return self._passage(text, ())
+            content = (0, len(text))
+            return replace(self._passage(text, (content,)), content=content)
         if self.by == "document":
             raise ValueError('by="document" needs documents as the text, but it is a chat')
         if self.by == "field" and not text.lstrip().startswith(("{", "[")):
@@ -138,7 +138,7 @@ class _Cutter:
         return self._passage(text, self.spans(text))
 
     def documents(self, documents: Sequence[Document]) -> Passage:
-        """Documents, one after another."""
+        """Documents with their segments, one after another."""
         checked = [_checked_document(document) for document in documents]
         if not checked:
             raise ValueError("no documents were given; give at least one")
@@ -148,22 +148,22 @@ class _Cutter:
         commas: list[int] = []
         for number, document in enumerate(checked):
             text += BETWEEN if number else ""
-            at, said = len(text), document["text"]
-            text += said
+            at, content = len(text), document["text"]
+            text += content
             if document.get("fixed"):
                 continue
             if self.by == "document":
-                if self.fixed is not None and self.fixed.search(said):
+                if self.fixed is not None and self.fixed.search(content):
                     continue
-                left = len(said) - len(said.lstrip())
-                spans.append((at + left, at + len(said.rstrip())))
+                start = at + len(content) - len(content.lstrip())
+                spans.append((start, at + len(content.rstrip())))
                 label = f"[{document['id']}] " if document.get("id") is not None else ""
-                names.append(label + said.strip())
+                names.append(label + content.strip())
             else:
-                found = self.spans(said)
-                spans += [(at + start, at + stop) for start, stop in found]
-                names += [said[start:stop].strip() for start, stop in found]
-                commas += [at + comma for comma in self._commas(said)]
+                segments = self.spans(content)
+                spans += [(at + start, at + stop) for start, stop in segments]
+                names += [content[start:stop].strip() for start, stop in segments]
+                commas += [at + comma for comma in self._commas(content)]
         first = len(self._names)
         self._names += names
         return Passage(text, tuple(spans), first, tuple(commas))
@@ -178,12 +178,12 @@ class _Cutter:
 
 
 def _is_chat(text: Sequence[Message] | Sequence[Document]) -> bool:
-    if not isinstance(text, Sequence) or not all(isinstance(each, Mapping) for each in text):
+    if not isinstance(text, Sequence) or not all(isinstance(item, Mapping) for item in text):
         raise ValueError(
             f"the text is a {type(text).__name__}, but neither a string nor a list of chat messages"
             ' ({"role": ..., "content": ...}) or documents ({"id": ..., "text": ...})'
         )
-    return any("role" in each for each in text)
+    return any("role" in item for item in text)
 
 
 def _checked_message(message: Message) -> Json:
@@ -210,25 +210,25 @@ def _checked_document(document: Document) -> Json:
 
 
 def _turn(message: Json, pieces: Iterable[Passage]) -> Turn:
-    other = {key: value for key, value in message.items() if key not in ("content", "fixed")}
-    return Turn(other, tuple(piece for piece in pieces if piece.text))
+    entries = {key: value for key, value in message.items() if key not in ("content", "fixed")}
+    return Turn(entries, tuple(piece for piece in pieces if piece.text))
 
 
-def _ablated(message: Json, cut: _Cutter) -> Turn:
-    """A message whose content is ablated, where it has one and is not marked fixed."""
+def _ablated(message: Json, segmenter: _Segmenter) -> Turn:
+    """A message with its content's segments as players; fixed if it is empty or marked fixed."""
     content = message["content"]
     if message.get("fixed") or not content.strip():
-        return _turn(message, [_kept(content)])
-    return _turn(message, [cut.message(content)])
+        return _turn(message, [_fixed(content)])
+    return _turn(message, [segmenter.message(content)])
 
 
 def _around_message(message: Json, passage: Passage) -> Turn:
-    """A fixed message, with the passage where it says so."""
-    before, slot, after = message["content"].partition(PLACEHOLDER)
-    return _turn(message, [_kept(before), *([passage] if slot else []), _kept(after)])
+    """A fixed message, with the passage at its placeholder if it has one."""
+    before, placeholder, after = message["content"].partition(PLACEHOLDER)
+    return _turn(message, [_fixed(before), *([passage] if placeholder else []), _fixed(after)])
 
 
-def _kept(text: str) -> Passage:
+def _fixed(text: str) -> Passage:
     return Passage(text, (), 0)
 
 
@@ -238,16 +238,16 @@ def _around(prompt: str) -> tuple[str, str]:
     return before, after
 
 
-def _check_once(text: str, what: str) -> None:
+def _check_once(text: str, name: str) -> None:
     if text.count(PLACEHOLDER) != 1:
         raise ValueError(
-            f"{what} holds {PLACEHOLDER} {text.count(PLACEHOLDER)} times; "
+            f"{name} holds {PLACEHOLDER} {text.count(PLACEHOLDER)} times; "
             "it must stand once, where the text goes"
         )
 
 
-def _make_room(messages: list[Json]) -> list[Json]:
-    """A place for documents before the last message of a user."""
+def _with_placeholder(messages: list[Json]) -> list[Json]:
+    """The messages with a placeholder for documents before the last one of a user."""
     for number in range(len(messages) - 1, -1, -1):
         if messages[number]["role"] == "user":
             content = f"{PLACEHOLDER}{BETWEEN}{messages[number]['content']}"

@@ -1,7 +1,7 @@
 """Chat templates: the messages of a chat as the one text that a model reads.
 
-The template is applied once, to messages whose contents are markers, so that it is known where each
-content stands, whatever the contents are.
+The template is applied once, to messages with a marker as each content. The markers show where the
+contents stand, whatever the contents are.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 _MARK = "\ue000{}\ue001"
-"""Stands in for a message's content: characters for private use, which no text has."""
+"""Replaces a message's content. The characters are for private use, so texts do not have them."""
 
 
 def apply_template(
@@ -28,14 +28,14 @@ def apply_template(
 ) -> MaskedPrompt:
     """Put a chat into the tokenizer's chat template, ready for the assistant's answer.
 
-    Where the last message is the assistant's, the answer goes on from there. A segment that is a
-    whole message goes with its turn, as the template writes it; where the template writes several
-    messages in one turn, with its content only.
+    If the last message is the assistant's, the answer continues it. A segment that is a whole
+    message is removed together with the turn that the template writes. If the template writes
+    several messages in one turn, only the message's content is removed.
 
     Args:
-        tokenizer: with a chat template.
+        tokenizer: a tokenizer with a chat template.
         prompt: a chat.
-        tools: descriptions of tools, which the template writes where it has a place for them.
+        tools: descriptions of tools, for templates that have a place for them.
 
     Raises:
         ValueError: the tokenizer has no chat template, or one that refuses these messages or
@@ -48,16 +48,16 @@ def apply_template(
         )
     contents = ["".join(_text(piece) for piece in turn.pieces) for turn in prompt.turns]
     messages = [turn.message or {} for turn in prompt.turns]
-    whole = _written(tokenizer, messages, contents, tools)
+    expected = _templated(tokenizer, messages, contents, tools)
     marks = [_MARK.format(number) if content else "" for number, content in enumerate(contents)]
-    marked = _written(tokenizer, messages, marks, tools)
+    marked = _templated(tokenizer, messages, marks, tools)
     turns = prompt.turns
-    if _filled(marked, marks, contents) != whole:  # templates that strip contents
+    if _filled(marked, marks, contents) != expected:  # templates that strip contents
         turns = tuple(_stripped(turn) for turn in turns)
         contents = ["".join(_text(piece) for piece in turn.pieces) for turn in turns]
-        if _filled(marked, marks, contents) != whole:
+        if _filled(marked, marks, contents) != expected:
             raise ValueError(
-                "this tokenizer's chat template changes or repeats what the messages say, so that "
+                "this tokenizer's chat template changes or repeats the messages' contents, so "
                 "their segments have no place in it; write the prompt as one string"
             )
     pieces: list[Piece] = []
@@ -68,14 +68,14 @@ def apply_template(
         start = marked.index(mark)
         before, stop = marked[at:start], start + len(mark)
         (passage, *_) = turn.pieces
-        if isinstance(passage, Passage) and passage.whole is not None:
-            begin, end = _turn(tokenizer, messages, marks, tools, marked, number)
+        if isinstance(passage, Passage) and passage.content is not None:
+            begin, end = _turn_span(tokenizer, messages, marks, tools, marked, number)
             head, tail = marked[begin:start], marked[stop:end]
             extended = head + passage.text + tail
             pieces.append(marked[at:begin])
             content = (len(head), len(head) + len(passage.text))
             pieces.append(
-                replace(passage, text=extended, spans=((0, len(extended)),), whole=content)
+                replace(passage, text=extended, spans=((0, len(extended)),), content=content)
             )
             at = end
         else:
@@ -90,22 +90,22 @@ def _text(piece: Piece) -> str:
     return piece if isinstance(piece, str) else piece.text
 
 
-def _written(
+def _templated(
     tokenizer: PreTrainedTokenizerBase,
     messages: Sequence[Json],
     contents: Sequence[str],
     tools: Sequence[Json] | None,
     last: bool = True,
 ) -> str:
-    """What the template makes of messages; ready for an answer where they are all."""
+    """Apply the template to messages; ready for an answer if the last message is the chat's."""
     answered = messages[-1]["role"] == "assistant"
-    asked = [
+    filled = [
         message | {"content": content} for message, content in zip(messages, contents, strict=True)
     ]
     try:
         return str(
             tokenizer.apply_chat_template(
-                asked,
+                filled,
                 tools=list(tools) if tools else None,
                 tokenize=False,
                 add_generation_prompt=last and not answered,
@@ -121,7 +121,7 @@ def _written(
 
 
 def _filled(marked: str, marks: Sequence[str], contents: Sequence[str]) -> str | None:
-    """The marked text with contents in it; ``None`` where a mark is not there once."""
+    """The marked text with its contents; ``None`` if a mark does not occur exactly once."""
     for mark, content in zip(marks, contents, strict=True):
         if mark and marked.count(mark) != 1:
             return None
@@ -134,22 +134,22 @@ def _stripped(turn: Turn) -> Turn:
     """A turn without the white space around its content."""
     pieces = list(turn.pieces)
     if pieces and isinstance(pieces[0], Passage):
-        pieces[0] = _cut(pieces[0], len(pieces[0].text) - len(pieces[0].text.lstrip()), None)
+        pieces[0] = _trimmed(pieces[0], len(pieces[0].text) - len(pieces[0].text.lstrip()), None)
     if pieces and isinstance(pieces[-1], Passage):
-        pieces[-1] = _cut(pieces[-1], 0, len(pieces[-1].text.rstrip()))
+        pieces[-1] = _trimmed(pieces[-1], 0, len(pieces[-1].text.rstrip()))
     return Turn(turn.message, tuple(pieces))
 
 
-def _cut(passage: Passage, start: int, stop: int | None) -> Passage:
-    """A passage without characters at its ends that are no part of a segment."""
+def _trimmed(passage: Passage, start: int, stop: int | None) -> Passage:
+    """The characters of a passage from ``start`` to ``stop``, with its spans moved along."""
     text = passage.text[start:stop]
     spans = tuple((max(a - start, 0), min(b - start, len(text))) for a, b in passage.spans)
     commas = tuple(comma - start for comma in passage.commas)
-    whole = passage.whole and (0, len(text))
-    return replace(passage, text=text, spans=spans, commas=commas, whole=whole)
+    content = passage.content and (0, len(text))
+    return replace(passage, text=text, spans=spans, commas=commas, content=content)
 
 
-def _turn(
+def _turn_span(
     tokenizer: PreTrainedTokenizerBase,
     messages: Sequence[Json],
     marks: Sequence[str],
@@ -159,15 +159,15 @@ def _turn(
 ) -> tuple[int, int]:
     """Where a message's turn begins and ends in the marked text.
 
-    A turn ends where the template ends that is given the messages up to it. The first turn begins
-    as another one does, its role put in.
+    To find a turn's end, the template is applied to the messages up to it: the turn ends where that
+    text ends. The first turn begins with the same text as the next one, but with its own role.
     """
     start = marked.index(marks[number])
     content = start, start + len(marks[number])
 
     def end(of: int) -> int | None:
         try:
-            until = _written(tokenizer, messages[: of + 1], marks[: of + 1], tools, last=False)
+            until = _templated(tokenizer, messages[: of + 1], marks[: of + 1], tools, last=False)
         except ValueError:
             return None
         return len(until) if marks[of] in until and marked.startswith(until) else None

@@ -1,4 +1,4 @@
-"""The fields of a JSON text, as spans of characters, so that what is left of it stays JSON."""
+"""The fields of a JSON text, as spans of characters. JSON without some of them is still JSON."""
 
 from __future__ import annotations
 
@@ -14,16 +14,17 @@ _STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
 
 
 def fields(text: str) -> tuple[tuple[Span, ...], tuple[int, ...]]:
-    """The innermost fields of a JSON text.
+    """Find the innermost fields of a JSON text.
 
-    A field is a member of an object (its name, colon and value) or an element of an array, whose
-    value holds no further ones: a string, number, ``true``, ``false``, ``null``, ``{}`` or ``[]``.
+    A field is a member of an object (its name, colon and value) or an element of an array. Its
+    value holds no further fields: it is a string, number, ``true``, ``false``, ``null``, ``{}`` or
+    ``[]``.
 
     Args:
         text: JSON; its outermost value is an object or an array.
 
     Returns:
-        The fields' spans, and where the commas stand between members and elements.
+        The fields' spans, and the positions of the commas between members and elements.
 
     Raises:
         ValueError: the text is not JSON, or holds no field.
@@ -45,13 +46,13 @@ def fields(text: str) -> tuple[tuple[Span, ...], tuple[int, ...]]:
 
 
 def _after_space(text: str, at: int) -> int:
-    found = _SPACE.match(text, at)
-    return at if found is None else found.end()
+    space = _SPACE.match(text, at)
+    return at if space is None else space.end()
 
 
 def _container(text: str, at: int, spans: list[Span], commas: list[int]) -> int:
-    """Go through an object or array that begins at ``at``, known to be right; returns its end."""
-    # a stack of its own: nesting must not meet the limit of recursion
+    """Go through the valid object or array that begins at ``at``; return its end."""
+    # an explicit stack, since deep nesting would exceed the recursion limit
     open_brackets = [text[at]]
     at = _after_space(text, at + 1)
     while open_brackets:
@@ -82,6 +83,6 @@ def _container(text: str, at: int, spans: list[Span], commas: list[int]) -> int:
 
 
 def _end(pattern: re.Pattern[str], text: str, at: int) -> int:
-    found = pattern.match(text, at)
-    assert found is not None, "the text was read as JSON before"
-    return found.end()
+    match = pattern.match(text, at)
+    assert match is not None, "the text was read as JSON before"
+    return match.end()

@@ -1,15 +1,15 @@
-"""Masking: what a text reads like when some of its segments are removed.
+"""Masking: what becomes of the segments of a text that are removed.
 
 ============== ====================================================================================
-``"delete"``   The segment's characters go; of the white space around what was removed the widest
-               break stays. What is left is a text of its own, cut into tokens anew. Asks: what
-               would the model say had this never been written?
-``Replace(t)`` The text t stands in for each removed segment. Asks the same, with a visible gap.
-``mask_token`` Each of the segment's tokens becomes the tokenizer's mask token; everything keeps its
-               place. For models trained with masks (BERT and its kin).
-``attention``  The segment's tokens stay where they are, but no other token attends to them;
-               everything keeps its position. Asks: what would the model say could it not look
-               there? For models whose tokens know of each other by attention only.
+``"delete"``   The segment's characters are removed. The widest break in the white space around them
+               stays. What is left is a new text, tokenized again. It shows what the model would say
+               if the segment had never been written.
+``Replace(t)`` The text t replaces each removed segment. It shows the same, with a visible gap.
+``mask_token`` Each of the segment's tokens becomes the tokenizer's mask token. Everything keeps its
+               position. For models trained with masks, such as BERT.
+``attention``  The segment's tokens keep their positions, but no other token attends to them. It
+               shows what the model would say if it could not look there. For models in which
+               tokens depend on each other by attention only.
 ============== ====================================================================================
 
 The first two change characters (:meth:`Passage.render`), the other two tokens
@@ -26,25 +26,25 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 import numpy as np
 
 from interplay._types import BoolArray, FloatArray, IntArray, Json
-from interplay.extensions import MASKINGS, MaskingName
+from interplay.extensions import MASKINGS, MaskingName, unknown
 from interplay.text.prompts.fields import Span
 
 
 class CharacterMasking(Protocol):
-    """A masking that changes characters: what is left is cut into tokens anew."""
+    """A masking that changes characters. What is left is tokenized again."""
 
     def replacement(self, segment: str, /) -> str | None:
-        """What stands in for a removed segment; ``None``: nothing, and the text closes up."""
+        """What replaces a removed segment; ``None``: nothing, and the text closes up."""
         ...
 
     def describe(self) -> Json:
-        """Its ``kind`` and settings: JSON, by which fingerprints tell maskings apart."""
+        """Its ``kind`` and settings, as JSON. They are a part of fingerprints."""
         ...
 
 
 @runtime_checkable
 class TokenMasking(Protocol):
-    """A masking that leaves every token in its place."""
+    """A masking in which every token keeps its position."""
 
     def check(self, tokenizer: Any, /) -> None:
         """Refuse a tokenizer that lacks what is needed, with a ValueError."""
@@ -56,8 +56,8 @@ class TokenMasking(Protocol):
         """The tokens under each mask.
 
         Args:
-            ids: of the whole prompt, t of them.
-            kept: which of them stay, ``(m, t)``.
+            ids: of the whole prompt, t tokens.
+            kept: which of them are kept, ``(m, t)``.
             tokenizer: the model's.
 
         Returns:
@@ -67,10 +67,10 @@ class TokenMasking(Protocol):
         ...
 
     def lengths(self, owners: IntArray, n_players: int, /) -> tuple[float, FloatArray]:
-        """How many tokens the model reads without any player, and how many more for each.
+        """How many tokens the model reads with no player kept, and how many more for each player.
 
         Args:
-            owners: the player of each token of the whole prompt; -1: none, it always stays.
+            owners: the player of each token of the whole prompt; -1: none, it is always kept.
             n_players: n.
 
         Returns:
@@ -102,10 +102,10 @@ class Delete:
 
 @dataclass(frozen=True)
 class Replace:
-    """Masking that puts a text in the place of each removed segment.
+    """Masking that replaces each removed segment by a text.
 
     Attributes:
-        text: it, ``"[...]"`` say.
+        text: the replacement, such as ``"[...]"``.
     """
 
     text: str
@@ -127,14 +127,14 @@ class MaskToken:
         """Refuse a tokenizer without a mask token."""
         if tokenizer.mask_token_id is None:
             raise ValueError(
-                "this tokenizer has no mask token, so masking='mask_token' does not go with it; "
+                "this tokenizer has no mask token, so masking='mask_token' does not fit it; "
                 "use 'delete', 'attention' or Replace(text)"
             )
 
     def rows(
         self, ids: Sequence[int], kept: BoolArray, tokenizer: Any, /
     ) -> tuple[list[list[int]], None]:
-        """Mask tokens in the place of what is removed."""
+        """Mask tokens in the positions of removed tokens."""
         return np.where(kept, ids, tokenizer.mask_token_id).tolist(), None
 
     def lengths(self, owners: IntArray, n_players: int, /) -> tuple[float, FloatArray]:
@@ -151,7 +151,7 @@ class Attention:
     """Masking by attention."""
 
     def check(self, tokenizer: Any, /) -> None:
-        """Any tokenizer will do."""
+        """Accept any tokenizer."""
 
     def rows(
         self, ids: Sequence[int], kept: BoolArray, tokenizer: Any, /
@@ -160,7 +160,7 @@ class Attention:
         return [list(ids)] * len(kept), kept
 
     def lengths(self, owners: IntArray, n_players: int, /) -> tuple[float, FloatArray]:
-        """Those that may be attended to."""
+        """Only the tokens that may be attended to."""
         counts = np.bincount(owners + 1, minlength=n_players + 1)
         return float(counts[0]), counts[1:].astype(np.float64)
 
@@ -173,51 +173,54 @@ DELETE, MASK_TOKEN, ATTENTION = Delete(), MaskToken(), Attention()
 
 
 def get_masking(masking: MaskingName | str | Masking) -> Masking:
-    """A masking by its name; or the one given.
+    """Return the masking of a name, or the masking itself.
 
     Raises:
         ValueError: there is none of that name.
     """
     if not isinstance(masking, str):
         return masking
+    if masking not in MASKINGS:
+        raise unknown("masking", masking, [*MASKINGS, "Replace(text)"])
     named: Masking = MASKINGS[masking]
     return named
 
 
 @dataclass(frozen=True)
 class Passage:
-    """A stretch of a prompt that holds segments, and is joined anew when some are removed.
+    """A part of a prompt with segments. It is joined again when some of them are removed.
 
     Attributes:
         text: its characters.
         spans: the segments' characters in it, ascending.
         first: the number of the first segment among all players.
-        commas: where commas stand that only separate segments, as in JSON: with either neighbour
-            gone they go too.
-        whole: the one segment is a chat message, which goes with its turn: its own characters.
+        commas: the positions of commas that only separate segments, as in JSON. A comma goes when
+            either of its neighbours is removed.
+        content: if the only segment is a chat message, the span of the message's content. The
+            message is removed together with its turn.
     """
 
     text: str
     spans: tuple[Span, ...]
     first: int
     commas: tuple[int, ...] = ()
-    whole: Span | None = None
+    content: Span | None = None
 
     def render(self, mask: BoolArray, masking: CharacterMasking = DELETE) -> str:
         """The passage under a mask of all players ``(n,)``; with all kept, the text exactly.
 
-        Where segments are deleted, of the white space around them the widest break stays
-        (a blank line before a line break before a space), so that words never run together and
-        paragraphs stay apart.
+        When segments are deleted, only the widest break in the white space around them stays: a
+        blank line is wider than a line break, and that is wider than a space. Words therefore never
+        run together, and paragraphs stay apart.
         """
         items, players, gaps = self._alternation
         kept = [player < 0 or bool(mask[player]) for player in players]
         written = [
-            item if keep else masking.replacement(item)
-            for item, keep in zip(items, kept, strict=True)
+            item if is_kept else masking.replacement(item)
+            for item, is_kept in zip(items, kept, strict=True)
         ]
         parts: list[str] = []
-        last = -1  # the last kept item
+        last = -1  # the last item written
         for index, item in enumerate(written):
             if item is None:
                 continue
@@ -231,10 +234,10 @@ class Passage:
 
     @cached_property
     def _alternation(self) -> tuple[list[str], list[int], list[str]]:
-        """The text as gap, item, gap, item, ..., gap: items, the player of each, and gaps.
+        """The text as gap, item, gap, item, ..., gap: the items, the player of each, and the gaps.
 
         An item is a segment, or a run of other characters, which is always kept (player -1). A gap
-        is white space, with the comma that separates its neighbours, or nothing.
+        is white space, perhaps with the comma that separates its neighbours, or it is empty.
         """
         items: list[str] = []
         players: list[int] = []
@@ -268,7 +271,7 @@ class Passage:
 
 
 def _join(before: str, gaps: list[str], after: str) -> str:
-    """What stands between two items when those between them are gone."""
+    """What stands between two items when those between them are removed."""
     if any("," in gap for gap in gaps):
         if before.endswith(("{", "[")):
             return gaps[0]

@@ -1,7 +1,7 @@
-"""Prompts whose segments are players: a text with what stands around it, or a chat.
+"""Prompts with segments as players: a text with what stands around it, or a chat.
 
-A prompt is a sequence of pieces: fixed strings, and passages whose segments are the players. It
-knows no tokens and no chat template.
+A prompt is a sequence of pieces: fixed strings, and passages. The segments of passages are the
+players. A prompt knows no tokens and no chat template.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ BETWEEN = "\n\n"
 """What stands between documents, and between messages where they are shown."""
 
 Piece: TypeAlias = str | Passage
-"""A string is the prompt's own, as a template; what people wrote in a chat is a passage."""
+"""A string is a fixed part, such as a template. What people wrote in a chat is a passage."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,9 @@ class Turn:
     """A chat message, or the whole of a prompt that is no chat.
 
     Attributes:
-        message: its role and whatever else it has, but its content; ``None`` outside of chats.
-        pieces: its content; none at all for a message without content, such as a tool call.
+        message: the message without its content: its role and other entries; ``None`` outside of
+            chats.
+        pieces: its content; none for a message without content, such as a tool call.
     """
 
     message: Json | None
@@ -48,8 +49,8 @@ class MaskedPrompt:
     """What a model reads under each mask, as characters.
 
     Attributes:
-        turns: of a chat; else a single one.
-        players: the players' names: the segments' texts, of documents with their ids.
+        turns: those of a chat, or a single one.
+        players: the players' names: the segments' texts, for documents with their ids.
         by: the unit of the players.
         masking: how segments are removed.
     """
@@ -61,7 +62,7 @@ class MaskedPrompt:
 
     @property
     def is_chat(self) -> bool:
-        """Whether it is messages, to which no template has been applied."""
+        """Whether it consists of messages, before a template is applied."""
         return self.turns[0].message is not None
 
     @property
@@ -71,7 +72,7 @@ class MaskedPrompt:
 
     @cached_property
     def text(self) -> str:
-        """The whole prompt, nothing removed; of a chat, with the roles before the contents."""
+        """The whole prompt, nothing removed; for a chat, with the roles before the contents."""
         return "".join(text for text, _ in self._shown())
 
     @cached_property
@@ -93,9 +94,9 @@ class MaskedPrompt:
                 yield (piece, None) if isinstance(piece, str) else (piece.text, piece)
 
     def parts(self, mask: BoolArray) -> list[tuple[str, bool]]:
-        """The prompt under one mask ``(n,)``, in parts: each with whether people wrote it.
+        """The prompt under one mask ``(n,)``, in parts, each with whether people wrote it.
 
-        In a prompt without a chat template nothing is told apart: all of it is the prompt's own.
+        Only chats need this distinction, since their templates write special tokens.
         """
         masking = self._on_characters
         parts: list[tuple[str, bool]] = []
@@ -103,10 +104,10 @@ class MaskedPrompt:
             for piece in turn.pieces:
                 if isinstance(piece, str):
                     parts.append((piece, False))
-                elif piece.whole is None:
+                elif piece.content is None:
                     parts.append((piece.render(mask, masking), True))
                 else:
-                    start, stop = piece.whole
+                    start, stop = piece.content
                     content: str | None = piece.text[start:stop]
                     if not mask[piece.first]:
                         content = masking.replacement(piece.text[start:stop])
@@ -124,10 +125,10 @@ class MaskedPrompt:
         return "".join(text for text, _ in self.parts(mask))
 
     def messages(self, mask: BoolArray) -> list[Json]:
-        """The messages of a chat under one mask ``(n,)``; those that are removed are left out."""
-        result = []
+        """The messages of a chat under one mask ``(n,)``, without those that are removed."""
+        messages = []
         for turn in self.turns:
-            gone = False
+            removed = False
             masking = self._on_characters
             content = ""
             for piece in turn.pieces:
@@ -135,25 +136,25 @@ class MaskedPrompt:
                     content += piece
                     continue
                 content += piece.render(mask, masking)
-                gone |= (
-                    piece.whole is not None
+                removed |= (
+                    piece.content is not None
                     and not mask[piece.first]
                     and masking.replacement(piece.text) is None
                 )
-            if not gone:
-                said = content if turn.pieces else None
-                result.append((turn.message or {}) | {"content": said})
-        return result
+            if not removed:
+                entry = {"content": content if turn.pieces else None}
+                messages.append((turn.message or {}) | entry)
+        return messages
 
     @property
     def _on_characters(self) -> CharacterMasking:
-        """How characters are removed where they are: a masking of tokens has none removed."""
+        """The masking of characters; deletion if the masking is one of tokens."""
         return DELETE if isinstance(self.masking, TokenMasking) else self.masking
 
     def refined(
         self, chosen: Iterable[int], by: Unit, language: str = "en", tokenizer: Any = None
     ) -> tuple[MaskedPrompt, tuple[tuple[int, ...], ...]]:
-        """The same prompt with some players cut into finer ones.
+        """Cut some players into finer ones.
 
         Args:
             chosen: the players to cut; the others stay as they are.
@@ -162,7 +163,7 @@ class MaskedPrompt:
             tokenizer: for tokens.
 
         Returns:
-            The prompt, and for each player of this one the numbers of its players there.
+            The finer prompt, and for each player of this one its players' numbers in the finer one.
         """
         chosen = set(chosen)
         players: list[str] = []
@@ -174,8 +175,8 @@ class MaskedPrompt:
                 if isinstance(piece, str):
                     pieces.append(piece)
                     continue
-                if piece.whole is not None and piece.first in chosen:
-                    start, stop = piece.whole
+                if piece.content is not None and piece.first in chosen:
+                    start, stop = piece.content
                     before, piece, after = (
                         piece.text[:start],
                         Passage(piece.text[start:stop], ((0, stop - start),), piece.first),
@@ -188,13 +189,13 @@ class MaskedPrompt:
                 for number, (start, stop) in enumerate(piece.spans, piece.first):
                     text = piece.text[start:stop]
                     if number in chosen:
-                        finer = split(text, by, language, tokenizer)
-                        new = [(start + a, start + b) for a, b in finer]
-                        names = [text[a:b].strip() for a, b in finer]
+                        segments = split(text, by, language, tokenizer)
+                        new_spans = [(start + a, start + b) for a, b in segments]
+                        names = [text[a:b].strip() for a, b in segments]
                     else:
-                        new, names = [(start, stop)], [self.players[number]]
-                    children.append(tuple(range(len(players), len(players) + len(new))))
-                    spans += new
+                        new_spans, names = [(start, stop)], [self.players[number]]
+                    children.append(tuple(range(len(players), len(players) + len(new_spans))))
+                    spans += new_spans
                     players += names
                 finer_piece = replace(piece, spans=tuple(spans), first=first)
                 pieces += [part for part in (before, finer_piece, after) if part]
@@ -203,7 +204,7 @@ class MaskedPrompt:
         return MaskedPrompt(tuple(turns), tuple(players), unit, self.masking), tuple(children)
 
     def describe(self) -> Json:
-        """Everything that decides what is read, as JSON."""
+        """Everything that determines what the model reads, as JSON."""
         return {
             "lens": "text",
             "text": self.text,

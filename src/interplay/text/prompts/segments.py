@@ -1,6 +1,6 @@
 """Segments: the parts of a text that are players, as spans of characters.
 
-A segment's text is what a person sees; only the unit ``token`` asks a tokenizer.
+Only the unit ``token`` needs a tokenizer.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ Unit: TypeAlias = str | re.Pattern[str] | Sequence[Span]
 """What the players are: a unit by name, the matches of a pattern, or spans."""
 
 UNITS = ("token", "word", "sentence", "line", "paragraph", "field")
-"""The units that any text has."""
+"""The units of any text."""
 PART_UNITS = ("document", "message")
-"""The units of retrieved documents and of chats, which bring their own borders."""
+"""The units of retrieved documents and of chats, which are given with their borders."""
 _CONNECTORS = "-\N{HYPHEN}\N{NON-BREAKING HYPHEN}/'\N{RIGHT SINGLE QUOTATION MARK}_&@+."
-"""Between letters, these make one word of two: well-made, and/or."""
+"""Between letters, these join two words into one: well-made, and/or."""
 
 
 def split(
@@ -32,20 +32,20 @@ def split(
     language: str = "en",
     tokenizer: PreTrainedTokenizerBase | None = None,
 ) -> tuple[Span, ...]:
-    """The spans of a text's players.
+    """Split a text into the spans of its players.
 
     Args:
         text: the text.
-        by: ``"token"``: the tokenizer's tokens, where those that share a character are one;
+        by: ``"token"``: the tokenizer's tokens, those that share a character joined;
             ``"word"``: a word by Unicode's rules (UAX 29) with the punctuation that touches it;
             ``"sentence"``; ``"line"``; ``"paragraph"``: lines without a blank one between them;
             ``"field"``: an innermost field of a JSON text; a compiled pattern: each match; or
-            spans: ascending, not overlapping, not empty. What is in none of them is fixed.
+            spans: ascending, not overlapping, not empty. Text outside of all spans is fixed.
         language: for sentences, a two-letter code.
         tokenizer: for tokens, a fast one.
 
     Returns:
-        Spans without the white space around them.
+        The spans, without the white space around them.
 
     Raises:
         ValueError: the text has nothing to ablate, the unit is unknown, or the spans are improper.
@@ -53,13 +53,13 @@ def split(
     if not text.strip():
         raise ValueError(f"the text {text!r} is empty; give a text with words to ablate")
     if isinstance(by, re.Pattern):
-        found = _stripped(text, [match.span() for match in by.finditer(text)])
-        if not found:
+        spans = _stripped(text, [match.span() for match in by.finditer(text)])
+        if not spans:
             raise ValueError(
                 f"the pattern {by.pattern!r} matches nothing in the text {text[:60]!r}; give one "
                 "whose matches are the segments"
             )
-        return found
+        return spans
     if not isinstance(by, str):
         return _checked(text, by)
     if by == "token":
@@ -75,8 +75,8 @@ def split(
     if by == "field":
         return fields(text)[0]
     if by in PART_UNITS:
-        what = "documents" if by == "document" else "a list of chat messages"
-        raise ValueError(f"by={by!r} needs {what} as the text, but it is one string")
+        needed = "documents" if by == "document" else "a list of chat messages"
+        raise ValueError(f"by={by!r} needs {needed} as the text, but it is one string")
     raise ValueError(
         f"by={by!r} is unknown; choose one of {', '.join((*UNITS, *PART_UNITS))}, or give spans or "
         "a compiled pattern"
@@ -100,14 +100,14 @@ def _checked(text: str, spans: Sequence[Span]) -> tuple[Span, ...]:
 
 
 def _stripped(text: str, spans: Sequence[Span]) -> tuple[Span, ...]:
-    """Spans without the white space at their ends; those with nothing else are left out."""
-    result = []
+    """Spans without the white space at their ends, and without those of white space only."""
+    stripped = []
     for start, stop in spans:
-        piece = text[start:stop]
-        if core := piece.strip():
-            left = start + len(piece) - len(piece.lstrip())
-            result.append((left, left + len(core)))
-    return tuple(result)
+        segment = text[start:stop]
+        if core := segment.strip():
+            core_start = start + len(segment) - len(segment.lstrip())
+            stripped.append((core_start, core_start + len(core)))
+    return tuple(stripped)
 
 
 def _tokens(text: str, tokenizer: PreTrainedTokenizerBase | None) -> tuple[Span, ...]:
@@ -115,7 +115,7 @@ def _tokens(text: str, tokenizer: PreTrainedTokenizerBase | None) -> tuple[Span,
         raise ValueError('by="token" needs a local model\'s tokenizer; choose another unit')
     merged: list[Span] = []
     for start, stop in offsets(text, tokenizer):
-        if merged and start < merged[-1][1]:  # pieces of one character
+        if merged and start < merged[-1][1]:  # both are pieces of one character
             merged[-1] = (merged[-1][0], max(stop, merged[-1][1]))
         elif start < stop:
             merged.append((start, stop))
@@ -123,14 +123,14 @@ def _tokens(text: str, tokenizer: PreTrainedTokenizerBase | None) -> tuple[Span,
 
 
 def offsets(text: str, tokenizer: PreTrainedTokenizerBase) -> list[Span]:
-    """The characters of each of a text's tokens; special tokens in it count as plain text.
+    """The span of each of a text's tokens. Special tokens in the text count as plain text.
 
     Raises:
-        ValueError: the tokenizer cannot tell.
+        ValueError: the tokenizer does not know the spans.
     """
     if not tokenizer.is_fast:
         raise ValueError(
-            f"{type(tokenizer).__name__} does not tell which characters its tokens are; load a "
+            f"{type(tokenizer).__name__} does not know which characters its tokens are; load a "
             "fast tokenizer, or choose a unit and a masking that need none"
         )
     encoded = tokenizer(
@@ -140,26 +140,26 @@ def offsets(text: str, tokenizer: PreTrainedTokenizerBase) -> list[Span]:
 
 
 def _lines(text: str) -> tuple[Span, ...]:
-    """All lines, those of white space as empty spans."""
+    """All lines; those of white space only are empty spans."""
     spans = []
     at = 0
     for line in text.splitlines(keepends=True):
-        left = at + len(line) - len(line.lstrip())
-        spans.append((left, max(left, at + len(line.rstrip()))))
+        start = at + len(line) - len(line.lstrip())
+        spans.append((start, max(start, at + len(line.rstrip()))))
         at += len(line)
     return tuple(spans)
 
 
 def _paragraphs(text: str) -> tuple[Span, ...]:
     spans: list[Span] = []
-    apart = True
+    after_blank = True
     for start, stop in _lines(text):
         if start < stop:
-            if apart:
+            if after_blank:
                 spans.append((start, stop))
             else:
                 spans[-1] = (spans[-1][0], stop)
-        apart = start == stop
+        after_blank = start == stop
     return tuple(spans)
 
 
@@ -170,16 +170,16 @@ def _sentences(text: str, language: str) -> tuple[Span, ...]:
         raise MissingDependencyError("sentencex", "llm", "splitting into sentences") from error
     spans = []
     start = 0
-    for piece in segment(language, text):
-        spans.append((start, start + len(piece)))
-        start += len(piece)
+    for sentence in segment(language, text):
+        spans.append((start, start + len(sentence)))
+        start += len(sentence)
     return _stripped(text, spans)
 
 
 def _words(text: str) -> tuple[Span, ...]:
-    """Unicode words (UAX 29); punctuation goes with the word that it touches, the left one first.
+    """Unicode words (UAX 29). Punctuation belongs to the word that it touches, the left one first.
 
-    Where no white space stands between words, as in Chinese, each word is still its own segment.
+    Words without white space between them, as in Chinese, are separate segments too.
     """
     try:
         import regex
@@ -191,7 +191,7 @@ def _words(text: str) -> tuple[Span, ...]:
         starts: list[int] = []
         at = chunk.start()
         for piece in pieces:
-            # a piece without letters or digits stays with the word before it
+            # a piece without letters or digits belongs to the word before it
             if regex.search(r"\w", piece) and (not starts or not _glued(text, at, chunk.start())):
                 starts.append(at)
             at += len(piece)
@@ -201,5 +201,5 @@ def _words(text: str) -> tuple[Span, ...]:
 
 
 def _glued(text: str, at: int, start: int) -> bool:
-    """Whether a word is tied to the one before it by a hyphen, slash or the like."""
+    """Whether a hyphen, slash or the like joins a word to the one before it."""
     return at > start and text[at - 1] in _CONNECTORS

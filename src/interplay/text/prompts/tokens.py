@@ -1,4 +1,4 @@
-"""Tokens of prompts: a chat's own markers apart from what people wrote, and masking by token."""
+"""Tokens of prompts, with a chat template's special tokens distinguished from what people wrote."""
 
 from __future__ import annotations
 
@@ -21,13 +21,12 @@ Part = tuple[str, bool]
 
 
 class Encoder:
-    """From a prompt's parts to token ids.
+    """Turns a prompt's parts into token ids.
 
     Args:
         tokenizer: the model's tokenizer.
-        chat: whether the parts are of a chat template, which has written its special tokens
-            already; else the tokenizer adds its own. In a chat, special tokens that people wrote
-            are plain text.
+        chat: whether a chat template wrote the parts, its special tokens included. Otherwise the
+            tokenizer adds its own. In a chat, special tokens that people wrote are plain text.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, chat: bool) -> None:
@@ -43,7 +42,7 @@ class Encoder:
             reverse=True,
         )
         self._special = re.compile("|".join(map(re.escape, special))) if special else None
-        self._proved = False
+        self._checked = False
 
     def __call__(self, prompts: Sequence[Sequence[Part]]) -> list[list[int]]:
         """The token ids of each prompt."""
@@ -54,27 +53,28 @@ class Encoder:
         if self.chat and self._special is not None:
             for row, parts in enumerate(prompts):
                 if self._confusable(parts):
-                    self._prove(parts)
-                    ids[row] = self._apart(parts)
+                    self._check_pieces(parts)
+                    ids[row] = self._encode_in_pieces(parts)
         return ids
 
     def owners(self, prompt: MaskedPrompt, ids: Sequence[int]) -> IntArray:
-        """Whose each token of the whole prompt is, ``(tokens,)``: a player, or -1.
+        """The player of each token of the whole prompt, ``(tokens,)``; -1 for a fixed token.
 
-        A token with characters of several players, or of none, is the one's who has most of them.
+        A token with characters of several players, or of a player and fixed text, belongs to the
+        one with the most of them.
 
         Raises:
-            ValueError: the tokenizer cannot tell which characters its tokens are, or the prompt
+            ValueError: the tokenizer does not know which characters its tokens are, or the prompt
                 holds special tokens that people wrote.
         """
         parts = prompt.parts(np.ones(prompt.n_players, dtype=np.bool_))
         if self.chat and self._confusable(parts):
             raise ValueError(
-                "the chat's messages hold special tokens of the tokenizer as text, with which "
-                "masking by tokens does not go; use masking='delete' or a replacement"
+                "the chat's messages hold special tokens of the tokenizer as text, so they cannot "
+                "be masked by tokens; use masking='delete' or a replacement"
             )
         text = prompt.render(np.ones(prompt.n_players, dtype=np.bool_))
-        offsets("", self.tokenizer)  # refuses tokenizers that cannot tell
+        offsets("", self.tokenizer)  # refuses tokenizers without offsets
         encoded = self.tokenizer(
             text, add_special_tokens=not self.chat, return_offsets_mapping=True
         )
@@ -82,12 +82,12 @@ class Encoder:
         owner = np.full(len(text), -1, dtype=np.int64)
         for player, (start, stop) in enumerate(prompt.spans):
             owner[start:stop] = player
-        result = np.full(len(ids), -1, dtype=np.int64)
+        token_owner = np.full(len(ids), -1, dtype=np.int64)
         for at, (start, stop) in enumerate(encoded["offset_mapping"]):
-            seen = [int(owner[c]) for c in range(start, stop) if not text[c].isspace()]
-            if seen:
-                result[at] = Counter(seen).most_common(1)[0][0]
-        return result
+            candidates = [int(owner[c]) for c in range(start, stop) if not text[c].isspace()]
+            if candidates:
+                token_owner[at] = Counter(candidates).most_common(1)[0][0]
+        return token_owner
 
     def _confusable(self, parts: Sequence[Part]) -> bool:
         """Whether what people wrote holds a special token."""
@@ -100,47 +100,53 @@ class Encoder:
                 buffer = ""
         return self._special is not None and any(map(self._special.search, written))
 
-    def _apart(self, parts: Sequence[Part]) -> list[int]:
-        """Tokens of the stretches between the template's own special tokens, and these."""
+    def _encode_in_pieces(self, parts: Sequence[Part]) -> list[int]:
+        """Encode the template's special tokens, and each piece of text between them by itself."""
         assert self._special is not None
         ids: list[int] = []
-        stretch = ""
+        piece = ""
 
         def flush() -> None:
-            nonlocal stretch
-            if stretch:
+            nonlocal piece
+            if piece:
                 ids.extend(
-                    self.tokenizer(stretch, add_special_tokens=False, split_special_tokens=True)[
+                    self.tokenizer(piece, add_special_tokens=False, split_special_tokens=True)[
                         "input_ids"
                     ]
                 )
-            stretch = ""
+            piece = ""
 
         for text, by_people in parts:
             at = 0
-            for found in () if by_people else self._special.finditer(text):
-                stretch += text[at : found.start()]
+            for special in () if by_people else self._special.finditer(text):
+                piece += text[at : special.start()]
                 flush()
-                ids.append(self.tokenizer.convert_tokens_to_ids(found.group()))
-                at = found.end()
-            stretch += text[at:]
+                ids.append(self.tokenizer.convert_tokens_to_ids(special.group()))
+                at = special.end()
+            piece += text[at:]
         flush()
         return ids
 
-    def _prove(self, parts: Sequence[Part]) -> None:
-        """Refuse a tokenizer that cuts stretches other than the whole, seen without markers.
+    def _check_pieces(self, parts: Sequence[Part]) -> None:
+        """Refuse a tokenizer that encodes a text in pieces differently from the whole text.
+
+        The two are compared without the special tokens that people wrote.
 
         Raises:
-            ValueError: it does.
+            ValueError: the two encodings differ.
         """
-        if self._proved:
+        if self._checked:
             return
         assert self._special is not None
-        plain = [(self._special.sub("", text) if mine else text, mine) for text, mine in parts]
+        plain = [
+            (self._special.sub("", text) if by_people else text, by_people)
+            for text, by_people in parts
+        ]
         whole = self.tokenizer("".join(text for text, _ in plain), add_special_tokens=False)
-        if whole["input_ids"] != self._apart(plain):
+        if whole["input_ids"] != self._encode_in_pieces(plain):
             raise ValueError(
                 "the chat's messages hold special tokens of the tokenizer as text, and this "
-                "tokenizer cannot tell them from the chat template's; take them out of the text"
+                "tokenizer cannot distinguish them from the chat template's; take them out of the "
+                "text"
             )
-        self._proved = True
+        self._checked = True

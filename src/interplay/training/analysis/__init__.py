@@ -1,1 +1,1 @@
-"""What is made of explanations of training data: what acts together, removal curves."""
+"""Uses of explanations of training data: what acts together, removal curves."""

@@ -14,19 +14,20 @@ from interplay.extensions import IndexName
 from interplay.fourier.spectrum import Spectrum
 
 _ROUNDING = 1e-9
-"""Of the largest coefficient, with that of the empty set: smaller interactions are rounding."""
+"""Interactions below this share of the largest coefficient, the empty set's included, are taken for
+rounding."""
 
 
 @dataclass(frozen=True)
 class Relation:
-    """Some players, and what they do together beyond what they do apart.
+    """A set of players, and what they do together beyond what they do apart.
 
     Attributes:
-        players: their numbers.
+        players: the players' numbers.
         label: their names, joined.
         value: the interaction, in the unit of the score; over many test points the mean.
-        rms: its root mean square over the test points; at a single one its size.
-        same_class: whether all their rows are of one class.
+        rms: its root mean square over the test points; at a single one its absolute value.
+        same_class: whether all rows of these players are of one class.
     """
 
     players: Players
@@ -36,8 +37,8 @@ class Relation:
     same_class: bool
 
     def __str__(self) -> str:
-        spread = "" if self.rms <= abs(self.value) else f" (rms {self.rms:.3g})"
-        return f"{self.label} {self.value:+.3g}{spread}"
+        rms = "" if self.rms <= abs(self.value) else f" (rms {self.rms:.3g})"
+        return f"{self.label} {self.value:+.3g}{rms}"
 
 
 @dataclass(frozen=True)
@@ -46,11 +47,12 @@ class Relations:
 
     Attributes:
         point: the name of the test point; ``None``: the mean over all.
-        synergies_same: of players of one class, which help more together; positive, and of a loss,
-            which is better low, negative.
-        synergies_mixed: of players of several classes.
-        redundancies_same: of the other sign, of one class: either would do.
-        redundancies_mixed: of several classes.
+        synergies_same: players of one class that help more together than apart. The value is
+            positive; for a loss, where lower is better, it is negative.
+        synergies_mixed: the same for players of several classes.
+        redundancies_same: interactions of the opposite sign, of players of one class: one of them
+            would do.
+        redundancies_mixed: the same for players of several classes.
     """
 
     point: str | None
@@ -61,7 +63,7 @@ class Relations:
 
     @property
     def kinds(self) -> tuple[tuple[str, tuple[Relation, ...]], ...]:
-        """Each kind's name, and those of this kind."""
+        """The name and the relations of each kind."""
         return (
             ("synergies, same class", self.synergies_same),
             ("synergies, mixed classes", self.synergies_mixed),
@@ -71,8 +73,8 @@ class Relations:
 
     def __str__(self) -> str:
         lines = [f"test point {self.point}" if self.point is not None else "all test points"]
-        for title, found in self.kinds:
-            lines.append(f"  {title}: {'; '.join(map(str, found)) or 'none'}")
+        for title, of_kind in self.kinds:
+            lines.append(f"  {title}: {'; '.join(map(str, of_kind)) or 'none'}")
         return "\n".join(lines)
 
 
@@ -85,19 +87,35 @@ def relations(
     min_order: int = 2,
     top: int = 5,
 ) -> Relations:
-    """The strongest interactions of training data.
+    """Find the strongest interactions of training data.
 
     Args:
-        explanation: of a ``TrainingGame``, loaded or not.
-        point: the number of a test point; ``None``: the mean over all of them.
-        index: the interactions' index.
-        order: its order: how large the sets are at most; 2 are pairs.
-        min_order: how large they are at least.
-        top: how many of each kind.
+        explanation: an explanation of a ``TrainingGame``, fresh or loaded.
+        point: the number of a test point; ``None``: the mean over all test points.
+        index: the interaction index.
+        order: how many players an interaction has at most; 2 are pairs.
+        min_order: how many players it has at least.
+        top: how many interactions of each kind at most.
 
     Raises:
-        ValueError: an explanation of something else, a test point that does not exist, or
+        ValueError: the explanation is of something else, the test point does not exist, or
             ``min_order`` is not between 2 and ``order``.
+
+    Example:
+        Rows 0 and 1 are duplicates, so one of them would do.
+
+        >>> import interplay as ip
+        >>> from interplay.training import Ridge, TrainingData, TrainingGame, relations
+        >>> data = TrainingData.checked(
+        ...     [[2.0], [2.0], [-2.0]], ["a", "a", "b"], [[1.0]], ["a"]
+        ... )
+        >>> explanation = ip.explain(TrainingGame(Ridge(), data), progress=False)
+        >>> print(relations(explanation))
+        all test points
+          synergies, same class: none
+          synergies, mixed classes: 0 x 2 +0.243; 1 x 2 +0.243
+          redundancies, same class: 0 x 1 -1.2
+          redundancies, mixed classes: none
     """
     description: Json = explanation.provenance["game"]["description"]
     if "rows_by_class" not in description:
@@ -108,8 +126,10 @@ def relations(
     if not 2 <= min_order <= order:
         raise ValueError(f"min_order={min_order} is not between 2 and order={order}")
     spectrum = at_point(explanation.spectrum, point)
-    found = spectrum.to(index, order=order, players=explanation.players).filter(min_order=min_order)
-    per_point: FloatArray = as_columns(
+    interactions = spectrum.to(index, order=order, players=explanation.players).filter(
+        min_order=min_order
+    )
+    at_points: FloatArray = as_columns(
         (explanation.spectrum if point is None else spectrum)
         .to(index, order=order)
         .filter(min_order=min_order)
@@ -119,12 +139,12 @@ def relations(
     ranked = [
         Relation(
             members,
-            found.label(members, " x "),
+            interactions.label(members, " x "),
             float(value),
-            float(np.sqrt((each**2).mean())),
+            float(np.sqrt((values**2).mean())),
             len({of_class[player] for player in members}) == 1 and of_class[members[0]] is not None,
         )
-        for (members, value), each in zip(found, per_point, strict=True)
+        for (members, value), values in zip(interactions, at_points, strict=True)
     ]
     ranked.sort(key=lambda relation: -abs(relation.value))
 
@@ -132,12 +152,12 @@ def relations(
     better = -1 if description["score"] == "loss" else 1
 
     def kind(sign: int, same: bool) -> tuple[Relation, ...]:
-        chosen = (
-            each
-            for each in ranked
-            if each.value * sign * better > least and each.same_class is same
+        of_kind = (
+            relation
+            for relation in ranked
+            if relation.value * sign * better > least and relation.same_class is same
         )
-        return tuple(chosen)[:top]
+        return tuple(of_kind)[:top]
 
     return Relations(
         None if point is None else description["test_points"][point],
@@ -149,7 +169,7 @@ def relations(
 
 
 def at_point(spectrum: Spectrum, point: int | None) -> Spectrum:
-    """The spectrum of one output, or of the mean over all.
+    """Return the spectrum of one output, or of the mean over all outputs.
 
     Raises:
         ValueError: there is no such output.
@@ -158,7 +178,7 @@ def at_point(spectrum: Spectrum, point: int | None) -> Spectrum:
 
 
 def _classes(rows_by_class: Sequence[Sequence[int]]) -> list[int | None]:
-    """The class of each player's rows; ``None`` where they are of several."""
+    """Return the class of each player's rows; ``None`` if they are of several classes."""
     result: list[int | None] = []
     for counts in rows_by_class:
         present = [number for number, count in enumerate(counts) if count]

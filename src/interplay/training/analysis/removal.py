@@ -1,4 +1,4 @@
-"""Removal: what becomes of the score without the players that are said to hurt it."""
+"""Removal: how the score changes when the players that hurt it most are removed."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from interplay.optimize.subset import best_subset
 from interplay.training.analysis.relations import at_point
 
 _ENERGY = 0.999
-"""The share of the variance that the optimum minds: the mean over many outputs has thousands of
-terms, most of them next to nothing."""
+"""The share of the variance that the optimisation takes into account. The mean over many outputs
+has thousands of terms, and most of them are close to zero."""
 _KEY = 0x72656D
-"""Sets the random removals apart from all other draws with the same seed."""
+"""Part of the seed: separates these draws from all others with the same ``random_state``."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,12 +30,13 @@ class Removal:
 
     Attributes:
         method: the name of a spectrum, or ``"random"``.
-        n_removed: how many players are removed, ``(c,)``.
-        masks: what is kept, ``(c, n)``; of ``"random"`` the first draw of each number.
+        n_removed: how many players are removed, c numbers.
+        masks: the players kept, ``(c, n)``; for ``"random"`` the first draw of each number.
         predicted: the score that the spectrum predicts, ``(c,)``; NaN for ``"random"``.
-        actual: the score of the retrained model, ``(c,)``; of ``"random"`` the mean over draws.
-        low: of the actual scores of random draws the 5th percentile, ``(c,)``; else ``actual``.
-        high: the 95th percentile.
+        actual: the score of the retrained model, ``(c,)``; for ``"random"`` the mean over draws.
+        low: for ``"random"`` the 5th percentile of the actual scores over draws, ``(c,)``; for
+            other methods the same as ``actual``.
+        high: the 95th percentile, likewise.
     """
 
     method: str
@@ -61,26 +62,43 @@ def removal_curves(
     backend: BackendName | str | Backend = "local",
     progress: bool | None = None,
 ) -> tuple[Removal, ...]:
-    """Remove what hurts most by each spectrum, evaluate, and compare with random removal.
+    """Remove the players that hurt most by each spectrum, and compare with random removal.
 
     Args:
-        game: what the spectra explain.
+        game: the game that the spectra explain.
         counts: how many players to remove.
-        spectra: by name; ``{"proxyspex": s, "first order": s.truncate(order=1)}``, say.
+        spectra: spectra by name, such as ``{"proxyspex": s, "first order": s.truncate(order=1)}``.
         point: the output whose score counts; ``None``: the mean over all outputs.
-        hurting: remove what lowers the score most; ``False``: what raises it most (also for a loss,
-            which is better low).
-        n_random: draws for each number.
-        time_limit: seconds for each optimum.
-        store: as for ``explain``: what it holds is not asked for again.
+        hurting: remove the players that lower the score most; ``False``: those that raise it most.
+            For a loss, where lower is better, those that raise it are the ones that hurt.
+        n_random: random draws for each number to remove.
+        time_limit: seconds for each optimisation.
+        store: as for ``explain``; masks in the store are not evaluated again.
         random_state: seed of the draws.
         backend: as for ``explain``.
         progress: as for ``explain``.
 
+    Returns:
+        One curve for each spectrum, in the order given, and one for random removal.
+
     Raises:
-        ValueError: a number of players that cannot be removed, or an output that does not exist.
+        ValueError: a number of players cannot be removed, or the output does not exist.
         GameError: the game failed; what was evaluated is in the store.
-        KeyboardInterrupt: interrupted; likewise.
+        KeyboardInterrupt: interrupted; what was evaluated is in the store.
+
+    Example:
+        The last row has the wrong label, so its removal helps most.
+
+        >>> import interplay as ip
+        >>> from interplay.training import Ridge, TrainingData, TrainingGame, removal_curves
+        >>> data = TrainingData.checked(
+        ...     [[2.0], [1.0], [-1.0], [-2.0], [3.0]], ["a", "a", "b", "b", "b"], [[1.0]], ["a"]
+        ... )
+        >>> game = TrainingGame(Ridge(), data)
+        >>> spectrum = ip.explain(game, progress=False).spectrum
+        >>> (curve,) = removal_curves(game, [1], {"all": spectrum}, n_random=0, progress=False)
+        >>> curve.masks
+        array([[ True,  True,  True,  True, False]])
     """
     n_players = int(game.n_players)
     for count in counts:
@@ -96,8 +114,8 @@ def removal_curves(
             draw[rng.choice(n_players, int(count), replace=False)] = False
     chosen: dict[str, BoolArray] = {}
     predicted: dict[str, FloatArray] = {}
-    for name, whole in spectra.items():
-        spectrum = at_point(whole, point)
+    for name, of_outputs in spectra.items():
+        spectrum = at_point(of_outputs, point)
         best = [
             best_subset(
                 spectrum.truncate(energy=_ENERGY),
@@ -115,9 +133,9 @@ def removal_curves(
     values = columns.mean(axis=1) if point is None else columns[:, point]
     numbers = tuple(map(int, counts))
     curves = []
-    for place, (name, own) in enumerate(chosen.items()):
+    for place, (name, kept) in enumerate(chosen.items()):
         actual = values[place * len(numbers) : (place + 1) * len(numbers)]
-        curves.append(Removal(name, numbers, own, predicted[name], actual, actual, actual))
+        curves.append(Removal(name, numbers, kept, predicted[name], actual, actual, actual))
     if n_random:
         random = values[len(chosen) * len(numbers) :].reshape(len(numbers), n_random)
         low, high = np.quantile(random, [0.05, 0.95], axis=1)

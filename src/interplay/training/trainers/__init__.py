@@ -1,1 +1,1 @@
-"""Ways to retrain."""
+"""Trainers: ways to retrain a model on subsets."""

@@ -1,4 +1,4 @@
-"""Axes: frozen features on their principal axes, where linear models are cheap to fit."""
+"""Axes: frozen features rotated to their principal axes, where linear models are cheap to fit."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from interplay.training.data import TrainingData
 class Axes:
     """Training rows and test points in p coordinates.
 
-    A linear model with an L2 penalty has its weights in the span of the rows that it is trained on,
-    and the penalty knows no directions: the model is the same after a rotation, and p is at most
+    A linear model with an L2 penalty has its weights in the span of its training rows, and the
+    penalty is the same in all directions. So a rotation does not change the model, and p is at most
     the number of rows, however wide they are.
 
     Attributes:
@@ -32,10 +32,10 @@ class Axes:
 
 
 def principal_axes(data: TrainingData, intercept: bool) -> Axes:
-    """Rotate the features, flattened to d numbers a row, to the axes of all training rows.
+    """Rotate the features, flattened to d numbers a row, to the principal axes of all rows.
 
-    Nothing is rescaled. With an intercept the mean of all rows is taken off first, which an
-    intercept without a penalty makes up for, and which loses fewer digits.
+    Nothing is rescaled. With an intercept, the mean of all rows is subtracted first: this loses
+    fewer digits, and an intercept without a penalty makes up for it.
     """
     rows = data.features.reshape(len(data.features), -1)
     tests = data.test_features.reshape(len(data.test_features), -1)
@@ -45,12 +45,12 @@ def principal_axes(data: TrainingData, intercept: bool) -> Axes:
     left, sizes, axes = np.linalg.svd(rows, full_matrices=False)
     rows, tests = left * sizes, tests @ axes.T
     if intercept:
-        rows, tests = (np.hstack([each, np.ones((len(each), 1))]) for each in (rows, tests))
+        rows, tests = (np.hstack([x, np.ones((len(x), 1))]) for x in (rows, tests))
     return Axes(np.ascontiguousarray(rows), np.ascontiguousarray(tests), float(sizes.max()))
 
 
 def check_penalty(penalty: float) -> None:
-    """A penalty that makes the fit unique.
+    """Check that a penalty makes the fit unique.
 
     Raises:
         ValueError: it is not a finite number above 0.
@@ -62,7 +62,7 @@ def check_penalty(penalty: float) -> None:
         )
 
 
-def blocks(total: int, bytes_each: int, limit: int) -> Iterator[slice]:
-    """Cut so many masks into blocks whose arrays stay within the limit, one mask at the least."""
-    size = max(1, limit // max(1, bytes_each))
-    return (slice(start, start + size) for start in range(0, total, size))
+def blocks(n_masks: int, bytes_per_mask: int, limit: int) -> Iterator[slice]:
+    """Cut masks into blocks of at least one mask whose arrays stay within a limit, in bytes."""
+    size = max(1, limit // max(1, bytes_per_mask))
+    return (slice(start, start + size) for start in range(0, n_masks, size))

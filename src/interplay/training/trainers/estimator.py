@@ -1,4 +1,4 @@
-"""Estimator: any scikit-learn classifier, fitted anew for each subset."""
+"""Estimator: any scikit-learn classifier, fitted once for each subset."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from interplay.training.data import TrainingData
 from interplay.training.trainers.base import Retrain
 
 SMALLEST_PROBABILITY = 1e-6
-"""Probabilities are taken to lie between this and one minus this, so that their logarithms are
-finite: trees and neighbours are often certain."""
+"""Probabilities are clipped to lie between this and one minus this, which keeps their logarithms
+finite: trees and nearest neighbours often give 0 or 1."""
 _WITHOUT_EFFECT = ("random_state", "n_jobs", "verbose")
-"""Parameters that a description leaves out: the seed replaces the first, the others change no
-value."""
+"""Parameters that a description leaves out: the seed replaces the first, the others do not change
+values."""
 _PER_WORKER = 32
-"""Subsets for each process in a call: many against the cost of sending the data to it."""
+"""Subsets for each process in a call: enough to outweigh the cost of sending it the data."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,12 +35,11 @@ class Estimator:
     sorted labels: a ``class_weight`` must name those. Every parameter named ``random_state``, of
     nested steps too, is set to the subset's seed modulo 2^31.
 
-    Logits are
-
-    - log p with p of ``predict_proba``, cut to [e, 1 - e] with e = :data:`SMALLEST_PROBABILITY`; a
-      class that the subset lacks gets log e;
-    - else the ``decision_function``: of two classes (-d/2, +d/2), so that their difference is d; of
-      more as it is. A class that the subset lacks gets one less than the lowest of the others.
+    If the estimator has ``predict_proba``, the logits are log p, with the probability p clipped to
+    [e, 1 - e], e = :data:`SMALLEST_PROBABILITY`. A class that the subset lacks gets log e.
+    Otherwise the logits come from the ``decision_function``. With two classes they are (-d/2, d/2)
+    for its value d; with more they are its values. A class that the subset lacks gets one less than
+    the lowest of the others.
 
     A subset of one class is not fitted: that class gets log(1 - e), the others log e. Each fit runs
     on one thread. A logit that is not finite stays so; the ablation then counts as failed.
@@ -50,8 +49,8 @@ class Estimator:
         n_jobs: processes, as joblib counts them: -1 for all cores; ``None``: this process alone.
 
     Raises:
-        ValueError: ``n_jobs`` is 0, or the estimator has neither ``predict_proba`` nor
-            ``decision_function``, or a decision function that compares classes in pairs.
+        ValueError: ``n_jobs`` is 0, the estimator has neither ``predict_proba`` nor
+            ``decision_function``, or its decision function compares classes in pairs.
     """
 
     estimator: Any
@@ -91,22 +90,22 @@ class Estimator:
 
     @property
     def batch_size(self) -> int:
-        """32 subsets for each process."""
+        """How many subsets a call should have: 32 for each process."""
         return _PER_WORKER * int(joblib.effective_n_jobs(self.n_jobs))
 
     def begin(self, data: TrainingData) -> Retrain:
         """See :meth:`interplay.training.trainers.base.Trainer.begin`.
 
-        The function it returns raises RuntimeError where the estimator does, with the subset that
-        it was fitted to; MemoryError as it is.
+        If a fit fails, the function that it returns raises a RuntimeError that names the subset. A
+        MemoryError is passed on as it is.
         """
 
         def retrain(masks: BoolArray, seeds: IntArray) -> FloatArray:
             n_workers = min(int(joblib.effective_n_jobs(self.n_jobs)), len(masks))
             if n_workers <= 1:
                 return _fit_all(self.estimator, data, masks, seeds)
-            # one share for each worker, since each brings the data along, and of every n-th mask,
-            # since neighbours are of like cost; max_nbytes: nothing is written to the disk
+            # one part for each worker, since each part sends the data along; every n-th mask, since
+            # neighbouring masks cost about the same; max_nbytes=None writes nothing to the disk
             parts = joblib.Parallel(n_jobs=n_workers, backend="loky", max_nbytes=None)(
                 joblib.delayed(_fit_all)(
                     self.estimator, data, masks[at::n_workers], seeds[at::n_workers]
@@ -121,10 +120,10 @@ class Estimator:
         return retrain
 
     def describe(self) -> Json | None:
-        """The classes, the versions of their packages and all parameters that can change a value.
+        """Describe the classes, their packages' versions, and the parameters that change values.
 
-        ``None`` where a parameter is no plain value (a function, an array), or where a class comes
-        from a module without a version, so that nothing tells when its code changes.
+        ``None`` if a parameter is no plain value (a function, an array). Also ``None`` if a class
+        comes from a module without a version: a change of its code would then go unnoticed.
         """
         try:
             estimator = _plain(self.estimator)
@@ -139,7 +138,7 @@ class Estimator:
 
 
 def _fit_all(estimator: Any, data: TrainingData, masks: BoolArray, seeds: IntArray) -> FloatArray:
-    """The logits of one fit after the other, ``(m, k, classes)``."""
+    """Fit one subset after the other and return their logits, ``(m, k, classes)``."""
     train, test = (x.reshape(len(x), -1) for x in (data.features, data.test_features))
     logits = np.zeros((len(masks), len(test), len(data.classes)))
     with threadpool_limits(1):
@@ -157,7 +156,7 @@ def _fit_all(estimator: Any, data: TrainingData, masks: BoolArray, seeds: IntArr
                     model.fit(train[rows], labels)
                     logits[at] = _logits(model, test, len(data.classes))
                 except MemoryError:
-                    raise  # the runner tries again with fewer masks
+                    raise  # the evaluator retries with fewer masks
                 except Exception as error:
                     counts = ", ".join(
                         f"{np.sum(labels == c)} of {data.classes[c]!r}" for c in present
@@ -170,7 +169,7 @@ def _fit_all(estimator: Any, data: TrainingData, masks: BoolArray, seeds: IntArr
 
 
 def _logits(model: Any, test: FloatArray, n_classes: int) -> FloatArray:
-    """The logits of a fitted model at the test points, ``(k, classes)``."""
+    """Compute the logits of a fitted model at the test points, ``(k, classes)``."""
     if not hasattr(model, "classes_"):
         raise ValueError("it has no classes_ after it was fitted, so it is no classifier")
     present = np.asarray(model.classes_)
@@ -194,7 +193,7 @@ def _logits(model: Any, test: FloatArray, n_classes: int) -> FloatArray:
 
 
 def _plain(value: Any) -> Any:
-    """A parameter as JSON, nested estimators included; TypeError where it cannot be."""
+    """Turn a parameter into JSON, nested estimators included; TypeError if it has no JSON form."""
     if isinstance(value, np.generic):
         value = value.item()
     if value is None or isinstance(value, bool | int | str):
@@ -202,9 +201,9 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else str(value)
     if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
-    if isinstance(value, dict):  # JSON has no keys but strings
-        return {"pairs": [[_plain(key), _plain(each)] for key, each in value.items()]}
+        return [_plain(item) for item in value]
+    if isinstance(value, dict):  # as pairs: keys of JSON objects can only be strings
+        return {"pairs": [[_plain(key), _plain(item)] for key, item in value.items()]}
     if hasattr(value, "get_params") and not isinstance(value, type):
         kind = type(value)
         package = kind.__module__.split(".")[0]

@@ -1,4 +1,4 @@
-"""Network: a small neural network, trained on many subsets side by side."""
+"""Network: a small neural network, trained on many subsets in parallel."""
 
 from __future__ import annotations
 
@@ -15,57 +15,57 @@ from interplay._types import BoolArray, FloatArray, IntArray, Json
 from interplay.errors import MissingDependencyError
 from interplay.training.data import TrainingData
 from interplay.training.trainers.base import Retrain
-from interplay.training.trainers.stacked import check, scores, start, train
+from interplay.training.trainers.stacked import check_module, initialise, stacked_logits, train
 
 if TYPE_CHECKING:
     import torch
 
-_TRIED_ROWS = 8
-"""On so many rows a module is tried before it is trained."""
+_CHECKED_ROWS = 8
+"""The rows that a module is checked on before it is trained."""
 
 
 @dataclass(frozen=True)
 class Network:
-    """A classifier trained by Adam on minibatches; the networks of a call are trained side by side.
+    """A classifier trained by Adam on minibatches; the networks of a call are trained in parallel.
 
-    One seed makes everything: ``torch.manual_seed(seed)``, then the module's initial parameters,
-    then one ``torch.randperm`` of all rows after the other. Their sequence is cut into ``steps``
-    minibatches of ``batch`` rows. The loss of a step is the mean cross-entropy of those rows of
-    its minibatch that the subset keeps::
+    One seed determines everything: ``torch.manual_seed(seed)`` is followed by the module's initial
+    parameters, then by one ``torch.randperm`` of all rows after the other. The sequence of these
+    permutations is cut into ``steps`` minibatches of ``batch`` rows. The loss of a step is the mean
+    cross-entropy ce_i over the minibatch's rows i that the subset keeps::
 
         L = sum_i kept_i * ce_i / sum_i kept_i
 
-    So every kept row is seen as often in each subset as with all rows, and of two subsets with one
-    seed only the rows in which they differ differ. A minibatch without a kept row changes nothing,
-    Adam's moments and its count of steps included.
+    So each subset sees a kept row as often as a training on all rows does. Two subsets with the
+    same seed have the same initial parameters and minibatches, and differ only in the rows kept. A
+    minibatch without a kept row changes nothing, not even Adam's moments and its count of steps.
 
-    Logits depend on the mask and its own seed; what else is in the call changes the rounding of
+    Logits depend on the mask and its own seed. The other masks of a call change the rounding of
     float32, as another device does, and training may magnify it. On digits the margins (up to 10)
     of six subsets trained alone, in a call of 64, and by a plain loop of torch in float64 were
     within 4e-6 of each other; the tests allow 1e-3 of the logits. With one seed for all masks of a
     call, minibatches are gathered once, which is a little faster.
 
-    A subset of no rows gets zeros without training. One whose loss or logits stop being finite gets
-    NaN: the ablation counts as failed.
+    A subset without rows gets zeros without training. If a loss or a logit stops being finite, the
+    subset's logits are NaN and the ablation counts as failed.
 
     Attributes:
         hidden: the widths of the hidden layers, with ReLU between; ``()``: a linear model. Features
             are flattened; bring them to a scale of about one.
         steps: how many minibatches; with ``batch`` enough for one pass over the rows.
-        batch: rows of a minibatch, kept or not; at most as many as there are rows are taken.
+        batch: rows of a minibatch, kept or not; at most all rows.
         learning_rate: Adam's.
-        weight_decay: decoupled, as in AdamW: each step takes learning_rate * weight_decay of each
-            parameter.
+        weight_decay: decoupled, as in AdamW: each step subtracts learning_rate * weight_decay times
+            the parameter.
         build: makes another architecture: ``build(shape, n_classes)``, with the shape of one row of
             features, returns a float32 ``torch.nn.Module`` from ``(rows, *shape)`` to
-            ``(rows, n_classes)``, on the CPU, initialised by torch's own random numbers. Its rows
-            may not depend on each other, on chance or on earlier calls: no batch normalisation and
-            no dropout. ``hidden`` then has no effect.
-        name: what stands for ``build`` in the description; without one nothing is stored. Another
+            ``(rows, n_classes)``, on the CPU, initialised by torch's own random numbers. The logits
+            of a row may not depend on other rows, on chance or on earlier calls: no batch
+            normalisation and no dropout. ``hidden`` then has no effect.
+        name: identifies ``build`` in the description. Without a name nothing is stored. Another
             architecture needs another name.
         device: where torch trains.
-        batch_size: subsets per call. More are faster as long as they fit into the memory and the
-            caches; 1 serves modules that ``torch.vmap`` does not take.
+        batch_size: subsets per call. More are faster as long as they fit into memory and caches. 1
+            works for modules that ``torch.vmap`` does not support.
 
     Raises:
         ValueError: a setting is out of its range.
@@ -107,7 +107,8 @@ class Network:
 
         Raises:
             ValueError: the steps do not reach all rows, a feature is too large for float32, the
-                device cannot be used, or what ``build`` made cannot be trained this way.
+                device cannot be used, or the module that ``build`` returns cannot be trained in
+                parallel.
         """
         import torch
 
@@ -131,8 +132,8 @@ class Network:
                     "about one"
                 )
         x, x_test = (
-            torch.tensor(each, dtype=torch.float32, device=self.device)
-            for each in (data.features, data.test_features)
+            torch.tensor(features, dtype=torch.float32, device=self.device)
+            for features in (data.features, data.test_features)
         )
         y = torch.tensor(data.labels, device=self.device)
 
@@ -141,30 +142,33 @@ class Network:
                 self.build(shape, n_classes) if self.build else _mlp(shape, self.hidden, n_classes)
             )
 
-        check(make, x[:_TRIED_ROWS].cpu(), n_classes)
+        check_module(make, x[:_CHECKED_ROWS].cpu(), n_classes)
 
         def retrain(masks: BoolArray, seeds: IntArray) -> FloatArray:
             logits = np.zeros((len(masks), len(x_test), n_classes))
             kept = data.rows(masks)
-            some = np.flatnonzero(kept.any(axis=1))
-            if len(some):
-                networks = start(make, seeds[some], n_rows, self.steps, batch, self.device)
-                weights = torch.tensor(kept[some], dtype=torch.float32, device=self.device)
-                fine = train(networks, x, y, weights, self.learning_rate, self.weight_decay)
+            nonempty = np.flatnonzero(kept.any(axis=1))  # subsets without rows keep their zeros
+            if len(nonempty):
+                networks = initialise(make, seeds[nonempty], n_rows, self.steps, batch, self.device)
+                weights = torch.tensor(kept[nonempty], dtype=torch.float32, device=self.device)
+                finite = train(networks, x, y, weights, self.learning_rate, self.weight_decay)
                 networks.module.eval()
                 with torch.no_grad():
-                    found = scores(networks, networks.trained, x_test, alike=True).double()
-                fine &= found.isfinite().all(dim=2).all(dim=1)
-                found[~fine] = torch.nan
-                logits[some] = found.cpu().numpy()
+                    predictions = stacked_logits(
+                        networks, networks.trained, x_test, same_rows=True
+                    ).double()
+                finite &= predictions.isfinite().all(dim=2).all(dim=1)
+                predictions[~finite] = torch.nan
+                logits[nonempty] = predictions.cpu().numpy()
             return logits
 
         return retrain
 
     def describe(self) -> Json | None:
-        """All settings and torch's version, whose random numbers may change; not the device.
+        """Return all settings but the device, and torch's version.
 
-        ``None`` for a ``build`` without a name.
+        Another version of torch may draw other random numbers. ``None`` for a ``build`` without a
+        name.
         """
         import torch
 
@@ -186,6 +190,6 @@ def _mlp(shape: tuple[int, ...], hidden: tuple[int, ...], n_classes: int) -> tor
 
     widths = [math.prod(shape), *hidden]
     layers: list[nn.Module] = [nn.Flatten()]
-    for before, after in itertools.pairwise(widths):
-        layers += [nn.Linear(before, after), nn.ReLU()]
+    for n_in, n_out in itertools.pairwise(widths):
+        layers += [nn.Linear(n_in, n_out), nn.ReLU()]
     return nn.Sequential(*layers, nn.Linear(widths[-1], n_classes))

@@ -1,0 +1,310 @@
+"""The documentation holds: its Python runs, and its commands, names, paths and links exist.
+
+The Python blocks of a page run one after another in one namespace, in a temporary folder. A test
+that takes a page (:func:`of`) must run all its blocks, and a page that no test takes fails
+:func:`test_the_python_of_every_page_runs`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+import shlex
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from types import CodeType
+from typing import Any
+
+import numpy as np
+import pytest
+import typer
+
+import interplay as ip
+from interplay._types import BoolArray, FloatArray, IntArray, Json
+from interplay.cli.app import app
+from interplay.text.api.account import Usage
+from tests.text import servers
+
+ROOT = Path(__file__).parents[1]
+PAGES = tuple(
+    str(path.relative_to(ROOT))
+    for path in (ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md")))
+)
+ELSEWHERE = {"docs/extending.md": "tests/test_extensions.py"}
+"""Pages whose Python is a package, which its own test installs and runs."""
+TAKEN: list[str] = []
+"""The pages that tests of this module take."""
+
+
+@cache
+def text_of(page: str) -> str:
+    return (ROOT / page).read_text(encoding="utf-8")
+
+
+def blocks(page: str, language: str) -> list[str]:
+    """The fenced blocks of a language; "" stands for those that name none."""
+    fences = re.finditer(r"^```(\w*)\n(.*?)^```$", text_of(page), re.M | re.S)
+    return [fence[2] for fence in fences if fence[1] == language]
+
+
+class Page:
+    """The Python blocks of a page, to be run in their order in one namespace."""
+
+    def __init__(self, path: str, capsys: pytest.CaptureFixture[str]) -> None:
+        self.path = path
+        self.blocks = blocks(path, "python")
+        self.names: dict[str, Any] = {"__name__": "page"}
+        self.n_run = 0
+        self._capsys = capsys
+
+    def run(self, replace: dict[str, str] | None = None) -> str:
+        """Run the next block, with some of its text replaced, and return what it prints."""
+        block = self.blocks[self.n_run]
+        for old, new in (replace or {}).items():
+            assert old in block, f"{self.path} no longer says {old!r}"
+            block = block.replace(old, new)
+        code = self._compiled(block)
+        self.n_run += 1
+        self._capsys.readouterr()
+        exec(code, self.names)
+        return self._capsys.readouterr().out
+
+    def _compiled(self, block: str) -> CodeType:
+        """The block as code that names the page and its line in a traceback."""
+        before = text_of(self.path).partition(self.blocks[self.n_run])[0]
+        return compile("\n" * before.count("\n") + block, ROOT / self.path, "exec")
+
+
+@pytest.fixture
+def page(
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Iterator[Page]:
+    """The page that the test takes, in an empty folder but for the examples."""
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    monkeypatch.chdir(tmp_path)
+    made = Page(request.param, capsys)
+    yield made
+    assert made.n_run == len(made.blocks), f"{made.path} has a Python block that was not run"
+
+
+def of(path: str) -> pytest.MarkDecorator:
+    """Gives a test a page as its argument ``page``."""
+    TAKEN.append(path)
+    return pytest.mark.parametrize("page", [path], indirect=True)
+
+
+def test_the_python_of_every_page_runs() -> None:
+    assert sorted([*TAKEN, *ELSEWHERE]) == sorted(p for p in PAGES if blocks(p, "python"))
+    for path, test in ELSEWHERE.items():
+        assert Path(path).name in (ROOT / test).read_text(encoding="utf-8")
+
+
+@pytest.mark.model
+@of("README.md")
+def test_readme(page: Page) -> None:
+    page.run()
+    assert Path("a.html").exists()
+    interactions = page.names["explanation"].interactions("FSII", order=2)
+    assert interactions.top(1, min_order=2).sets == [(1, 2)]
+
+    page.run()
+    assert page.names["explanation"].faithfulness.exact
+
+    printed = page.run()
+    assert page.names["best"].proven
+    assert "linear " in printed
+
+    assert "to evaluate   0, in calls of 0" in page.run()  # the second block has paid for it
+
+
+def test_the_first_python_of_the_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    exec(blocks("README.md", "python")[0], {})
+
+
+@pytest.mark.model
+@of("docs/text.md")
+def test_text(page: Page) -> None:
+    assert "<|im_start|>user\nThe door is green. Which colour has it?" in page.run()
+    assert page.names["game"].players == ("Answer", "in", "one", "word.")
+
+    report = "Penicillin harms Mrs Hill. It snows.\n\nThe lift is out of order."
+    Path("report.txt").write_text(report, encoding="utf-8")
+    printed = page.run()
+    assert re.search(r"^Level 3: \d players by .*word", printed, re.M)
+    assert "penicillin" in printed.lower().rpartition("FSII")[2]
+    assert Path("a.html").exists()
+
+
+@pytest.mark.slow
+@of("docs/api-models.md")
+def test_api_models(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(servers, "LISTED", (*servers.LISTED, " positive", " negative"))
+    monkeypatch.setenv("OPENAI_API_KEY", "k")
+    with servers.serving(lambda body, _: servers.Reply(servers.truthful(body))) as server:
+        monkeypatch.setattr("interplay.text.api.game.OPENAI_URL", server.url)
+        printed = page.run({"http://127.0.0.1:8000/v1": server.url})
+        usage = page.names["game"].usage
+        assert printed == f"{usage}\n"
+        (shown,) = re.findall(r"# (Usage\(.*\))", page.blocks[0])
+        assert re.sub(r"tokens=\d+", "tokens=...", str(usage)) == shown
+        assert usage == Usage(requests=500, tokens=usage.tokens)
+
+        made: list[ip.text.ApiGame] = []
+
+        def remember(*args: Any, **kwargs: Any) -> None:
+            made.append(ip.text.ApiGame(*args, **kwargs))
+
+        page.names["ApiGame"] = remember
+        page.run({"http://127.0.0.1:8080/v1": server.url})
+        assert [game.method for game in made] == ["top_logprobs", "top_logprobs", "generate"]
+        for game in made:
+            values = game(np.array([[True, True], [True, False]]))
+            assert len(np.unique(values)) > 1
+            assert game.usage.unlisted == 0
+
+
+@pytest.fixture
+def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A Ray cluster on this machine, which ``address="auto"`` finds."""
+    ray = pytest.importorskip("ray", reason="needs ray: pip install 'interplay[ray]'")
+    from ray.cluster_utils import Cluster
+
+    monkeypatch.setenv("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 2})
+    monkeypatch.setenv("RAY_ADDRESS", made.address)
+    yield made
+    ray.shutdown()
+    made.shutdown()
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
+@of("docs/scaling.md")
+def test_scaling(page: Page, cluster: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Handover:  # a local class, which travels to the actors as it is
+        """As many players as the handover of the demo, and calls as large."""
+
+        n_players = 22
+        players = tuple(map(str, range(22)))
+        fingerprint = "handover"
+        batch_size = 50
+
+        def __call__(self, masks: BoolArray, /) -> FloatArray:
+            return masks[:, 0] * 2.0 - masks[:, 1] * masks[:, 2]
+
+        def arrange(self, masks: BoolArray, /) -> IntArray:
+            return np.arange(len(masks))
+
+        def cost(self, masks: BoolArray, /) -> FloatArray:
+            return masks.sum(axis=1).astype(float)
+
+        def describe(self) -> Json:
+            return {}
+
+    # the first call is as long for the plan as a language model's
+    monkeypatch.setattr("interplay.explanation.plan._WARM_SECONDS", 0.0)
+    page.names["game"] = Handover()
+    printed = page.run().splitlines()
+    shown = blocks(page.path, "")[0].splitlines()
+    assert printed[:4] == shown[:4]
+    assert [line.split()[0] for line in printed] == [line.split()[0] for line in shown]
+    assert "(50 tried)" in "".join(printed)
+
+    page.run(
+        {"budget=20_000": "budget=500", "n_actors=16, num_cpus=4, num_gpus=1": "n_actors=1"},
+    )
+    provenance = page.names["explanation"].provenance
+    assert provenance["backend"] == "ray"
+    assert provenance["budget"]["planned"] == 500
+
+
+@pytest.mark.model
+@of("docs/components.md")
+def test_components(page: Page) -> None:
+    printed = page.run()
+    assert "linear " in printed
+    assert "spectrum 8 " in printed
+
+
+@pytest.mark.slow
+@of("docs/training.md")
+def test_training(page: Page) -> None:
+    printed = page.run()
+    assert "redundancies, same class: " in printed
+    assert "random (2, 5)" in printed
+
+
+@pytest.mark.slow
+@of("docs/plots.md")
+def test_plots(page: Page) -> None:
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    (shown,) = re.findall(r'get_title\("left"\).*  # (.*)', page.blocks[0])
+    assert page.run() == f"{shown}\n"
+    assert Path("bars.pdf").exists()
+    assert Path("upset.png").exists()
+
+
+@pytest.mark.parametrize("path", [p for p in PAGES if p not in ELSEWHERE])
+def test_the_commands_of_a_page_exist(path: str) -> None:
+    shell = "".join(blocks(path, "")).replace("\\\n", " ")
+    for line in re.findall(r"^interplay (?!\.\.\.).*", shell, re.M):
+        command: Any = typer.main.get_command(app)
+        for word in shlex.split(line, comments=True)[1:]:
+            if hasattr(command, "commands"):
+                assert word in command.commands, line
+                command = command.commands[word]
+            elif re.match("--?[a-z]", word):
+                assert any(word in parameter.opts for parameter in command.params), (line, word)
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_the_names_of_a_page_exist(path: str) -> None:
+    quoted = " ".join(re.findall(r"`([^`\n]+)`", text_of(path)))
+    for name in re.findall(r"\binterplay(?:\.\w+)+(?![\w/.])", quoted):
+        if not name.startswith(tuple(f"interplay.{group}" for group in ENTRY_POINTS)):
+            _resolve(name)
+    for name in re.findall(r"\b(?:src|benchmarks|examples|tests)/[\w/.-]*\w", quoted):
+        assert (ROOT / name).exists(), name
+    makefile = text_of("Makefile")
+    for target in re.findall(r"(?:^|`)make ([a-z-]+)", text_of(path), re.M):
+        if target.startswith("bench-"):
+            assert (ROOT / f"benchmarks/{target.replace('-', '_')}.py").exists(), target
+        else:
+            assert re.search(rf"^{target}:", makefile, re.M), target
+
+
+ENTRY_POINTS = ("decoders", "indices", "backends", "maskings", "exports", "commands")
+"""The groups of entry points, which look like names of modules."""
+
+
+def _resolve(name: str) -> None:
+    """Import a dotted name: modules as far as they go, attributes from there."""
+    value: Any = ip
+    for number, part in enumerate(parts := name.split("."), 1):
+        if number > 1 and not hasattr(value, part):
+            value = importlib.import_module(".".join(parts[:number]))
+        elif number > 1:
+            value = getattr(value, part)
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_the_links_of_a_page_lead_somewhere(path: str) -> None:
+    prose = re.sub(r"^```.*?^```$", "", text_of(path), flags=re.M | re.S)
+    for link in re.findall(r"\]\(([^)\s]+)\)", prose):
+        if not link.startswith(("http:", "https:")):
+            target, _, anchor = link.partition("#")
+            file = (ROOT / path).parent / target if target else ROOT / path
+            assert file.exists(), link
+            assert not anchor or anchor in _anchors(file), link
+
+
+def _anchors(file: Path) -> set[str]:
+    """The anchors that GitHub makes of a page's headings."""
+    headings = re.findall(r"^#+ (.+)$", file.read_text(encoding="utf-8"), re.M)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}

@@ -1,8 +1,8 @@
 """Time per ablation of the components lens against a plain loop with hooks, a mask at a time.
 
-For the heads of the first, middle and last three layers of SmolLM2-135M, on 32 items of each task
-file, one thread. The plain loop is what one writes first, with all logits; the careful one asks for
-the last position's only. All three are timed in turns in one run; medians.
+The players are the heads of the first, middle and last three layers of SmolLM2-135M, on 32 items of
+each task file, on one thread. The plain loop is the obvious one, with all logits. The careful loop
+computes the last position's logits only. All three are timed in turns in one run; medians.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ HEAD_WIDTH, N_HEADS = 64, 9
 
 
 class Plain:
-    """The loop over masks: hooks for one of them, one padded batch."""
+    """The loop over masks: hooks for one mask, one padded batch."""
 
     def __init__(self, model: Any, tokenizer: Any, task: Task, layers: tuple[int, ...]) -> None:
         ids = [tokenizer(item.prompt)["input_ids"] for item in task.items]
@@ -84,7 +84,7 @@ def main() -> None:
             plain = Plain(model, tokenizer, task, layers)
             masks = np.random.default_rng(0).random((game.batch_size, game.n_players)) < 0.66
             few = masks[:N_PLAIN]
-            game(few[:1])  # tries what may be shared, once
+            game(few[:1])  # the equivalence checks, once
             taken: dict[str, list[float]] = {"plain": [], "careful": [], "ours": []}
             for _ in range(ROUNDS):
                 for kind in ("plain", "careful"):

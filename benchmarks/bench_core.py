@@ -1,4 +1,4 @@
-"""Costs of the pieces that everything goes through: prediction and conversion to indices."""
+"""Times prediction and conversion to indices, which every explanation needs."""
 
 from __future__ import annotations
 

@@ -1,16 +1,17 @@
-"""Drill-down against a flat run of the same budget, on a document of more than 1,000 words.
+"""Hierarchical refinement against a flat run of the same budget, on more than 1,000 words.
 
-A ward's log of sixteen paragraphs, composed by rule, is asked for one fact, which two sentences in
-different paragraphs state and a third, about another patient, confuses. Both runs have the same
-budget: the flat one explains by word; the drill-down by paragraph, then by sentence, then by word.
-Both are then judged on the same two sets of masks that neither was fitted to:
+The document is a ward's log of sixteen paragraphs, composed by rule. It is asked for one fact. Two
+sentences in different paragraphs state the fact, and a third, about another patient, is a
+distractor. Both runs have the same budget: the flat one explains by word, ``drill`` by paragraph,
+then by sentence, then by word. Both are scored on the same two sets of masks that neither was
+fitted to:
 
-- uniform masks of all words, the flat run's own kind. The drill-down's explanation has coarser
-  players, some of whose words are there: its prediction is the multilinear extension, in which a
-  player that is there by a share p counts as a player that is there with probability p.
-- masks of the drill-down's finest players, its own kind, which the flat run reads word by word.
+- uniform masks of all words, as in the flat run. They keep only some words of a coarse player of
+  ``drill``. Its prediction is the multilinear extension: a player with a share p of its words kept
+  counts as a player that is kept with probability p.
+- masks of the finest players of ``drill``, which the flat run reads word by word.
 
-Then the three strongest interactions of each are tested by fresh, targeted ablations.
+Then the three strongest interactions of each run are tested by fresh ablations.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ PROMPT = "{text}\n\nTherefore: Mrs Hill is allergic to"
 
 
 def document(n_paragraphs: int, seed: int = 0) -> str:
-    """The log: six or seven sentences a paragraph, each fact in the middle of its own."""
+    """Compose the log: six or seven sentences a paragraph, each fact in the middle of one."""
     rng = np.random.default_rng(seed)
     paragraphs = []
     for number in range(n_paragraphs):
@@ -78,7 +79,7 @@ def document(n_paragraphs: int, seed: int = 0) -> str:
 
 
 def extended(explanation: ip.Explanation, presence: FloatArray) -> FloatArray:
-    """Multilinear extension at presences ``(m, n)`` in [0, 1]: chi_i becomes 1 - 2 p_i."""
+    """Evaluate the multilinear extension at shares ``(m, n)``: chi_i becomes 1 - 2 p_i."""
     spectrum = explanation.spectrum
     supports = unpack(spectrum.supports, spectrum.n_players)
     result = np.zeros(len(presence))
@@ -88,7 +89,7 @@ def extended(explanation: ip.Explanation, presence: FloatArray) -> FloatArray:
 
 
 def words_of(coarse: TextGame, flat: TextGame) -> BoolArray:
-    """Which words each player of the drill-down has, ``(players, words) bool``."""
+    """Find the words of each player of ``drill``, ``(players, words) bool``."""
     return np.array(
         [
             [start <= a and b <= stop for a, b in flat.masked.spans]

@@ -1,7 +1,7 @@
-"""Decode times of the Gaussian process beside the peers' ProxySPEX, and how they grow.
+"""Decoding times of the Gaussian process beside the peers' ProxySPEX, and how they grow.
 
-A planted hierarchical function; the same masks and values for all; one thread each. ``--grow`` adds
-sizes that the peers take too long for, with the peak of this process's memory.
+All decode the same masks and values of a planted hierarchical function, on one thread each.
+``--grow`` adds sizes that take the peers too long, with the peak of this process's memory.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""How often the 90 % intervals of the Gaussian process hold.
+"""How often the 90 % intervals of the Gaussian process hold the true value.
 
-Those of coefficients and indices on planted hierarchical functions; those of predictions on the
-held-out masks of recorded games. Masks are the decoder's own.
+Intervals of coefficients and indices are checked on planted hierarchical functions, intervals of
+predictions on the held-out masks of recorded games. Masks are those of the optimal design.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def main() -> None:
 
 
 def planted() -> None:
-    """Coefficients and indices against the function's own."""
+    """Compare intervals of coefficients and indices with the function's own values."""
     print("share of intervals that hold; in brackets, of sets whose true value is not zero")
     for n_players, n_masks, noise in SETTINGS:
         held: dict[str, list[tuple[float, float]]] = {}
@@ -61,7 +61,7 @@ def planted() -> None:
 
 
 def predictions() -> None:
-    """Predictions of what was held out."""
+    """Compare intervals of predictions with held-out values."""
     print("share of held-out masks whose value is within the prediction interval")
     for name in recorded():
         game = read(name)

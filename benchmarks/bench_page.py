@@ -1,9 +1,9 @@
-"""The HTML page: its weight, and how long it takes to be interactive and to answer.
+"""The HTML page: its size, and how long it takes to be interactive and to respond.
 
     make bench-page
 
 Planted functions of n players are explained and written as pages, once as a text of n words and
-once as players of no kind, and loaded in chromium, each time in a fresh context, median of five.
+once as tiles. Chromium loads each page five times, in a fresh context each time; medians.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ ANSWER = """async (act) => {
 
 
 class Planted:
-    """A planted function that calls itself a text of n words, or nothing."""
+    """A planted function that describes itself as a text of n words, or not at all."""
 
     batch_size = 1_000
     fingerprint = None
@@ -80,7 +80,7 @@ class Planted:
 
 
 def measure(browser: Browser, path: Path) -> dict[str, float]:
-    """Milliseconds, medians."""
+    """Measure the times of a page in milliseconds, medians."""
     found: dict[str, list[float]] = {}
 
     def note(name: str, value: Any) -> None:

@@ -1,7 +1,7 @@
 """ProxySPEX against shapiq's, on the same ablations in the same run: time and held-out R2.
 
-Both are held to one core: LightGBM's threads, of which the peer uses all, wait for each other so
-busily that with any other process on the machine the peer would look many times slower than it is.
+Both are held to one core. The peer uses all of LightGBM's threads, which wait busily for each
+other. With another process on the machine it would look many times slower than it is.
 
 Needs shapiq 1.8 in an environment of its own (Python 3.12): see `make bench`.
 """
@@ -23,7 +23,7 @@ SEEDS = 3
 
 
 def one(n_players: int, n_masks: int, noise: float, seed: int) -> tuple[float, ...]:
-    """Seconds of ours and theirs, R2 of ours and theirs."""
+    """Decode one function; return the seconds of ours and theirs, and the R2 of ours and theirs."""
     rng = np.random.default_rng(seed)
     truth = hierarchical(n_players, rng)
     masks = uniform(n_masks, n_players, rng)

@@ -1,8 +1,9 @@
 """Throughput of the Ray back end against the number of actors, and a model of it.
 
-Actors on one machine with few cores cannot show how computing scales, so the game sleeps: what is
-measured is the engine's own part, which is what limits a cluster. `d` is measured with a game that
-takes no time, and the model rate(a) = 1 / max(t / a, d) is printed beside each measured point.
+Actors on one machine with few cores cannot show how computing scales. The game therefore sleeps,
+and the benchmark measures the engine's own part, which is what limits a cluster. `d`, the driver's
+seconds per block, is measured with a game that takes no time. The model rate(a) = 1 / max(t / a, d)
+is printed beside each measured point.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ class Sleeping:
 
 
 def seconds_per_block(n_actors: int, seconds: float, n_blocks: int) -> float:
-    """Between the first and the last value, so that the start of the actors does not count."""
+    """Measure from the first value to the last, so the start of the actors does not count."""
     game = ip.FunctionGame(Sleeping(seconds), 64, fingerprint=f"{n_actors} {seconds}")
     masks = uniform(BLOCK * n_blocks, 64, np.random.default_rng(0))
     times: list[float] = []

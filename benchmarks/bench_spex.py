@@ -1,9 +1,9 @@
 """SPEX against spectralexplain on planted functions, in the same run, and how it grows.
 
-Each task is decoded by us and by the peer one after the other: 100 terms of order 1 to 5, the same
-b = 8, t = 5 and C = 3, hence the same number of evaluations. Recall is of the planted supports, R2
-on 2,000 uniform masks against the function without noise. A peer that decodes for longer than the
-limit is stopped; its ratio is then a lower bound and its scores are unknown.
+We and the peer decode each task, one after the other: 100 terms of order 1 to 5, with the same
+b = 8, t = 5 and C = 3, hence the same number of evaluations. Recall is of the planted supports. R2
+is on 2,000 uniform masks against the function without noise. A peer that decodes for longer than
+the limit is stopped. Its ratio is then a lower bound, and its scores are unknown.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ ROW = "{:>5} {:>5} {:>9} {:>7} {:>7} {:>6} {:>10} {:>9}  {}"
 
 
 def planted(n_players: int, seed: int) -> ip.Spectrum:
-    """100 terms of order 1 to 5, of size 0.5 to 1.5, and a mean."""
+    """Plant 100 terms of order 1 to 5, of size 0.5 to 1.5, and a mean."""
     rng = np.random.default_rng(seed)
     terms: dict[Players, float] = {(): 0.7}
     while len(terms) <= TERMS:

@@ -1,7 +1,7 @@
 """SPEX, ProxySPEX and LASSO on a real model: a review of more than 100 words, by word.
 
-The same number of distinct ablations for each, scored on the same held-out masks. The ablations are
-kept in a store, so that the run can be stopped and taken up again, and its budget raised.
+Each has the same number of distinct ablations, and all are scored on the same held-out masks. The
+ablations are stored: the run can be stopped and resumed, and its budget raised.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the store costs: per ablation beside an evaluation, and when it has grown large."""
+"""What the store costs: per ablation beside an evaluation, and once it is large."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LOOKED_UP = 2_000
 
 
 def masks_of(numbers: np.ndarray) -> BoolArray:
-    """Distinct masks that look random: an odd factor permutes the 64-bit numbers."""
+    """Make distinct masks that look random: an odd factor permutes the 64-bit numbers."""
     scattered = numbers.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
     return np.asarray(scattered[:, None] >> np.arange(N_PLAYERS, dtype=np.uint64) & 1 == 1)
 
@@ -50,7 +50,7 @@ def fill(path: Path, n_stored: int) -> float:
 
 
 def memory(field: str) -> float:
-    """A field of this process's status in MB; Linux."""
+    """Read a field of this process's status in MB (Linux)."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith(field):
             return int(line.split()[1]) / 1024
@@ -58,9 +58,9 @@ def memory(field: str) -> float:
 
 
 def look_up(path: str, n_stored: int) -> tuple[float, float, float]:
-    """Milliseconds to open, milliseconds to look up, and by how many MB the process grew at most.
+    """Measure the milliseconds to open and to look up, and the most MB by which the process grew.
 
-    Runs in a process of its own, so that nothing of the store is in its memory before.
+    It runs in a process of its own, so nothing of the store is in its memory before.
     """
     rng = np.random.default_rng(0)
     known = rng.choice(n_stored, LOOKED_UP // 2, replace=False)

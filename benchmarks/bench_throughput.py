@@ -1,9 +1,9 @@
-"""Ablations per second of the text lens against the plain loop that a user writes.
+"""Ablations per second of the text lens against the plain loop that a user would write.
 
-The plain loop: prompts in the order of the masks, one padded batch after another, full logits.
-Same model, same masks, same dtype, same process; the two take turns. Rates are measured on a
-sample: some of the calls that the engine makes for all masks, and batches of the plain loop drawn
-from all masks.
+The plain loop evaluates prompts in the order of the masks, one padded batch after another, with
+full logits. Both have the same model, masks, dtype and process, and take turns. Rates are measured
+on a sample: some of the calls that the engine makes for all masks, and batches of the plain loop
+drawn from all masks.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ LONG = " ".join(
 
 
 def texts() -> Iterator[tuple[str, str, str, str, str]]:
-    """Name, text, unit, where the fixed words are, and the prompt."""
+    """List name, text, unit, where the fixed words are, and the prompt."""
     yield "17 words", REVIEW.text, "word", "after", REVIEW.prompt
     yield (
         "17 words",
@@ -53,7 +53,7 @@ def texts() -> Iterator[tuple[str, str, str, str, str]]:
 def plain(
     model: Any, tokenizer: Any, answers: list[int], prompts: list[str], batch: int
 ) -> FloatArray:
-    """One padded batch after another, full logits."""
+    """Evaluate one padded batch after another, with full logits."""
     values = []
     with torch.inference_mode():
         for start in range(0, len(prompts), batch):
@@ -109,7 +109,7 @@ def compare(model: Any, tokenizer: Any, numbers: list[int], quick: bool, batch: 
 
 
 def sixteen_bits(model: Any, tokenizer: Any, masks: BoolArray) -> None:
-    """What bfloat16 gains, and what it does to the values."""
+    """Measure what bfloat16 gains, and what it does to the values."""
     values, seconds = {}, {}
     for dtype in (torch.float32, torch.bfloat16):
         game = REVIEW.game(model.to(dtype), tokenizer)

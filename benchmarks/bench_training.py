@@ -1,9 +1,10 @@
 """Retrainings per second of the batched trainers against a loop that trains one model at a time.
 
-The same random halves of the players, the same margins at 30 test points, on one thread, all in
-turns in one run; medians of CPU time. The loops are scikit-learn's Ridge and LogisticRegression, as
-they come and with a tolerance that brings them as near to the solution as ours, and one network
-after the other in torch with the same minibatches, which reads only the rows that are kept.
+All train on the same random halves of the players and score the same margins at 30 test points, on
+one thread, in turns in one run; medians of CPU time. The loops are scikit-learn's Ridge and
+LogisticRegression, with default settings and with a tolerance that brings them as near to the
+solution as ours, and one network after the other in torch. The networks have the same minibatches,
+and read only the rows that are kept.
 """
 
 from __future__ import annotations
@@ -107,7 +108,7 @@ def main() -> None:
             game = TrainingGame(each.trainer, data)
             masks = np.random.default_rng(0).random((2 * each.n_ours, data.n_players)) < 0.5
             kept = data.rows(masks)
-            # scikit-learn has no logit for a class that it does not see
+            # scikit-learn has no logit for a class that is not in the data
             all_classes = [len(np.unique(data.labels[rows])) == len(data.classes) for rows in kept]
             masks, kept = masks[all_classes][: each.n_ours], kept[all_classes]
             ours, theirs = [], []

@@ -1,7 +1,7 @@
 """Which attention heads of SmolLM2-135M act together on subject-verb agreement, and which to prune.
 
-Writes the tables of docs/case-studies/heads.md. Ablations are kept in a store: a run that was
-stopped goes on where it was, and several processes share the work.
+This writes the tables of docs/case-studies/heads.md. Ablations are stored: a run that was stopped
+continues where it was, and several processes share the work.
 """
 
 from __future__ import annotations

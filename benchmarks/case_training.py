@@ -1,9 +1,9 @@
-"""Which training data act together: digits, clothes and film reviews, retrained and retrained.
+"""Which training data act together: digits, clothes and film reviews, retrained many times.
 
-Writes the tables of docs/case-studies/training.md. Every decoder gets the same number of
+This writes the tables of docs/case-studies/training.md. Every decoder gets the same number of
 retrainings of the same game, and all are scored on the same held-out subsets. Digits come with
-scikit-learn; the clothes with Debian's package dataset-fashion-mnist; the reviews with the source
-distribution of vaderSentiment, embedded by the packaged MiniLM. Retrainings are kept in a store.
+scikit-learn, the clothes with Debian's package dataset-fashion-mnist, and the reviews with the
+source distribution of vaderSentiment, embedded by the packaged MiniLM. Retrainings are stored.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Scored:
-    """How one decoder did: retrainings that it was fitted to, faithfulness, and its time."""
+    """The result of a decoder: the retrainings it was fitted to, faithfulness, and its time."""
 
     n_fit: int
     r2: Faithfulness
@@ -158,7 +158,7 @@ def study(case: Case, store: Path) -> Result:
     started = time.perf_counter()
     spectra["lasso"] = ip.decode(uniform.fit.masks, uniform.fit.values, decoder="lasso", order=1)
     fits["lasso"] = len(uniform.fit), time.perf_counter() - started
-    # one judge for all: the subsets that the first run held out, with their noise
+    # all are scored on the subsets that the first run held out, with their noise
     held, noise, scored = uniform.held_out, uniform.faithfulness.noise, {}
     for name, spectrum in spectra.items():
         r2 = faithfulness(spectrum, held.masks, held.values, np.random.default_rng(0))

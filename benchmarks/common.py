@@ -1,4 +1,4 @@
-"""What the benchmarks share: functions to find, and peers in an environment of their own."""
+"""What the benchmarks share: planted functions, and peers in an environment of their own."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class PeerResult:
 
 
 def run_peer(peer: str, masks: BoolArray, values: FloatArray, test: BoolArray) -> PeerResult:
-    """A peer's fit on the same masks and values, and its predictions on the test masks."""
+    """Fit a peer to the masks and values; return its predictions on the test masks."""
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder) / "in.npz", Path(folder) / "out.npz"
         np.savez(source, masks=masks, values=values, test=test)
@@ -39,7 +39,7 @@ def run_peer(peer: str, masks: BoolArray, values: FloatArray, test: BoolArray) -
 
 
 def hierarchical(n_players: int, rng: np.random.Generator) -> Spectrum:
-    """A function as language models have them: some players matter, and those also interact."""
+    """Plant a function like a language model's: some players matter, and those also interact."""
     singles = rng.choice(n_players, n_players // 3, replace=False)
     active = singles[: max(5, n_players // 8)]
     terms = {(): 0.3} | {(int(i),): float(rng.normal()) for i in singles}

@@ -16,7 +16,7 @@ import numpy as np
 
 
 def shapiq_proxyspex(masks, values):
-    """shapiq's ProxySPEX(hpo=True); its own sampling is replaced by the given masks."""
+    """Run shapiq's ProxySPEX(hpo=True), with its sampling replaced by the given masks."""
     from shapiq.approximator import ProxySPEX
 
     class Given:
@@ -48,7 +48,7 @@ def shapiq_proxyspex(masks, values):
 
 
 def spectralexplain_proxyspex(masks, values):
-    """The authors' ProxySPEX, as published: its grid, 95 % of the energy, its refit."""
+    """Run the authors' ProxySPEX as published: its grid, 95 % of the energy, its refit."""
     from spectralexplain.utils import proxy_spex
 
     found = proxy_spex((masks.astype(int), values), max_order=5)

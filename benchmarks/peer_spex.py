@@ -1,7 +1,8 @@
 """Runs spectralexplain's SPEX on one planted function, in that package's own environment.
 
-Reads the task from standard input as JSON and prints a JSON line; needs nothing of Interplay. Its
-sampling is its own. Kernels are compiled before the clock starts, and only decoding is timed.
+It reads the task from standard input as JSON and prints a JSON line. It needs nothing of Interplay.
+The peer samples by itself. Kernels are compiled before the clock starts, and only decoding is
+timed.
 """
 
 import json
@@ -19,7 +20,7 @@ def stop(number, frame):
 
 
 def main() -> None:
-    """Reads the task from standard input."""
+    """Read the task from standard input, and run it."""
     signal_module.signal(signal_module.SIGALRM, stop)
     task = json.loads(sys.stdin.read())
     n, b, t, noise = task["n"], task["b"], task["t"], task["noise"]

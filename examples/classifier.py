@@ -1,8 +1,8 @@
 """A classifier's decision: which words, and which words together, made it say "positive".
 
-The classifier is a real ``LlamaForSequenceClassification``: SmolLM2 with a head of two classes,
-whose weights are the language model's own for " negative" and " positive". Any folder or hub name
-of a text classifier goes instead, by ``load_model(name, task="classification")``.
+The classifier is a real ``LlamaForSequenceClassification``: SmolLM2 with a head of two classes. The
+head's weights are the language model's own for " negative" and " positive". For a text classifier
+in a folder or on the hub use ``load_model(name, task="classification")``.
 
 Run: python examples/classifier.py
 """
@@ -17,8 +17,8 @@ EXPECTED = [{"not", "bad,"}]
 """The strongest interaction."""
 
 
-def classifier():
-    """A sentiment classifier, and its tokenizer."""
+def load_classifier():
+    """Make a sentiment classifier; return it and its tokenizer."""
     model, tokenizer = ip.text.load_model("smollm2", threads=1)
     config = model.config
     config.id2label, config.label2id = (
@@ -26,17 +26,17 @@ def classifier():
         {"negative": 0, "positive": 1},
     )
     config.pad_token_id = tokenizer.pad_token_id
-    made = LlamaForSequenceClassification(config)
-    made.model.load_state_dict(model.model.state_dict())
+    classifier = LlamaForSequenceClassification(config)
+    classifier.model.load_state_dict(model.model.state_dict())
     words = [tokenizer(word)["input_ids"][0] for word in (" negative", " positive")]
     with torch.no_grad():
-        made.score.weight.copy_(model.get_output_embeddings().weight[words])
-    return made.eval(), tokenizer
+        classifier.score.weight.copy_(model.get_output_embeddings().weight[words])
+    return classifier.eval(), tokenizer
 
 
 def main() -> ip.Explanation:
-    """Explain the review, and print what acts together in it."""
-    model, tokenizer = classifier()
+    """Explain the review, and print which words act together."""
+    model, tokenizer = load_classifier()
     game = ip.text.TextGame(
         model,
         tokenizer,

@@ -14,7 +14,7 @@ EXPECTED = [{"not", "without", "charm."}]
 
 
 def main() -> ip.Explanation:
-    """Explain the review, and print what acts together in it."""
+    """Explain the review, and print which words act together."""
     model, tokenizer = ip.text.load_model("smollm2", threads=1)
     game = ip.text.TextGame(
         model,

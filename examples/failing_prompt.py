@@ -1,9 +1,9 @@
 """A prompt that fails, the words that together make it fail, and the prompt repaired.
 
-The text is about William Brown; asked for his full name the model says "William Shakespeare".
-Which words mislead it? The score is the logit of " Brown" minus that of " Shakespeare": negative
-where the model fails. Two words mislead, each by itself so strongly that removing the other one
-alone changes next to nothing: the model is repaired when both are replaced.
+The text is about William Brown. Asked for his full name, the model says "William Shakespeare".
+Which words mislead it? The score is the logit of " Brown" minus that of " Shakespeare", negative
+if the model fails. Two words mislead the model, and each of them is enough: removing one alone
+changes next to nothing. The prompt is repaired when both are replaced.
 
 Run: python examples/failing_prompt.py
 """
@@ -20,7 +20,7 @@ EXPECTED = [{"Hamlet", "Macbeth"}]
 
 
 def greedy_answer(model, tokenizer, text: str) -> str:
-    """What the model itself answers, greedily."""
+    """Return the model's own greedy answer."""
     game = ip.text.TextGame(
         model, tokenizer, text, ip.text.Response(max_tokens=3), by="word", prompt=PROMPT
     )
@@ -28,7 +28,7 @@ def greedy_answer(model, tokenizer, text: str) -> str:
 
 
 def main() -> ip.Explanation:
-    """Explain the failure, and repair it by what was found."""
+    """Explain the failure, and repair the prompt by the strongest interaction."""
     model, tokenizer = ip.text.load_model("smollm2", threads=1)
     print("The prompt is answered by:", greedy_answer(model, tokenizer, TEXT))
     game = ip.text.TextGame(
@@ -41,18 +41,18 @@ def main() -> ip.Explanation:
     )
     explanation = ip.explain(game, budget=500, store="out/examples.db")
     print(explanation.faithfulness)
-    found = explanation.interactions("FSII", order=3)
-    print(found.top(5, max_order=1))
-    print(found.top(5, min_order=2))
-    (together,) = found.top(1, min_order=2).sets
+    interactions = explanation.interactions("FSII", order=3)
+    print(interactions.top(5, max_order=1))
+    print(interactions.top(5, min_order=2))
+    (strongest,) = interactions.top(1, min_order=2).sets
     print("Removed from the whole prompt, the score is:")
-    for gone in [(), *((player,) for player in together), together]:
+    for removed in [(), *((player,) for player in strongest), strongest]:
         mask = np.ones((1, game.n_players), dtype=bool)
-        mask[0, list(gone)] = False
-        names = " and ".join(game.players[player] for player in gone) or "nothing"
+        mask[0, list(removed)] = False
+        names = " and ".join(game.players[player] for player in removed) or "nothing"
         print(f"  without {names}: {game(mask)[0]:+.2f}")
     repaired = TEXT
-    for player in together:
+    for player in strongest:
         repaired = repaired.replace(game.players[player], INSTEAD[game.players[player]])
     print("Repaired:", repaired)
     print("It is answered by:", greedy_answer(model, tokenizer, repaired))

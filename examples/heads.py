@@ -1,7 +1,7 @@
 """Attention heads that back each other up: subject-verb agreement in layer 10 of SmolLM2-135M.
 
-The nine heads of one layer have 512 masks, so that the explanation is exact for the questions that
-it is made by; the best three heads are then judged on questions that it has not seen.
+The nine heads of one layer have 512 masks, so the explanation is exact for its own questions. The
+best three heads are then scored on other questions.
 
 Run: python examples/heads.py
 """
@@ -29,8 +29,8 @@ def main() -> ip.Explanation:
     print(structure(explanation))
     best = ip.optimize.best_subset(explanation.spectrum, keep=KEPT)
     print(f"of the best {KEPT} heads:", best)
-    judged = game.on(test)
-    whole, kept, nothing = judged(np.stack([best.mask | True, best.mask, best.mask & False]))
+    test_game = game.on(test)
+    whole, kept, nothing = test_game(np.stack([best.mask | True, best.mask, best.mask & False]))
     print(f"margin on {len(test.items)} other questions: all heads {whole:.2f} nats,", end=" ")
     print(f"the best {KEPT} {kept:.2f}, none {nothing:.2f}")
     return explanation

@@ -1,8 +1,8 @@
-"""Training images that say the same, and some that mislead: threes, fives, eights and nines.
+"""Training images that repeat each other, and some that mislead: threes, fives, eights and nines.
 
-They come from 27 sources. Fifteen threes were scanned twice, and one source has labelled its threes
-as fives. A logistic regression is retrained on 700 choices of the sources, and its margin on eight
-unseen threes is explained by them.
+The images come from 27 sources. Fifteen threes were scanned twice, and one source has labelled its
+threes as fives. A logistic regression is retrained on 700 choices of the sources. Its margin on
+eight unseen threes is explained by the sources.
 
 Run: python examples/training_data.py
 """
@@ -21,12 +21,12 @@ from interplay.training import (
 )
 
 EXPECTED = [{"threes, scanned", "threes, scanned again"}]
-"""The strongest interaction, negative: either scan will do."""
+"""The strongest interaction, negative: either scan is enough."""
 ORDER = 2
 
 
 def sources() -> TrainingData:
-    """The three odd sources, and 24 ordinary ones."""
+    """Make the three special sources, and 24 ordinary ones."""
     images, labels = load_digits(return_X_y=True)
     images = images / 16
     rng = np.random.default_rng(0)
@@ -34,25 +34,25 @@ def sources() -> TrainingData:
     train, test = rows[:240], rows[240:]
     threes = train[labels[train] == 3]
     scanned, wrong = threes[:15], threes[15:25]
-    rest = np.setdiff1d(train, [*scanned, *wrong])
-    again = np.clip(images[scanned] + rng.normal(0, 0.05, (15, 64)), 0, 1)
-    judged = test[labels[test] == 3][:8]
+    ordinary = np.setdiff1d(train, [*scanned, *wrong])
+    rescanned = np.clip(images[scanned] + rng.normal(0, 0.05, (15, 64)), 0, 1)
+    points = test[labels[test] == 3][:8]
     return TrainingData.checked(
-        np.concatenate([images[scanned], again, images[wrong], images[rest]]),
-        np.concatenate([np.full(30, 3), np.full(10, 5), labels[rest]]),
-        images[judged],
-        labels[judged],
+        np.concatenate([images[scanned], rescanned, images[wrong], images[ordinary]]),
+        np.concatenate([np.full(30, 3), np.full(10, 5), labels[ordinary]]),
+        images[points],
+        labels[points],
         groups=[
             *["threes, scanned"] * 15,
             *["threes, scanned again"] * 15,
             *["threes, labelled as fives"] * 10,
-            *within_classes(labels[rest], 24),
+            *within_classes(labels[ordinary], 24),
         ],
     )
 
 
 def main() -> ip.Explanation:
-    """Explain the margin on threes, and remove what hurts it."""
+    """Explain the margin on threes, and remove the source that hurts it most."""
     game = TrainingGame(Logistic(), sources())
     explanation = ip.explain(game, budget=700, store="runs.db")
     print(explanation.faithfulness)

@@ -1,8 +1,9 @@
-"""An answer that needs two documents: neither says it, both together do.
+"""An answer that needs two documents: neither gives it alone, both together do.
 
-Eight documents were retrieved for a guest's question. One says which network room seven uses,
-another the password of that network; a third, which is always there, names the password of another
-network. The score is the probability of the right password; the players are the documents.
+Nine documents were retrieved for a guest's question. One says which network room seven uses,
+another gives the password of that network. A third, which is fixed, gives the password of another
+network. The score is the probability of the right password. The players are the other eight
+documents.
 
 Run: python examples/two_documents.py
 """
@@ -26,11 +27,11 @@ EXPECTED = [
         "[net-1] The password of the network Falcon is lemon.",
     }
 ]
-"""The strongest interaction, and it is positive."""
+"""The strongest interaction, which is positive."""
 
 
 def main() -> ip.Explanation:
-    """Explain the answer, print what acts together, and test the strongest of it."""
+    """Explain the answer, and print which documents act together."""
     model, tokenizer = ip.text.load_model("smollm2", threads=1)
     game = ip.text.TextGame(
         model,

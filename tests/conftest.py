@@ -93,7 +93,7 @@ def smollm() -> tuple[Any, Any]:
 
 @pytest.fixture(scope="session")
 def demo(smollm: tuple[Any, Any]) -> Callable[[str, int], tuple[Case, ip.Explanation]]:
-    """A case of the demo by its name, explained by so many ablations: a minute for the handover."""
+    """A case of the demo by its name, explained by so many ablations: half a minute for 160 of the handover."""
 
     @cache
     def explained(name: str, budget: int) -> tuple[Case, ip.Explanation]:

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tomllib
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import get_args
 
@@ -56,26 +56,69 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "site"
 
 
+_WORKER = """
+import contextlib, io, json, os, sys
+from tests.cli.running import run
+
+for line in sys.stdin:
+    task = json.loads(line)
+    os.chdir(task["folder"])
+    if task["code"] is None:
+        printed = run(*task["arguments"], code=task["status"])
+    else:
+        with contextlib.redirect_stdout(io.StringIO()) as out:
+            exec(task["code"], {})
+        printed = out.getvalue()
+    print(json.dumps(printed), flush=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def worker(installed: Path) -> Iterator[subprocess.Popen[str]]:
+    """One process that sees the installed package, for all that these tests run."""
+    paths = os.pathsep.join([str(installed), str(PAGE.parents[1])])
+    with subprocess.Popen(
+        [sys.executable, "-c", _WORKER],
+        env=os.environ | {"PYTHONPATH": paths},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        yield process
+
+
 @pytest.fixture
-def run(installed: Path, tmp_path: Path) -> Run:
+def run(worker: subprocess.Popen[str], tmp_path: Path) -> Run:
     """Runs the command line, or code, with the package installed."""
 
     def run(*arguments: str, code: str | None = None, status: int = 0) -> str:
-        command = ["-m", "interplay.cli", *arguments] if code is None else ["-c", code]
-        done = subprocess.run(
-            [sys.executable, *command],
-            cwd=tmp_path,
-            env=os.environ | {"PYTHONPATH": str(installed), "COLUMNS": "200"},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == status, done.stderr
-        return done.stdout + done.stderr
+        assert worker.stdin is not None
+        assert worker.stdout is not None
+        task = {"folder": str(tmp_path), "arguments": arguments, "code": code, "status": status}
+        print(json.dumps(task), file=worker.stdin, flush=True)
+        answer = worker.stdout.readline()
+        assert answer, "it failed; see what the process printed on stderr"
+        return str(json.loads(answer))
 
     return run
 
 
+@pytest.mark.slow
+def test_a_process_of_its_own_finds_the_package(installed: Path, tmp_path: Path) -> None:
+    out = tmp_path / "row7"
+    done = subprocess.run(
+        [sys.executable, "-m", "interplay.cli"]
+        + ["features", "--row", "7", "--decoder", "linear", "--budget", "200", "--out", str(out)],
+        env=os.environ | {"PYTHONPATH": str(installed), "COLUMNS": "200"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "by linear" in done.stdout
+    assert ip.load(out / "explanation.interplay").provenance["decoder"]["ran"] == "linear"
+
+
+@pytest.mark.slow
 def test_a_lens_with_a_decoder_an_index_and_an_export(run: Run, tmp_path: Path) -> None:
     shown = run(
         *["features", "--row", "7", "--decoder", "linear", "--budget", "200", "--out", "out/row7"]
@@ -94,6 +137,7 @@ def test_a_lens_with_a_decoder_an_index_and_an_export(run: Run, tmp_path: Path) 
     assert "MATCH (" in run("verify", "out/row7")
 
 
+@pytest.mark.slow
 def test_the_numbers_are_right(run: Run) -> None:
     code = """
 import numpy as np, interplay as ip
@@ -108,6 +152,7 @@ print(*(f"{float(found[s]) + 0.0:.3f}" for s in [(0,), (1,), (1, 2)]))
     assert run(code=code).split() == ["threads", "linear", "1.000", "2.000", "2.000"]
 
 
+@pytest.mark.slow
 def test_a_masking(run: Run) -> None:
     code = """
 from interplay.text.prompts.build import mask_prompt
@@ -118,6 +163,7 @@ print(prompt.render(np.array([False, True])), prompt.describe()["masking"])
     assert run(code=code).strip() == "███ bad film {'kind': 'redact'}"
 
 
+@pytest.mark.slow
 def test_it_is_listed_and_a_typo_is_told(run: Run) -> None:
     assert "linear" in re.sub(r"\s+", " ", run("features", "--help"))
     said = run("features", "--decoder", "lineer", status=2)

@@ -1,9 +1,10 @@
-"""Explains two documents, audits what came of it, and writes their pages beside them.
+"""Explains two documents, audits the explanations, and writes their pages beside them.
 
-A loan decision with its policy, and a triage note with its guideline; both were written for this
-example. docs/auditing.md says what is to be seen.
+The documents are a loan decision with its policy and a triage note with its guideline. Both were
+written for this example. docs/auditing.md says what the pages show.
 
-Run: make examples-regulated. Minutes on one core; again it takes the ablations from its store.
+Run: make examples-regulated. It takes minutes on one core. A second run takes the ablations from
+its store.
 """
 
 import subprocess
@@ -25,8 +26,8 @@ class Case:
     """A document and the answer that is explained.
 
     Attributes:
-        name: of the document's file.
-        question: what stands after it.
+        name: the name of the document's file.
+        question: the words after it.
         response: the answer whose probability is the score.
         removed: sentences, by number, that are removed from the whole prompt in all combinations.
     """
@@ -38,7 +39,7 @@ class Case:
 
     @property
     def file(self) -> Path:
-        """The document."""
+        """The document's path."""
         return FOLDER / f"{self.name}.txt"
 
 
@@ -49,14 +50,14 @@ CASES = (
 
 
 def run(*arguments: object) -> None:
-    """Show a command and run it; the whole ends where it fails."""
+    """Print a command and run it. If it fails, this script ends."""
     words = list(map(str, arguments))
     print("interplay", " ".join(repr(word) if " " in word else word for word in words), flush=True)
     subprocess.run([sys.executable, "-m", "interplay.cli", *words], check=True)
 
 
 def removals(game: ip.text.TextGame, removed: tuple[tuple[int, ...], ...]) -> list[str]:
-    """The score of the whole prompt without some sentences, as a table in Markdown."""
+    """Score the whole prompt without some sentences; return Markdown tables."""
     lines = []
     for players in removed:
         kept = np.array(list(product([True, False], repeat=len(players))))

@@ -243,10 +243,12 @@ def test_a_killed_driver_resumes_from_its_store(cluster: Any, tmp_path: Path) ->
     ]
     environment = {**os.environ, "PYTHONPATH": root}
     first = subprocess.Popen(command, env=environment)
-    wait_until(lambda: len(pids(f.held)) == 2 or first.poll() is not None, "the middle of the run")
-    assert first.poll() is None
-    first.kill()
-    first.wait()
+    try:
+        wait_until(lambda: len(pids(f.held)) == 2 or first.poll() is not None, "the middle")
+        assert first.poll() is None
+    finally:
+        first.kill()
+        first.wait()
     # Ray ends the actors of a driver that is gone
     wait_until(lambda: not any(map(runs, pids(f.present))), "the end of the actors")
     known = len(f.asked())

@@ -19,6 +19,7 @@ import interplay as ip
 from interplay.cli.app import app
 from interplay.cli.demo import CASES
 from interplay.cli.recipes import Recipe, read_recipe, write_recipe
+from interplay.cli.trust import TYPED
 from interplay.cli.verify import games_of
 from interplay.report.export import schema
 from tests.audit.test_verify import tamper
@@ -27,6 +28,8 @@ from tests.components.test_units import SMALL
 from tests.text.servers import Reply, serving, truthful
 from tests.text.tiny import tiny, word_tokenizer
 
+OUTSIDE = "--allow-outside"
+"""The model of these runs lies beside their folders."""
 ALL = " match, 0 mismatch, 0 not checked)"
 
 
@@ -86,14 +89,14 @@ def drilled(inputs: Path) -> Path:
 
 
 def test_a_text_by_word(words: Path) -> None:
-    said = call("verify", words, "--sample", 5)
+    said = call("verify", words, "--sample", 5, OUTSIDE)
     assert ALL in said
     assert said.count("match: mask keeping") == 5
     assert "inputs: match (1 of 1)" in said
-    recipe = read_recipe(words)
+    recipe = read_recipe(words, TYPED)
     assert recipe is not None
     assert recipe.command == "text"
-    assert recipe.options["file"].resolve() == (words.parent / "text.txt").resolve()
+    assert recipe.options["file"] == (words / "inputs" / "file-text.txt").resolve()
 
 
 def test_a_text_until_it_is_good_enough(inputs: Path) -> None:
@@ -102,13 +105,13 @@ def test_a_text_until_it_is_good_enough(inputs: Path) -> None:
     until = ip.load(out / "explanation.interplay").provenance["until"]
     assert until["goal"] == 0.5
     assert f"Stopped since {until['stopped_since']}; the goal was a cross-validated R2" in said
-    assert " match, 0 mismatch, 0 not checked)" in call("verify", out)
+    assert " match, 0 mismatch, 0 not checked)" in call("verify", out, OUTSIDE)
 
 
 def test_a_drill_down_level_by_level(drilled: Path) -> None:
     levels = len(list(drilled.glob("level*.interplay")))
     assert levels > 1
-    said = call("verify", drilled)
+    said = call("verify", drilled, OUTSIDE)
     assert said.count(ALL) == levels
     assert f"drilled, level {levels}" in said
 
@@ -117,7 +120,7 @@ def test_components(inputs: Path) -> None:
     out = inputs / "components"
     call("components", "--model", inputs / "model", "--task", inputs / "task.jsonl", "--layers",
          "1-2", "--keep", "0.5", "--threads", 1, "--budget", 40, "--out", out)  # fmt: skip
-    assert ALL in call("verify", out, "--sample", 4)
+    assert ALL in call("verify", out, "--sample", 4, OUTSIDE)
 
 
 def test_training(inputs: Path) -> None:
@@ -138,10 +141,15 @@ def test_a_model_behind_a_server_and_no_key_on_disk(
         out = tmp_path / "out"
         call(*given, "--base-url", server.url, "--out", out)
         before = len(server)
-        said = call("verify", out, "--sample", 3)
+        with pytest.raises(ValueError, match="but no server is allowed; if you trust that server"):
+            call("verify", out, "--sample", 3)
+        assert len(server) == before
+        said = call("verify", out, "--sample", 3, "--allow-server", f"{server.url}/")
+        assert f"3 prompts go to {server.url}, with no key." in said
+        assert server.requests[-1].headers["authorization"] == "Bearer none"
         assert ALL in said
         assert len(server) == before + 3
-        for file in out.iterdir():
+        for file in filter(Path.is_file, out.rglob("*")):
             assert b"sk-secret" not in file.read_bytes()
         hidden = server.url.replace("http://", "http://user:pass-word@")
         call(*given, "--base-url", hidden, "--out", tmp_path / "hidden")
@@ -158,7 +166,7 @@ def copied(run: Path, tmp_path: Path) -> Path:
 
 
 def test_a_folder_that_moved_with_its_inputs(words: Path, tmp_path: Path) -> None:
-    assert ALL in call("verify", copied(words, tmp_path), "--sample", 2)
+    assert ALL in call("verify", copied(words, tmp_path), "--sample", 2, OUTSIDE)
 
 
 def test_a_tampered_store(words: Path, tmp_path: Path) -> None:
@@ -189,15 +197,15 @@ def test_a_tampered_explanation(words: Path, tmp_path: Path) -> None:
 
 def test_a_changed_prompt(words: Path, tmp_path: Path) -> None:
     out = copied(words, tmp_path)
-    text = out.parent / "text.txt"
+    text = out / "inputs" / "file-text.txt"
     text.write_text(text.read_text().replace("w7", "w17"))
-    said = call("verify", out, code=1)
+    said = call("verify", out, OUTSIDE, code=1)
     assert "inputs: mismatch (0 of 1)" in said
     assert "game: mismatch (1 of 3)" in said
     assert "model: not checked: the model was not evaluated: this is another game" in said
     text.unlink()
     with pytest.raises(ValueError, match=r"needs .*text\.txt, which is not there; put it back"):
-        call("verify", out)
+        call("verify", out, OUTSIDE)
 
 
 def test_a_changed_model(words: Path, tmp_path: Path) -> None:
@@ -206,7 +214,7 @@ def test_a_changed_model(words: Path, tmp_path: Path) -> None:
     model = hf.AutoModelForCausalLM.from_pretrained(folder)
     model.lm_head.weight.data[7] *= 1.01
     model.save_pretrained(folder)
-    said = call("verify", out, code=1)
+    said = call("verify", out, OUTSIDE, code=1)
     assert "game: mismatch (2 of 3)" in said
     assert re.search("mismatch: fingerprint: recorded [0-9a-f]{64}, [0-9a-f]{64} now", said)
 
@@ -217,7 +225,7 @@ def test_a_folder_made_from_python(tmp_path: Path) -> None:
     explanation = ip.explain(game, budget=100, store=store)
     explanation.save(tmp_path / "explanation.interplay")
     said = call("verify", tmp_path)
-    assert "has no recipe of how its game was made: the model is not asked" in said
+    assert "has no recipe of how its game was made, so the model is not evaluated" in said
     assert "ip.verify(ip.load(...), game, store=...)" in said
     assert re.search(
         r"MATCH as far as it was checked \(\d match, 0 mismatch, 2 not checked\)", said

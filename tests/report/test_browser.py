@@ -23,6 +23,8 @@ pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="no chromium: apt-get install chromium"),
 ]
 WIDTHS = (1280, 400)
+PATIENCE = 600_000
+"""Milliseconds for what a page does; a busy machine needs more than the usual 30 s."""
 KINDS = {
     "text": pages.text,
     "outputs": pages.outputs,
@@ -37,7 +39,9 @@ def browser() -> Iterator[Any]:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        found = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox"], timeout=PATIENCE
+        )
         yield found
         found.close()
 
@@ -54,6 +58,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Explanatio
 def opened(browser: Any, path: Path, width: int = 1280, **settings: Any) -> Iterator[Any]:
     """A page that must log nothing, raise nothing, ask for nothing and break no policy."""
     context = browser.new_context(viewport={"width": width, "height": 900}, **settings)
+    context.set_default_timeout(PATIENCE)
     page = context.new_page()
     trouble: list[str] = []
     page.on("console", lambda message: trouble.append(f"{message.type}: {message.text}"))
@@ -340,6 +345,7 @@ def test_the_policy_would_stop_what_got_through(browser: Any, tmp_path: Path) ->
     forced = "<script>window.__pwned = 1</script><img src=x onerror='window.__pwned = 2'>"
     path.write_text(page.replace("<main>", "<main>" + forced), encoding="utf-8")
     context = browser.new_context()
+    context.set_default_timeout(PATIENCE)
     tab = context.new_page()
     tab.goto(path.as_uri())
     tab.wait_for_selector("html[data-ready]")

@@ -15,7 +15,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from math import isfinite
 from pathlib import Path
 from types import UnionType
@@ -203,6 +203,11 @@ def _checked(command: str, lens: Any, options: Mapping[str, Any]) -> dict[str, A
     if unknown := sorted(options.keys() - wanted):
         raise ValueError(
             f"the recipe has options that `interplay {command}` does not have: {', '.join(unknown)}"
+        )
+    required = {field.name for field in fields(lens) if field.default is MISSING}
+    if missing := sorted(required - options.keys()):
+        raise ValueError(
+            f"the recipe lacks options that `interplay {command}` needs: {', '.join(missing)}"
         )
     for name, value in options.items():
         if not _matches(value, types[name]):

@@ -69,7 +69,7 @@ class Trust:
             ValueError: it lies outside of the folder.
         """
         resolved = (folder / path).resolve()
-        if not self.outside and not resolved.is_relative_to(folder.resolve()):
+        if not (self.anything or self.outside) and not resolved.is_relative_to(folder.resolve()):
             raise ValueError(
                 f"the recipe in {folder} names {path}, which lies outside of that folder; look at "
                 "it, and give --allow-outside if it may be read, or --sample 0 to do without"

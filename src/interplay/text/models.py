@@ -95,14 +95,22 @@ def load_model(
     tokenizer = transformers.AutoTokenizer.from_pretrained(
         source, trust_remote_code=False, local_files_only=not download
     )
-    model, info = getattr(transformers, _TASKS[task]).from_pretrained(
-        source,
-        dtype=_faster_dtype(device) if dtype == "auto" else getattr(torch, dtype),
-        trust_remote_code=False,
-        local_files_only=not download,
-        use_safetensors=None if allow_pickle else True,
-        output_loading_info=True,
-    )
+    try:
+        model, info = getattr(transformers, _TASKS[task]).from_pretrained(
+            source,
+            dtype=_faster_dtype(device) if dtype == "auto" else getattr(torch, dtype),
+            trust_remote_code=False,
+            local_files_only=not download,
+            use_safetensors=None if allow_pickle else True,
+            output_loading_info=True,
+        )
+    except OSError as error:
+        if allow_pickle or "safetensors" not in str(error):
+            raise
+        raise ValueError(
+            f"{name!r} has no weights in safetensors; other files can run code of whoever wrote "
+            "them: if you trust them, give allow_pickle=True (--allow-pickle)"
+        ) from error
     missing = set(info["missing_keys"])
     pooler = {key for key in missing if key.split(".")[0] == "pooler"}
     if task == "embedding" and pooler:

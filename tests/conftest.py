@@ -93,7 +93,7 @@ def smollm() -> tuple[Any, Any]:
 
 @pytest.fixture(scope="session")
 def demo(smollm: tuple[Any, Any]) -> Callable[[str, int], tuple[Case, ip.Explanation]]:
-    """A case of the demo by its name, explained by so many ablations: half a minute for 160 of the handover."""
+    """A case of the demo by its name, explained by so many ablations: 160 take half a minute."""
 
     @cache
     def explained(name: str, budget: int) -> tuple[Case, ip.Explanation]:

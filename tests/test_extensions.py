@@ -107,8 +107,10 @@ def run(worker: subprocess.Popen[str], tmp_path: Path) -> Run:
 def test_a_process_of_its_own_finds_the_package(installed: Path, tmp_path: Path) -> None:
     out = tmp_path / "row7"
     done = subprocess.run(
-        [sys.executable, "-m", "interplay.cli"]
-        + ["features", "--row", "7", "--decoder", "linear", "--budget", "200", "--out", str(out)],
+        [
+            *(sys.executable, "-m", "interplay.cli", "features", "--row", "7"),
+            *("--decoder", "linear", "--budget", "200", "--out", str(out)),
+        ],
         env=os.environ | {"PYTHONPATH": str(installed), "COLUMNS": "200"},
         capture_output=True,
         text=True,

@@ -23,6 +23,15 @@ def as_columns(values: FloatArray) -> FloatArray:
     return values[:, None] if values.ndim == 1 else values
 
 
+LARGEST = 1e30
+"""The largest size of a value or a coefficient. Sums of squares of such numbers do not overflow, nor
+do intervals made of them in single precision."""
+
+
 def finite_rows(values: FloatArray) -> BoolArray:
-    """Which rows of values ``(s,)`` or ``(s, k)`` have only finite numbers, ``(s,) bool``."""
-    return np.asarray(np.isfinite(as_columns(values)).all(axis=1))
+    """Which rows of values ``(s,)`` or ``(s, k)`` have only numbers up to :data:`LARGEST`.
+
+    Returns:
+        ``(s,) bool``; ``False`` for NaN, infinity, and larger numbers.
+    """
+    return np.asarray((np.abs(as_columns(values)) <= LARGEST).all(axis=1))

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from inspect import getattr_static
-from typing import Protocol, cast, runtime_checkable
+from typing import Any, Protocol, TypedDict, cast, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
-from interplay._types import BoolArray, FloatArray, IntArray, Json
+from interplay._types import BoolArray, Count, FloatArray, IntArray, Json, check, parse
 from interplay.errors import OutputShapeError
 from interplay.fourier.interactions import names_of
 from interplay.fourier.masks import as_masks, describe, keys
@@ -94,6 +94,8 @@ class PlannedGame(Game, Protocol):
           ``thumbnails``, one for each player);
         - ``mean_first``: true if the mean over several outputs is shown first;
         - ``table``: ``"relations"`` if the command line prints synergies and redundancies.
+
+        :class:`Description` has the types of all keys that the package reads.
         """
         ...
 
@@ -117,18 +119,88 @@ def costs(game: Game, masks: BoolArray) -> FloatArray:
     return np.ones(len(masks)) if planned is None else planned.cost(masks)
 
 
-def described(game: Game) -> Json:
-    """The game's description of itself, checked to be JSON before anything is evaluated.
+class Description(TypedDict, total=False):
+    """The keys of a game's description that the package reads. Others may hold any JSON."""
+
+    lens: str | None
+    outputs: list[str] | None
+    view: dict[str, Any] | None
+    text: str
+    spans: list[tuple[Count, Count]]
+    units: list[list[tuple[int, str, int]]]
+    n_heads: list[int]
+    rows_by_class: list[list[Count]] | None
+    classes: list[Any]
+    thumbnails: list[str | None] | None
+    snippets: list[str | None] | None
+    test_points: list[str]
+    trainer: dict[str, Any]
+    targets: list[dict[str, Any]] | None
+    scores: list[str] | None
+    score: str | None
+
+
+_BY_PLAYER = ("spans", "units", "rows_by_class", "thumbnails", "snippets")
+_TOGETHER = {"spans": "text", "units": "n_heads", "rows_by_class": "score"}
+"""A key, and another that is read with it."""
+
+
+def check_description(description: Any, n_players: int, where: str) -> None:
+    """Check the keys of a description that reports and analyses read.
+
+    Args:
+        description: parsed JSON.
+        n_players: n.
+        where: what it is, for the message.
 
     Raises:
-        ValueError: the description is not JSON.
+        ValueError: a key has another type than :class:`Description` says, a list of something for
+            each player has another length than n, or spans are not in order within the text.
+    """
+    check(description, Description, where)
+    for key in _BY_PLAYER:
+        entries = description.get(key)
+        if entries is not None and len(entries) != n_players:
+            raise ValueError(
+                f"{where}.{key} has {len(entries)} entries; {n_players} are expected, one for "
+                "each player"
+            )
+        if entries is not None and _TOGETHER.get(key, key) not in description:
+            raise ValueError(f"{where} has {key!r} but no {_TOGETHER[key]!r}; both are expected")
+    end = 0
+    for player, (start, stop) in enumerate(description.get("spans", ())):
+        if not end <= start <= stop <= len(description["text"]):
+            raise ValueError(
+                f"{where}.spans[{player}] is [{start}, {stop}]; a span within the text of "
+                f"{len(description['text'])} characters that begins at {end} or later is expected"
+            )
+        end = stop
+
+
+def described(game: Game) -> Json:
+    """The game's description of itself, checked before anything is evaluated.
+
+    A description that passes can be saved, loaded and shown.
+
+    Raises:
+        ValueError: the description is not JSON, holds NaN or half a character, or has other types
+            than :class:`Description` says.
     """
     planned = as_planned(game)
-    description = {"lens": None} | ({} if planned is None else planned.describe())
+    description = {} if planned is None else planned.describe()
+    name = f"describe() of {game!r}"
+    if not isinstance(description, Mapping):
+        raise ValueError(f"{name} is not JSON: {description!r} is not a dict")
+    description = {"lens": None} | dict(description)
     try:
-        json.dumps(description, allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"describe() of {game!r} is not JSON: {error}") from error
+        text = json.dumps(description, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ValueError(f"{name} is not JSON: {error}") from error
+    try:
+        plain = parse(text.encode())
+    except ValueError as error:
+        raise ValueError(f"{name} cannot be saved: {error}") from error
+    check_description(plain, game.n_players, name)
     return description
 
 

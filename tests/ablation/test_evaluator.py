@@ -18,13 +18,13 @@ from hypothesis import strategies as st
 import interplay as ip
 from interplay import FunctionGame, Game, GameError, StoreError
 from interplay._types import BoolArray, FloatArray, IntArray, Json
-from interplay.ablation.blocks import cut
 from interplay.ablation import evaluator
+from interplay.ablation.blocks import cut
 from interplay.ablation.evaluator import Evaluator
 from interplay.ablation.retry import BlockSettings, evaluate_block
 from interplay.ablation.store import Store
 from interplay.ablation.table import Evaluated
-from interplay.fourier.masks import keys, sorted_by_prefix, uniform
+from interplay.fourier.masks import every_mask, keys, sorted_by_prefix, uniform
 from tests.conftest import replaced
 
 MASKS = uniform(100, 20, np.random.default_rng(0))
@@ -112,6 +112,69 @@ def test_batch_size_can_be_set() -> None:
         with pytest.raises(ValueError, match="batch_size=0 is below 1"):
             run(game, MASKS, store, batch_size=0)
     assert np.array_equal(np.sort(np.concatenate(cut(game, MASKS))), np.arange(100))
+
+
+def test_strides_are_beginnings_of_the_order_that_was_given() -> None:
+    """A stride is evaluated before the next; within it, neighbours come together."""
+    masks = uniform(900, 40, np.random.default_rng(0))
+    game = Counting()
+    game.n_players = 40
+    blocks = cut(game, masks, 20, in_strides=True)
+    assert np.array_equal(np.sort(np.concatenate(blocks)), np.arange(900))
+    assert {len(block) for block in blocks} == {20}  # no smaller than without strides
+    done = np.cumsum([len(block) for block in blocks])
+    latest = np.maximum.accumulate([block.max() for block in blocks]) + 1
+    stops = done[done == latest]
+    assert len(stops) > 4
+    assert stops[-1] == 900
+    # they grow by a factor, so that little is lost
+    assert (stops[1:] / stops[:-1]).max() < 2
+    shares = np.diff([0, *stops]) / 900
+    assert -(shares * np.log2(shares)).sum() <= 0.06 * (40 - np.log2(900) + 2)
+    for start, stop in zip([0, *stops], stops, strict=False):
+        inside = [block for block in blocks if start <= block[0] < stop]
+        by_prefix = start + sorted_by_prefix(masks[start:stop])
+        place = {int(row): at for at, row in enumerate(by_prefix)}
+        for block in inside:
+            places = [place[int(row)] for row in block]
+            assert places == list(range(places[0], places[0] + len(block)))
+
+
+def test_where_strides_would_cost_much_there_is_one() -> None:
+    table = every_mask(10)
+    game = Counting()
+    game.n_players = 10
+    whole = cut(game, table, 30)
+    in_strides = cut(game, table, 30, in_strides=True)
+    assert all(np.array_equal(a, b) for a, b in zip(whole, in_strides, strict=True))
+
+
+def test_without_work_to_share_each_block_is_a_stride() -> None:
+    game = FunctionGame(lambda masks: masks.sum(axis=1), 20)
+    blocks = cut(game, MASKS, 30, in_strides=True)
+    np.testing.assert_array_equal(np.concatenate(blocks), np.arange(100))
+    assert cut(game, MASKS[:0], 30, in_strides=True) == []
+    assert cut(Counting(), MASKS[:0], 30, in_strides=True) == []
+
+
+def test_the_order_of_evaluation_is_given_as_rows_of_the_masks() -> None:
+    """Also where masks repeat, or are in the store."""
+    repeated = np.concatenate([MASKS, MASKS[::3]])
+    order = np.random.default_rng(0).permutation(len(repeated))
+    asked: list[bytes] = []
+
+    def f(masks: BoolArray) -> FloatArray:
+        asked.extend(keys(masks))
+        return masks @ np.arange(20.0)
+
+    game = FunctionGame(f, 20, fingerprint="f")
+    with Store() as store:
+        run(game, MASKS[:10], store)
+        asked.clear()
+        done = replace(Evaluator.of(game, progress=False), store=store)(repeated, order=order)
+    np.testing.assert_array_equal(done.values, repeated @ np.arange(20.0))
+    stored = set(keys(MASKS[:10]))
+    assert asked == [key for key in dict.fromkeys(keys(repeated[order])) if key not in stored]
 
 
 @pytest.mark.parametrize("failure", ["raise", "nan"])
@@ -256,6 +319,7 @@ def test_values_so_far_come_with_a_full_disk() -> None:
     np.testing.assert_array_equal(caught.value.values, caught.value.masks @ np.arange(20.0))
 
 
+@pytest.mark.slow
 def test_a_random_game_is_averaged_and_its_noise_known() -> None:
     def f(masks: BoolArray, seeds: IntArray) -> FloatArray:
         noise = [np.random.default_rng(seed).normal(scale=2.0) for seed in seeds]
@@ -421,6 +485,7 @@ def wait_for_lines(log: Path, count: int, process: subprocess.Popen[bytes]) -> N
         time.sleep(0.005)
 
 
+@pytest.mark.slow
 def test_a_killed_run_resumes_where_it_was(tmp_path: Path) -> None:
     """SIGKILL in the middle: the next run asks only for what is missing, and one call again."""
     command, log, saved = held_run(tmp_path, "a", hold=100)
@@ -444,6 +509,7 @@ def test_a_killed_run_resumes_where_it_was(tmp_path: Path) -> None:
     assert ip.load(saved).provenance["budget"]["from_store"] >= 96
 
 
+@pytest.mark.slow
 def test_two_processes_share_the_work(tmp_path: Path) -> None:
     """Run at the same time with one store, they ask for no mask twice and find the same."""
     runs = [held_run(tmp_path, name, hold=24) for name in ("one", "two")]
@@ -459,6 +525,7 @@ def test_two_processes_share_the_work(tmp_path: Path) -> None:
     np.testing.assert_array_equal(one.spectrum.coefficients, two.spectrum.coefficients)
 
 
+@pytest.mark.slow
 def test_the_work_of_a_killed_process_is_taken_over(tmp_path: Path) -> None:
     """One of two processes is killed while it holds claims: the other ends the run."""
     command, log, saved = held_run(tmp_path, "one", hold=8)
@@ -563,6 +630,7 @@ def test_a_store_of_another_number_of_outputs_is_refused() -> None:
             run(two, MASKS, store)
 
 
+@pytest.mark.slow
 def test_interrupted_while_others_hold_the_masks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

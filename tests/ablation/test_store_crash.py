@@ -10,9 +10,10 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from interplay._types import BoolArray, FloatArray, IntArray
-from interplay.ablation.maintenance import verify
+from interplay.ablation.soundness import verify
 from interplay.ablation.store import Store
 from tests.ablation.test_store import fork, sql
 
@@ -83,6 +84,7 @@ def kill_after(blocks: int, seconds: float, path: Path, first: int, stops: bool)
     return len(blocks_put)
 
 
+@pytest.mark.slow
 def test_a_hundred_kills(tmp_path: Path) -> None:
     chance = random.Random(0)
     n_acknowledged = n_unacknowledged = n_orphaned = n_stopped = 0

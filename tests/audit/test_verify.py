@@ -15,6 +15,8 @@ import pytest
 import interplay as ip
 from interplay._types import BoolArray, FloatArray, IntArray
 from interplay.ablation.digests import ablations_digest, masks_digest
+from interplay.ablation.rows import entries
+from interplay.ablation.schema import SCHEMA_VERSION
 from interplay.explanation.explanation import Ablations
 from interplay.fourier.masks import uniform
 from tests.conftest import planted
@@ -61,9 +63,9 @@ def test_nothing_is_found_if_nothing_was_changed(name: str, tmp_path: Path) -> N
     saved = ip.explain(make(), store=store, **settings).save(tmp_path / "a.interplay")
     verification = ip.verify(ip.load(saved), make(), store=store)
     assert verification.matches
-    assert verification.summary == "MATCH (7 match, 0 mismatch, 0 not checked)"
+    assert verification.summary == "MATCH (8 match, 0 mismatch, 0 not checked)"
     assert [check.name for check in verification.checks] == [
-        *("ablations", "store", "masks", "spectrum", "faithfulness", "game", "model")
+        *("ablations", "store", "masks", "spectrum", "faithfulness", "record", "game", "model")
     ]
     explanation = ip.load(saved)
     assert len(verification["store"].entries) == len(explanation.ablations) + 1
@@ -88,24 +90,28 @@ def game() -> ip.FunctionGame:
 
 def wrong(verification: ip.Verification) -> set[str]:
     assert not verification.matches
+    assert verification.verdict == "mismatch"
     assert verification.summary.startswith("MISMATCH (")
     return {check.name for check in verification.checks if check.status == "mismatch"}
 
 
 def tamper(store: Path, mask: BoolArray, change: float) -> None:
-    """Change one stored value, behind the store's back."""
+    """Change one stored value and its checksum, as somebody who knows the format can."""
     key = np.packbits(mask, bitorder="little").tobytes()
     with closing(sqlite3.connect(store)) as db, db:
         (value,) = db.execute("SELECT value FROM ablation WHERE mask = ?", (key,)).fetchone()
         value = (np.frombuffer(value, "<f8") + change).tobytes()
-        assert db.execute("UPDATE ablation SET value = ? WHERE mask = ?", (value, key)).rowcount
+        (entry,) = entries(db, SCHEMA_VERSION)
+        fields = (value, entry.rows().checksum(key, value), key)
+        statement = "UPDATE ablation SET value = ?, checksum = ? WHERE mask = ?"
+        assert db.execute(statement, fields).rowcount
 
 
 def test_a_tampered_value_in_the_store(run: tuple[ip.Explanation, Path]) -> None:
     explanation, store = run
     tamper(store, explanation.fit.masks[5], 0.5)
     verification = ip.verify(explanation, game(), store=store, sample=0)
-    assert wrong(verification) == {"store", "spectrum", "faithfulness"}
+    assert wrong(verification) == {"store", "spectrum", "faithfulness", "record"}
     check = verification["store"]
     assert check.n_matching == len(check.entries) - 2  # the value, and the hash of them all
     (entry, _) = [entry for entry in check.entries if not entry.matches]
@@ -118,7 +124,7 @@ def test_the_last_bit_of_a_stored_value(run: tuple[ip.Explanation, Path]) -> Non
     explanation, store = run
     value = explanation.held_out.values[0]
     tamper(store, explanation.held_out.masks[0], float(np.spacing(value)))
-    assert wrong(ip.verify(explanation, store=store)) == {"store"}
+    assert wrong(ip.verify(explanation, store=store)) == {"store", "record"}
 
 
 def test_a_value_changed_in_the_explanation(run: tuple[ip.Explanation, Path]) -> None:
@@ -128,14 +134,15 @@ def test_a_value_changed_in_the_explanation(run: tuple[ip.Explanation, Path]) ->
     changed = replace(explanation, fit=Ablations(explanation.fit.masks, values))
     assert wrong(ip.verify(changed, store=store)) == {"ablations", "store"}
     # without the store what it says is not what its own values give
-    assert wrong(ip.verify(changed)) == {"ablations", "spectrum", "faithfulness"}
+    assert wrong(ip.verify(changed)) == {"ablations", "spectrum", "faithfulness", "record"}
 
 
 def test_a_value_changed_everywhere_is_found_by_the_model(tmp_path: Path) -> None:
     liar = ip.FunctionGame(lambda masks: TRUTH.predict(masks) + 0.5 * masks[:, 2], 20,
                            fingerprint="f")  # fmt: skip
     explanation = ip.explain(liar, budget=150, store=tmp_path / "a.db")
-    verification = ip.verify(explanation, game(), store=tmp_path / "a.db", sample=30)
+    verification = ip.verify(explanation, game(), store=tmp_path / "a.db", sample=30,
+                             random_state=0)  # fmt: skip
     assert wrong(verification) == {"model"}
     assert 5 < verification["model"].n_matching < 25  # where player 2 is removed there is no lie
 
@@ -176,9 +183,9 @@ def test_a_term_left_out_and_one_made_up(run: tuple[ip.Explanation, Path]) -> No
 def test_the_uncertainty_is_made_again(tmp_path: Path) -> None:
     explanation = ip.explain(game(), decoder="gp", budget=100, store=tmp_path / "a.db")
     saved = ip.load(explanation.save(tmp_path / "a.interplay"))
-    verification = ip.verify(saved, store=tmp_path / "a.db")
+    verification = ip.verify(saved, store=tmp_path / "a.db", sample=0)
     assert verification.matches
-    assert verification["uncertainty"].n_matching == len(saved.spectrum)
+    assert verification["uncertainty"].n_matching == len(saved.spectrum) + 1
     assert saved.surrogate is not None
     assert verification["surrogate"].n_matching == len(saved.surrogate) > len(saved.spectrum)
     richer = ip.verify(replace(saved, surrogate=1.01 * saved.surrogate))
@@ -260,24 +267,29 @@ def test_ablations_missing_from_the_store(run: tuple[ip.Explanation, Path]) -> N
 def test_what_cannot_be_checked_is_reported(
     run: tuple[ip.Explanation, Path], tmp_path: Path
 ) -> None:
-    explanation, _ = run
+    explanation, store = run
     verification = ip.verify(explanation)
-    assert verification.matches
-    assert verification.summary.startswith("MATCH as far as it was checked (4 match")
-    assert {check.name for check in verification.named("not checked")} == {"store", "game", "model"}
+    assert verification.verdict == "incomplete"
+    assert not verification.matches
+    assert verification.summary == (
+        "INCOMPLETE (5 match, 0 mismatch, 3 not checked): nothing differs, but this could not be "
+        "checked: store, game, model"
+    )
     assert "ip.verify(explanation, game, store=...)" in verification["game"].detail
     gone = ip.verify(explanation, store=tmp_path / "none.db")
     assert "there is no store" in gone["store"].detail
     assert not (tmp_path / "none.db").exists()
-    old = {k: v for k, v in explanation.provenance.items() if k not in ("request", "ablations")}
-    older = ip.verify(replace(explanation, provenance=old), game())
-    assert older.matches
-    assert [check.name for check in older.named("match")] == ["game", "model"]
+    asked = ip.verify(explanation, store=store, sample=0)
+    assert asked.matches
+    assert asked.summary == (
+        "MATCH as far as was asked for (6 match, 0 mismatch, 0 not checked, 2 left out): not game, "
+        "model"
+    )
     unnamed = ip.FunctionGame(TRUTH.predict, 20)
     nameless = ip.verify(ip.explain(unnamed, decoder="lasso", budget=100), store=tmp_path / "a.db")
-    assert nameless.matches
+    assert nameless.verdict == "incomplete"
     assert "never stored" in nameless["store"].detail
-    assert nameless["model"].status == "match"  # an explanation made here has its game
+    assert nameless["model"].status == "not checked"  # nothing tells that it is the same
 
 
 def test_an_interrupted_run_is_made_again_from_what_there_was(tmp_path: Path) -> None:
@@ -292,15 +304,17 @@ def test_an_interrupted_run_is_made_again_from_what_there_was(tmp_path: Path) ->
     )
     assert explanation.provenance["budget"]["skipped"] > 0
     verification = ip.verify(explanation, store=tmp_path / "a.db")
-    assert verification.matches
-    assert len(verification.named("match")) == 7
+    assert verification.verdict == "incomplete"
+    assert [check.name for check in verification.named("not checked")] == ["completeness"]
+    assert "the run was interrupted or skipped them" in verification["completeness"].detail
+    assert len(verification.named("match")) == 8
 
 
 def test_other_versions_are_named(run: tuple[ip.Explanation, Path]) -> None:
     explanation, store = run
     versions = explanation.provenance["versions"] | {"numpy": "1.0"}
     changed = replace(explanation, provenance=explanation.provenance | {"versions": versions})
-    verification = ip.verify(changed, store=store)
+    verification = ip.verify(changed, store=store, sample=0)
     assert verification.matches
     assert (
         f"other versions: numpy 1.0 then, {np.__version__} now" in verification["spectrum"].detail
@@ -336,3 +350,27 @@ def test_the_hash_of_ablations_minds_nothing_but_them() -> None:
     by_hand.update(bytes([0b110]) + np.array([3.0, 4.0]).tobytes())
     two_masks = np.array([[False, True, True], [True, False, False]])
     assert ablations_digest(two_masks, np.array([[3.0, 4.0], [1.0, 2.0]])) == by_hand.hexdigest()
+
+
+def test_a_store_that_was_damaged_is_an_error(run: tuple[ip.Explanation, Path]) -> None:
+    """A change by somebody who does not know the format, or by a failing disk."""
+    explanation, store = run
+    with closing(sqlite3.connect(store)) as db, db:
+        db.execute("UPDATE ablation SET value = ?", (np.ones(1).tobytes(),))
+    before = store.read_bytes()
+    with pytest.raises(ip.StoreError, match=r"of the stored ablations of the game .* are damaged"):
+        ip.verify(explanation, store=store)
+    assert store.read_bytes() == before
+
+
+def test_a_store_is_audited_in_a_folder_that_stays_as_it_is(tmp_path: Path) -> None:
+    store = tmp_path / "a.db"
+    explanation = ip.explain(game(), decoder="lasso", budget=200, store=store)
+    empty = tmp_path / "empty.db"
+    empty.touch()
+    with pytest.raises(ip.StoreError, match="is an empty file and not a store"):
+        ip.verify(explanation, store=empty)
+    before = {file.name: file.stat().st_mtime_ns for file in tmp_path.iterdir()}
+    assert ip.verify(explanation, store=store, sample=0)["store"].status == "match"
+    assert {file.name: file.stat().st_mtime_ns for file in tmp_path.iterdir()} == before
+    assert empty.stat().st_size == 0

@@ -32,6 +32,7 @@ def test_help() -> None:
     assert "Explain a transformer's score on a task" in run("components", "--help")
 
 
+@pytest.mark.slow
 def test_a_run_explains_prunes_and_goes_on_from_its_store(folder: Path, tmp_path: Path) -> None:
     given = ("components", "--model", folder / "model", "--task", folder / "task.jsonl")
     given = (*given, "--units", "heads", "--units", "mlps", "--layers", "1-2", "--threads", 1)
@@ -57,6 +58,7 @@ def test_a_run_explains_prunes_and_goes_on_from_its_store(folder: Path, tmp_path
     assert "--out" in run(*given, "--budget", 60, "--score", "prob", "--out", out, code=2)
 
 
+@pytest.mark.slow
 def test_a_run_until_it_is_good_enough(folder: Path, tmp_path: Path) -> None:
     given = ("components", "--model", folder / "model", "--task", folder / "task.jsonl")
     said = run(*given, "--threads", 1, "--until", 0.2, "--out", tmp_path / "out")

@@ -6,6 +6,7 @@ import sqlite3
 import time
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,14 @@ import pytest
 from typer.testing import CliRunner
 
 from interplay import StoreError
-from interplay.ablation.maintenance import export, games, prunable, prune, verify
+from interplay.ablation.maintenance import export, games, prunable, prune
+from interplay.ablation.rows import entries
+from interplay.ablation.schema import SCHEMA_VERSION
+from interplay.ablation.soundness import verify
 from interplay.ablation.store import Store
 from interplay.cli.store import store_app
 from interplay.fourier.masks import keys, uniform
+from tests.ablation.test_store import version_1
 
 DAY = 86_400
 BEGAN = time.time()
@@ -28,6 +33,17 @@ VALUES = np.random.default_rng(1).normal(size=(5000, 2))
 def sql(path: Path, statement: str, *values: object) -> None:
     with closing(sqlite3.connect(path)) as db, db:
         db.execute(statement, values)
+
+
+def age(path: Path, fingerprint: str, seconds: float) -> None:
+    """As if a game's values had been stored so long ago."""
+    with closing(sqlite3.connect(path)) as db, db:
+        (entry,) = entries(db, SCHEMA_VERSION, "WHERE fingerprint = ?", fingerprint)
+        entry = replace(entry, updated=entry.updated - seconds).with_checksum()
+        db.execute(
+            "UPDATE game SET updated = ?, checksum = ? WHERE id = ?",
+            (entry.updated, entry.checksum, entry.id),
+        )
 
 
 def run(*arguments: object, code: int = 0, answer: str = "") -> str:
@@ -47,7 +63,7 @@ def path(tmp_path: Path) -> Path:
         store.put("sha-aaaa1", MASKS, VALUES)
         store.put("sha-aaaa2", MASKS[:3, :16], VALUES[:3, 0])
         store.register("sha-b", 4)
-    sql(path, "UPDATE game SET updated = updated - ? WHERE fingerprint = 'sha-aaaa2'", 10 * DAY)
+    age(path, "sha-aaaa2", 10 * DAY)
     return path
 
 
@@ -109,13 +125,22 @@ def test_a_sound_store_has_no_problems(path: Path) -> None:
         ("UPDATE ablation SET game = ? WHERE game = 2", 77, "3 rows of the table ablation belong"),
         ("UPDATE game SET n_outputs = ? WHERE id = 2", None, "has no number of outputs"),
         ("UPDATE game SET description = ? WHERE id = 2", "{", "is not a JSON object"),
+        ("UPDATE game SET description = ? WHERE id = 2", "[" * 9999, "is not a JSON object"),
+        ("UPDATE game SET description = ? WHERE id = 2", '{"a": 1}', "does not fit its checksum"),
+        ("UPDATE game SET updated = ? WHERE id = 2", 9e999, "its times are none from 1970"),
+        ("UPDATE game SET n_players = ? WHERE id = 2", 1 << 60, "is none from 0 to 1000000"),
+        ("UPDATE game SET n_players = ? WHERE id = 2", "many", "players 'many' is none"),
+        ("UPDATE ablation SET value = ? WHERE mask = {0}", np.ones(2).tobytes(),
+         "1 ablations do not fit their checksum"),
+        ("UPDATE ablation SET checksum = ? WHERE mask = {0}", b"12345678", "their checksum"),
     ],
 )  # fmt: skip
 def test_contradictions_are_found(path: Path, statement: str, value: object, problem: str) -> None:
     sql(path, statement.format(f"X'{keys(MASKS)[4321].hex()}'"), value)
     problems = verify(path)
-    assert len(problems) == 1
-    assert problem in problems[0]
+    assert problem in problems[-1]
+    # what is wrong in a game's own row is told of the row too
+    assert len(problems) == 1 + ("n_outputs" in statement)
 
 
 def test_a_damaged_file_is_found(path: Path) -> None:
@@ -234,6 +259,28 @@ def test_ls_tells_long_fingerprints_apart(path: Path) -> None:
     assert "f" * 20 + "1 │" in shown
     assert "f" * 20 + "2 │" in shown
     assert shown.count("x") < 100
+
+
+def test_nothing_of_a_file_steers_the_terminal(path: Path) -> None:
+    evil = "\x1b]0;title\x07\x9b31m\u202e[red]"
+    with Store(path) as store:
+        store.register(evil, 4, {evil: evil})
+    sql(path, "UPDATE game SET n_players = 9, description = ? WHERE id = 4", f"{{{evil}")
+    for shown in (run("ls", path), run("verify", path, code=1)):
+        assert not set(shown) & set("\x1b\x07\x9b\u202e")
+    assert "[red]': its description is not a JSON object" in shown
+
+
+def test_a_store_without_checksums_says_so(tmp_path: Path) -> None:
+    version_1(tmp_path / "old.db")
+    before = (tmp_path / "old.db").read_bytes()
+    shown = run("verify", tmp_path / "old.db")
+    assert "sound: 1,000 ablations of 2 games" in shown
+    assert "whose rows have no checksums" in shown
+    assert "three │ 70 │ 3 │ 400 │ 20" in run("ls", tmp_path / "old.db")
+    assert len(prunable(tmp_path / "old.db", older_than_days=0)) == 2
+    assert prunable(tmp_path / "old.db", older_than_days=1) == []
+    assert (tmp_path / "old.db").read_bytes() == before
 
 
 def test_verify_command(path: Path) -> None:

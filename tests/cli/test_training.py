@@ -35,6 +35,7 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return written(tmp_path_factory.mktemp("training") / "digits.csv", header, rows)
 
 
+@pytest.mark.slow
 def test_a_table_with_groups(table: Path, tmp_path: Path) -> None:
     given = ("training", "--table", table, "--label", "digit", "--group", "source")
     given = (*given, "--points", 3, "--budget", 200, "--out", tmp_path / "out", "--point", 1)
@@ -53,6 +54,7 @@ def test_a_table_with_groups(table: Path, tmp_path: Path) -> None:
     assert "--out" in run(*given, "--score", "loss", code=2)
 
 
+@pytest.mark.slow
 def test_until_it_is_good_enough(table: Path, tmp_path: Path) -> None:
     given = ("training", "--table", table, "--label", "digit", "--group", "source", "--points", 2)
     said = run(*given, "--until", 0.5, "--out", tmp_path / "out")

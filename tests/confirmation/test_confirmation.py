@@ -73,7 +73,7 @@ def changed(terms: Mapping[Players, float]) -> ip.Spectrum:
 
 
 def test_true_interactions_hold_and_measure_their_banzhaf_index() -> None:
-    confirmation = claiming(TRUTH).confirm(4, index="BII")
+    confirmation = claiming(TRUTH).confirm(4, index="BII", budget=500)
     banzhaf = TRUTH.to("BII")
     assert {one.players for one in confirmation.tested} == {(0, 1), (2, 3), (4, 5, 6), (4, 5)}
     for one in confirmation.tested:
@@ -113,7 +113,7 @@ def test_what_explain_finds_holds() -> None:
     ],
 )
 def test_false_claims_do_not_hold(players: Players, coefficient: float, why: str) -> None:
-    confirmation = claiming(changed({players: coefficient})).confirm(1, index="BII")
+    confirmation = claiming(changed({players: coefficient})).confirm(1, index="BII", budget=500)
     (one,) = confirmation.tested
     assert one.players == players
     if coefficient == 0.8:  # there, but less of it than claimed
@@ -129,7 +129,7 @@ def test_false_claims_do_not_hold(players: Players, coefficient: float, why: str
 def test_a_claim_about_larger_sets_is_unclear() -> None:
     """A parity of three has a pair of FSII -4 but no mean effect of any pair."""
     parity = ip.Spectrum.from_dict(N, {(): 0.0, (1, 2, 3): 1.0})
-    confirmation = claiming(parity, parity.predict).confirm(4)
+    confirmation = claiming(parity, parity.predict).confirm(4, budget=500)
     verdicts = {one.players: one.verdict for one in confirmation.tested}
     assert verdicts.pop((1, 2, 3)) == HOLDS
     assert set(verdicts.values()) == {UNCLEAR}
@@ -161,7 +161,7 @@ def test_a_game_in_which_all_sets_interact_singles_none_out() -> None:
         return 0.5 * masks.sum(axis=1) ** 2.0
 
     claim = ip.Spectrum.from_dict(N, {(): 0.0, (2, 7): 0.25})
-    (one,) = claiming(claim, square).confirm(1).tested
+    (one,) = claiming(claim, square).confirm(1, budget=500).tested
     assert one.measured == pytest.approx(1.0)
     assert one.low > 0
     np.testing.assert_allclose(one.random, 1.0)
@@ -206,6 +206,7 @@ def test_a_random_game() -> None:
     assert not confirmation.exact
 
 
+@pytest.mark.slow
 def test_intervals_cover_and_null_sets_do_not_hold() -> None:
     """200 noisy games, each with two true claims and two of sets without a mean effect.
 
@@ -401,19 +402,19 @@ def test_a_killed_confirmation_goes_on_where_it_was(tmp_path: Path) -> None:
 
     explanation = dataclasses.replace(explanation, game=ip.FunctionGame(f, N, fingerprint="f"))
     with pytest.raises(KeyboardInterrupt, match="goes on where it was") as caught:
-        explanation.confirm(2, store=store, batch_size=20)
+        explanation.confirm(2, store=store, batch_size=20, budget=500)
     done = len(recorder.keys) - before
     assert 60 < done < 200
     assert len(caught.value.masks) == done  # type: ignore[attr-defined]
     stop[0] = False
-    confirmation = explanation.confirm(2, store=store, batch_size=20)
+    confirmation = explanation.confirm(2, store=store, batch_size=20, budget=500)
     assert confirmation.n_evaluated == len(recorder.keys) - before - done
     assert len(recorder.keys) == len(set(recorder.keys))
 
 
 def test_the_seed_decides_and_explain_draws_other_masks() -> None:
     explanation = claiming(TRUTH)
-    one, two, three = (explanation.confirm(2, random_state=seed) for seed in (0, 0, 1))
+    one, two, three = (explanation.confirm(2, random_state=seed, budget=500) for seed in (0, 0, 1))
     assert one == two
     assert one.tested != three.tested or one.n_ablations != three.n_ablations
 
@@ -443,7 +444,9 @@ def test_tiny_games_are_exact_and_not_fresh(n_players: int) -> None:
 
 def test_a_budget_for_all_masks_makes_them_all() -> None:
     truth = planted(8, 6, np.random.default_rng(1), max_order=3)
-    confirmation = claiming(truth, truth.predict, n_known=100).confirm(3)
+    explanation = claiming(truth, truth.predict, n_known=100)
+    assert not explanation.confirm(1).exact
+    confirmation = explanation.confirm(3, budget=156)
     assert confirmation.exact
     assert (confirmation.n_backgrounds, confirmation.n_fresh) == (256, 156)
     assert confirmation.n_evaluated == 156
@@ -516,7 +519,7 @@ def test_bad_requests_cost_nothing(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="index='SHAP' is unknown"):
         explanation.confirm(index="SHAP")
     with pytest.raises(ValueError, match="backend='moon' is unknown"):
-        explanation.confirm(backend="moon")
+        explanation.confirm(backend="moon", budget=500)
     with pytest.raises(ValueError, match="budget=50 is below the") as caught:
         explanation.confirm(budget=50)
     assert len(recorder.keys) == before
@@ -526,21 +529,56 @@ def test_bad_requests_cost_nothing(tmp_path: Path) -> None:
         explanation.confirm(budget=needed - 1)
 
 
-def test_many_interactions_raise_the_default_budget() -> None:
+def test_a_confirmation_takes_no_more_than_the_explanation_did() -> None:
+    """A budget of 60 of 8 players led to 256 masks."""
+    truth = planted(8, 6, np.random.default_rng(1), max_order=2)
+    recorder = Recorder(truth.predict)
+    explanation = claiming(truth, recorder, n_known=60)
+    before, cost = len(recorder.keys), explanation.confirmation_cost(3)
+    assert cost.n_left_out > 0
+    assert len(recorder.keys) == before
+    with pytest.warns(UserWarning, match="more would exceed the budget of 60") as warned:
+        confirmation = explanation.confirm(3)
+    assert str(warned[0].message).startswith(str(cost))
+    assert confirmation.n_ablations == cost.n_ablations <= 60
+    assert confirmation.n_evaluated == cost.n_new
+    assert len(confirmation.tested) == cost.n_claims
+    assert confirmation.n_backgrounds >= 6
+    strongest = explanation.interactions("FSII", order=3).top(cost.n_claims, min_order=2).sets
+    assert [one.players for one in confirmation.tested] == strongest
+
+
+def test_where_all_masks_are_known_by_then_the_answer_is_exact() -> None:
+    truth = planted(6, 5, np.random.default_rng(1), max_order=2)
+    explanation = claiming(truth, truth.predict, n_known=40)
+    cost = explanation.confirmation_cost(2)
+    assert (cost.exact, cost.n_new, cost.n_ablations) == (True, 24, 64)
+    assert "24 of them new, after which all masks are known and the answer is exact" in str(cost)
+    confirmation = explanation.confirm(2)
+    assert (confirmation.exact, confirmation.n_evaluated) == (True, 24)
+
+
+def test_many_interactions_need_a_budget_for_them() -> None:
     truth = planted(40, 40, np.random.default_rng(0), max_order=3)
-    confirmation = claiming(truth, truth.predict).confirm(30, index="BII")
+    explanation = claiming(truth, truth.predict)
+    with pytest.raises(ValueError, match=r"use budget=\d+ or more") as caught:
+        explanation.confirm(30, index="BII", budget=300)
+    needed = int(str(caught.value).split("budget=")[2].split()[0])
+    confirmation = explanation.confirm(30, index="BII", budget=needed)
     assert confirmation.n_backgrounds == 6
+    assert len(confirmation.tested) == 30
     assert confirmation.n_ablations > 500
+    assert confirmation.budget == needed
 
 
 def test_a_game_without_a_fingerprint_is_not_stored(tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match="has no fingerprint"):
-        claiming(TRUTH).confirm(1, store=tmp_path / "a.db")
+        claiming(TRUTH).confirm(1, store=tmp_path / "a.db", budget=500)
     assert not (tmp_path / "a.db").exists()
 
 
 def test_it_shows_how_many_ablations_it_will_take(capsys: pytest.CaptureFixture[str]) -> None:
-    confirmation = claiming(TRUTH).confirm(2, progress=True)
+    confirmation = claiming(TRUTH).confirm(2, progress=True, budget=500)
     shown = " ".join(capsys.readouterr().err.split())
     assert (
         f"Confirming 2 interactions by {confirmation.n_ablations} ablations, on "
@@ -556,14 +594,14 @@ def test_save_and_load(tmp_path: Path) -> None:
     plain = ip.load(explanation.save(tmp_path / "plain.interplay"))
     assert plain.confirmation is None
     assert plain.game is None
-    confirmation = explanation.confirm(2)
+    confirmation = explanation.confirm(2, budget=500)
     assert explanation.confirmation is None
     confirmed = dataclasses.replace(explanation, confirmation=confirmation)
     again = ip.load(confirmed.save(tmp_path / "a.interplay"))
     assert again.confirmation == confirmation
     assert str(again.confirmation) == str(confirmation)
     json.dumps(dataclasses.asdict(confirmation), allow_nan=False)
-    later = again.confirm(2, game=explanation.game)
+    later = again.confirm(2, game=explanation.game, budget=500)
     assert later == confirmation
 
 
@@ -619,7 +657,7 @@ def test_the_page_shows_the_confirmation_and_escapes_it(tmp_path: Path) -> None:
 
 def test_the_page_draws_intervals_on_one_scale(tmp_path: Path) -> None:
     explanation = claiming(changed({(17, 18): 0.4}), Noisy(TRUTH, 0.1, 0))
-    confirmation = explanation.confirm(3, index="BII")
+    confirmation = explanation.confirm(3, index="BII", budget=500)
     html = _page(dataclasses.replace(explanation, confirmation=confirmation), tmp_path).html
     assert "Confirmed by fresh ablations" in html
     spans = re.findall(r'class="span" x1="([\d.]+)" y1="12" x2="([\d.]+)"', html)

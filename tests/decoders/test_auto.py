@@ -44,9 +44,11 @@ def test_a_hierarchical_function_goes_to_the_gaussian_process() -> None:
     scores = found.settings["cv_r2_of_each"]
     assert scores["gp"] > scores["proxyspex"]
     assert found.diagnosis["cv_r2_same_masks"] == pytest.approx([scores["gp"]])
+    least = 1 - (1 - scores["gp"]) * (1 - 2 / np.sqrt(len(masks)))
     assert found.diagnosis["summary"] == (
         "gp was picked by its cross-validated R2 "
-        f"(proxyspex {scores['proxyspex']:.3f}, gp {scores['gp']:.3f})"
+        f"(proxyspex {scores['proxyspex']:.3f}, gp {scores['gp']:.3f}; proxyspex is picked from "
+        f"{least:.3f} on, a margin above gp, since its R2 is that of the best of many settings)"
     )
     # the result is the same as that of the decoder by name
     alone = decoded("gp", masks, values)
@@ -116,3 +118,9 @@ def test_constant_and_too_few() -> None:
     assert found[()] == pytest.approx(1 / 3)
     with pytest.raises(ValueError, match="19 masks are below the 20 that decoder='auto' needs"):
         decode(every_mask(6)[:19], np.arange(19))
+
+
+def test_of_ablations_that_do_not_vary_nothing_is_picked() -> None:
+    found = decoded("auto", uniform(60, N, np.random.default_rng(0)), np.full(60, 0.25))
+    assert found.diagnosis["summary"] == "all ablations have the same value"
+    assert found.diagnosis["cv_r2"] == []

@@ -51,6 +51,7 @@ def test_proxyspex_keeps_the_mean_and_single_players() -> None:
     assert found[(0,)] == pytest.approx(-0.5, abs=1e-3)
 
 
+@pytest.mark.slow
 def test_proxyspex_never_exceeds_the_order() -> None:
     masks = uniform(600, 20, np.random.default_rng(0))
     values = planted(20, 10, np.random.default_rng(0), max_order=4).predict(masks)
@@ -99,6 +100,20 @@ def test_exact() -> None:
     assert again.sets == sparse.sets
     with pytest.raises(ValueError, match="100 masks are below the 256"):
         decode(masks[:100], table[:100], decoder="exact")
+
+
+def test_each_output_of_an_exact_spectrum_has_its_own_rounding() -> None:
+    """Terms of a small output stay beside a large one, and rounding errors of no output do."""
+    large = Spectrum.from_dict(5, {(): 1e9, (0,): 3e8, (0, 1): 1e8})
+    small = Spectrum.from_dict(5, {(): 0.2, (2,): 1e-6, (1, 3): 4e-7})
+    masks = every_mask(5)
+    values = np.stack([large.predict(masks), small.predict(masks)], axis=1)
+    both = decode(masks, values, decoder="exact")
+    assert both.sets == [(), (0,), (2,), (0, 1), (1, 3)]
+    assert both[(1, 3)].tolist() == pytest.approx([0.0, 4e-7], rel=1e-6, abs=0.0)
+    assert both[(0, 1)][1] == both[(2,)][0] == 0.0
+    offset = decode(masks, 1e9 + small.predict(masks) * 1e6, decoder="exact")
+    assert offset.sets == small.sets
 
 
 @pytest.mark.parametrize(("decoder", "order"), [("proxyspex", 3), ("lasso", 2)])

@@ -120,6 +120,7 @@ def test_each_mask_has_the_largest_variance_of_its_candidates(n_known: int) -> N
     assert rows.tolist() == chosen[n_known:]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("n_players", "n_masks"), [(20, 40), (40, 90)])
 def test_they_tell_more_than_as_many_uniform_masks(n_players: int, n_masks: int) -> None:
     """Held-out R2 of the Gaussian process on hierarchical functions, mean of eight."""

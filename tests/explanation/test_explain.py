@@ -52,6 +52,7 @@ def test_explains_within_the_budget(decoder: str) -> None:
         "planned": 500,
         "skipped": 0,
         "interrupted": False,
+        "left_out": 0,
         "spent": 500,
         "fit": 400,
         "held_out": 100,
@@ -222,7 +223,14 @@ def test_spex_has_a_budget_of_its_own_by_default() -> None:
 def test_a_constant_game(n_players: int, tmp_path: Path) -> None:
     explanation = ip.explain(ip.FunctionGame(lambda masks: np.full(len(masks), 3.0), n_players))
     assert explanation.spectrum.sets == [()]
-    assert explanation.faithfulness.r2 == 1.0
+    assert np.isnan(explanation.faithfulness.r2)
+    again = ip.load(explanation.save(tmp_path / "a.interplay"))
+    assert np.isnan([again.faithfulness.r2, *again.faithfulness.by_output]).all()
+    assert json.loads(explanation.to_json(tmp_path / "a.json").read_text())["explanations"][0][
+        "faithfulness"
+    ]["r2"] is None
+    assert explanation.verdict.level == "unknown"
+    assert explanation.verdict.codes == ("constant",)
     assert len(explanation.interactions("FSII", order=2).top(5)) == 0
     page = explanation.to_html(tmp_path / "a.html").read_text()
     assert "The score does not vary." in page
@@ -412,15 +420,18 @@ def test_held_out_masks_that_all_failed_are_replaced() -> None:
     assert len(explanation.fit) + len(explanation.held_out) == 1490
 
 
+@pytest.mark.slow
 def test_default_budget() -> None:
     assert default_budget(64) == 4 * 64 * 6
     assert default_budget(2) == 100
+    assert [default_budget(n) for n in (6, 7, 8, 9)] == [100, 128, 256, 115]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         explanation = ip.explain(ip.FunctionGame(Recorder(), 30))
     assert explanation.provenance["budget"]["spent"] == default_budget(30)
 
 
+@pytest.mark.slow
 def test_a_surrogate_predicts_what_the_spectrum_leaves_out(tmp_path: Path) -> None:
     """Every player and pair matters a little: more terms than the 200 that people read."""
     rng = np.random.default_rng(0)

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 from sklearn.metrics import r2_score
 
 from interplay import Spectrum
-from interplay.explanation.faithfulness import faithfulness, r2
+from interplay.explanation.faithfulness import Faithfulness, faithfulness, r2
 from interplay.fourier.masks import uniform
 from tests.conftest import planted
 
@@ -20,10 +23,9 @@ def test_r2_is_scikit_learns() -> None:
 
 def test_r2_of_a_constant() -> None:
     constant = np.full(10, 3.3)
-    assert r2(constant, constant).tolist() == [1.0]
-    assert r2(constant, constant + 1).tolist() == [0.0]
-    assert r2(np.zeros(10), np.full(10, -2.6e-12)).tolist() == [1.0]
-    assert r2(np.zeros(10), np.full(10, 1e-3)).tolist() == [0.0]
+    for predicted in (constant, constant + 1):
+        assert np.isnan(r2(constant, predicted)).tolist() == [True]
+    assert np.isnan(r2(np.zeros(10), np.full(10, -2.6e-12))).tolist() == [True]
     # a large offset must not eat the variance
     values = 1e6 + np.arange(10.0)
     assert r2(values, values + 0.5)[0] == pytest.approx(1 - 10 * 0.25 / 82.5)
@@ -43,6 +45,23 @@ def test_the_interval_covers_the_true_score() -> None:
         assert score.low <= score.r2 <= score.high
         hits += score.low <= true_r2 <= score.high
     assert 85 <= hits <= 100
+
+
+def test_a_constant_has_no_score_and_null_is_written_for_it() -> None:
+    masks = np.random.default_rng(0).integers(0, 2, size=(30, 5)).astype(bool)
+    spectrum = Spectrum.from_dict(5, {(): [0.1, 0.5], (0,): [0.0, 0.2]})
+    rng = np.random.default_rng(0)
+    both = faithfulness(spectrum, masks, spectrum.predict(masks), rng)
+    assert (both.varies, both.known, both.r2) == (True, True, 1.0)  # of the one that varies
+    assert np.isnan(both.by_output).tolist() == [True, False]
+    none = faithfulness(spectrum.output(0), masks, np.full(30, 0.1), rng)
+    assert (none.varies, none.known) == (False, False)
+    assert np.isnan([none.r2, none.low, none.high]).all()
+    for score in (both, none):
+        written = json.dumps(score.to_json(), allow_nan=False)
+        again = Faithfulness.from_json(json.loads(written))
+        np.testing.assert_equal(asdict(again), asdict(score))
+    assert none.to_json()["r2"] is None
 
 
 def test_exact_faithfulness_is_a_point() -> None:

@@ -75,12 +75,12 @@ class Priced:
 def wait_until_measured() -> None:
     """Wait until a watcher, if there is one, has read this process's memory from now on."""
     if threading.active_count() > 1:
-        before = MEASURED.count
-        while MEASURED.count < before + 2:  # one of them may have begun before
+        before = Measured.count
+        while Measured.count < before + 2:  # one of them may have begun before
             time.sleep(0.001)
 
 
-class MEASURED:  # noqa: N801
+class Measured:
     """How often the memory of a process was read."""
 
     count = 0
@@ -88,17 +88,18 @@ class MEASURED:  # noqa: N801
 
     @staticmethod
     def memory_info(process: psutil.Process) -> Any:
-        found = MEASURED.read(process)
-        MEASURED.count += 1
+        found = Measured.read(process)
+        Measured.count += 1
         return found
 
 
 def print_memory() -> None:
     """What a plan says of a game of 64 MiB, for a process of its own."""
-    psutil.Process.memory_info = MEASURED.memory_info
+    psutil.Process.memory_info = Measured.memory_info
     print(ip.plan(Priced(megabytes=64), budget=300).memory)
 
 
+@pytest.mark.slow
 def test_a_plan_says_what_the_run_does(tmp_path: Path, clock: Clock) -> None:
     store = tmp_path / "a.db"
     game = Priced(clock)
@@ -127,6 +128,7 @@ def test_a_plan_says_what_the_run_does(tmp_path: Path, clock: Clock) -> None:
     assert "400, free" in str(done)
 
 
+@pytest.mark.slow
 def test_without_a_store_the_whole_run_is_still_to_be_evaluated(clock: Clock) -> None:
     plan = ip.plan(Priced(clock), budget=300)
     assert (plan.n_new, plan.n_stored, plan.warmed_up) == (300, 0, 40)
@@ -136,12 +138,14 @@ def test_without_a_store_the_whole_run_is_still_to_be_evaluated(clock: Clock) ->
     assert plan.seconds == pytest.approx(1e-3 * plan.tokens)
 
 
+@pytest.mark.slow
 def test_by_the_machines_clock() -> None:
     plan = ip.plan(Priced(), budget=300)
     assert plan.seconds is not None
     assert plan.seconds > 3.0  # a busy machine makes it more, and none makes it less
 
 
+@pytest.mark.slow
 def test_a_game_that_costs_money_is_not_measured_by_default(clock: Clock) -> None:
     game = Priced(clock, paid=True)
     plan = ip.plan(game, budget=300)
@@ -151,6 +155,7 @@ def test_a_game_that_costs_money_is_not_measured_by_default(clock: Clock) -> Non
     assert ip.plan(game, budget=300, warm_up=True).warmed_up == 40
 
 
+@pytest.mark.slow
 def test_memory_is_that_of_a_call() -> None:
     # in a process of its own: here the call could take what earlier tests have given back
     code = "from tests.explanation.test_plan import print_memory; print_memory()"
@@ -158,6 +163,7 @@ def test_memory_is_that_of_a_call() -> None:
     assert 60 < int(done.stdout) / 2**20 < 140
 
 
+@pytest.mark.slow
 def test_repeats_cost_each_time() -> None:
     def f(masks: BoolArray, seeds: IntArray) -> FloatArray:
         return masks.sum(axis=1) + 0.0
@@ -175,6 +181,7 @@ def test_bad_requests() -> None:
         ip.plan(Priced(), decoder="spex", budget=40)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("decoder", ["auto", "proxyspex", "spex", "lasso"])
 def test_counts_are_those_of_the_run(decoder: str) -> None:
     game = ip.FunctionGame(lambda m: m[:, 0] * 1.0, 30)

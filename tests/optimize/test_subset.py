@@ -65,6 +65,7 @@ def test_the_best_and_the_worst_are_those_of_brute_force(
         assert found.kept == tuple(np.flatnonzero(found.mask))
 
 
+@pytest.mark.slow
 @given(
     n=st.integers(2, 10), n_terms=st.integers(1, 25), free=st.booleans(), seed=st.integers(0, 999)
 )
@@ -102,6 +103,7 @@ def test_long_sets_are_chained_exactly() -> None:
             assert (spectrum.predict(mask), bound) == pytest.approx((truth, truth), abs=1e-6)
 
 
+@pytest.mark.slow
 @given(rows=st.integers(0, 200), seed=st.integers(0, 99))
 def test_terms_that_do_not_fit_the_program_stay_in_the_bound(rows: int, seed: int) -> None:
     rng = np.random.default_rng(seed)

@@ -113,7 +113,11 @@ def test_bars(one: ip.Explanation) -> None:
 def test_bars_have_their_intervals(one: ip.Explanation) -> None:
     explanation = uncertain(one)
     axes = plots.bars(explanation, order=2, top=2)
-    found = explanation.interactions("FSII", order=2).top(2, min_order=2)
+    found, left_out = explanation.verdict.strongest(
+        explanation.interactions("FSII", order=2), 2, min_order=2
+    )
+    assert found.sets == [(0, 1)]
+    assert axes.get_xlabel().endswith(f"{left_out} more are not distinguishable from zero")
     ((*_, (spans,)),) = axes.containers[1:]
     assert found.low is not None
     assert found.high is not None
@@ -128,7 +132,9 @@ def test_network(several: ip.Explanation) -> None:
     from matplotlib.patches import FancyArrowPatch
 
     axes = plots.network(several, top=4, output=0)
-    found = several.interactions("FSII", order=3).output(0).top(4, min_order=2)
+    interactions = several.interactions("FSII", order=3).output(0)
+    found, left_out = several.verdict.strongest(interactions, 4, min_order=2, output=0)
+    assert (found.sets, left_out) == ([(0, 1)], 0)  # the others are those of the other output
     pairs = [each for each in axes.patches if isinstance(each, FancyArrowPatch)]
     assert len(pairs) == sum(len(members) == 2 for members in found.sets)
     assert len(axes.lines) == sum(len(members) for members in found.sets if len(members) > 2)
@@ -211,6 +217,7 @@ def test_a_thousand_players() -> None:
         spectrum=ip.Spectrum.from_dict(
             1000, {(): 0.0, (999,): 2.0, (3, 998): 1.0, **{(n,): 0.1 for n in range(50)}}
         ),
+        faithfulness=replace(explanation.faithfulness, r2=0.9, low=0.8, by_output=(0.9,)),
     )
     drawn = {text.get_text() for text in plots.text(explanation).texts}
     assert set(words) <= drawn
@@ -219,6 +226,20 @@ def test_a_thousand_players() -> None:
     assert "998" in {text.get_text() for text in plots.network(explanation).texts}
     page = plots.upset(explanation)
     assert labels(page.axes[1]) == ["3 word3", "998 word998"]
+
+
+def test_of_an_explanation_that_predicts_nothing_nothing_is_drawn(one: ip.Explanation) -> None:
+    score = replace(one.faithfulness, r2=-3.6, low=-9.0, exact=False, by_output=(-3.6,))
+    useless = replace(one, faithfulness=score)
+    for axes in (plots.bars(useless), plots.network(useless), plots.upset(useless).axes[0]):
+        (words,) = [text.get_text() for text in axes.texts]
+        assert words == "not usable: it predicts no better than the mean does"
+    shades = [
+        {patch.get_facecolor() for patch in plots.text(explanation).patches}
+        for explanation in (useless, one)
+    ]
+    assert len(shades[0]) == 1
+    assert len(shades[1]) > 2
 
 
 def test_nothing_to_draw() -> None:

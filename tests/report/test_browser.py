@@ -119,8 +119,20 @@ def test_every_kind_of_page(
     with opened(browser, path, width) as page:
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         assert page.locator("[role=checkbox]").count() == n
-        # the list, as Python has it; some of the values are tiny and tied
-        same(ranked(page), spectrum.to("FSII", order=3).top(10, min_order=2))
+        # the findings, as Python has them; some of the values are tiny and tied
+        output = 0 if explanation.outputs else None
+        findings, _ = explanation.verdict.strongest(
+            spectrum.to("FSII", order=3), 10, min_order=2, output=output
+        )
+        same(ranked(page), findings)
+        assert not page.locator(".ranking .unsure").count()
+        # the list, as Python has it
+        if spectrum.deviations is not None:
+            choice(page, "Certainty").select_option("all")
+        everything = spectrum.to("FSII", order=3).top(10, min_order=2)
+        same(ranked(page), everything)
+        sure = explanation.verdict.findings(everything, output)
+        assert page.locator(".ranking .unsure").count() == (~sure).sum()
         # hovering tells a player's value and its strongest company
         first = page.locator("[data-player='0']").first
         first.hover()
@@ -163,6 +175,7 @@ def test_every_index_at_every_order_is_what_python_computes(
     explanation, path = made["outputs"]
     with opened(browser, path) as page:
         choice(page, "Show").select_option("all")
+        choice(page, "Certainty").select_option("all")
         page.get_by_role("button", name="more").click()
         choice(page, "Output").select_option("1")
         spectrum = explanation.spectrum.output(1)

@@ -21,7 +21,7 @@ def test_a_notebook_is_shown_what_was_found_and_nothing_acts() -> None:
     html = explanation._repr_html_()
     view = seen(html)
     assert set(view.tags) == {"div", "b", "table", "tr", "th", "td", "sub"}
-    assert view.tags.count("b") == 1
+    assert view.tags.count("b") == 2  # the verdict and the title
     assert {name for name, _ in view.attributes} == {"style"}
     for piece in HOSTILE:
         assert piece in view.text

@@ -110,7 +110,7 @@ def test_the_schema_refuses(
 def test_markdown_says_what_was_found(several: ip.Explanation, tmp_path: Path) -> None:
     said = several.to_markdown(tmp_path / "a.md").read_text(encoding="utf-8")
     assert str(several.faithfulness) in said
-    assert re.search(r"\| \+1 \| [-+]\S+ \| 0 0 × 1 1 \|", said)
+    assert re.search(r"\| \+1 \| \(zero\?\) [-+]\S+ \| 0 0 × 1 1 \|", said)
     assert f'"sha256": "{several.provenance["ablations"]["sha256"]}"' in said
     share = several.spectrum.output(0).energy_by_order()[1:]
     assert f"| 0 | {share[0] / share.sum():.1%} |" in said
@@ -137,7 +137,7 @@ def test_several_have_an_index(
 ) -> None:
     parts = [("one", hostile), ("two", several)]
     said = ip.export(parts, tmp_path / "a.md").read_text(encoding="utf-8")
-    assert re.findall(r"^1\. one: Faithfulness: R2 = 1.000 on all 16 masks$", said, re.M)
+    assert re.findall(r"^1\. one: usable\. Faithfulness: R2 = 1.000 on all 16 masks$", said, re.M)
     assert re.findall(r"^## (.*)", said, re.M) == ["1. one", "2. two"]
     document = written(ip.export(parts, tmp_path / "a.json"))
     VALIDATOR.validate(document)

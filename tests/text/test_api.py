@@ -204,7 +204,7 @@ def test_masks_that_read_the_same_are_one_request() -> None:
 def test_an_unlisted_answer_gets_an_upper_bound_and_one_warning() -> None:
     masks = every_mask(4)
     with serving(lambda body, _: Reply(truthful(body))) as server:
-        rare = game(server, Options((" good", " odd"), "logprob"))
+        rare = game(server, Options((" good", " odd"), "logprob"), allow_bounds=True)
         with pytest.warns(UserWarning, match=r"^5 answers' probabilities .*upper bound"):
             values = rare(masks[:5])
         np.testing.assert_allclose(
@@ -212,7 +212,7 @@ def test_an_unlisted_answer_gets_an_upper_bound_and_one_warning() -> None:
         )
         rare(masks[5:])
         assert rare.usage.unlisted == 16
-        few = game(server, Options((" good", " bad"), "logprob"), top_logprobs=2)
+        few = game(server, Options((" good", " bad"), "logprob"), top_logprobs=2, allow_bounds=True)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             values = few(masks)
@@ -231,7 +231,7 @@ def test_marks_for_the_unlikely_are_no_log_probabilities() -> None:
         serving(lambda body, _: Reply({"choices": [choice]})) as server,
         pytest.warns(UserWarning, match="1 answers' probabilities"),
     ):
-        assert game(server)(every_mask(4)[:1])[0] == pytest.approx(-0.1 - -4.0)
+        assert game(server, allow_bounds=True)(every_mask(4)[:1])[0] == pytest.approx(-0.1 - -4.0)
 
 
 def test_a_beginning_token_that_is_no_part_of_the_text() -> None:
@@ -827,6 +827,7 @@ def test_the_fingerprint_is_of_what_is_asked() -> None:
     assert len({each.fingerprint for each in [first, *others]}) == 1 + len(others)
 
 
+@pytest.mark.slow
 def test_the_client_is_imported_when_it_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
     code = (
         "import sys; from interplay.text import ApiGame, Generated; "
@@ -912,7 +913,7 @@ def test_the_key_appears_nowhere(
         assert all(r.headers["authorization"] == f"Bearer {KEY}" for r in server.requests)
 
     with serving(lambda body, number: Reply(truthful(body))) as server:
-        asked = game(server, Options((" good", " odd")))
+        asked = game(server, Options((" good", " odd")), allow_bounds=True)
         store = tmp_path / "runs.db"
         with pytest.warns(UserWarning, match="upper bound") as warned:
             explanation = ip.explain(asked, budget=16, store=store)

@@ -43,7 +43,9 @@ def test_a_redirect_is_not_followed() -> None:
     with serving(lambda body, number: Reply({})) as other:
         elsewhere = {"location": f"{other.url}/completions?token=secret"}
         with serving(lambda body, number: Reply({}, status=307, headers=elsewhere)) as server:
-            with pytest.raises(GameError, match=r"answered 307.*points to http://127.*base_url") as e:
+            with pytest.raises(
+                GameError, match=r"answered 307.*points to http://127.*base_url"
+            ) as e:
                 game(server.url, Response(" good"))(MASKS)
             assert "secret" not in str(e.value)
         assert not other.requests
@@ -53,7 +55,7 @@ def test_a_redirect_is_not_followed() -> None:
 def test_what_is_no_log_probability_is_refused(value: Any) -> None:
     with (
         serving(lambda body, number: echoed(body, [None, value])) as server,
-        pytest.raises(GameError, match="no log-probability for some token|is not JSON"),
+        pytest.raises(GameError, match=r"no log-probability for some token|is not JSON"),
     ):
         game(server.url, Response(" good"), method="echo")(MASKS)
 
@@ -76,7 +78,32 @@ def test_listed_tokens_above_zero_count_for_nothing() -> None:
     listed = {" good": 3.0, " bad": -1.0, " so": True}
     choice = {"text": " good", "logprobs": {"top_logprobs": [listed]}}
     with serving(lambda body, number: Reply({"choices": [choice]})) as server:
-        made = game(server.url, Options((" good", " bad"), score="logprob"))
+        made = game(server.url, Options((" good", " bad"), score="logprob"), allow_bounds=True)
         with pytest.warns(UserWarning, match="upper bound"):
             values = made(MASKS)
         assert (values == -1.0).all()
+
+
+def test_a_bound_is_no_value_unless_that_is_asked_for() -> None:
+    choice = {"text": " good", "logprobs": {"top_logprobs": [{" good": -0.1, " so": -3.0}]}}
+    with serving(lambda body, number: Reply({"choices": [choice]})) as server:
+        options = Options((" good", " bad"), score="logprob")
+        with pytest.raises(GameError, match=r"' bad' is not among the 20 .*allow_bounds=True"):
+            game(server.url, options)(MASKS)
+        assert len(server) == 1
+        with pytest.warns(UserWarning, match="upper bound"):
+            assert (game(server.url, options, allow_bounds=True)(MASKS)[:, 1] == -3.0).all()
+
+
+def test_a_password_is_not_shown_in_any_form() -> None:
+    import base64
+
+    pair = base64.b64encode(b"me:pass-word").decode()
+    told = {"error": {"message": f"Basic {pair} and pass-word are wrong"}}
+    with serving(lambda body, number: Reply(told, status=400)) as server:
+        url = server.url.replace("http://", "http://me:pass-word@")
+        with pytest.raises(GameError) as error:
+            game(url, Response(" good"))(MASKS)
+        assert "pass-word" not in str(error.value)
+        assert pair not in str(error.value)
+        assert "[key]" in str(error.value)

@@ -51,6 +51,7 @@ class Paragraphs:
         return finer, children
 
 
+@pytest.mark.slow
 def test_what_matters_is_cut_and_the_words_are_found(tmp_path: Path) -> None:
     found = ip.text.drill(Paragraphs(20), ["word"], budget=1500)
     assert found.chosen == ((1, 4),)
@@ -77,6 +78,7 @@ def test_what_matters_is_cut_and_the_words_are_found(tmp_path: Path) -> None:
     assert page.count('type="application/json"') == 2
 
 
+@pytest.mark.slow
 def test_small_levels_leave_their_share_to_the_next() -> None:
     found = ip.text.drill(Paragraphs(7), ["word"], budget=900)
     assert found.budgets == (100, 800)

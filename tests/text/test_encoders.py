@@ -517,6 +517,7 @@ def test_a_classifier_is_loaded_as_it_was_saved(kind: str, tmp_path: Path) -> No
         assert model_digest(encoder) not in (None, digest)
 
 
+@pytest.mark.model
 def test_weights_that_are_not_there_are_never_made_up(tmp_path: Path) -> None:
     with pytest.raises(
         ValueError,

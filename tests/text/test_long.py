@@ -384,6 +384,7 @@ print("values agree")
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak is read from /proc")
 def test_memory_of_ten_thousand_tokens() -> None:
     """Full logits would take 2 GB for each prompt, a mask of all pairs of tokens 400 MB."""

@@ -159,6 +159,7 @@ def test_lds_is_spearmans_correlation() -> None:
 # --- what is found in planted data ----------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_near_duplicates_are_found_as_redundant() -> None:
     """A copy, a little noisier, of the images that matter to a test point: either will do."""
     images, labels = load_digits(return_X_y=True)
@@ -213,6 +214,7 @@ def test_a_pair_that_only_together_teaches_a_class_is_found_as_synergistic() -> 
     assert best.value > 0
 
 
+@pytest.mark.slow
 def test_removal_does_what_was_predicted(tmp_path: Path) -> None:
     """Groups with wrong labels hurt; by the spectrum they go first, and the score rises."""
     images, labels = load_digits(return_X_y=True)

@@ -125,6 +125,7 @@ class TestEstimator:
                 want = model.decision_function(data.test_features)
                 np.testing.assert_allclose(got[:, 1] - got[:, 0] if want.ndim == 1 else got, want)
 
+    @pytest.mark.slow
     def test_processes_change_nothing(self) -> None:
         data, (masks, seeds) = blobs(), draw(7)
         forest = RandomForestClassifier(n_estimators=5)
@@ -174,7 +175,7 @@ class TestEstimator:
             round(np.log1p(-SMALLEST_PROBABILITY), 5),
         }
 
-    @pytest.mark.parametrize("n_jobs", [None, 2])
+    @pytest.mark.parametrize("n_jobs", [None, pytest.param(2, marks=pytest.mark.slow)])
     def test_what_fails_says_on_what(self, n_jobs: int | None) -> None:
         data, masks = blobs(2), np.ones((2, 12), dtype=bool)
         masks[1, 2:] = False

@@ -1,53 +1,23 @@
-"""The SQLite file of a store: its tables, its schema versions, its errors, its transactions."""
+"""The SQLite database of a store: opening and closing it, its errors, its transactions."""
 
 from __future__ import annotations
 
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
+from interplay.ablation.files import exists, let_go, log_of, to_read, to_write
+from interplay.ablation.rows import UNCHECKED_VERSIONS
+from interplay.ablation.schema import SCHEMA_VERSION, make_current, version_of
 from interplay.errors import StoreError
 
-SCHEMA_VERSION = 2
 _WAIT_SECONDS = 60.0
-_APPLICATION_ID = 0x1A7E9_1A
-
-_GAME = """
-    id INTEGER PRIMARY KEY,
-    fingerprint TEXT NOT NULL UNIQUE,
-    n_players INTEGER NOT NULL,
-    n_outputs INTEGER,     -- NULL: no values yet; 0: one number per mask; k: a row of k numbers
-    description TEXT NOT NULL DEFAULT '{}',  -- JSON, for people
-    created REAL NOT NULL, -- seconds since 1970, as all times here
-    updated REAL NOT NULL
-"""
-_ABLATION = """CREATE TABLE ablation (
-    game INTEGER NOT NULL REFERENCES game (id),
-    mask BLOB NOT NULL,    -- packed bits, little-endian
-    value BLOB NOT NULL,   -- little-endian float64
-    PRIMARY KEY (game, mask)
-) WITHOUT ROWID"""
-_CLAIM = """CREATE TABLE claim (
-    game INTEGER NOT NULL REFERENCES game (id),
-    mask BLOB NOT NULL,
-    owner TEXT NOT NULL,   -- one Store object
-    host TEXT NOT NULL,
-    pid INTEGER NOT NULL,
-    started REAL NOT NULL, -- when that process was created, since process ids come back
-    claimed REAL NOT NULL,
-    PRIMARY KEY (game, mask)
-) WITHOUT ROWID"""
-_CREATE = (f"CREATE TABLE game ({_GAME})", _ABLATION, _CLAIM)
-_FROM_1 = (
-    f"CREATE TABLE game_2 ({_GAME})",
-    "INSERT INTO game_2 (id, fingerprint, n_players, n_outputs, created, updated) SELECT "
-    "id, fingerprint, n_players, n_outputs, strftime('%s', 'now'), strftime('%s', 'now') FROM game",
-    "DROP TABLE game",
-    "ALTER TABLE game_2 RENAME TO game",
-    _CLAIM,
-)
+_TRIES = 3
+_FRESH_SECONDS = 0.1
+"""Within this time after a change of a file, another process may be about to open or close it."""
 
 _ADVICE = {
     sqlite3.SQLITE_FULL: "what was stored before is still there; free space and run again, or "
@@ -77,6 +47,9 @@ def explained(path: Path | None) -> Iterator[None]:
         raise StoreError(
             f"the store {path or 'in memory'}: {error}{'; ' + advice if advice else ''}"
         ) from error
+    except UnicodeDecodeError as error:  # SQLite's message quotes what it cannot read
+        advice = _ADVICE[sqlite3.SQLITE_CORRUPT]
+        raise StoreError(f"the store {path or 'in memory'} cannot be read; {advice}") from error
 
 
 def error_code(error: BaseException | None) -> int:
@@ -101,76 +74,186 @@ def transaction(db: sqlite3.Connection, kind: str = "IMMEDIATE") -> Iterator[Non
         raise
 
 
-def connect(path: Path | None, *, create: bool) -> sqlite3.Connection:
-    """Open the file of a store in autocommit mode, and check its version.
+@dataclass(frozen=True)
+class Database:
+    """An open file of a store.
 
-    A file of schema version 1 is converted to the present version in one transaction. Any number
-    of processes may do this to the same file at the same time.
+    Attributes:
+        connection: SQLite's, in autocommit mode.
+        path: the file; ``None``: in memory.
+        version: the schema version of the file.
+        read_only: it cannot be changed.
+        in_memory: the connection reads a copy in memory.
+        log_missing: it has the look of a file that was copied without its log.
+    """
+
+    connection: sqlite3.Connection
+    path: Path | None
+    version: int
+    read_only: bool
+    in_memory: bool
+    log_missing: bool
+
+    @property
+    def checked(self) -> bool:
+        """Whether its rows have checksums."""
+        return self.version not in UNCHECKED_VERSIONS
+
+    def close(self) -> None:
+        """Close the file. Whoever closes it last leaves it complete, without a log beside it."""
+        if self.path is None or self.in_memory:
+            self.connection.close()
+            return
+        ended = self.read_only or _end_log(self.connection)
+        self.connection.close()
+        let_go(self.path)
+        # two that close at once see each other: then the log is gone, but the file says it is there
+        for _ in range(_TRIES):
+            if ended or not self.path.exists() or log_of(self.path).exists():
+                return
+            with suppress(sqlite3.Error):
+                db = to_write(self.path, _WAIT_SECONDS, create=False)
+                ended = _end_log(db)
+                db.close()
+                let_go(self.path)
+
+
+def connect(path: Path | None, *, create: bool = False, read_only: bool = False) -> Database:
+    """Open the file of a store in autocommit mode, and check its version and tables.
+
+    A file of an older schema version is converted to the present version in one transaction, unless
+    it is opened to be read only. Any number of processes may do this to the same file at the same
+    time.
 
     Args:
         path: the file. ``None``: a store in memory.
         create: make the folder, the file and the tables if they are missing.
+        read_only: change nothing, neither the file nor its folder.
 
     Raises:
         StoreError: the file cannot be opened, is not a store, or has another version.
     """
-    location = ":memory:"
-    if path is not None:
-        try:
-            if create:
-                path.parent.mkdir(parents=True, exist_ok=True)
-            elif not path.exists():
+    if path is None:
+        db = sqlite3.connect(":memory:", isolation_level=None)
+        _prepare(db, path, create)
+        return Database(db, path, SCHEMA_VERSION, False, True, False)
+    if read_only:
+        with explained(path):
+            unchanged = to_read(path, _WAIT_SECONDS)
+            db = unchanged.connection
+            try:
+                db.execute("PRAGMA query_only = ON")
+                version = _inspect(db, path)
+                if version == 0:
+                    raise StoreError(f"{path} is an SQLite file but not a store; give another path")
+            except BaseException:
+                db.close()
+                if not unchanged.in_memory:
+                    let_go(path)
+                raise
+        lost = unchanged.log_missing and version not in UNCHECKED_VERSIONS
+        return Database(db, path, version, True, unchanged.in_memory, lost)
+    try:
+        if not exists(path):
+            if not create:
                 raise StoreError(f"there is no store {path}; give the path of one that exists")
-        except OSError as error:
-            raise StoreError(
-                f"the store {path}: {error}; change the permissions of its folder, or give "
-                "another path"
-            ) from error
-        location = f"{path.absolute().as_uri()}?mode={'rwc' if create else 'rw'}"
+            path.parent.mkdir(parents=True, exist_ok=True)
+        before = _Look.at(path)
+    except OSError as error:
+        raise StoreError(
+            f"the store {path}: {error}; change the permissions of its folder, or give another path"
+        ) from error
     with explained(path):
-        db = sqlite3.connect(location, timeout=_WAIT_SECONDS, isolation_level=None, uri=True)
+        db = to_write(path, _WAIT_SECONDS, create=create)
         try:
-            _prepare(db, path, create)
+            lost = _prepare(db, path, create, before)
         except BaseException:
             db.close()
+            let_go(path)
             raise
-    return db
+    return Database(db, path, SCHEMA_VERSION, False, False, lost)
 
 
-def _prepare(db: sqlite3.Connection, path: Path | None, create: bool) -> None:
-    with transaction(db, "DEFERRED"):
-        version = _version(db, path)
+@contextmanager
+def reading(path: Path) -> Iterator[Database]:
+    """Open the file of a store to read it without changing anything, all in one transaction."""
+    with (
+        closing(connect(path, read_only=True)) as database,
+        explained(path),
+        transaction(database.connection, "DEFERRED"),
+    ):
+        yield database
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What a file looked like just before it was opened.
+
+    Attributes:
+        logged: there was a log.
+        changed: when the file was changed last, in nanoseconds since 1970.
+    """
+
+    logged: bool
+    changed: int
+
+    @classmethod
+    def at(cls, path: Path) -> _Look:
+        logged = log_of(path).exists()
+        return cls(logged, path.stat().st_mtime_ns if path.exists() else time.time_ns())
+
+    def lost_log(self, db: sqlite3.Connection, path: Path) -> bool:
+        """Whether an open file says that it has a log, and came without one.
+
+        Of a file that another process has open, or may just have opened or closed, nothing is said.
+        """
+        if self.logged or time.time_ns() - self.changed < _FRESH_SECONDS * 1e9:
+            return False
+        if db.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+            return False
+        return path.stat().st_mtime_ns == self.changed and _end_log(db)
+
+
+def _prepare(
+    db: sqlite3.Connection, path: Path | None, create: bool, before: _Look | None = None
+) -> bool:
+    """Make or convert the tables, and switch to a log. Returns whether the log was missing."""
+    version = _inspect(db, path)
     if version == 0 and not create:
         raise StoreError(f"{path} is an empty file and not a store; give another path")
+    lost = version == SCHEMA_VERSION and (
+        before is not None and path is not None and before.lost_log(db, path)
+    )
     if version != SCHEMA_VERSION:
         with transaction(db):
-            version = _version(db, path)  # again: another process may have been faster
-            if version != SCHEMA_VERSION:
-                for statement in _FROM_1 if version else _CREATE:
-                    db.execute(statement)
-                db.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
-                db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+            make_current(db, path)  # or nothing: another process may have been faster
     journal = _write_ahead(db)
     # with a write-ahead log, NORMAL is safe even if the machine crashes; without one it is not
     db.execute(f"PRAGMA synchronous = {'NORMAL' if journal == 'wal' else 'FULL'}")
+    db.execute("SELECT count(*) FROM game").fetchone()  # the log's file is made now, not later
+    return lost
 
 
-def _version(db: sqlite3.Connection, path: Path | None) -> int:
-    """The schema version; 0 for a file without tables. Refuses a file that must not be changed."""
-    (application,) = db.execute("PRAGMA application_id").fetchone()
-    (version,) = db.execute("PRAGMA user_version").fetchone()
-    (tables,) = db.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    if tables == 0:
-        return 0
-    if application != _APPLICATION_ID:
-        raise StoreError(f"{path} is an SQLite file but not a store; give another path")
-    if version not in (1, SCHEMA_VERSION):
-        raise StoreError(
-            f"the store {path} has schema version {version}, but this version of interplay reads "
-            f"and writes {SCHEMA_VERSION} (and converts 1 to it); use the version that made it, "
-            "or give another path"
-        )
-    return int(version)
+def _inspect(db: sqlite3.Connection, path: Path | None) -> int:
+    """Make the connection wary of its file, and read the version (see :func:`version_of`)."""
+    # a damaged row may be text, and need not be UTF-8
+    db.text_factory = lambda text: text.decode("utf-8", "replace")
+    db.execute("PRAGMA trusted_schema = OFF")
+    db.execute("PRAGMA cell_size_check = ON")
+    with transaction(db, "DEFERRED"):
+        return version_of(db, path)
+
+
+def _end_log(db: sqlite3.Connection) -> bool:
+    """Move the log into the file and note there that it is complete.
+
+    Returns:
+        ``False`` if another connection has the file open, which will do it then.
+    """
+    try:
+        return str(db.execute("PRAGMA journal_mode = DELETE").fetchone()[0]) == "delete"
+    except sqlite3.Error:
+        return False
 
 
 def _write_ahead(db: sqlite3.Connection) -> str:

@@ -175,7 +175,12 @@ class Evaluator:
         return as_columns(evaluated.values)
 
     def __call__(
-        self, masks: BoolArray, *, batch_size: int | None = None, wait: bool = True
+        self,
+        masks: BoolArray,
+        *,
+        order: IntArray | None = None,
+        batch_size: int | None = None,
+        wait: bool = True,
     ) -> Evaluated:
         """Evaluate masks, except those that have a value in the store.
 
@@ -184,6 +189,10 @@ class Evaluator:
 
         Args:
             masks: ``(m, n) bool``. Equal rows are evaluated once.
+            order: an order of the masks whose every beginning is a fair sample, ``(m,)``. They are
+                then evaluated in strides (see :func:`cut`), so that the values of an interrupted
+                call are, up to a last stride, those of a beginning. ``None``: in whatever order
+                costs least.
             batch_size: the most masks per block in this call, instead of the evaluator's own.
             wait: wait for the masks that other processes have claimed.
 
@@ -205,9 +214,11 @@ class Evaluator:
             stored, values = store.get(self.key, unique)
             if stored.any():
                 table.add(game, np.flatnonzero(stored), values)
-            pending = np.flatnonzero(~stored)
+            pending = np.arange(len(unique)) if order is None else _first(inverse[order])
+            pending = pending[~stored[pending]]
             size = self.batch_size if batch_size is None else batch_size
-            blocks = [pending[rows] for rows in cut(game, unique[pending], size)]
+            cuts = cut(game, unique[pending], size, in_strides=order is not None)
+            blocks = [pending[rows] for rows in cuts]
             with (
                 interruptible() as stop,
                 progress_bar(
@@ -225,18 +236,27 @@ class Evaluator:
                 for rows, result in results:
                     self._take(table, rows, result)
                     bar.update(table.known, len(table.failures))
+            if stop.requested:  # what other processes have evaluated meanwhile
+                unknown = [row for row in pending if row not in table.failures]
+                self._look_up(table, np.array(unknown, dtype=np.int64))
             store.release()
         except (GameError, StoreError) as error:
             so_far, values = table.so_far(self.n_repeats)
             count = f"{len(so_far)} of {len(unique)} masks are evaluated"
+            if table.n_unstored:
+                count += f", {table.n_unstored} of them are not stored"
             message = f"{error} ({count}; the error carries their values)"
             raise type(error)(message, so_far, values) from error.__cause__
         except KeyboardInterrupt as interrupt:
-            self._rescue(table, interrupt)
+            unstored = ""
+            try:
+                self._rescue(table, interrupt)
+            except StoreError as error:
+                unstored = f" but for {table.n_unstored} of them ({error})"
             so_far, values = table.so_far(self.n_repeats)
             interrupt.add_note(
                 f"{len(so_far)} of {len(unique)} masks are evaluated: they are stored if a store "
-                "was given, and they are this exception's attributes masks and values"
+                f"was given{unstored}, and they are this exception's attributes masks and values"
             )
             hand_over(interrupt, so_far, values)
             raise
@@ -276,10 +296,7 @@ class Evaluator:
         while foreign and wait and not stop.requested:
             still_foreign = []
             for rows in foreign:
-                stored, values = self.store.get(self.key, table.masks[rows])
-                if stored.any():
-                    table.add(self.game, rows[stored], values)
-                rows = rows[~stored]
+                rows = self._look_up(table, rows)
                 if not len(rows):
                     continue
                 ours = self.store.claim(self.key, table.masks[rows])
@@ -289,9 +306,17 @@ class Evaluator:
                     still_foreign.append(rows[~ours])
             foreign = still_foreign
             if foreign:
-                waiting(sum(map(len, foreign)))
+                holders = self.store.holders(self.key, table.masks[np.concatenate(foreign)])
+                waiting(sum(map(len, foreign)), "; ".join(map(str, holders)))
                 time.sleep(_POLL_SECONDS)
                 yield None
+
+    def _look_up(self, table: Table, rows: IntArray) -> IntArray:
+        """Take the values of rows from the store, and return the rows that it does not have."""
+        stored, values = self.store.get(self.key, table.masks[rows])
+        if stored.any():
+            table.add(self.game, rows[stored], values)
+        return rows[~stored]
 
     def _take(self, table: Table, rows: IntArray, result: BlockResult) -> None:
         """Write the result of a block into the table and the store, and handle its failures."""
@@ -329,8 +354,12 @@ class Evaluator:
     def _write(self, table: Table, rows: IntArray, values: FloatArray) -> None:
         """Write the values of rows into the table and the store."""
         table.add(self.game, rows, values)
+        try:
+            self.store.put(self.key, table.masks[rows], values)
+        except StoreError:  # a full disk, say: the values are in the table only
+            table.n_unstored += len(rows)
+            raise
         self.evaluated.update(keys(table.masks[rows]))
-        self.store.put(self.key, table.masks[rows], values)
 
     def _rescue(self, table: Table, interrupt: KeyboardInterrupt) -> None:
         """Write down the values that a game hands over with its interruption."""
@@ -342,3 +371,8 @@ class Evaluator:
         new = ~table.known[rows]
         if new.any():
             self._write(table, rows[new], values[new])
+
+
+def _first(rows: IntArray) -> IntArray:
+    """The distinct rows, in order of first appearance."""
+    return rows[np.sort(np.unique(rows, return_index=True)[1])]

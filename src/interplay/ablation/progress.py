@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -18,6 +19,9 @@ from rich.progress import (
 from rich.text import Text
 
 from interplay._types import BoolArray, FloatArray
+
+SAY_AFTER_SECONDS = 2.0
+"""A wait for other processes that is longer is told, also where no progress is shown."""
 
 
 def say(message: str) -> None:
@@ -39,6 +43,8 @@ class Bar:
         self._progress = progress
         self._cost = cost
         self._before = known.copy()
+        self._waiting_since = 0.0
+        self._said = False
         self._task = progress.add_task(
             "ablating", total=len(known), completed=int(known.sum()), rate=0.0, left=0.0, failed=0
         )
@@ -57,9 +63,23 @@ class Bar:
             failed=failed,
         )
 
-    def waiting(self, count: int) -> None:
-        """Show that other processes are evaluating the masks that are left."""
-        self._progress.update(self._task, description=f"waiting for {count} of another process")
+    def waiting(self, count: int, holders: str) -> None:
+        """Show that other processes are evaluating the masks that are left.
+
+        Args:
+            count: how many masks.
+            holders: which processes, since when. It is said on a line of its own once, in case the
+                wait turns out long.
+        """
+        self._progress.update(self._task, description=f"waiting for {count} of {holders}")
+        now = time.monotonic()
+        self._waiting_since = self._waiting_since or now
+        if not self._said and now - self._waiting_since >= SAY_AFTER_SECONDS:
+            self._said = True
+            say(
+                f"Waiting for {count} ablations that others are evaluating: {holders}. If they are "
+                "not, end them; the masks of a process that has ended are taken over."
+            )
 
 
 class _Pace(ProgressColumn):

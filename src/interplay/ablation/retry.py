@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from interplay._arrays import finite_rows
+from interplay._arrays import LARGEST, finite_rows
 from interplay._types import BoolArray, FloatArray, IntArray
 from interplay.errors import GameError, OutputShapeError, out_of_memory
 from interplay.fourier.masks import describe, keys
@@ -111,7 +111,7 @@ def evaluate_block(
                     (
                         int(row),
                         f"{game!r} returned {values[row]} for the {describe(masks[row])}; "
-                        "values must be finite numbers",
+                        f"values must be finite numbers of at most {LARGEST:g}",
                     )
                 )
     max_masks = min(max_masks, max(too_large // 2, 1))

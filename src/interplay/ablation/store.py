@@ -10,76 +10,30 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import time
-import uuid
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any
-from weakref import WeakValueDictionary
+from weakref import WeakValueDictionary, finalize
 
 import numpy as np
-import psutil
 
 from interplay._types import BoolArray, FloatArray, Json
-from interplay.ablation.database import connect, explained, transaction
+from interplay.ablation.claims import Claimed, Owner, open_owners
+from interplay.ablation.contents import Contents
+from interplay.ablation.database import Database, connect, explained, transaction
+from interplay.ablation.files import missing_log_message
+from interplay.ablation.rows import (
+    MOST_DESCRIPTION,
+    MOST_PLAYERS,
+)
 from interplay.errors import StoreError
-from interplay.fourier.masks import keys
+from interplay.fourier.masks import describe, keys
 
-LEASE_SECONDS = 15 * 60.0
-"""How long a claim from another host is valid, since this host cannot see if its owner lives."""
 _KEYS_AT_ONCE = 500
-_CLOCK_SECONDS = 2.0
-"""Creation times closer than this belong to one process: they are derived from the wall clock."""
-
-
-@dataclass(frozen=True)
-class Owner:
-    """Who claims masks: one :class:`Store` object in one process.
-
-    Attributes:
-        id: identifies the object.
-        host: the machine and, on Linux, its namespace of process ids.
-        pid: the id of the process.
-        started: when that process was created, in seconds since 1970.
-    """
-
-    id: str
-    host: str
-    pid: int
-    started: float
-
-    @classmethod
-    def new(cls) -> Owner:
-        """Make an owner in this process."""
-        return cls(uuid.uuid4().hex, _host(), os.getpid(), psutil.Process().create_time())
-
-    def lives(self, claimed: float) -> bool:
-        """Whether a claim that this owner made at the time ``claimed`` is still valid."""
-        if self.host != _host():
-            return time.time() - claimed <= LEASE_SECONDS
-        try:
-            process = psutil.Process(self.pid)
-            if abs(process.create_time() - self.started) > _CLOCK_SECONDS:
-                return False
-            if self.pid == os.getpid():
-                return self.id in _open
-            return bool(process.status() != psutil.STATUS_ZOMBIE)
-        except psutil.NoSuchProcess:
-            return False
-        except psutil.AccessDenied:
-            return True
-
-
-def _host() -> str:
-    # containers may share the host's name, but not its process ids
-    try:
-        return f"{socket.gethostname()} {Path('/proc/self/ns/pid').readlink()}"
-    except OSError:
-        return socket.gethostname()
 
 
 class Store:
@@ -89,15 +43,28 @@ class Store:
     moments, but nothing before them. A store belongs to the thread and the process that opened it.
     A forked child cannot open the same file while the store is open in its parent.
 
+    Each row has a checksum. A row that does not fit it, or whose value is not finite numbers of the
+    right length, is never used: it counts as missing, with a warning, and new values take its
+    place. In a store that is only read it is an error.
+
     Args:
         path: the file; it is made if it does not exist. ``None`` holds the values in memory.
+        read_only: change nothing, neither the file nor its folder. Only :meth:`get`, :meth:`count`
+            and :meth:`close` can be called then.
 
     Raises:
-        StoreError: the file is not a store, cannot be opened or made, or has another schema
-            version. A file of version 1 is converted to the present version.
+        StoreError: the file is not a store or no regular file, cannot be opened or made, or has
+            another schema version. A file of an older version is converted to the present version,
+            but not where it is only read.
+        ValueError: there is no file that could be only read.
+
+    Warns:
+        UserWarning: the file was copied without its log (see :attr:`caveats`).
     """
 
-    def __init__(self, path: str | Path | None = None) -> None:
+    def __init__(self, path: str | Path | None = None, *, read_only: bool = False) -> None:
+        if read_only and path is None:
+            raise ValueError("path=None holds nothing to read; give a file, or read_only=False")
         self.path = None if path is None else Path(path)
         self._owner = Owner.new()
         for store in list(_open.values()):
@@ -108,9 +75,33 @@ class Store:
                     f"one ({self._owner.pid}); close it before the fork, or start processes by "
                     "spawn"
                 )
-        self._db = connect(self.path, create=True)
+        self._database = connect(self.path, create=True, read_only=read_only)
+        self._db = self._database.connection
+        self._contents = Contents(self._database)
         self._has_claims = False
+        self._reported: set[tuple[str, bytes]] = set()
+        self._ended = finalize(self, _end, self._database, self._owner.pid)
         _open[self._owner.id] = self
+        open_owners.add(self._owner)
+        if self.path is not None and self._database.log_missing and not read_only:
+            warnings.warn(missing_log_message(self.path), stacklevel=2)
+
+    @property
+    def caveats(self) -> tuple[str, ...]:
+        """What an audit of this store cannot tell, in words; mostly nothing.
+
+        Rows of a file of schema version 1 or 2, which is only read, have no checksums. A file that
+        was not closed and has no log beside it was probably copied without it.
+        """
+        caveats = []
+        if not self._database.checked:
+            caveats.append(
+                f"the rows of {self.path} are unchecked: schema version {self._database.version} "
+                "has no checksums"
+            )
+        if self.path is not None and self._database.log_missing:
+            caveats.append(missing_log_message(self.path))
+        return tuple(caveats)
 
     def _shares(self, path: Path | None) -> bool:
         if path is None or self.path is None:
@@ -124,47 +115,31 @@ class Store:
                 f"the store {self.path or 'in memory'} was opened by process {self._owner.pid} and "
                 f"cannot be used in its fork {os.getpid()}; open it there anew"
             )
+        if self._database.read_only and kind == "IMMEDIATE":
+            raise StoreError(
+                f"the store {self.path} was opened to be read only; open it without read_only=True "
+                "to change it"
+            )
         with explained(self.path), transaction(self._db, kind):
             yield
 
-    def _game(self, fingerprint: str, n_players: int) -> tuple[int, int | None] | None:
-        """A game's id and number of outputs; ``None`` if the store does not know the game."""
-        row = self._db.execute(
-            "SELECT id, n_outputs, n_players FROM game WHERE fingerprint = ?", (fingerprint,)
-        ).fetchone()
-        if row is None:
-            return None
-        if row[2] != n_players:
+    def _report(self, fingerprint: str, damaged: Sequence[bytes]) -> None:
+        """Refuse damaged rows where the store is only read; otherwise warn once of each."""
+        new = {(fingerprint, mask) for mask in damaged} - self._reported
+        if not new:
+            return
+        count = f"{len(damaged)} of the stored ablations of the game {fingerprint!r} are damaged"
+        if self._database.read_only:
             raise StoreError(
-                f"the store {self.path} holds {row[2]} players under the fingerprint "
-                f"{fingerprint!r}, but the game has {n_players}; a fingerprint must identify "
-                "everything that is computed"
+                f"the store {self.path}: {count} (interplay store verify lists how); put back a "
+                "copy of the file"
             )
-        return row[0], row[1]
-
-    def _known(self, fingerprint: str, n_players: int) -> tuple[int, int | None]:
-        """As :meth:`_game`, but a game that the store does not know is added to it."""
-        known = self._game(fingerprint, n_players)
-        if known is None:
-            now = time.time()
-            cursor = self._db.execute(
-                "INSERT INTO game (fingerprint, n_players, created, updated) VALUES (?, ?, ?, ?)",
-                (fingerprint, n_players, now, now),
-            )
-            known = (int(cursor.lastrowid or 0), None)
-        return known
-
-    def _among(
-        self, table: str, columns: str, game: int, mask_keys: Sequence[bytes]
-    ) -> Iterator[tuple[Any, ...]]:
-        """The rows of a table that belong to these masks, in any order."""
-        for start in range(0, len(mask_keys), _KEYS_AT_ONCE):
-            chunk = mask_keys[start : start + _KEYS_AT_ONCE]
-            yield from self._db.execute(
-                f"SELECT {columns} FROM {table} WHERE game = ? AND mask IN "
-                f"({','.join('?' * len(chunk))})",
-                (game, *chunk),
-            )
+        self._reported |= new
+        warnings.warn(
+            f"the store {self.path}: {count} and are not used; they count as missing, and are "
+            "evaluated again if they are needed (interplay store verify lists all damage)",
+            stacklevel=4,
+        )
 
     def register(self, fingerprint: str, n_players: int, description: Json | None = None) -> None:
         """Add a game to the store before it has values. Doing so again changes nothing.
@@ -186,11 +161,15 @@ class Store:
                 f"the description of the game {fingerprint!r} is not JSON ({error}); give a dict "
                 "of strings, numbers, lists and dicts"
             ) from error
-        with self._transaction():
-            game, _ = self._known(fingerprint, n_players)
-            self._db.execute(
-                "UPDATE game SET description = ? WHERE id = ? AND description = '{}'", (text, game)
+        if len(text) > MOST_DESCRIPTION:
+            raise ValueError(
+                f"the description of the game {fingerprint!r} has {len(text)} characters as JSON, "
+                f"but a store takes at most {MOST_DESCRIPTION}; describe the game by less"
             )
+        with self._transaction():
+            entry = self._contents.known(fingerprint, n_players)
+            if entry.description == "{}" and text != "{}":
+                self._contents.rewrite(replace(entry, description=text))
 
     def get(self, fingerprint: str, masks: BoolArray) -> tuple[BoolArray, FloatArray]:
         """Look up masks.
@@ -204,31 +183,38 @@ class Store:
             order, ``(s,)`` or ``(s, k)``.
 
         Raises:
-            StoreError: the fingerprint belongs to a game with another number of players.
+            StoreError: the fingerprint belongs to a game with another number of players, or the
+                game's row is damaged, or the store is only read and one of the masks' rows is.
+
+        Warns:
+            UserWarning: some rows are damaged; they count as missing.
         """
         stored = np.zeros(len(masks), dtype=np.bool_)
         mask_keys = keys(masks)
         # one transaction: the number of outputs must belong to the values
         with self._transaction("DEFERRED"):
-            known = self._game(fingerprint, masks.shape[1])
-            if known is None:
+            entry = self._contents.game(fingerprint, masks.shape[1])
+            if entry is None:
                 return stored, np.zeros(0)
-            game, n_outputs = known
-            values = dict(self._among("ablation", "mask, value", game, mask_keys))
+            values, damaged = self._contents.sound(entry, mask_keys)
+        self._report(fingerprint, damaged)
         blobs = []
         for row, key in enumerate(mask_keys):
             if key in values:
                 stored[row] = True
                 blobs.append(values[key])
         numbers = np.frombuffer(b"".join(blobs), dtype="<f8").astype(np.float64)
-        return stored, numbers.reshape(len(blobs), n_outputs) if n_outputs else numbers
+        k = entry.n_outputs
+        return stored, numbers.reshape(len(blobs), k) if k else numbers
 
     def claim(self, fingerprint: str, masks: BoolArray) -> BoolArray:
         """Claim masks for evaluation: no other store object gets them until the claim ends.
 
         A claim ends when the values are put, when its owner releases it or closes the store, and
         when its owner is dead. The owner is dead if its process is gone or, on another host, if the
-        claim is older than :data:`LEASE_SECONDS`. Claiming the masks again renews the claim.
+        claim is older than :data:`~interplay.ablation.claims.LEASE_SECONDS`. A claim whose time
+        cannot be right, such as one of the future, is none. Claiming the masks again renews the
+        claim.
 
         Args:
             fingerprint: the game's fingerprint. A game that the store does not know is added.
@@ -244,22 +230,16 @@ class Store:
         """
         mask_keys = keys(masks)
         with self._transaction():
-            game, _ = self._known(fingerprint, masks.shape[1])
-            taken = {key for (key,) in self._among("ablation", "mask", game, mask_keys)}
-            claims: dict[Owner, dict[bytes, float]] = {}
-            for key, claimed, *fields in self._among(
-                "claim", "mask, claimed, owner, host, pid, started", game, mask_keys
-            ):
-                claims.setdefault(Owner(*fields), {})[key] = claimed
+            entry = self._contents.known(fingerprint, masks.shape[1])
+            taken = set(self._contents.sound(entry, mask_keys)[0])
             ours = self._owner
-            for owner, theirs in claims.items():
-                if owner.id != ours.id and owner.lives(max(theirs.values())):
-                    taken.update(theirs)
+            for theirs in self._contents.claims(entry, mask_keys, ours.id).values():
+                taken.update(theirs)
             now = time.time()
             self._db.executemany(
                 "INSERT OR REPLACE INTO claim VALUES (?, ?, ?, ?, ?, ?, ?)",
                 (
-                    (game, key, ours.id, ours.host, ours.pid, ours.started, now)
+                    (entry.id, key, ours.id, ours.host, ours.pid, ours.started, now)
                     for key in mask_keys
                     if key not in taken
                 ),
@@ -267,49 +247,76 @@ class Store:
         self._has_claims = True
         return np.array([key not in taken for key in mask_keys], dtype=np.bool_)
 
+    def holders(self, fingerprint: str, masks: BoolArray) -> list[Claimed]:
+        """Who else has claimed masks at this moment.
+
+        Args:
+            fingerprint: the game's fingerprint.
+            masks: ``(m, n)``.
+
+        Raises:
+            StoreError: the fingerprint belongs to a game with another number of players.
+        """
+        with self._transaction("DEFERRED"):
+            entry = self._contents.game(fingerprint, masks.shape[1])
+            if entry is None:
+                return []
+            claims = self._contents.claims(entry, keys(masks), self._owner.id)
+        return [
+            Claimed(owner, max(theirs.values()), len(theirs)) for owner, theirs in claims.items()
+        ]
+
     def put(self, fingerprint: str, masks: BoolArray, values: FloatArray) -> None:
         """Store values, all or none of them, and end all claims on their masks.
 
         Args:
             fingerprint: the game's fingerprint. A game that the store does not know is added.
             masks: ``(m, n)``.
-            values: ``(m,)`` or ``(m, k)``. If a mask has a stored value already, that one stays.
+            values: ``(m,)`` or ``(m, k)``. If a mask has a stored value already, that one stays,
+                unless its row is damaged.
 
         Raises:
             StoreError: the store knows the game with another number of players or outputs, or the
                 file cannot be written.
+            ValueError: a value is not finite, or there are too many outputs.
         """
         if not len(masks):
             return
         n_outputs = 0 if values.ndim == 1 else values.shape[1]
+        if n_outputs > MOST_PLAYERS:
+            raise ValueError(f"{n_outputs} outputs came, but a store takes at most {MOST_PLAYERS}")
         rows = np.ascontiguousarray(values, dtype="<f8")
+        finite = np.isfinite(rows.reshape(len(rows), -1)).all(axis=1)
+        if not finite.all():
+            row = int(np.argmin(finite))
+            raise ValueError(
+                f"the value {rows[row]} of the mask {describe(masks[row])} is not finite; a store "
+                "takes finite numbers only"
+            )
         mask_keys = keys(masks)
         with self._transaction():
-            game, n_stored_outputs = self._known(fingerprint, masks.shape[1])
-            if n_stored_outputs not in (None, n_outputs):
+            entry = self._contents.known(fingerprint, masks.shape[1])
+            if entry.n_outputs not in (None, n_outputs):
                 raise StoreError(
-                    f"the store {self.path} holds {n_stored_outputs} outputs per mask under the "
+                    f"the store {self.path} holds {entry.n_outputs} outputs per mask under the "
                     f"fingerprint {fingerprint!r}, but {n_outputs} came (0: a single number)"
                 )
-            self._db.execute(
-                "UPDATE game SET n_outputs = ?, updated = ? WHERE id = ?",
-                (n_outputs, time.time(), game),
-            )
+            entry = replace(entry, n_outputs=n_outputs, updated=time.time())
+            self._contents.rewrite(entry)
+            values_of = [row.tobytes() for row in rows]
+            self._contents.insert(entry, list(zip(mask_keys, values_of, strict=True)))
             self._db.executemany(
-                "INSERT OR IGNORE INTO ablation (game, mask, value) VALUES (?, ?, ?)",
-                [(game, key, row.tobytes()) for key, row in zip(mask_keys, rows, strict=True)],
-            )
-            self._db.executemany(
-                "DELETE FROM claim WHERE game = ? AND mask = ?", ((game, key) for key in mask_keys)
+                "DELETE FROM claim WHERE game = ? AND mask = ?",
+                ((entry.id, key) for key in mask_keys),
             )
 
     def give_back(self, fingerprint: str, masks: BoolArray) -> None:
         """End this object's claims on some masks: other objects may claim them then."""
         with self._transaction():
-            game, _ = self._known(fingerprint, masks.shape[1])
+            entry = self._contents.known(fingerprint, masks.shape[1])
             self._db.executemany(
                 "DELETE FROM claim WHERE game = ? AND mask = ? AND owner = ?",
-                ((game, key, self._owner.id) for key in keys(masks)),
+                ((entry.id, key, self._owner.id) for key in keys(masks)),
             )
 
     def release(self) -> None:
@@ -320,7 +327,7 @@ class Store:
             self._has_claims = False
 
     def count(self, fingerprint: str) -> int:
-        """How many masks of a game have a stored value."""
+        """How many masks of a game have a row in the store. The rows are not checked."""
         with self._transaction("DEFERRED"):
             (count,) = self._db.execute(
                 "SELECT count(*) FROM ablation JOIN game ON game = id WHERE fingerprint = ?",
@@ -334,7 +341,8 @@ class Store:
         with suppress(StoreError):
             self.release()
         _open.pop(self._owner.id, None)
-        self._db.close()
+        open_owners.discard(self._owner)
+        self._ended()
 
     def __enter__(self) -> Store:
         return self
@@ -348,5 +356,13 @@ class Store:
         self.close()
 
 
+def _end(database: Database, pid: int) -> None:
+    """Close the file of a store that was closed or is no longer used."""
+    if os.getpid() == pid:
+        database.close()
+    else:  # SQLite's locks are the parent's
+        database.connection.close()
+
+
 _open: WeakValueDictionary[str, Store] = WeakValueDictionary()
-"""The open stores of this process, by owner. A claim of this process by any other is void."""
+"""The open stores of this process and of those that forked it, by the id of their owner."""

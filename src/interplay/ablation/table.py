@@ -44,6 +44,7 @@ class Table:
     known: BoolArray
     values: FloatArray | None = None
     failures: dict[int, str] = field(default_factory=dict)
+    n_unstored: int = 0
 
     def add(self, game: Game, rows: IntArray, values: FloatArray) -> None:
         """Write the values of rows into the table."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from math import isfinite
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,8 +16,14 @@ from interplay._types import Json
 MATCH = "match"
 MISMATCH = "mismatch"
 NOT_CHECKED = "not checked"
+"""Something is missing without which the check cannot be made."""
+LEFT_OUT = "left out"
+"""The check was not asked for."""
+INCOMPLETE = "incomplete"
 _SHOWN = 10
 """How many mismatches are written out in text."""
+_LONGEST = 200
+"""The most characters of a recorded text that are written out."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +45,8 @@ class Entry:
 
     def __str__(self) -> str:
         verdict = MATCH if self.matches else MISMATCH
-        return f"{verdict}: {self.what}: recorded {_shown(self.recorded)}, {_shown(self.found)} now"
+        sides = f"recorded {_shown(self.recorded)}, {_shown(self.found)} now"
+        return _on_one_line(f"{verdict}: {self.what}: {sides}")
 
 
 @dataclass(frozen=True)
@@ -45,7 +55,8 @@ class Check:
 
     Attributes:
         name: the name of the check.
-        status: ``"match"``, ``"mismatch"`` or ``"not checked"``.
+        status: ``"match"``, ``"mismatch"``, ``"not checked"`` (something is missing) or ``"left
+            out"`` (it was not asked for).
         detail: what was compared with what, or why nothing was compared.
         entries: the comparisons.
         tolerance: how far numbers may differ, one for each output. Empty if they must be equal.
@@ -72,7 +83,26 @@ class Check:
         wrong = [entry for entry in self.entries if not entry.matches]
         shown = [f"  {entry}" for entry in wrong[:_SHOWN]]
         more = [f"  ... and {len(wrong) - _SHOWN} more"] if len(wrong) > _SHOWN else []
-        return "\n".join([f"{head}: {self.detail}{tolerance}", *shown, *more])
+        return "\n".join([_on_one_line(f"{head}: {self.detail}{tolerance}"), *shown, *more])
+
+
+@dataclass(frozen=True)
+class Trusted:
+    """An entry of the document that nothing can be compared with.
+
+    Attributes:
+        what: the entry.
+        recorded: what is recorded, in words.
+        reason: why it is taken on trust.
+    """
+
+    what: str
+    recorded: str
+    reason: str
+
+    def __str__(self) -> str:
+        recorded = f"{_shown(self.recorded)} ({self.reason})"
+        return _on_one_line(f"taken on trust: {self.what}: {recorded}")
 
 
 @dataclass(frozen=True)
@@ -81,14 +111,27 @@ class Verification:
 
     Attributes:
         checks: the checks, in the order in which they were made.
+        trusted: the entries that were not compared with anything.
     """
 
     checks: tuple[Check, ...]
+    trusted: tuple[Trusted, ...] = ()
+
+    @property
+    def verdict(self) -> str:
+        """``"match"``, ``"mismatch"`` or ``"incomplete"``.
+
+        It is incomplete if nothing differs, but a check could not be made since something is
+        missing. Checks that were not asked for do not count.
+        """
+        if self.named(MISMATCH):
+            return MISMATCH
+        return INCOMPLETE if self.named(NOT_CHECKED) else MATCH
 
     @property
     def matches(self) -> bool:
-        """Whether there is no mismatch. Checks that were not made do not count."""
-        return not self.named(MISMATCH)
+        """Whether the verdict is ``"match"``: nothing differs, and nothing is missing."""
+        return self.verdict == MATCH
 
     def named(self, status: str) -> list[Check]:
         """The checks that have a status."""
@@ -101,21 +144,32 @@ class Verification:
     @property
     def summary(self) -> str:
         """The verdict in one line."""
+        left_out = self.named(LEFT_OUT)
         counts = ", ".join(
-            f"{len(self.named(status))} {status}" for status in (MATCH, MISMATCH, NOT_CHECKED)
+            f"{len(self.named(status))} {status}"
+            for status in (MATCH, MISMATCH, NOT_CHECKED, *([LEFT_OUT] if left_out else []))
         )
-        if not self.matches:
-            return f"MISMATCH ({counts}): what was saved is not what is found now"
-        if self.named(NOT_CHECKED):
-            return f"MATCH as far as it was checked ({counts})"
+        if self.verdict == MISMATCH:
+            return f"MISMATCH ({counts}): what was saved is not what is derived now"
+        if self.verdict == INCOMPLETE:
+            names = ", ".join(check.name for check in self.named(NOT_CHECKED))
+            return f"INCOMPLETE ({counts}): nothing differs, but this could not be checked: {names}"
+        if left_out:
+            names = ", ".join(check.name for check in left_out)
+            return f"MATCH as far as was asked for ({counts}): not {names}"
         return f"MATCH ({counts})"
 
     def __str__(self) -> str:
-        return "\n".join([*map(str, self.checks), self.summary])
+        return "\n".join([*map(str, self.checks), *map(str, self.trusted), self.summary])
 
     def to_json(self) -> Json:
         """The whole result as JSON, with every entry."""
-        return {"matches": self.matches, "summary": self.summary, **asdict(self)}
+        return {
+            "verdict": self.verdict,
+            "matches": self.matches,
+            "summary": self.summary,
+            **asdict(self),
+        }
 
 
 def checked(
@@ -128,8 +182,13 @@ def checked(
 
 
 def unchecked(name: str, reason: str) -> Check:
-    """A check that could not be made, with the reason."""
+    """A check that could not be made since something is missing, with the reason."""
     return Check(name, NOT_CHECKED, reason)
+
+
+def left_out(name: str, reason: str) -> Check:
+    """A check that was not asked for, with what to ask for."""
+    return Check(name, LEFT_OUT, reason)
 
 
 def numbers(
@@ -138,17 +197,26 @@ def numbers(
     found: npt.ArrayLike | None,
     tolerance: npt.ArrayLike = 0.0,
 ) -> Entry:
-    """Compare numbers, one for each output. ``None`` is a missing side and never a match."""
+    """Compare numbers, one for each output. ``None`` is a missing side and never a match.
+
+    Args:
+        what: what is compared.
+        recorded: what is recorded.
+        found: what was derived now.
+        tolerance: how far they may differ. It must not depend on ``recorded``: what was made up
+            could widen it. A tolerance that is not finite allows nothing.
+    """
     old, new = (
         None if side is None else np.asarray(side, dtype=np.float64).reshape(-1)
         for side in (recorded, found)
     )
-    same = (
-        old is not None
-        and new is not None
-        and old.shape == new.shape
-        and bool((np.abs(old - new) <= tolerance).all())
-    )
+    same = old is not None and new is not None and old.shape == new.shape
+    if same and old is not None and new is not None:
+        allowed = np.asarray(tolerance, dtype=np.float64)
+        allowed = np.where(np.isfinite(allowed), allowed, 0.0)
+        with np.errstate(invalid="ignore", over="ignore"):
+            near = np.abs(old - new) <= allowed
+        same = bool((near | (old == new) | (np.isnan(old) & np.isnan(new))).all())
     old_numbers, new_numbers = (
         None if side is None else tuple(side.tolist()) for side in (old, new)
     )
@@ -160,7 +228,77 @@ def texts(what: str, recorded: str | None, found: str | None) -> Entry:
     return Entry(what, recorded, found, recorded is not None and recorded == found)
 
 
+def documents(what: str, recorded: Any, derived: Any, share: float = 0.0) -> Iterator[Entry]:
+    """Compare two JSON documents, entry by entry; an entry that one side lacks is a mismatch.
+
+    Args:
+        what: the name of the document.
+        recorded: the recorded document.
+        derived: the one that was derived now.
+        share: how far a number that is not whole may differ, as a share of the derived one, or of
+            the largest of a list. Its thousandth of the largest number of ``derived`` is always
+            allowed, for numbers near zero.
+    """
+    return _compared(what, recorded, derived, share, 1e-3 * share * _largest(derived))
+
+
+def _compared(
+    what: str, recorded: Any, derived: Any, share: float, least: float
+) -> Iterator[Entry]:
+    if isinstance(recorded, Mapping) and isinstance(derived, Mapping):
+        for name in [*derived, *(name for name in recorded if name not in derived)]:
+            sides = recorded.get(name, _ABSENT), derived.get(name, _ABSENT)
+            yield from _compared(f"{what}.{name}", *sides, share, least)
+        return
+    lists = isinstance(recorded, list | tuple) and isinstance(derived, list | tuple)
+    if _numeric(recorded) and _numeric(derived):
+        allowed = 0.0 if _whole(derived) else max(share * _largest(derived), least)
+        yield numbers(what, recorded, derived, allowed)
+    elif lists and len(recorded) == len(derived) > 0:
+        for row, (old, new) in enumerate(zip(recorded, derived, strict=True)):
+            yield from _compared(f"{what}[{row}]", old, new, share, least)
+    else:
+        yield texts(what, _written(recorded), _written(derived))
+
+
+_ABSENT = object()
+
+
+def _written(side: Any) -> str | None:
+    return None if side is _ABSENT else json.dumps(side, sort_keys=True, ensure_ascii=False)
+
+
+def _numeric(side: Any) -> bool:
+    if isinstance(side, list | tuple):
+        return len(side) > 0 and all(map(_numeric, side)) and not isinstance(side[0], list | tuple)
+    return isinstance(side, int | float) and not isinstance(side, bool)
+
+
+def _whole(side: Any) -> bool:
+    items = side if isinstance(side, list | tuple) else [side]
+    return all(isinstance(item, int) for item in items)
+
+
+def _largest(document: Any) -> float:
+    """The largest size of a finite number in a JSON document."""
+    if isinstance(document, Mapping):
+        return max(map(_largest, document.values()), default=0.0)
+    if isinstance(document, list | tuple):
+        return max(map(_largest, document), default=0.0)
+    is_number = isinstance(document, int | float) and not isinstance(document, bool)
+    return abs(float(document)) if is_number and isfinite(document) else 0.0
+
+
+def _on_one_line(text: str) -> str:
+    """A text without line breaks and control characters, so that no record forges a verdict."""
+    return "".join(
+        character if character.isprintable() else repr(character)[1:-1] for character in text
+    )
+
+
 def _shown(side: str | tuple[float, ...] | None) -> str:
     if side is None:
         return "nothing"
-    return side if isinstance(side, str) else ", ".join(f"{number:.9g}" for number in side)
+    if isinstance(side, str):
+        return side if len(side) <= _LONGEST else f"{side[:_LONGEST]}..."
+    return ", ".join(f"{number:.9g}" for number in side)

@@ -2,53 +2,97 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, dataclass, replace
+from math import nan
+from typing import Any
+
 import numpy as np
 
 from interplay._arrays import as_columns
-from interplay._types import FloatArray, Json, Players
+from interplay._types import FloatArray, Players
 from interplay.ablation.digests import masks_digest
 from interplay.ablation.table import Evaluated
-from interplay.audit.checks import Check, checked, numbers, texts, unchecked
+from interplay.audit.checks import (
+    MISMATCH,
+    Check,
+    Entry,
+    checked,
+    documents,
+    numbers,
+    texts,
+    unchecked,
+)
+from interplay.audit.record import (
+    SCORE_TOLERANCE,
+    Lookup,
+    check_completeness,
+    check_record,
+    claimed,
+    version_remark,
+)
 from interplay.audit.stored import Stored, stand_in
+from interplay.errors import AblationError
 from interplay.explanation.derive import Derived, derive
 from interplay.explanation.explanation import Explanation
-from interplay.explanation.provenance import versions
 from interplay.explanation.run_plan import Request, RunPlan
 from interplay.fourier.masks import describe, keys
 from interplay.fourier.spectrum import Spectrum
 
 SPECTRUM_TOLERANCE = 1e-6
-"""How far a coefficient may lie from the saved one, as a share of the largest coefficient."""
+"""How far a coefficient may lie from the derived one, as a share of the largest derived one."""
 DEVIATION_TOLERANCE = 1e-4
-"""How far a standard deviation may lie from the saved one, which is in single precision."""
-SCORE_TOLERANCE = 1e-6
-"""How far a re-derived R2 and its interval may lie from the saved ones."""
+"""The same for standard deviations, which are saved in single precision."""
+_MOST_PLANNED = 50
+"""A budget of more than so many times the ablations that there are is not planned again."""
 
 
-def check_derivation(explanation: Explanation, stored: Stored | None) -> list[Check]:
-    """Check the masks, the spectrum, its uncertainty and its score."""
-    names = ("masks", "spectrum", "faithfulness")
-    provenance = explanation.provenance
-    if provenance.get("request") is None:
-        reason = "the explanation is older than this check: it does not record the whole request"
-        return [unchecked(name, reason) for name in names]
+@dataclass(frozen=True)
+class Derivation:
+    """What was derived again, and how it compares.
+
+    Attributes:
+        checks: the checks.
+        plan: the run plan; ``None`` if the record does not give one.
+        derived: the spectrum and its score; ``None`` if they could not be derived.
+    """
+
+    checks: tuple[Check, ...]
+    plan: RunPlan | None = None
+    derived: Derived | None = None
+
+
+def check_derivation(explanation: Explanation, stored: Stored | None, lookup: Lookup) -> Derivation:
+    """Check the masks, the spectrum, its uncertainty, its score and the derivable record.
+
+    Args:
+        explanation: the explanation.
+        stored: what the store has of its ablations; ``None``: there is no store.
+        lookup: gives what the store has of other masks.
+    """
+    names = ("masks", "spectrum", "faithfulness", "record")
+    if explanation.provenance.get("request") is None:
+        reason = "the explanation does not record the request, from which everything is derived"
+        return Derivation(tuple(unchecked(name, reason) for name in names))
     try:
-        plan = Request.recorded(provenance).run_plan(stand_in(explanation))
-    except (ValueError, TypeError) as error:
-        return [
-            checked(
-                "masks",
-                f"the recorded settings cannot be what ran: {error}",
-                [texts("settings", str(provenance["request"]), None)],
-            ),
-            *(unchecked(name, "the masks differ") for name in names[1:]),
-        ]
+        plan = _plan(explanation)
+    except (ValueError, TypeError, KeyError) as error:
+        detail = f"the recorded settings cannot be what ran: {error}"
+        entry = texts("settings", str(explanation.provenance["request"]), None)
+        return _stopped(checked("masks", detail, [entry]), names, "the masks differ")
     drawn = _drawn(explanation, plan)
     if drawn.status == "mismatch":
-        return [drawn, *(unchecked(name, "the masks differ") for name in names[1:])]
+        return _stopped(drawn, names, "the masks differ", plan)
     if stored is not None and not stored.known.all():
-        return [drawn, *(unchecked(name, "the store lacks ablations") for name in names[1:])]
-    derived = derive(plan, _evaluated(explanation, plan, stored))
+        return _stopped(drawn, names, "the store lacks ablations", plan)
+    evaluated = _evaluated(explanation, plan, stored, lookup)
+    try:
+        derived = derive(plan, evaluated)
+    except (AblationError, ValueError) as error:
+        return _stopped(drawn, names, f"nothing could be derived: {error}", plan)
+    except KeyboardInterrupt as interrupt:
+        if getattr(interrupt, "masks", None) is None:
+            raise
+        return _stopped(drawn, names, f"nothing could be derived: {interrupt}", plan)
     split = [
         texts(f"the masks {part}", masks_digest(old.masks), masks_digest(new.masks))
         for part, old, new in (
@@ -56,61 +100,79 @@ def check_derivation(explanation: Explanation, stored: Stored | None) -> list[Ch
             ("held out", explanation.held_out, derived.inputs.held_out),
         )
     ]
-    design = texts(
-        "sha256 of the design",
-        provenance["design"]["masks_sha256"],
-        masks_digest(derived.inputs.design.masks),
-    )
-    masks = checked("masks", drawn.detail, [*drawn.entries, *split, design])
-    return [masks, *_spectrum(explanation, derived), _score(explanation, derived, stored)]
+    checks = [
+        checked("masks", drawn.detail, [*drawn.entries, *split]),
+        *check_completeness(explanation, plan, lookup),
+        *_spectrum(explanation, derived),
+        _score(explanation, derived, stored),
+        check_record(explanation, plan, derived),
+    ]
+    return Derivation(tuple(checks), plan, derived)
+
+
+def _stopped(
+    first: Check, names: tuple[str, ...], reason: str, plan: RunPlan | None = None
+) -> Derivation:
+    """A derivation that got no further than its masks."""
+    return Derivation((first, *(unchecked(name, reason) for name in names[1:])), plan)
+
+
+def _plan(explanation: Explanation) -> RunPlan:
+    """The run plan of the recorded request.
+
+    Raises:
+        ValueError: the request cannot be what ran. TypeError and KeyError likewise.
+    """
+    request = Request.recorded(explanation.provenance)
+    there = len(explanation.ablations)
+    if request.budget is None or request.budget > _MOST_PLANNED * max(there, 200):
+        raise ValueError(
+            f"a budget of {request.budget} is more than {_MOST_PLANNED} times the {there} ablations"
+        )
+    return request.run_plan(stand_in(explanation))
 
 
 def _drawn(explanation: Explanation, plan: RunPlan) -> Check:
-    """Check that the seed draws the explanation's masks. Recorded failures may be missing."""
-    used = explanation.ablations.masks
+    """Check that the seed draws the explanation's masks, each once."""
+    used = explanation.ablations
     drawn = set(keys(plan.masks))
     entries = [
         texts(describe(mask), "an ablation", "an ablation" if key in drawn else "not drawn")
-        for mask, key in zip(used, keys(used), strict=True)
+        for mask, key in zip(used.masks, keys(used.masks), strict=True)
     ]
-    budget = explanation.provenance["budget"]
-    if not (budget["interrupted"] or budget["skipped"]):
-        entries.append(texts("number of masks", str(len(used)), str(len(plan.masks))))
     return checked("masks", "the seed and the settings draw these masks", entries)
 
 
-def _evaluated(explanation: Explanation, plan: RunPlan, stored: Stored | None) -> Evaluated:
-    """The values of a run plan's masks, as in the run: NaN for masks that it did not evaluate."""
-    used = explanation.ablations
-    row_of = {key: row for row, key in enumerate(keys(plan.masks))}
-    rows = [row_of[key] for key in keys(used.masks)]
-    source = used.values if stored is None else stored.values
-    values = np.full((len(plan.masks), *source.shape[1:]), np.nan)
-    values[rows] = source
-    noise = None
-    if stored is not None and stored.noise is not None:
-        noise = np.full_like(values, np.nan)
-        noise[rows] = stored.noise
+def _evaluated(
+    explanation: Explanation, plan: RunPlan, stored: Stored | None, lookup: Lookup
+) -> Evaluated:
+    """The values of a run plan's masks, as in the run: NaN for masks that it did not evaluate.
+
+    If the store has as many of the plan's masks as the run says that it knew, these are the ones.
+    Otherwise they are those of the explanation: a store may have grown since an interrupted run.
+    """
     budget = explanation.provenance["budget"]
+    used = explanation.ablations
+    in_store = None if stored is None else lookup(plan.masks)
+    if in_store is not None and len(set(keys(plan.masks[in_store.known]))) == claimed(budget):
+        values, noise = in_store.values, in_store.noise
+    else:
+        row_of = {key: row for row, key in enumerate(keys(plan.masks))}
+        rows = [row_of[key] for key in keys(used.masks)]
+        source = used.values if stored is None else stored.values
+        values, noise = np.full((len(plan.masks), *source.shape[1:]), np.nan), None
+        values[rows] = source
+        if stored is not None and stored.noise is not None:
+            noise = np.full_like(values, np.nan)
+            noise[rows] = stored.noise
     return Evaluated(values, noise, 0, len(used), budget["skipped"], budget["interrupted"])
-
-
-def _version_remark(provenance: Json) -> str:
-    """A remark if installed versions differ from the recorded ones, otherwise nothing."""
-    recorded, installed = provenance["versions"], versions()
-    differences = [
-        f"{name} {recorded.get(name, 'none')} then, {installed.get(name, 'none')} now"
-        for name in sorted(recorded.keys() | installed.keys())
-        if recorded.get(name) != installed.get(name)
-    ]
-    return f" (other versions: {'; '.join(differences)})" if differences else ""
 
 
 def _spectrum(explanation: Explanation, derived: Derived) -> list[Check]:
     """Check the spectrum and, if there are any, the surrogate and the standard deviations."""
     old, new = explanation.spectrum, derived.decoded.spectrum
     rederived = (
-        f"re-derived by {derived.inputs.chosen.name}{_version_remark(explanation.provenance)}"
+        f"re-derived by {derived.inputs.chosen.name}{version_remark(explanation.provenance)}"
     )
     checks = [
         _terms(
@@ -136,25 +198,50 @@ def _spectrum(explanation: Explanation, derived: Derived) -> list[Check]:
         )
     if old.deviations is None and new.deviations is None:
         return checks
-    deviations = (
+    deviations = [
         {}
         if spectrum.deviations is None
         else _by_set(spectrum, np.sqrt((spectrum.deviations**2).sum(axis=-1)))
         for spectrum in (old, new)
+    ]
+    uncertainty = _terms(
+        "uncertainty",
+        f"each coefficient's standard deviation is the one {rederived}",
+        (deviations[0], deviations[1]),
+        DEVIATION_TOLERANCE,
     )
-    checks.append(
-        _terms(
-            "uncertainty",
-            f"each coefficient's standard deviation is the one {rederived}",
-            (next(deviations), next(deviations)),
-            DEVIATION_TOLERANCE,
-        )
+    return [*checks, replace(uncertainty, **_with_covariances(uncertainty, old, new))]
+
+
+def _with_covariances(uncertainty: Check, old: Spectrum, new: Spectrum) -> dict[str, Any]:
+    """The status and the entries of a check, with one more for the covariances of all pairs."""
+    largest = nan
+    if old.deviations is not None and new.deviations is not None and old.sets == new.sets:
+        sides = [
+            np.moveaxis(spectrum.deviations.astype(np.float64).reshape(len(old), -1, rank), 1, 0)
+            for spectrum in (old, new)
+            if spectrum.deviations is not None
+            for rank in (spectrum.deviations.shape[-1],)
+        ]
+        before, now = (side @ side.transpose(0, 2, 1) for side in sides)
+        if before.shape == now.shape and now.size:
+            largest = float(np.abs(before - now).max() / max(float(np.abs(now).max()), 1e-300))
+    entry = Entry(
+        "largest difference of a covariance, as a share of the largest variance",
+        (largest,),
+        (0.0,),
+        largest <= DEVIATION_TOLERANCE,
     )
-    return checks
+    entries = (*uncertainty.entries, entry)
+    return {"entries": entries, "status": uncertainty.status if entry.matches else MISMATCH}
 
 
 def _by_set(spectrum: Spectrum, values: FloatArray) -> dict[Players, FloatArray]:
-    return dict(zip(spectrum.sets, as_columns(values), strict=True))
+    """The values by set; ``nan`` for a set that is there more than once."""
+    by_set: dict[Players, FloatArray] = {}
+    for players, value in zip(spectrum.sets, as_columns(values), strict=True):
+        by_set[players] = np.full_like(value, nan) if players in by_set else value
+    return by_set
 
 
 def _terms(
@@ -163,11 +250,9 @@ def _terms(
     sides: tuple[dict[Players, FloatArray], dict[Players, FloatArray]],
     share: float,
 ) -> Check:
-    """Compare the values of all sets, recorded ones first, up to a share of the largest value."""
+    """Compare the values of all sets, recorded ones first, up to a share of the largest derived."""
     old, new = sides
-    largest = np.max([*old.values(), *new.values()], axis=0, initial=0.0, keepdims=False)
-    least = np.min([*old.values(), *new.values()], axis=0, initial=0.0, keepdims=False)
-    tolerance = share * np.maximum(largest, -least)
+    tolerance = share * np.abs([*new.values()]).max(axis=0) if new else np.zeros(1)
     entries = [
         numbers(
             f"players {', '.join(map(str, players))}" if players else "no players (the mean)",
@@ -182,22 +267,13 @@ def _terms(
 
 def _score(explanation: Explanation, derived: Derived, stored: Stored | None) -> Check:
     """Check the faithfulness and its interval."""
-    old, new = explanation.faithfulness, derived.score
-    entries = [
-        numbers(name, recorded, found, SCORE_TOLERANCE)
-        for name, recorded, found in (
-            ("R2", old.r2, new.r2),
-            ("low end of its interval", old.low, new.low),
-            ("high end of its interval", old.high, new.high),
-            ("R2 of each output", old.by_output, new.by_output),
-        )
-    ]
-    if stored is not None and (old.noise is not None or new.noise is not None):
-        entries.append(numbers("share of noise", old.noise, new.noise, SCORE_TOLERANCE))
-    entries.append(texts("number of masks", str(old.n_masks), str(new.n_masks)))
+    recorded, again = asdict(explanation.faithfulness), asdict(derived.score)
+    if stored is None:  # the explanation itself does not hold the noise of each value
+        recorded["noise"] = again["noise"]
+    entries = documents("faithfulness", recorded, again, SCORE_TOLERANCE)
     return checked(
         "faithfulness",
-        f"the score is the one re-derived{_version_remark(explanation.provenance)}",
+        f"the score is the one re-derived{version_remark(explanation.provenance)}",
         entries,
         [SCORE_TOLERANCE],
     )

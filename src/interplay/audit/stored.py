@@ -34,17 +34,19 @@ def check_ablations(explanation: Explanation) -> Check:
 
 @dataclass(frozen=True)
 class Stored:
-    """What the store has of an explanation's m ablations.
+    """What the store has of m ablations.
 
     Attributes:
         known: which of them the store has, ``(m,) bool``.
         values: their values, ``(m,)`` or ``(m, k)``; NaN for those that it has not.
         noise: for a game with repeats, the variance of each value; otherwise ``None``.
+        caveats: what cannot be told of the store, in words (see :class:`Store`).
     """
 
     known: BoolArray
     values: FloatArray
     noise: FloatArray | None
+    caveats: tuple[str, ...] = ()
 
 
 def stand_in(explanation: Explanation) -> FunctionGame:
@@ -63,20 +65,29 @@ def stand_in(explanation: Explanation) -> FunctionGame:
     )
 
 
-def read(explanation: Explanation, path: Path) -> Stored | None:
-    """Look the ablations up in a store.
+def read(explanation: Explanation, path: Path, masks: BoolArray | None = None) -> Stored | None:
+    """Look ablations up in a store. Neither the file nor its folder is changed.
+
+    Args:
+        explanation: whose game it is.
+        path: the store.
+        masks: ``(m, n)``; by default those of the explanation.
 
     Returns:
         ``None`` if there is no such file, or if the game has no fingerprint and is never stored.
+
+    Raises:
+        StoreError: the file is not a store, or the rows of these ablations are damaged.
     """
     if not path.exists() or explanation.provenance["game"]["fingerprint"] is None:
         return None
     game = stand_in(explanation)
-    used = explanation.ablations
+    masks = explanation.ablations.masks if masks is None else masks
     key = store_key(explanation.provenance["game"]["fingerprint"], game.n_repeats)
-    with Store(path) as store:
-        known, repeats = store.get(key, used.masks)
-    values = np.full_like(used.values, np.nan)
+    with Store(path, read_only=True) as store:
+        caveats = store.caveats
+        known, repeats = store.get(key, masks)
+    values = np.full((len(masks), *explanation.fit.values.shape[1:]), np.nan)
     noise = None
     if known.any():
         mean, variance = over_repeats(repeats, game.n_repeats)
@@ -86,7 +97,7 @@ def read(explanation: Explanation, path: Path) -> Stored | None:
         if variance is not None:
             noise = np.full_like(values, np.nan)
             noise[known] = variance
-    return Stored(known, values, noise)
+    return Stored(known, values, noise, caveats)
 
 
 def check_store(explanation: Explanation, stored: Stored | None, path: str | Path | None) -> Check:
@@ -109,4 +120,5 @@ def check_store(explanation: Explanation, stored: Stored | None, path: str | Pat
     if recorded is not None:
         digest = ablations_digest(used.masks[stored.known], stored.values[stored.known])
         entries.append(texts("sha256 of these entries in the store", recorded, digest))
-    return checked("store", f"each ablation is in {path} with the same value", entries)
+    detail = f"each ablation is in {path} with the same value"
+    return checked("store", "; ".join((detail, *stored.caveats)), entries)

@@ -4,27 +4,42 @@ from __future__ import annotations
 
 from operator import index
 from pathlib import Path
+from secrets import randbelow
 
 import numpy as np
 
-from interplay._arrays import as_columns
-from interplay._types import FloatArray
+from interplay._types import BoolArray, FloatArray, Json
 from interplay.ablation.backends.base import Backend
 from interplay.ablation.evaluator import Evaluator
-from interplay.audit.checks import Check, Verification, checked, numbers, texts, unchecked
+from interplay.audit.checks import (
+    MISMATCH,
+    Check,
+    Entry,
+    Verification,
+    checked,
+    documents,
+    left_out,
+    numbers,
+    texts,
+    unchecked,
+)
 from interplay.audit.derivation import check_derivation
-from interplay.audit.stored import check_ablations, check_store, read
+from interplay.audit.replayed import check_confirmation, check_stopping
+from interplay.audit.stored import Stored, check_ablations, check_store, read
+from interplay.audit.trusted import trusted
 from interplay.explanation.explanation import Explanation
 from interplay.extensions import BackendName
 from interplay.fourier.masks import describe
-from interplay.game import Game, fingerprint_of
+from interplay.game import Game, described, fingerprint_of, repeats_of
 
 MODEL_TOLERANCE = 1e-3
-"""How far a value of the game may lie from the recorded one, as a share of the range of values."""
+"""How far a recorded value may lie from the game's, as a share of the range of the game's."""
 COARSE_TOLERANCE = 5e-2
 """The same for models in half precision and behind a server. Their values depend on what else is
 computed at the same time."""
 _HALF = ("bfloat16", "float16")
+_FEW = 2
+"""So few values have no range; their size stands in for it."""
 
 
 def verify(
@@ -34,7 +49,7 @@ def verify(
     store: str | Path | None = None,
     sample: int = 20,
     tolerance: float | None = None,
-    random_state: int = 0,
+    random_state: int | None = None,
     backend: BackendName | str | Backend = "local",
 ) -> Verification:
     """Derive an explanation again from its record, and compare.
@@ -43,15 +58,22 @@ def verify(
 
     - ``ablations``: the hash of the masks and values is the one in the provenance.
     - ``store``: each ablation is in the store with the same value, bit by bit.
-    - ``masks``: the recorded seed and settings draw the same masks.
-    - ``spectrum``, ``surrogate``, ``uncertainty``, ``faithfulness``: the same decoder with the same
-      seed derives the same from the values in the store, or from those in the explanation if no
-      store is given.
-    - ``game``: the game has the fingerprint of the one that was explained.
+    - ``masks``: the recorded seed and settings draw the same masks. If some of these are not in the
+      explanation, ``completeness`` says so.
+    - ``spectrum``, ``surrogate``, ``uncertainty``, ``faithfulness``, ``record``: the same decoder
+      with the same seed derives the same from the values in the store, or from those in the
+      explanation if no store is given. ``record`` are the decoder, its settings and diagnosis, the
+      design and the counts.
+    - ``stopping rule``: adaptive sampling stops where it stopped.
+    - ``confirmation``: the store's values give the same figures and verdicts.
+    - ``game``: the game has the fingerprint of the one that was explained, and describes itself in
+      the same way.
     - ``model``: the game gives the recorded values for a random sample of the masks.
 
-    A check that cannot be made has the status ``not checked`` and gives the reason. It does not
-    count as a mismatch.
+    What cannot be compared with anything, such as the date, is listed in ``trusted``.
+
+    A check for which something is missing has the status ``not checked`` and gives the reason. The
+    verdict is then ``incomplete``, unless it is a mismatch.
 
     Example:
         >>> import interplay as ip
@@ -60,22 +82,25 @@ def verify(
         >>> game = ip.FunctionGame(both, n_players=2, fingerprint="both, version 1")
         >>> explanation = ip.explain(game, store="runs.db")
         >>> print(ip.verify(explanation, store="runs.db").summary)
-        MATCH (7 match, 0 mismatch, 0 not checked)
+        MATCH (8 match, 0 mismatch, 0 not checked)
 
     Args:
         explanation: an explanation, from ``explain`` or :func:`interplay.load`.
         game: the game that was explained. By default it is the explanation's own; a loaded
             explanation has none.
         store: the file of ablations.
-        sample: how many of the ablations the game evaluates again; 0: none.
+        sample: how many of the ablations the game evaluates again. 0: none; the game is then not
+            needed, and its checks are ``left out``.
         tolerance: how far a value of the game may lie from the recorded one. The default is
-            :data:`MODEL_TOLERANCE` times the range of the output's values, or
+            :data:`MODEL_TOLERANCE` times the range of the values that the game gives now, or
             :data:`COARSE_TOLERANCE` times it in half precision and behind a server.
-        random_state: seed of the sample.
+        random_state: seed of the sample. By default it is a new one each time, which the check
+            names: whoever made the run must not know which ablations are evaluated again.
         backend: where the game runs, as for ``explain``.
 
     Returns:
-        The checks. ``print`` shows them; ``matches`` says whether there is no mismatch.
+        The checks. ``print`` shows them; ``verdict`` is ``"match"``, ``"mismatch"`` or
+        ``"incomplete"``.
 
     Raises:
         ValueError: ``sample`` or ``tolerance`` is negative.
@@ -87,40 +112,93 @@ def verify(
         raise ValueError(f"sample={sample} is negative; give a number of ablations from 0 on")
     if tolerance is not None and not tolerance >= 0:
         raise ValueError(f"tolerance={tolerance} is not a number from 0 on")
+    seed = randbelow(1 << 32) if random_state is None else index(random_state)
     stored = None if store is None else read(explanation, Path(store))
-    checks = [check_ablations(explanation), check_store(explanation, stored, store)]
-    checks += check_derivation(explanation, stored)
-    identity = _game(explanation, game)
-    checks.append(identity)
-    if game is None or identity.status == "mismatch":
-        reason = "no game was given" if game is None else "this is another game"
-        checks.append(unchecked("model", f"the model was not evaluated: {reason}"))
-    elif sample == 0:
-        checks.append(unchecked("model", "the model was not evaluated: sample=0"))
+
+    def lookup(masks: BoolArray) -> Stored | None:
+        return None if store is None else read(explanation, Path(store), masks)
+
+    derivation = check_derivation(explanation, stored, lookup)
+    checks = [
+        check_ablations(explanation),
+        check_store(explanation, stored, store),
+        *derivation.checks,
+        *check_stopping(explanation, lookup),
+        *check_confirmation(explanation, derivation, lookup),
+    ]
+    if game is None and sample == 0:
+        reason = "sample=0: the model was not asked for"
+        checks += [left_out("game", reason), left_out("model", reason)]
     else:
-        checks.append(_model(explanation, game, sample, tolerance, index(random_state), backend))
-    return Verification(tuple(checks))
+        checks += _evaluated(explanation, game, sample, tolerance, seed, backend)
+    return Verification(tuple(checks), trusted(explanation, stored is not None))
 
 
-def _game(explanation: Explanation, game: Game | None) -> Check:
-    """Check that the game is the one that was explained."""
+def _evaluated(
+    explanation: Explanation,
+    game: Game | None,
+    sample: int,
+    tolerance: float | None,
+    random_state: int,
+    backend: BackendName | str | Backend,
+) -> list[Check]:
+    """Check the game and, if it is the one that was explained, its values."""
     if game is None:
-        return unchecked(
-            "game",
-            "the explanation has no game to evaluate, since it was loaded from a file; make the "
-            "game again and call ip.verify(explanation, game, store=...)",
+        reason = "the model was not evaluated: no game was given"
+        return [_nothing_to_evaluate(), unchecked("model", reason)]
+    before = described(game)
+    same = _is_explained(explanation, game)
+    if not all(entry.matches for entry in same):
+        model = unchecked("model", "the model was not evaluated: this is another game")
+    elif explanation.provenance["game"]["fingerprint"] is None:
+        model = unchecked(
+            "model", "the model was not evaluated: nothing is recorded by which to tell it"
         )
-    recorded = explanation.provenance["game"]["fingerprint"]
+    elif sample == 0:
+        model = left_out("model", "sample=0: the model was not asked for")
+    else:
+        model = _model(explanation, game, sample, tolerance, random_state, backend)
+    # a server may tell the names of its outputs with its first answer
+    same += _description(explanation, before, described(game))
+    identity = checked("game", "the game is the one that was explained", same)
+    if explanation.provenance["game"]["fingerprint"] is None and identity.status != MISMATCH:
+        identity = unchecked(
+            "game", "the explanation has no fingerprint; its players and its description match"
+        )
+    return [identity, model]
+
+
+def _nothing_to_evaluate() -> Check:
+    return unchecked(
+        "game",
+        "the explanation has no game to evaluate, since it was loaded from a file; make the "
+        "game again and call ip.verify(explanation, game, store=...)",
+    )
+
+
+def _is_explained(explanation: Explanation, game: Game) -> list[Entry]:
+    """Compare the game with the one that was explained, by its players and its fingerprint."""
+    recorded = explanation.provenance["game"]
     entries = [
         texts("number of players", str(len(explanation.players)), str(game.n_players)),
         texts("players' names", repr(explanation.players), repr(tuple(map(str, game.players)))),
+        texts("number of repeats", str(recorded["n_repeats"]), str(repeats_of(game))),
     ]
-    if recorded is not None:
-        entries.append(texts("fingerprint", recorded, fingerprint_of(game)))
-    detail = "the game is the one that was explained" + (
-        "" if recorded is not None else ", by its players; it has no fingerprint"
-    )
-    return checked("game", detail, entries)
+    if recorded["fingerprint"] is not None:
+        entries.append(texts("fingerprint", recorded["fingerprint"], fingerprint_of(game)))
+    return entries
+
+
+def _description(explanation: Explanation, before: Json, after: Json) -> list[Entry]:
+    """Compare the recorded description with those that the game gives before and after."""
+    recorded = explanation.provenance["game"]["description"]
+    name, folder = recorded.get("model"), before.get("model")
+    if isinstance(name, str) and isinstance(folder, str) and "/" not in folder:
+        recorded = recorded | {"model": name.rsplit("/", 1)[-1]}  # the folder may have moved
+    entries = list(documents("description", recorded, before))
+    if all(entry.matches for entry in entries):
+        return entries
+    return list(documents("description", recorded, after))
 
 
 def _model(
@@ -138,9 +216,9 @@ def _model(
     masks, values = used.masks[chosen], used.values[chosen]
     with Evaluator.of(game, backend=backend, progress=False) as evaluator:
         new_values = evaluator.values(masks)
+    allowed = _allowed(game, new_values) if tolerance is None else np.full(1, tolerance)
     if values.ndim == 1:
         new_values = new_values[:, 0]
-    allowed = _allowed(explanation) if tolerance is None else np.full(1, tolerance)
     entries = [
         numbers(describe(mask), value, new_value, allowed)
         for mask, value, new_value in zip(masks, values, new_values, strict=True)
@@ -154,11 +232,15 @@ def _model(
     )
 
 
-def _allowed(explanation: Explanation) -> FloatArray:
-    """How far each output may lie from its recorded value, ``(k,)``."""
-    description = explanation.provenance["game"]["description"]
+def _allowed(game: Game, values: FloatArray) -> FloatArray:
+    """How far each output may lie from its recorded value, ``(k,)``.
+
+    It comes from the game and the values that it gives now, ``(m, k)``: recorded ones could have
+    been made up so as to allow anything.
+    """
+    description = described(game)
     coarse = description.get("paid") or str(description.get("dtype", "")).endswith(_HALF)
     share = COARSE_TOLERANCE if coarse else MODEL_TOLERANCE
-    columns = as_columns(explanation.ablations.values)
-    rounding = 1e-6 * np.abs(columns).max(axis=0)
-    return np.asarray(np.maximum(share * np.ptp(columns, axis=0), rounding))
+    size = np.abs(values).max(axis=0)
+    spread = np.ptp(values, axis=0) if len(values) > _FEW else size
+    return np.asarray(np.maximum(share * spread, 1e-6 * size))

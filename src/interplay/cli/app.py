@@ -15,9 +15,11 @@ from rich.markup import escape
 from interplay.cli.components import components_command
 from interplay.cli.demo import demo_command
 from interplay.cli.lens import lens_command
+from interplay.cli.options import FailUnder, GateOptions
 from interplay.cli.reports import report_command
+from interplay.cli.sign import sign_command
 from interplay.cli.store import store_app
-from interplay.cli.tables import print_explanation, print_run
+from interplay.cli.tables import print_explanation, print_run, print_verdict
 from interplay.cli.text import plan_command, text_command
 from interplay.cli.training import ShownPoint, print_training, training_command
 from interplay.cli.verify import verify_command
@@ -38,6 +40,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "training": training_command,
     "plan": plan_command,
     "verify": verify_command,
+    "sign": sign_command,
     "report": report_command,
 }
 for _name, _command in _COMMANDS.items():
@@ -55,15 +58,21 @@ def show(
     index: Annotated[str, typer.Option(help="FSII, STII, SII, k-SII, FBII, BII, ...")] = "FSII",
     order: Annotated[int, typer.Option(help="Largest order of interaction.")] = 2,
     top: Annotated[int, typer.Option(help="How many rows.")] = 10,
+    everything: Annotated[
+        bool, typer.Option("--all", help="List values too that are not distinguishable from zero.")
+    ] = False,
     point: ShownPoint = None,
+    fail_under: FailUnder = None,
 ) -> None:
     """Print the interactions of a saved explanation under any index."""
     explanation = load(path / FILE if path.is_dir() else path)
     if explanation.view.get("table") == "relations":
+        print_verdict(explanation)
         print_training(explanation, point, index, order, top)
         print_run(explanation)
     else:
-        print_explanation(explanation, index, order, top)
+        print_explanation(explanation, index, order, top, everything=everything)
+    GateOptions(fail_under).check(explanation)
 
 
 def main() -> None:

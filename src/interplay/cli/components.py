@@ -12,13 +12,14 @@ from rich.markup import escape
 from rich.table import Table
 
 from interplay import components as lens
-from interplay.cli.folders import refuse_another, write
+from interplay.cli.folders import print_written, refuse_another, write
 from interplay.cli.options import (
     STORE,
     AllowPickle,
     ConfirmOptions,
     Device,
     Dtype,
+    GateOptions,
     RunOptions,
     Seed,
     Threads,
@@ -158,7 +159,11 @@ class PruneOptions:
 
 @command
 def components_command(
-    model: ComponentsOptions, run: RunOptions, confirmation: ConfirmOptions, pruning: PruneOptions
+    model: ComponentsOptions,
+    run: RunOptions,
+    confirmation: ConfirmOptions,
+    pruning: PruneOptions,
+    gate: GateOptions,
 ) -> None:
     """Explain a transformer's score on a task by its heads, MLPs or layers, and prune it.
 
@@ -200,7 +205,8 @@ def components_command(
                 backend=run.backend,
             )
         _print_pruned(game, judged, pruned)
-    console.print(f"page: {page}")
+    print_written(page)
+    gate.check(explanation)
 
 
 def _check_choices(kind: str, units: list[str] | None, scores: tuple[str, ...]) -> None:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from interplay.cli.folders import write
+from interplay.cli.folders import print_written, write
 from interplay.cli.options import STORE, Seed
 from interplay.cli.tables import console, interruptible, print_explanation
-from interplay.cli.text import print_prompt
+from interplay.cli.text import print_ends, print_prompt
 from interplay.cli.trust import TYPED, Trust
 from interplay.explanation.explain import explain
 from interplay.text import (
@@ -150,6 +150,8 @@ def demo_command(
         console.rule(f"[bold]{case.title}")
         print_prompt(game)
         with interruptible():
+            print_ends(game, out / STORE, "local")
+        with interruptible():
             explanation = explain(
                 game, budget=case.budget, store=out / STORE, random_state=random_state
             )
@@ -157,4 +159,4 @@ def demo_command(
         pages.append(write(explanation, folder, "demo", {"name": case.name}, store=out / STORE))
         print_explanation(explanation, "FSII", 3, 6)
     for page in pages:
-        console.print(f"page: {page}")
+        print_written(page)

@@ -1,13 +1,20 @@
-"""The folder of a run: the explanation, its page, its recipe and its store."""
+"""The folder of a run: the explanation, its page, its recipe, its manifest and its store."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+from interplay.audit.checks import MISMATCH, Check, Entry, checked, unchecked
+from interplay.cli.manifest import digest, read_manifest, write_manifest
 from interplay.cli.options import STORE
 from interplay.cli.recipes import Recipe, write_recipe
+from interplay.cli.tables import console
+from interplay.cli.trust import UNTRUSTED, Trust
 from interplay.explanation.explanation import FILE, Explanation, load
+from interplay.explanation.provenance import versions
 from interplay.game import PlannedGame, fingerprint_of
 from interplay.text.analysis.drill import LEVEL_FILE, Refinement
 
@@ -21,7 +28,9 @@ def write(
     options: dict[str, Any],
     **more: Any,
 ) -> Path:
-    """Save an explanation, its recipe and its page into a folder.
+    """Save an explanation, its recipe and its page into a folder, and a manifest of them.
+
+    The page is made of what was saved, so that an audit can make it again.
 
     Args:
         result: the explanation, or the levels of a hierarchical refinement.
@@ -33,12 +42,62 @@ def write(
     Returns:
         The path of the page.
     """
-    if isinstance(result, Refinement):
-        result.save(folder)
-    else:
-        result.save(folder / FILE)
+    refined = isinstance(result, Refinement)
+    files = result.save(folder) if isinstance(result, Refinement) else [result.save(folder / FILE)]
     write_recipe(Recipe(command, options, **({"store": folder / STORE} | more)), folder)
-    return result.to_html(folder / PAGE)
+    page = _write_page([load(file) for file in files], refined, folder / PAGE)
+    write_manifest(folder)
+    return page
+
+
+def _write_page(explanations: Sequence[Explanation], refined: bool, path: Path) -> Path:
+    """Write the page of an explanation, or of the levels of a hierarchical refinement."""
+    if refined:
+        return Refinement(tuple(explanations), (), ()).to_html(path)
+    return explanations[0].to_html(path)
+
+
+def print_written(page: Path) -> None:
+    """Print where the page of a run is, and the run's audit hash."""
+    console.print(f"page: {page}", markup=False, highlight=False, soft_wrap=True)
+    manifest = read_manifest(page.parent)
+    if manifest is not None:
+        console.print(f"audit hash: {manifest.audit_hash}", highlight=False, soft_wrap=True)
+
+
+def check_page(
+    folder: Path, explanations: Sequence[Explanation], trust: Trust = UNTRUSTED
+) -> Check | None:
+    """Check that the page of a folder is the one that its explanations give.
+
+    Args:
+        folder: of a run.
+        explanations: those in the folder, the coarsest level first.
+        trust: which files may be read.
+
+    Returns:
+        ``None`` if there is no page. Not checked if it differs and another version of Interplay
+        wrote it.
+
+    Raises:
+        ValueError: the page may not be read.
+    """
+    path = folder / PAGE
+    if not path.exists() and not path.is_symlink():
+        return None
+    path = trust.file(Path(PAGE), folder)
+    with TemporaryDirectory() as private:
+        refined = not (folder / FILE).exists()
+        again = digest(_write_page(explanations, refined, Path(private) / PAGE))
+    recorded = digest(path)
+    entry = Entry(f"sha256 of {PAGE}", recorded, again, recorded == again)
+    check = checked("page", "the page is the one that the explanation gives", [entry])
+    then = explanations[0].provenance["versions"].get("interplay")
+    now = versions()["interplay"]
+    if check.status == MISMATCH and then != now:
+        reason = f"interplay {then} wrote the page, and {now} writes it differently"
+        return unchecked("page", reason)
+    return check
 
 
 def saved(path: Path) -> list[tuple[str, Path]]:

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
-from interplay.cli.folders import refuse_another, write
-from interplay.cli.options import RunOptions, command
-from interplay.cli.tables import console, interruptible, print_explanation
+from interplay.cli.folders import print_written, refuse_another, write
+from interplay.cli.options import GateOptions, RunOptions, command
+from interplay.cli.tables import interruptible, print_explanation
 from interplay.explanation.explain import explain
 from interplay.explanation.explanation import FILE
 from interplay.extensions import COMMANDS
@@ -17,16 +17,17 @@ from interplay.extensions import COMMANDS
 def lens_command(name: str) -> Callable[..., None]:
     """The command of a lens, by its options (:class:`interplay.cli.options.LensOptions`)."""
 
-    def run_lens(options: Any, run: RunOptions) -> None:
+    def run_lens(options: Any, run: RunOptions, gate: GateOptions) -> None:
         game, out = options.game(), run.folder(name)
         refuse_another(game, out / FILE)
         with interruptible():
             explanation = explain(game, **run.settings(name))
         page = write(explanation, out, name, asdict(options))
         print_explanation(explanation, "FSII", 3, 10)
-        console.print(f"page: {page}")
+        print_written(page)
+        gate.check(explanation)
 
     lens = COMMANDS[name]
-    run_lens.__annotations__ = {"options": lens, "run": RunOptions}
+    run_lens.__annotations__ = {"options": lens, "run": RunOptions, "gate": GateOptions}
     run_lens.__doc__ = lens.__doc__
     return command(run_lens)

@@ -73,7 +73,10 @@ class RunOptions:
     decoding: Annotated[str | None, typer.Option(help="For spex: soft or hard.")] = None
     order: Annotated[int | None, typer.Option(help="Largest order of interaction.")] = None
     budget: Annotated[
-        int | None, typer.Option(help="Most ablations; by default 4 n log2 n, at least 100.")
+        int | None,
+        typer.Option(
+            help="Most ablations; by default 4 n log2 n, at least 100, and all up to 8 players."
+        ),
     ] = None
     until: Annotated[
         float | None,
@@ -118,16 +121,65 @@ class ConfirmOptions:
     confirm: Annotated[
         int, typer.Option(help="Test so many of the interactions by fresh ablations.")
     ] = 0
+    confirm_budget: Annotated[
+        int | None,
+        typer.Option(
+            help="Most ablations for that, beyond the run's own; by default as many as the run "
+            "took, at most 500."
+        ),
+    ] = None
 
     def confirmed(self, explanation: Explanation, command: str, run: RunOptions) -> Any:
-        """The confirmation of an explanation's strongest interactions."""
+        """The confirmation of the strongest interactions; prints first what it costs."""
+        cost = explanation.confirmation_cost(
+            self.confirm, budget=self.confirm_budget, random_state=run.random_state
+        )
+        typer.echo(str(cost))
         return explanation.confirm(
-            self.confirm,
+            cost.n_claims or self.confirm,
+            budget=cost.budget,
             store=run.folder(command) / STORE,
             random_state=run.random_state,
             backend=run.backend,
             batch_size=run.batch_size,
         )
+
+
+EXIT_BELOW = 4
+"""The exit status of a command whose explanation scores below ``--fail-under``."""
+
+FailUnder = Annotated[
+    float | None,
+    typer.Option(
+        max=1.0,
+        help="End with exit status 4 unless the lower end of R2's interval is at least this (of "
+        "all masks: R2 itself; a score that is not known fails too).",
+    ),
+]
+
+
+@dataclass(frozen=True)
+class GateOptions:
+    """What a score must be for the command to succeed."""
+
+    fail_under: FailUnder = None
+
+    def check(self, explanation: Explanation) -> None:
+        """End the command with the status :data:`EXIT_BELOW` if the score is too low.
+
+        Everything is written by then: a pipeline that stops can show why.
+
+        Raises:
+            typer.Exit: the lower end of the interval of R2 is below the limit, or not known.
+        """
+        score = explanation.faithfulness
+        if self.fail_under is None or (score.known and score.low >= self.fail_under):
+            return
+        lower = f"{score.low:.3f}" if score.known else "not known"
+        typer.echo(
+            f"--fail-under {self.fail_under:g}: the lower end of R2's interval is {lower}", err=True
+        )
+        raise typer.Exit(EXIT_BELOW)
 
 
 def command(function: Callable[..., None]) -> Callable[..., None]:

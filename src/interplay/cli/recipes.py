@@ -23,6 +23,7 @@ from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from interplay._types import Json
 from interplay.audit.checks import Check, Entry, checked, texts
+from interplay.cli.manifest import INPUTS
 from interplay.cli.trust import UNTRUSTED, Trust
 from interplay.extensions import COMMANDS
 from interplay.game import PlannedGame
@@ -30,7 +31,7 @@ from interplay.text.api.account import public_address
 
 RECIPE = "recipe.json"
 _FORMAT = 1
-_MODEL, _ADDRESS, _INPUTS = "model", "base_url", "inputs"
+_MODEL, _ADDRESS = "model", "base_url"
 _LARGEST_RECIPE = 1 << 20
 _T = TypeVar("_T")
 
@@ -153,7 +154,7 @@ def _plain(name: str, value: Any, folder: Path) -> Any:
         return {"path": _relative(Path(value), folder), "sha256": None}
     if isinstance(value, Path):
         if value.is_file() and not value.resolve().is_relative_to(folder.resolve()):
-            copy = folder / _INPUTS / f"{name}-{value.name}"
+            copy = folder / INPUTS / f"{name}-{value.name}"
             copy.parent.mkdir(exist_ok=True)
             shutil.copyfile(value, copy)
             value = copy

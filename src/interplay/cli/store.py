@@ -13,7 +13,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from interplay.ablation.maintenance import StoredGame, export, games, prunable, prune, verify
+from interplay.ablation.maintenance import StoredGame, export, games, prunable, prune
+from interplay.ablation.soundness import has_checksums, verify
+from interplay.report.document import visible
 
 store_app = typer.Typer(
     no_args_is_help=True,
@@ -25,6 +27,12 @@ _console = Console()
 _SHORTEST = 12
 _LINE = 40
 _FIRST = ("lens", "model", "target", "by", "dtype", "text", "trainer", "score", "classes")
+
+
+def _shown(text: str) -> str:
+    """A text of a file as it may be printed: nothing in it is markup or steers the terminal."""
+    return escape(visible(text))
+
 
 _Path = Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="A store of ablations.")]
 _Fingerprint = Annotated[
@@ -39,7 +47,7 @@ def list_games(path: _Path) -> None:
 
 
 def _table(title: str, listed: Sequence[StoredGame]) -> Table:
-    table = Table(title=escape(title), title_justify="left")
+    table = Table(title=_shown(title), title_justify="left")
     table.add_column("game", no_wrap=True)
     for column in ("players", "outputs", "ablations"):
         table.add_column(column, justify="right", no_wrap=True)
@@ -48,12 +56,12 @@ def _table(title: str, listed: Sequence[StoredGame]) -> Table:
     length = _shortest_distinct(listed)
     for game in listed:
         table.add_row(
-            escape(game.fingerprint[:length]),
+            _shown(game.fingerprint[:length]),
             str(game.n_players),
             "-" if game.n_outputs is None else str(game.n_outputs or 1),
             f"{game.n_ablations:,}",
             datetime.fromtimestamp(game.updated).strftime("%Y-%m-%d %H:%M"),
-            escape(_summary(game)),
+            _shown(_summary(game)),
         )
     return table
 
@@ -80,15 +88,20 @@ def _summary(game: StoredGame) -> str:
 
 @store_app.command("verify")
 def verify_store(path: _Path) -> None:
-    """Look for damage. If there is any, list it and exit with 1."""
+    """Look for damage. If there is any, list it and exit with 1. Nothing is changed."""
     problems = verify(path)
     for problem in problems:
-        _console.print(f"[bold red]problem:[/bold red] {escape(problem)}")
+        _console.print(f"[bold red]problem:[/bold red] {_shown(problem)}")
     if problems:
         plural = "" if len(problems) == 1 else "s"
-        _console.print(f"{len(problems)} problem{plural} in {escape(str(path))}")
+        _console.print(f"{len(problems)} problem{plural} in {_shown(str(path))}")
         raise typer.Exit(1)
-    _console.print(f"sound: {_amount(games(path))} in {escape(str(path))}")
+    _console.print(f"sound: {_amount(games(path))} in {_shown(str(path))}")
+    if not has_checksums(path):
+        _console.print(
+            "The file is of an older version, whose rows have no checksums: a value that was "
+            "changed to another number is not noticed. The next run that uses the store adds them."
+        )
 
 
 def _amount(listed: Sequence[StoredGame]) -> str:
@@ -104,7 +117,7 @@ def export_game(
 ) -> None:
     """Write the masks and values of one game to a file; with one game no fingerprint is needed."""
     game = export(path, fingerprint, out)
-    _console.print(f"{game.n_ablations:,} ablations written to {escape(str(out))}")
+    _console.print(f"{game.n_ablations:,} ablations written to {_shown(str(out))}")
 
 
 @store_app.command("prune")

@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from interplay._types import Json
 from interplay.confirmation.verdict import Confirmation
@@ -40,14 +41,46 @@ def _name(player: int, name: str) -> str:
     return number if name == number else f"[dim]{number}[/dim] {escape(name)}"
 
 
-def print_explanation(explanation: Explanation, index: str, order: int, top: int) -> None:
-    """Print the strongest players and interactions, the faithfulness, and the cost."""
+_COLOURS = {"usable": "green", "weak": "yellow", "not usable": "bold red", "unknown": "yellow"}
+
+
+def print_verdict(explanation: Explanation) -> None:
+    """Print whether the explanation may be used, and why."""
+    verdict = explanation.verdict
+    text = Text(f"{verdict.level.capitalize()}.", style=_COLOURS[verdict.level])
+    text.append(f" {' '.join(verdict.reasons)} {verdict.outlook}", style="default not bold")
+    console.print(text, highlight=False)
+    for warning in verdict.warnings:
+        console.print(f"  {warning.code}: {warning.message}", markup=False, highlight=False)
+
+
+def print_explanation(
+    explanation: Explanation, index: str, order: int, top: int, *, everything: bool = False
+) -> None:
+    """Print the verdict, the strongest players and interactions, the faithfulness, and the cost.
+
+    Args:
+        explanation: what to print.
+        index: the interaction index.
+        order: its largest order.
+        top: the most rows of a table.
+        everything: list values too that are not distinguishable from zero.
+    """
+    print_verdict(explanation)
     interactions = explanation.interactions(index, order=order)
     outputs = explanation.outputs or ("value",)
-    for title, chosen in (
-        ("Strongest single players", interactions.top(top, max_order=1)),
-        ("Strongest interactions", interactions.top(top, min_order=2)),
-    ):
+    for what, least, most in (("single players", 1, 1), ("interactions", 2, None)):
+        chosen, left_out = explanation.verdict.strongest(
+            interactions, top, min_order=least, max_order=most, everything=everything
+        )
+        none = f"{left_out:,} {what} are not distinguishable from zero"
+        if not len(chosen):
+            console.print(
+                f"No {what} to report" + (f": {none} (show --all lists them)." if left_out else ".")
+            )
+            continue
+        certain = explanation.verdict.findings(chosen).reshape(len(chosen), -1)
+        title = f"Strongest {what}" if certain.any() else f"No findings, but fitted: {what}"
         interval = "" if chosen.high is None else f", ± {LEVEL:.0%} interval"
         table = Table(
             title=f"{title} ({index}, order {interactions.order}{interval})",
@@ -58,10 +91,16 @@ def print_explanation(explanation: Explanation, index: str, order: int, top: int
             table.add_column(escape(output), justify="right")
         table.add_column("players")
         for row, players in enumerate(chosen.sets):
-            numbers = _numbers(chosen, row)
+            numbers = [
+                number if certain[row, column] else f"[dim](zero?) {number}[/dim]"
+                for column, number in enumerate(_numbers(chosen, row))
+            ]
             names = [_name(player, explanation.players[player]) for player in players]
             joint = " × " if sum(map(len, names)) < _LINE else "\n"
             table.add_row(*numbers, joint.join(names))
+        if left_out:
+            table.caption = f"{none}" + ("" if everything else " and left out")
+            table.caption_justify = "left"
         console.print(table)
     print_run(explanation)
     if explanation.confirmation is not None:
@@ -95,20 +134,9 @@ def print_run(explanation: Explanation) -> None:
     until = explanation.provenance.get("until")
     if until is not None:
         console.print(_stopped(until), highlight=False)
-    if budget["interrupted"]:
-        console.print(
-            f"[yellow]Interrupted: this rests on {budget['spent']} of {budget['planned']} "
-            "ablations.[/yellow]"
-        )
-    if budget["skipped"]:
-        console.print(f"[yellow]{budget['skipped']} ablations failed and were left out.[/yellow]")
     if decoder["ran"] == "exact":
         console.print(
             f"The budget covers all 2^n masks, so that {decoder['requested']} was not needed."
-        )
-    elif decoder["ran"] != decoder["requested"] and "picked" not in decoder["settings"]:
-        console.print(
-            f"{decoder['requested']} needs all its masks; {decoder['ran']} decoded what there is."
         )
     if "summary" in decoder["diagnosis"]:
         console.print(decoder["diagnosis"]["summary"])
@@ -116,7 +144,11 @@ def print_run(explanation: Explanation) -> None:
 
 def _stopped(until: Json) -> str:
     """Why the stopping rule ended the run, in a line."""
-    scores = ", ".join(f"{step['ablations']}: {step['cv_r2']:.3f}" for step in until["steps"])
+    scores = ", ".join(
+        f"{step['ablations']}: "
+        + ("not known" if step["cv_r2"] is None else f"{step['cv_r2']:.3f}")
+        for step in until["steps"]
+    )
     return (
         f"Stopped since {until['stopped_since']}; the goal was a cross-validated R2 of "
         f"{until['goal']:g}" + (f" ({scores})" if scores else "")

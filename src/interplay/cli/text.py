@@ -11,12 +11,15 @@ import typer
 from rich.markup import escape
 
 from interplay import text as lens
-from interplay.cli.folders import finest, refuse_another, write
+from interplay.ablation.evaluator import Evaluator
+from interplay.cli.folders import finest, print_written, refuse_another, write
 from interplay.cli.options import (
+    STORE,
     AllowPickle,
     ConfirmOptions,
     Device,
     Dtype,
+    GateOptions,
     RunOptions,
     Threads,
     command,
@@ -28,6 +31,7 @@ from interplay.explanation.explain import explain
 from interplay.explanation.explanation import FILE
 from interplay.explanation.plan import plan
 from interplay.text.analysis.drill import LEVEL_FILE, Refinement, drill
+from interplay.text.answers import end_masks, ends
 from interplay.text.api.account import public_address
 from interplay.text.prompts.build import mask_prompt
 
@@ -150,6 +154,13 @@ class TextOptions:
     key_variable: Annotated[
         str, typer.Option(help="The environment variable that holds the key.")
     ] = "OPENAI_API_KEY"
+    allow_bounds: Annotated[
+        bool,
+        typer.Option(
+            help="At an endpoint: let an upper bound stand for the probability of an answer that "
+            "it does not list. By default that is an error."
+        ),
+    ] = False
     max_requests: Annotated[
         int | None, typer.Option(help="Most requests to the endpoint, retries included.")
     ] = None
@@ -190,6 +201,7 @@ class TextOptions:
                 scored,
                 base_url=self.base_url,
                 key_variable=self.key_variable if trust.anything else trust.key_variable or "",
+                allow_bounds=self.allow_bounds,
                 max_requests=self.max_requests,
                 max_tokens=self.max_tokens,
                 concurrency=self.concurrency,
@@ -263,7 +275,11 @@ class DrillOptions:
 
 @command
 def text_command(
-    prompt: TextOptions, run: RunOptions, confirmation: ConfirmOptions, finer: DrillOptions
+    prompt: TextOptions,
+    run: RunOptions,
+    confirmation: ConfirmOptions,
+    finer: DrillOptions,
+    gate: GateOptions,
 ) -> None:
     """Explain an answer of a language model by the words or sentences of its prompt.
 
@@ -273,6 +289,8 @@ def text_command(
     game, out = prompt.game(), run.folder("text")
     refuse_another(game, out / (LEVEL_FILE.format(1) if finer.drill_down else FILE))
     print_prompt(game)
+    with interruptible():
+        print_ends(game, out / STORE, run.backend)
     units = finer.drill_down or []
     settings = run.settings("text")
     with interruptible():
@@ -295,7 +313,8 @@ def text_command(
     if isinstance(result, Refinement):
         console.print(str(result), markup=False, highlight=False)
     print_explanation(finest(result), "FSII", 3, 10)
-    console.print(f"page: {page}")
+    print_written(page)
+    gate.check(finest(result))
 
 
 @dataclass(frozen=True)
@@ -321,6 +340,29 @@ def plan_command(prompt: TextOptions, run: RunOptions, price: PriceOptions) -> N
     with interruptible():
         planned = plan(game, price=price.price, warm_up=price.warm_up, **run.settings("text"))
     console.print(str(planned), markup=False, highlight=False)
+
+
+def print_ends(game: _Game, store: Path, backend: str) -> None:
+    """Print the values of the whole input and of the empty one, and what the model answers.
+
+    Warns if the answer that is scored is one that the model hardly ever gives.
+    """
+    masks = end_masks(game.n_players)
+    with Evaluator.of(game, store=store, backend=backend, progress=False) as evaluator:
+        values = evaluator.values(masks)
+    if isinstance(game, lens.TextGame):
+        described = ends(game, values)
+        own_answer, answers = described.own_answer, described.answers
+    else:
+        own_answer, answers = None, ()
+    full, empty = (", ".join(f"{value:.4g}" for value in row) for row in values)
+    line = f"whole input: {full}; empty input: {empty}"
+    if own_answer is not None:
+        line += f"; the model's own answer: {own_answer!r}"
+    console.print(line, markup=False, highlight=False)
+    for answer in answers:
+        if answer.warning:
+            console.print(f"Warning: {answer.warning}", style="yellow", markup=False)
 
 
 def print_prompt(game: _Game) -> None:

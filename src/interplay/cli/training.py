@@ -12,15 +12,16 @@ from rich.markup import escape
 from rich.table import Table
 
 from interplay import training as lens
-from interplay.cli.folders import refuse_another, write
-from interplay.cli.options import STORE, RunOptions, Seed, command
+from interplay.cli.folders import print_written, refuse_another, write
+from interplay.cli.options import STORE, GateOptions, RunOptions, Seed, command
 from interplay.cli.rows import SIZE, Rows, read_rows, snippets, standardised, thumbnails
-from interplay.cli.tables import console, interruptible, print_run
+from interplay.cli.tables import console, interruptible, print_run, print_verdict
 from interplay.cli.trust import TYPED, Trust
 from interplay.decoders.decode import decode
 from interplay.explanation.explain import explain
 from interplay.explanation.explanation import FILE, Explanation
 from interplay.explanation.faithfulness import lds
+from interplay.explanation.verdict import in_some_output
 
 _TRAINERS = {"ridge": lens.Ridge, "logistic": lens.Logistic, "network": lens.Network}
 
@@ -152,7 +153,9 @@ class ShowOptions:
 
 
 @command
-def training_command(table: TrainingOptions, run: RunOptions, show: ShowOptions) -> None:
+def training_command(
+    table: TrainingOptions, run: RunOptions, show: ShowOptions, gate: GateOptions
+) -> None:
     """Find which training data act together: a classifier is retrained without some of them.
 
     A player is a group of training rows; the score is the retrained classifier's at each test
@@ -179,6 +182,7 @@ def training_command(table: TrainingOptions, run: RunOptions, show: ShowOptions)
         explanation = explain(game, **run.settings("training"))
     page = write(explanation, out, "training", asdict(table))
     first_order = decode(explanation.fit.masks, explanation.fit.values, decoder="lasso")
+    print_verdict(explanation)
     print_training(explanation)
     for number in show.point or ():
         print_training(explanation, number)
@@ -192,7 +196,8 @@ def training_command(table: TrainingOptions, run: RunOptions, show: ShowOptions)
                 game, show.remove, spectra, hurting=table.score != "loss", store=out / STORE
             )
         _print_curves(curves)
-    console.print(f"page: {page}")
+    print_written(page)
+    gate.check(explanation)
 
 
 def _game(
@@ -233,6 +238,9 @@ def print_training(
     top: int = 3,
 ) -> None:
     """Print the strongest pairs and larger sets of each kind, at a test point or over all."""
+    if explanation.verdict.level == "not usable":
+        console.print("No relations to report: what was fitted is not distinguishable from zero.")
+        return
     table = Table(title_justify="left", min_width=60)
     table.add_column("", no_wrap=True)
     table.add_column("value", justify="right", no_wrap=True)
@@ -242,6 +250,7 @@ def print_training(
     sizes = {"pairs": (2, 2)} | ({"larger sets": (3, order)} if order > 2 else {})
     orders = ", ".join(f"{name} by order {largest}" for name, (_, largest) in sizes.items())
     for name, (smallest, largest) in sizes.items():
+        uncertain = _uncertain(explanation, point, index, largest)
         strongest = lens.relations(
             explanation, point=point, index=index, order=largest, min_order=smallest, top=top
         )
@@ -249,7 +258,10 @@ def print_training(
             for place, relation in enumerate(relations):
                 first = f"{name}: {title}" if place == 0 else ""
                 spread = [f"{relation.rms:.3g}"] if point is None else []
-                table.add_row(first, f"{relation.value:+.3g}", *spread, escape(relation.label))
+                value = f"{relation.value:+.3g}"
+                if relation.players in uncertain:
+                    value = f"[dim](zero?) {value}[/dim]"
+                table.add_row(first, value, *spread, escape(relation.label))
         where = (
             "mean over the test points"
             if strongest.point is None
@@ -257,6 +269,22 @@ def print_training(
         )
         table.title = escape(f"What acts together, {where} ({index}; {orders})")
     console.print(table)
+
+
+def _uncertain(
+    explanation: Explanation, point: int | None, index: str, order: int
+) -> set[tuple[int, ...]]:
+    """The sets whose value at a test point is no finding.
+
+    The intervals of several points do not determine those of their mean: over all points a set is
+    uncertain if it is a finding at none.
+    """
+    interactions = explanation.interactions(index, order=order)
+    findings = explanation.verdict.findings(interactions)
+    if point is not None and findings.ndim == 2:
+        findings = findings[:, [point]]
+    findings = in_some_output(findings)
+    return {members for members, sure in zip(interactions.sets, findings, strict=True) if not sure}
 
 
 def _print_lds(explanation: Explanation, first_order: Any) -> None:

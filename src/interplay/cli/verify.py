@@ -9,16 +9,21 @@ from typing import Annotated, Any
 
 import typer
 
-from interplay.audit.checks import Verification
+from interplay.audit.checks import MATCH, MISMATCH, Trusted, Verification
 from interplay.audit.verify import verify
-from interplay.cli.folders import saved
+from interplay.cli.folders import check_page, saved
+from interplay.cli.manifest import SIGNATURE, check_audit_hash, check_files, read_manifest
 from interplay.cli.options import STORE, AllowPickle
 from interplay.cli.prompts import unit
-from interplay.cli.recipes import Recipe, read_recipe, store_of
+from interplay.cli.recipes import RECIPE, Recipe, read_recipe, store_of
+from interplay.cli.signatures import check_signature
 from interplay.cli.tables import console, interruptible
 from interplay.cli.trust import UNTRUSTED, Trust
 from interplay.explanation.explanation import load
 from interplay.game import Game
+
+EXIT_MISMATCH, EXIT_INCOMPLETE = 1, 3
+"""The exit statuses of an audit that finds a difference, and of one that lacks something."""
 
 
 def verify_command(
@@ -35,17 +40,34 @@ def verify_command(
     tolerance: Annotated[
         float | None,
         typer.Option(
-            help="How far the model's value may lie from the stored one; by default 0.1 % of the "
-            "range of the stored values, 5 % in half precision and behind a server."
+            help="How far the stored value may lie from the model's; by default 0.1 % of the "
+            "range of the model's values, 5 % in half precision and behind a server."
         ),
     ] = None,
-    random_state: Annotated[int, typer.Option("--seed", help="Seed of the sample.")] = 0,
+    random_state: Annotated[
+        int | None, typer.Option("--seed", help="Seed of the sample; by default a new one.")
+    ] = None,
     store: Annotated[
         Path | None,
         typer.Option(help="The store of ablations, where it is not the one of the run."),
     ] = None,
     record: Annotated[
         Path | None, typer.Option(help="Write every comparison to this file, as JSON.")
+    ] = None,
+    expect: Annotated[
+        str | None,
+        typer.Option(help="The audit hash that the run printed, kept where nobody changes it."),
+    ] = None,
+    signers: Annotated[
+        Path | None,
+        typer.Option(
+            help="Who may have signed the run, as in `man ssh-keygen`, ALLOWED SIGNERS: on each "
+            "line a name and a public key."
+        ),
+    ] = None,
+    identity: Annotated[
+        str | None,
+        typer.Option(help="Which of the --signers must have signed; by default any of them."),
     ] = None,
     allow_outside: Annotated[
         bool, typer.Option(help="Read files outside of DIR that its recipe names.")
@@ -63,11 +85,11 @@ def verify_command(
     ] = False,
     allow_pickle: AllowPickle = False,
 ) -> None:
-    """Audit a run: its store, its masks, its spectrum, and the model itself.
+    """Audit a run: its files, its store, its masks, its spectrum, and the model itself.
 
-    Derives the spectrum again from the store. Makes the game again from the run's recipe, and
-    evaluates a random sample of the stored ablations. The exit code is 1 if anything does not
-    match.
+    Derives everything again from the store. Makes the game again from the run's recipe, and
+    evaluates a random sample of the stored ablations. The exit code is 0 for MATCH, 1 for
+    MISMATCH, and 3 for INCOMPLETE: nothing differs, but something is missing that a run has.
 
     The folder may come from somebody else. Nothing is read outside of it, nobody is contacted and
     no weights but safetensors are loaded, unless the options say so.
@@ -83,6 +105,14 @@ def verify_command(
     )
     folder = path if path.is_dir() else path.parent
     files = saved(path)
+    if identity is not None and signers is None:
+        raise ValueError("--identity names one of the signers; give their file by --signers")
+    manifest = read_manifest(folder, trust)
+    of_folder = [check_files(folder, manifest, trust, record)]
+    if expect is not None:
+        of_folder.append(check_audit_hash(manifest, expect))
+    if signers is not None:
+        of_folder.append(check_signature(folder, manifest, signers, identity, trust))
     recipe = read_recipe(folder, trust) if sample else None
     ablations = store or (folder / STORE if recipe is None else store_of(recipe, folder, trust))
     games: Iterator[Game | None] = iter([None] * len(files))
@@ -101,27 +131,46 @@ def verify_command(
             markup=False,
             highlight=False,
         )
+    if recipe is not None:
+        of_folder.append(recipe.check())
+    explanations = [load(file) for _, file in files]
+    page = check_page(folder, explanations, trust) if path.is_dir() else None
+    of_folder += [] if page is None else [page]
     results = []
-    for name, file in files:
+    for (name, _), explanation in zip(files, explanations, strict=True):
         with interruptible():
             result = verify(
-                load(file),
+                explanation,
                 next(games),
                 store=ablations,
                 sample=sample,
                 tolerance=tolerance,
                 random_state=random_state,
             )
-        if recipe is not None and recipe.inputs:
-            result = Verification((recipe.check(), *result.checks))
+        result = Verification(
+            (*of_folder, *result.checks), (*result.trusted, *_trusted(folder, signers is not None))
+        )
         results.append((name, result))
         _print(name, result)
+    if manifest is not None:
+        console.print(f"audit hash: {manifest.audit_hash}", highlight=False, soft_wrap=True)
     if record is not None:
         record.parent.mkdir(parents=True, exist_ok=True)
         document = [{"explanation": name} | result.to_json() for name, result in results]
         record.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-    if not all(result.matches for _, result in results):
-        raise typer.Exit(1)
+    verdicts = {result.verdict for _, result in results}
+    status = EXIT_MISMATCH if MISMATCH in verdicts else EXIT_INCOMPLETE
+    if verdicts != {MATCH}:
+        raise typer.Exit(status)
+
+
+def _trusted(folder: Path, signature_was_checked: bool) -> Iterator[Trusted]:
+    """What of a run's folder is compared with nothing."""
+    if (folder / RECIPE).exists():
+        reason = "they do not change what is computed"
+        yield Trusted("recipe.json", "options that the fingerprint does not cover", reason)
+    if (folder / SIGNATURE).exists() and not signature_was_checked:
+        yield Trusted("signature", SIGNATURE, "it is not checked without --signers FILE")
 
 
 def games_of(recipe: Recipe, trust: Trust = UNTRUSTED) -> Iterator[Game]:
@@ -140,5 +189,5 @@ def _print(name: str, result: Verification) -> None:
         lines += [str(check)]
         if check.name == "model":
             lines += [f"  {entry}" for entry in check.entries if entry.matches]
-    lines.append(result.summary)
+    lines += [*map(str, result.trusted), result.summary]
     console.print("\n".join(lines), markup=False, highlight=False, soft_wrap=True)

@@ -7,16 +7,13 @@ whole input. The patterns of some random sets are evaluated too, for comparison 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from itertools import combinations
-
 import numpy as np
 
 from interplay._arrays import as_columns
-from interplay._types import BoolArray, FloatArray, Players
+from interplay._types import BoolArray, FloatArray
 from interplay.ablation.evaluator import Evaluator
 from interplay.ablation.progress import say
+from interplay.confirmation.design import DEFAULT_BUDGET, Design, choose_design, of_size
 from interplay.confirmation.patterns import (
     Values,
     averaged,
@@ -28,18 +25,9 @@ from interplay.confirmation.patterns import (
 )
 from interplay.confirmation.verdict import LEVEL, UNCLEAR, Confirmation, Tested, interval, judge
 from interplay.fourier.interactions import Interactions
-from interplay.fourier.masks import distinct, every_mask, keys, uniform
+from interplay.fourier.masks import keys
 from interplay.fourier.spectrum import Spectrum
 
-DEFAULT_BUDGET = 500
-MIN_BACKGROUNDS = 6
-"""The fewest backgrounds from which an interval means anything."""
-RANDOM_SETS = 5
-"""The fewest random sets of each size, if there are so many."""
-_TABLE_LIMIT = 12
-"""Up to so many players, all masks are evaluated if the budget allows."""
-_TRIES = 1000
-"""How often a random set of one size is drawn before the search ends."""
 _ROUNDING = 1e-9
 """The rounding error of a mean derivative, as a share of the largest value."""
 
@@ -67,12 +55,11 @@ def confirm(
             These values are not evaluated again. The masks serve as backgrounds only if there are
             no others.
         output: the number of the output in question.
-        budget: see ``Explanation.confirm``.
+        budget: the most masks to evaluate beyond the known ones; ``None``: 500.
         random_state: seed of the backgrounds and of the random sets.
     """
-    # explain spawns the first four from the same seed
-    seeds = np.random.SeedSequence(random_state).spawn(6)[4:]
-    design = _design(claims.sets, known[0], budget, *map(np.random.default_rng, seeds))
+    budget = DEFAULT_BUDGET if budget is None else budget
+    design = choose_design(claims.sets, known[0], budget, random_state)
     masks = design.masks
     values = dict(zip(keys(known[0]), as_columns(known[1])[:, output], strict=True))
     missing = masks[[key not in values for key in keys(masks)]]
@@ -106,134 +93,15 @@ def confirm(
         n_ablations=len(masks),
         n_evaluated=n_new,
         random_state=random_state,
+        budget=budget,
     )
-
-
-@dataclass(frozen=True, eq=False)
-class _Design:
-    """Which sets are switched on and off on which backgrounds.
-
-    Attributes:
-        backgrounds: ``(m, n)``.
-        n_fresh: how many of the backgrounds took no part in the explanation.
-        complete: the backgrounds are all 2^n masks.
-        sets: the claimed sets.
-        controls: the random sets.
-        n_compared: the controls are evaluated on so many of the backgrounds, the first ones.
-    """
-
-    backgrounds: BoolArray
-    n_fresh: int
-    complete: bool
-    sets: Sequence[Players]
-    controls: Sequence[Players]
-    n_compared: int
-
-    @property
-    def whole_input(self) -> BoolArray:
-        """The whole input as a background, ``(1, n)``."""
-        return np.ones((1, self.backgrounds.shape[1]), dtype=np.bool_)
-
-    @property
-    def masks(self) -> BoolArray:
-        """All masks that are needed, each once."""
-        backgrounds = np.concatenate([self.backgrounds, self.whole_input])
-        compared = backgrounds[: self.n_compared]
-        parts = [patterns(backgrounds, players) for players in self.sets]
-        parts += [patterns(compared, players) for players in self.controls]
-        flat = [part.reshape(-1, backgrounds.shape[1]) for part in parts]
-        return distinct(np.concatenate([backgrounds[:0], *flat]))[0]
-
-
-def _design(
-    sets: Sequence[Players],
-    known: BoolArray,
-    budget: int | None,
-    sets_rng: np.random.Generator,
-    masks_rng: np.random.Generator,
-) -> _Design:
-    """Choose as many backgrounds as the budget allows, half of them for the random sets too.
-
-    For the comparison, many random sets matter more than a precise value of each of them.
-    """
-    known = distinct(known)[0]
-    n_players = known.shape[1]
-    if not sets:
-        return _Design(known[:0], 0, False, (), (), 0)
-    controls = _random_sets(sets, n_players, sets_rng)
-    available = 1 << n_players
-    if n_players <= _TABLE_LIMIT and available <= (DEFAULT_BUDGET if budget is None else budget):
-        fresh = available - len(known)
-        return _Design(every_mask(n_players), fresh, True, sets, controls, available)
-    m = min(_affordable(budget, sets, controls), available)
-    fresh = min(m, available - len(known))
-    backgrounds = uniform(fresh, n_players, masks_rng, exclude=known)
-    reused = known[masks_rng.permutation(len(known))[: m - fresh]]
-    backgrounds = np.concatenate([backgrounds, reused])
-    return _Design(backgrounds, fresh, False, sets, controls, -(-m // 2))
-
-
-def _affordable(budget: int | None, sets: Sequence[Players], controls: Sequence[Players]) -> int:
-    """How many backgrounds a budget allows, at least :data:`MIN_BACKGROUNDS`."""
-    claimed = _subsets(sets)
-    n_claimed, n_controls = len(claimed), len(_subsets(controls) - claimed)
-
-    def cost(m: int) -> int:
-        return (m + 1) * n_claimed + -(-m // 2) * n_controls
-
-    if budget is None:
-        budget = max(DEFAULT_BUDGET, cost(MIN_BACKGROUNDS))
-    if budget < cost(MIN_BACKGROUNDS):
-        raise ValueError(
-            f"budget={budget} is below the {cost(MIN_BACKGROUNDS)} ablations that {len(sets)} "
-            f"interactions and the random sets beside them take on {MIN_BACKGROUNDS} backgrounds; "
-            "use at least so many, or test fewer interactions (top) or smaller ones (order)"
-        )
-    m = MIN_BACKGROUNDS
-    while cost(m + 1) <= budget:
-        m += 1
-    return m
-
-
-def _subsets(sets: Iterable[Players]) -> set[Players]:
-    """All subsets of the sets: each gives one mask per background, with its players flipped."""
-    return {
-        subset
-        for players in sets
-        for size in range(len(players) + 1)
-        for subset in combinations(players, size)
-    }
-
-
-def _random_sets(
-    claimed: Sequence[Players], n_players: int, rng: np.random.Generator
-) -> list[Players]:
-    """Draw random sets that share at most one player with each claimed set.
-
-    They are enough for :data:`RANDOM_SETS` of each claimed size, if there are so many. The subsets
-    of a larger random set serve as smaller random sets at no cost.
-    """
-    drawn: list[Players] = []
-    for size in sorted({len(players) for players in claimed}, reverse=True):
-        for _ in range(_TRIES):
-            if len(_of_size(drawn, size)) >= RANDOM_SETS:
-                break
-            players = tuple(sorted(rng.choice(n_players, size, replace=False).tolist()))
-            if all(len(set(players) & set(claim)) < 2 for claim in claimed):
-                drawn.append(players)
-    return drawn
-
-
-def _of_size(sets: Sequence[Players], size: int) -> list[Players]:
-    """The distinct subsets of the sets that have a size."""
-    return list({subset: None for players in sets for subset in combinations(players, size)})
 
 
 def _test(
     claims: Interactions,
     row: int,
     spectrum: Spectrum,
-    design: _Design,
+    design: Design,
     value_of: Values,
     exact: bool,
 ) -> Tested:
@@ -253,7 +121,7 @@ def _test(
     compared = design.backgrounds[: design.n_compared]
     random = tuple(
         float(derivatives(averaged(value_of, compared, control, design.controls)).mean())
-        for control in _of_size(design.controls, len(players))
+        for control in of_size(design.controls, len(players))
     )
     verdict, reason = judge(value, predicted, measured, low, high, random)
     if not exact and len(effects) < 2:

@@ -115,6 +115,7 @@ class Confirmation:
         n_ablations: distinct masks that were needed.
         n_evaluated: how many of these masks were evaluated; the others were known.
         random_state: the seed.
+        budget: the most masks that might be evaluated beyond those of the explanation.
     """
 
     tested: tuple[Tested, ...]
@@ -128,6 +129,7 @@ class Confirmation:
     n_ablations: int
     n_evaluated: int
     random_state: int
+    budget: int | None = None
 
     @classmethod
     def from_json(cls, document: Json) -> Confirmation:

@@ -47,16 +47,29 @@ def _decode(design: Design, values: FloatArray, order: int, rng: np.random.Gener
     bound = max((1 - scores[GAUSSIAN.name]) * (1 - _MARGIN / sqrt(len(masks))), _EXACT)
     picked = PROXYSPEX.name if 1 - scores[PROXYSPEX.name] <= bound else GAUSSIAN.name
     chosen = candidates[picked]
+    varies = any(forest is not None for forest in forests)
+    summary = _summary(picked, scores, bound) if varies else "all ablations have the same value"
     return replace(
         chosen,
         settings={"picked": picked, "cv_r2_of_each": scores} | chosen.settings,
-        diagnosis={"summary": _summary(picked, scores)} | chosen.diagnosis,
+        diagnosis={"summary": summary} | chosen.diagnosis,
     )
 
 
-def _summary(picked: str, scores: dict[str, float]) -> str:
+def _summary(picked: str, scores: dict[str, float], bound: float) -> str:
+    """What was picked, by which rule.
+
+    Args:
+        picked: the decoder.
+        scores: the cross-validated R2 of each.
+        bound: the largest error, as a share of the variance, with which ProxySPEX is picked.
+    """
     listed = ", ".join(f"{name} {score:.3f}" for name, score in scores.items())
-    return f"{picked} was picked by its cross-validated R2 ({listed})"
+    return (
+        f"{picked} was picked by its cross-validated R2 ({listed}; {PROXYSPEX.name} is picked from "
+        f"{1 - bound:.3f} on, a margin above {GAUSSIAN.name}, since its R2 is that of the best of "
+        "many settings)"
+    )
 
 
 AUTO = Decoder(

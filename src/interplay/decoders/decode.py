@@ -9,7 +9,7 @@ from inspect import signature
 import numpy as np
 import numpy.typing as npt
 
-from interplay._arrays import as_columns
+from interplay._arrays import LARGEST, as_columns, finite_rows
 from interplay._types import FloatArray
 from interplay.decoders.base import Decoded, Decoder
 from interplay.decoders.spex.design import CodedDesign
@@ -156,9 +156,12 @@ def decode(
             f"values of shape {numbers.shape} do not belong to masks of shape {array.shape}; "
             f"give ({len(array)},) or ({len(array)}, k)"
         )
-    if not np.isfinite(numbers).all():
-        row = int(np.argwhere(~np.isfinite(numbers))[0][0])
-        raise ValueError(f"values[{row}] is {numbers[row]}; values must be finite numbers")
+    usable = finite_rows(numbers)
+    if not usable.all():
+        row = int(np.flatnonzero(~usable)[0])
+        raise ValueError(
+            f"values[{row}] is {numbers[row]}; values must be finite numbers of at most {LARGEST:g}"
+        )
     largest = check_request(chosen, order, options, ARGUMENTS)
     if isinstance(design, PlainDesign):
         # repeats of a mask count as one ablation, so that they do not leak between folds

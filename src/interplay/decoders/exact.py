@@ -13,6 +13,11 @@ from interplay.fourier.sets import members
 from interplay.fourier.spectrum import Spectrum
 from interplay.fourier.transform import walsh_hadamard
 
+_SHARE = 1e-13
+"""A coefficient of at most this share of its output's range is a rounding error."""
+_EPSILONS = 4 * float(np.finfo(np.float64).eps)
+"""And so is one of at most this share of its output's largest value."""
+
 
 def _decode(design: Design, values: FloatArray, order: int, rng: np.random.Generator) -> Decoded:
     n_players = design.masks.shape[1]
@@ -25,10 +30,13 @@ def _decode(design: Design, values: FloatArray, order: int, rng: np.random.Gener
     table = np.empty_like(values)
     table[numbers] = values
     coefficients = walsh_hadamard(table) / (1 << n_players)
-    # coefficients of the size of rounding errors are zeros
-    size = np.abs(coefficients).max(axis=1)
-    keep = size > 1e-13 * np.abs(values).max(initial=0.0)
-    keep[0] = True
+    # coefficients of the size of rounding errors are zeros: each output has its own scale, and an
+    # offset leaves the rounding of its own size
+    rounding = _SHARE * np.ptp(values, axis=0) + _EPSILONS * np.abs(values).max(axis=0, initial=0.0)
+    zero = np.abs(coefficients) <= rounding
+    zero[0] = False
+    coefficients[zero] = 0.0
+    keep = ~zero.all(axis=1)
     packed = pack(every_mask(n_players)[keep])
     spectrum = Spectrum.from_members(n_players, members(packed, n_players), coefficients[keep])
     return Decoded(spectrum.truncate(order=order), {"order": order})

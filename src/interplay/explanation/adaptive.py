@@ -82,14 +82,20 @@ def evaluate_until(
     steps: list[Json] = []
 
     def stopped(reason: str) -> Json:
-        return {"goal": request.until, "stopped_since": reason, "steps": steps}
+        return {
+            "goal": request.until,
+            "budget": request.budget,
+            "stopped_since": reason,
+            "steps": steps,
+        }
 
     while True:
         evaluations = min(evaluations, most)
         plan = replace(request, budget=evaluations).run_plan(game)
         if len(plan.held_out) == 0:
             return plan, stopped("all masks were made"), None
-        evaluated = evaluator(plan.design.masks)
+        # a design that grows: every beginning is a smaller one, and a fair sample
+        evaluated = evaluator(plan.design.masks, order=np.arange(len(plan.design.masks)))
         if evaluated.interrupted:
             padded = _with_unknown(evaluated, len(plan.held_out))
             return plan, stopped("it was interrupted"), padded
@@ -99,7 +105,11 @@ def evaluate_until(
         decoded = run_decoder(
             plan.chosen, design, evaluated.values[known], plan.order, rng, plan.options
         )
-        scores.append(float(np.mean(decoded.diagnosis["cv_r2"] or [1.0])))
+        cross_validated = decoded.diagnosis["cv_r2"]
+        if not cross_validated:  # a constant has no R2
+            steps.append({"ablations": len(plan.design.masks), "cv_r2": None})
+            return plan, stopped("the values do not vary"), None
+        scores.append(float(np.mean(cross_validated)))
         steps.append({"ablations": len(plan.design.masks), "cv_r2": scores[-1]})
         if request.until is not None and scores[-1] >= request.until:
             return plan, stopped("the goal was reached"), None

@@ -60,7 +60,9 @@ def budget_curve(explanation: Explanation, *, points: int = 6) -> BudgetCurve:
     decoder = get_decoder(ran)
     if decoder.most_missing is not None:  # it needs its whole design, so it cannot fit a part
         decoder = get_decoder("proxyspex")
-    order = min(settings["order"], decoder.order if ran == "exact" else settings["order"])
+    order = settings.get("order", decoder.order)
+    if ran == "exact":
+        order = min(order, decoder.order)
     fit, held, exact = explanation.fit, explanation.held_out, explanation.faithfulness.exact
     # as in explain: the seed's third and fourth generators are those of the fit and of the score
     draw, _, fit_seed, score_seed = np.random.SeedSequence(provenance["random_state"]).spawn(4)

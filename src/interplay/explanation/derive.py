@@ -14,8 +14,12 @@ from interplay.decoders.decode import get_decoder, run_decoder
 from interplay.designs.base import Design, PlainDesign
 from interplay.errors import GameError, hand_over
 from interplay.explanation.explanation import Ablations
+from interplay.explanation.fairness import fair_order, fair_rows
 from interplay.explanation.faithfulness import Faithfulness, faithfulness
 from interplay.explanation.run_plan import MIN_HELD_OUT, RunPlan
+
+_INTERCHANGEABLE = ("uniform", "optimal", "table")
+"""Kinds of designs some of whose masks can be held out of the fit in place of held-out masks."""
 
 
 @dataclass(frozen=True)
@@ -91,26 +95,40 @@ class Inputs:
 def _inputs(plan: RunPlan, evaluated: Evaluated) -> Inputs:
     """Divide the values between fit and score, and handle missing ones.
 
-    Some decoders need a design whose masks depend on each other. Such a decoder handles a few
-    missing values itself. If more are missing, or any of all 2^n masks, the decoder that was
-    requested runs on the masks that have a value, or ProxySPEX if that decoder cannot work with
-    any masks.
+    After an interruption only a fair sample of the masks is used (see :mod:`.fairness`). Some
+    decoders need a design whose masks depend on each other. Such a decoder handles a few missing
+    values itself. If more are missing, or any of all 2^n masks, the decoder that was requested runs
+    on the masks that have a value, or ProxySPEX if that decoder cannot work with any masks.
+
+    If too few held-out masks have a value, the last masks of the fit are held out too. Those of an
+    optimal design are a little harder to predict than uniform ones, so the score errs on the low
+    side. Those of a coded design are not used for this: a spectrum may be right on them and nowhere
+    else.
     """
     n_fit = len(plan.design.masks)
     values, masks = evaluated.values, plan.masks
-    known = finite_rows(values)
-    missing = 1.0 - float(known[:n_fit].mean())
+    fair, known_fit = fair_rows(plan, evaluated), finite_rows(values[:n_fit])
     chosen, options, order = plan.chosen, dict(plan.options), plan.order
+    missing = 1.0 - float(known_fit.mean())
+    if chosen.most_missing is not None and missing <= chosen.most_missing:
+        fit_rows = np.flatnonzero(known_fit)
+        needs_part = False
+    else:
+        fit_rows = np.flatnonzero(fair[:n_fit])
+        needs_part = len(fit_rows) < n_fit
     design, fit_values = plan.design, values[:n_fit]
-    fit_rows, held_rows = np.flatnonzero(known[:n_fit]), n_fit + np.flatnonzero(known[n_fit:])
+    held_rows = n_fit + np.flatnonzero(fair[n_fit:])
     exact = len(plan.held_out) == 0 and not missing
     too_few_held = not exact and len(held_rows) < min(MIN_HELD_OUT, max(len(plan.held_out), 1))
-    too_many_missing = chosen.most_missing is not None and missing > chosen.most_missing
-    if too_few_held or too_many_missing or (missing and chosen.most_missing is None):
-        if too_few_held:  # divide all masks that have a value anew
-            rows = plan.fit_rng.permutation(np.flatnonzero(known))
-            fit_rows, held_rows = np.split(rows, [-max(MIN_HELD_OUT, len(rows) // 10)])
-            fit_rows = np.sort(fit_rows)
+    if too_few_held and design.kind not in _INTERCHANGEABLE:
+        raise _too_few(plan, evaluated, fair)
+    if too_few_held or needs_part:
+        if too_few_held:
+            in_order = fair_order(plan)
+            in_order = in_order[fair[in_order] & (in_order < n_fit)]
+            n_more = max(MIN_HELD_OUT, int(fair.sum()) // 10) - len(held_rows)
+            fit_rows, others = np.split(in_order, [max(len(in_order) - n_more, 0)])
+            fit_rows, held_rows = np.sort(fit_rows), np.concatenate([others, held_rows])
         if chosen.most_missing is not None:
             works_with_any_masks = plan.requested.most_missing is None
             chosen = plan.requested if works_with_any_masks else get_decoder("proxyspex")
@@ -119,7 +137,7 @@ def _inputs(plan: RunPlan, evaluated: Evaluated) -> Inputs:
         fit_values = values[fit_rows]
     n_players = masks.shape[1]
     if not exact and (len(design.masks) < chosen.min_masks(n_players) or not len(held_rows)):
-        raise _too_few(plan, evaluated, known)
+        raise _too_few(plan, evaluated, fair)
     fit = Ablations(masks[fit_rows], values[fit_rows])
     held_out = fit if exact else Ablations(masks[held_rows], values[held_rows])
     noise = evaluated.noise
@@ -128,10 +146,14 @@ def _inputs(plan: RunPlan, evaluated: Evaluated) -> Inputs:
     return Inputs(chosen, options, order, design, fit_values, fit, held_out, noise, exact)
 
 
-def _too_few(plan: RunPlan, evaluated: Evaluated, known: BoolArray) -> BaseException:
+def _too_few(plan: RunPlan, evaluated: Evaluated, fair: BoolArray) -> BaseException:
     """The exception for a run with too few values to decode and score."""
+    known = finite_rows(evaluated.values)
     masks, values = plan.masks[known], evaluated.values[known]
-    message = f"only {len(masks)} of {len(known)} masks have a value, too few to decode and score"
+    message = f"only {len(masks)} of {len(known)} masks have a value"
+    if fair.sum() < len(masks):
+        message += f", of which {fair.sum()} are a fair sample"
+    message += ", too few to decode and score"
     if not evaluated.interrupted:
         return GameError(message, masks, values)
     interrupt = KeyboardInterrupt(

@@ -12,6 +12,7 @@ from interplay.ablation.evaluator import Evaluator, OnError
 from interplay.explanation.adaptive import evaluate_until
 from interplay.explanation.derive import derive
 from interplay.explanation.explanation import Explanation
+from interplay.explanation.fairness import fair_order
 from interplay.explanation.provenance import provenance_of
 from interplay.explanation.run_plan import Request
 from interplay.extensions import BackendName, DecoderName
@@ -47,8 +48,8 @@ def explain(
     only the difference is evaluated. SPEX is the exception: it chooses other masks for each budget.
 
     Ctrl-C ends the run after the ablations in flight, and the explanation is made from what was
-    evaluated. The provenance and the report show this. A second Ctrl-C stops the run at once; what
-    was evaluated is still in the store.
+    evaluated, as far as that is a fair sample of the masks. The provenance and the report show
+    this. A second Ctrl-C stops the run at once; what was evaluated is still in the store.
 
     Example:
         >>> import interplay as ip
@@ -70,7 +71,8 @@ def explain(
             ``"proxyspex"`` (boosted trees) by cross-validation. ``"spex"`` and ``"lasso"`` are the
             others.
         budget: the most distinct evaluations of the game. Held-out and stored ones count too. The
-            default is 4 n log2 n, but at least 100 and at least what the decoder needs. ``"auto"``
+            default is 4 n log2 n, but at least 100, at least what the decoder needs, and all 2^n
+            masks up to 8 players. ``"auto"``
             means ``until=1``.
         until: turns on adaptive sampling. The game is evaluated in growing batches until the
             decoder's cross-validated R2 reaches this number, in (0, 1], or no longer grows, or the
@@ -127,7 +129,7 @@ def explain(
         if request.until is not None:
             plan, stopped, evaluated = evaluate_until(request, evaluator)
         if evaluated is None:
-            evaluated = evaluator(plan.masks)
+            evaluated = evaluator(plan.masks, order=fair_order(plan))
     evaluated_at = time.perf_counter()
     derived = derive(plan, evaluated)
     finished = time.perf_counter()

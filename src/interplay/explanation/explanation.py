@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from math import nan
 from operator import index as whole_number
 from pathlib import Path
 from typing import Any
@@ -14,11 +17,14 @@ from interplay._arrays import pack, unpack
 from interplay._types import BoolArray, FloatArray, Json
 from interplay.ablation.backends.base import Backend
 from interplay.ablation.evaluator import Evaluator
+from interplay.confirmation.design import DEFAULT_BUDGET, Cost, cost_of
 from interplay.confirmation.run import confirm
 from interplay.confirmation.verdict import Confirmation
 from interplay.explanation.archive import read_archive, write_archive
 from interplay.explanation.exports import export, exported
 from interplay.explanation.faithfulness import Faithfulness, r2
+from interplay.explanation.judging import verdict_on
+from interplay.explanation.verdict import Verdict
 from interplay.extensions import BackendName, IndexName
 from interplay.fourier.interactions import Interactions
 from interplay.fourier.spectrum import Spectrum
@@ -27,8 +33,9 @@ from interplay.game import Game, fingerprint_of
 FORMAT_VERSION = 1
 FILE = "explanation.interplay"
 """The name of the file of an explanation that is saved in its own folder."""
-_ARRAYS = ("supports", "coefficients", "fit_masks", "fit_values", "held_masks", "held_values")
-_MORE_ARRAYS = ("deviations", "surrogate_supports", "surrogate_coefficients")
+_SINGLE = (1e-30, 1e30)
+"""Deviations within these sizes are saved in single precision, in which others would become 0 or
+infinite."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,9 +115,17 @@ class Explanation:
         """
         return (self.spectrum if self.surrogate is None else self.surrogate).predict(masks)
 
+    @cached_property
+    def verdict(self) -> Verdict:
+        """Whether the explanation may be used, and why: what every report shows first."""
+        used = self.ablations
+        return verdict_on(
+            self.spectrum, self.faithfulness, self.provenance, (used.masks, used.values)
+        )
+
     @property
     def surrogate_r2(self) -> float | None:
-        """R2 of the surrogate on the held-out masks, the mean over outputs.
+        """R2 of the surrogate on the held-out masks, the mean over outputs whose values vary.
 
         ``None`` if there is no surrogate. ``faithfulness`` has the R2 of the spectrum. The
         difference between the two comes from the terms that the spectrum leaves out.
@@ -118,7 +133,9 @@ class Explanation:
         if self.surrogate is None:
             return None
         held = self.held_out
-        return float(r2(held.values, self.surrogate.predict(held.masks)).mean())
+        scores = r2(held.values, self.surrogate.predict(held.masks))
+        known = np.isfinite(scores)
+        return float(scores[known].mean()) if known.any() else nan
 
     @property
     def ablations(self) -> Ablations:
@@ -141,13 +158,12 @@ class Explanation:
 
     @property
     def outputs(self) -> tuple[str, ...]:
-        """The names of several outputs, or their numbers if they have no names; else empty."""
+        """The names of several outputs, or their numbers if there is no name for each; else empty."""
         count = self.spectrum.n_outputs
         if count is None:
             return ()
-        return tuple(
-            self.provenance["game"]["description"].get("outputs") or map(str, range(count))
-        )
+        names = self.provenance["game"]["description"].get("outputs") or ()
+        return tuple(names) if len(names) == count else tuple(map(str, range(count)))
 
     def confirm(
         self,
@@ -180,8 +196,10 @@ class Explanation:
             index: the interaction index by which the strongest are chosen.
             order: the largest number of players in an interaction.
             output: the number of the output, if there are several.
-            budget: the most distinct masks, known ones included. It determines the number of
-                backgrounds. The default is 500, or what six backgrounds need if that is more.
+            budget: the most masks to evaluate, beyond those of the explanation. It determines the
+                number of backgrounds. The default is what the explanation itself took, but at most
+                500; of the ``top`` interactions it then tests as many as that pays for, and warns
+                if these are not all.
             store: as for ``explain``. Stored masks are not evaluated again.
             random_state: seed of the backgrounds and of the random sets.
             backend: as for ``explain``.
@@ -199,11 +217,12 @@ class Explanation:
             StoreError: the store cannot be used.
             KeyboardInterrupt: the run was interrupted. What was evaluated is in the store.
         """
-        if top < 1:
-            raise ValueError(f"top={top} is below 1; give the number of interactions to test")
-        spectrum = self.spectrum.output(output)
+        explained, spectrum = self._explained(game), self.spectrum.output(output)
+        claims, cost = self._claims(top, index, order, output, budget, random_state)
+        if budget is None and cost.n_left_out:
+            warnings.warn(f"{cost} Give confirm(budget=...) to test more.", stacklevel=2)
         with Evaluator.of(
-            self._explained(game),
+            explained,
             store=store,
             backend=backend,
             batch_size=batch_size,
@@ -212,12 +231,50 @@ class Explanation:
             return confirm(
                 evaluator,
                 spectrum,
-                spectrum.to(index, order=order, players=self.players).top(top, min_order=2),
+                claims,
                 (self.ablations.masks, self.ablations.values),
                 output=output,
-                budget=None if budget is None else whole_number(budget),
+                budget=cost.budget,
                 random_state=whole_number(random_state),
             )
+
+    def confirmation_cost(
+        self,
+        top: int = 5,
+        *,
+        index: IndexName | str = "FSII",
+        order: int = 3,
+        output: int = 0,
+        budget: int | None = None,
+        random_state: int = 0,
+    ) -> Cost:
+        """What :meth:`confirm` with the same arguments will evaluate. Nothing is evaluated.
+
+        Raises:
+            ValueError: as for :meth:`confirm`.
+        """
+        return self._claims(top, index, order, output, budget, random_state)[1]
+
+    def _claims(
+        self,
+        top: int,
+        index: IndexName | str,
+        order: int,
+        output: int,
+        budget: int | None,
+        random_state: int,
+    ) -> tuple[Interactions, Cost]:
+        """The interactions that a confirmation tests, and what that costs."""
+        if top < 1:
+            raise ValueError(f"top={top} is below 1; give the number of interactions to test")
+        interactions = self.spectrum.output(output).to(index, order=order, players=self.players)
+        claims, known = interactions.top(top, min_order=2), self.ablations.masks
+        seed = whole_number(random_state)
+        if budget is None:
+            spent = self.provenance["budget"]["spent"]
+            return cost_of(claims, known, min(DEFAULT_BUDGET, spent), seed)
+        chosen, cost = cost_of(claims, known, whole_number(budget), seed, fewer=False)
+        return chosen, cost
 
     def _explained(self, game: Game | None) -> Game:
         """The game to evaluate, after a check that it is the one that was explained."""
@@ -239,34 +296,40 @@ class Explanation:
     def save(self, path: str | Path) -> Path:
         """Write the explanation to one file, of JSON and plain arrays. The game is not saved.
 
-        :func:`interplay.load` reads it again.
+        :func:`interplay.load` reads it again. An existing file is replaced only when all is
+        written.
 
         Returns:
             The path.
+
+        Raises:
+            ValueError: the explanation holds something that could not be read again. What
+                ``explain`` returns does not: it refuses such games before it evaluates them.
         """
         document = {
             "format": FORMAT_VERSION,
             "n_players": self.spectrum.n_players,
             "players": self.players,
-            "faithfulness": asdict(self.faithfulness),
+            "faithfulness": self.faithfulness.to_json(),
             "provenance": self.provenance,
         }
         if self.confirmation is not None:
             document["confirmation"] = asdict(self.confirmation)
-        named: tuple[npt.NDArray[Any], ...] = (
-            self.spectrum.supports,
-            self.spectrum.coefficients,
-            pack(self.fit.masks),
-            self.fit.values,
-            pack(self.held_out.masks),
-            self.held_out.values,
-        )
-        arrays = dict(zip(_ARRAYS, named, strict=True))
-        if self.spectrum.deviations is not None:
-            arrays["deviations"] = self.spectrum.deviations.astype(np.float32)
+        arrays: dict[str, npt.NDArray[Any]] = {
+            "supports": self.spectrum.supports,
+            "coefficients": np.asarray(self.spectrum.coefficients, dtype=np.float64),
+            "fit_masks": pack(self.fit.masks),
+            "fit_values": np.asarray(self.fit.values, dtype=np.float64),
+            "held_masks": pack(self.held_out.masks),
+            "held_values": np.asarray(self.held_out.values, dtype=np.float64),
+        }
+        if self.spectrum.deviations is not None and len(self.spectrum):
+            arrays["deviations"] = _compact(self.spectrum.deviations)
         if self.surrogate is not None:
             arrays["surrogate_supports"] = self.surrogate.supports
-            arrays["surrogate_coefficients"] = self.surrogate.coefficients
+            arrays["surrogate_coefficients"] = np.asarray(
+                self.surrogate.coefficients, dtype=np.float64
+            )
         return write_archive(path, document, arrays)
 
     def to_html(self, path: str | Path) -> Path:
@@ -314,6 +377,14 @@ class Explanation:
         return view
 
 
+def _compact(deviations: FloatArray) -> npt.NDArray[np.floating[Any]]:
+    """Deviations in single precision, if it holds numbers of their size."""
+    largest = float(np.abs(deviations).max(initial=0.0))
+    low, high = _SINGLE
+    single = largest == 0.0 or low <= largest <= high
+    return deviations.astype(np.float32 if single else np.float64)
+
+
 def load(path: str | Path) -> Explanation:
     """Load an explanation that :meth:`Explanation.save` wrote.
 
@@ -331,18 +402,21 @@ def load(path: str | Path) -> Explanation:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is not a saved explanation, or has another format version.
+        ValueError: the file is not a saved explanation, has another format version, or declares
+            sizes that no explanation has. The message names the member of the file and says what is
+            expected. A file from somebody else is safe to load: nothing in it is executed.
     """
-    document, arrays = read_archive(path, FORMAT_VERSION, _ARRAYS, _MORE_ARRAYS)
+    document, arrays = read_archive(path, FORMAT_VERSION)
+    deviations = arrays.get("deviations")
+    if deviations is not None:  # squares would overflow or become 0 in single precision
+        deviations = deviations.astype(np.float64)
     n_players = document["n_players"]
     scores = document["faithfulness"]
     confirmation = document.get("confirmation")
     return Explanation(
-        spectrum=Spectrum(
-            n_players, arrays["supports"], arrays["coefficients"], arrays.get("deviations")
-        ),
+        spectrum=Spectrum(n_players, arrays["supports"], arrays["coefficients"], deviations),
         players=tuple(document["players"]),
-        faithfulness=Faithfulness(**{**scores, "by_output": tuple(scores["by_output"])}),
+        faithfulness=Faithfulness.from_json(scores),
         provenance=document["provenance"],
         fit=Ablations(unpack(arrays["fit_masks"], n_players), arrays["fit_values"]),
         held_out=Ablations(unpack(arrays["held_masks"], n_players), arrays["held_values"]),

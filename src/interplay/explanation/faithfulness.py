@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from math import isfinite, nan
 
 import numpy as np
 from scipy.stats import rankdata
 
 from interplay._arrays import as_columns
-from interplay._types import BoolArray, FloatArray
+from interplay._types import BoolArray, FloatArray, Json
 from interplay.fourier.spectrum import Spectrum
 
 _RESAMPLES = 2000
@@ -20,15 +21,16 @@ class Faithfulness:
 
     Attributes:
         r2: 1 - SSE / SST, where SSE is the sum of squared errors and SST the sum of squared
-            deviations from the mean. For k outputs it is the mean over outputs.
-        low: lower end of the bootstrap interval.
-        high: upper end.
+            deviations from the mean. For k outputs it is the mean over those whose values vary.
+            NaN if the values of no output vary: a constant has no R2.
+        low: lower end of the bootstrap interval; NaN without an R2.
+        high: upper end; NaN without an R2.
         level: nominal coverage of the interval.
         n_masks: the number of masks it was computed on.
         exact: the masks are all 2^n masks, and the R2 is not an estimate.
-        varies: whether the values of any output vary over the masks. If those of an output do not,
-            its R2 means nothing: it is 1 if the constant is predicted, otherwise 0.
-        by_output: the R2 of each output (one entry for values ``(m,)``).
+        varies: whether the values of any output vary over the masks.
+        by_output: the R2 of each output (one entry for values ``(m,)``); NaN for an output whose
+            values do not vary.
         noise: for a random game, the share of the values' variance that is noise, the mean over
             outputs. No explanation can be expected to reach an R2 above 1 - noise. ``None`` for a
             game that is not random.
@@ -43,6 +45,25 @@ class Faithfulness:
     varies: bool
     by_output: tuple[float, ...]
     noise: float | None = None
+
+    @property
+    def known(self) -> bool:
+        """Whether there is an R2."""
+        return self.varies and isfinite(self.r2)
+
+    def to_json(self) -> Json:
+        """The score as JSON, which has no NaN: an R2 that is not known is ``null``."""
+        document: Json = asdict(self)
+        for name in ("r2", "low", "high"):
+            document[name] = _or_none(document[name])
+        return document | {"by_output": [_or_none(score) for score in self.by_output]}
+
+    @classmethod
+    def from_json(cls, document: Json) -> Faithfulness:
+        """Read what :meth:`to_json` gave."""
+        numbers = {name: _or_nan(document[name]) for name in ("r2", "low", "high")}
+        by_output = tuple(map(_or_nan, document["by_output"]))
+        return cls(**{**document, **numbers, "by_output": by_output})
 
     def __str__(self) -> str:
         if self.noise is None or not self.varies:
@@ -68,17 +89,20 @@ class Faithfulness:
 def r2(values: FloatArray, predictions: FloatArray) -> FloatArray:
     """R2 of each output, 1 - SSE / SST, shape ``(k,)`` (``(1,)`` for values ``(m,)``).
 
-    If the values of an output are constant, its R2 is 1 if they are predicted up to rounding,
-    otherwise 0.
+    If the values of an output are constant, it has no R2: NaN.
     """
     weights = np.ones((1, len(values)))
-    return np.asarray(_r2(weights, values, predictions)[0][0])
+    (scores,), (vary,) = _r2(weights, values, predictions)
+    return np.where(vary, scores, nan)
 
 
 def _r2(
     weights: FloatArray, values: FloatArray, predictions: FloatArray
 ) -> tuple[FloatArray, BoolArray]:
-    """R2 under row weights ``(b, m)``, and whether the weighted values vary: both ``(b, k)``."""
+    """R2 under row weights ``(b, m)``, and whether the weighted values vary: both ``(b, k)``.
+
+    The R2 of values that do not vary is 0 here, and means nothing.
+    """
     actual = as_columns(values)
     # centring keeps the one-pass variance below from cancelling, scaling from overflowing
     centred = actual - actual.mean(axis=0)
@@ -91,8 +115,7 @@ def _r2(
     sse = weights @ error
     sst = weights @ centred**2 - (weights @ centred) ** 2 / total
     varies = sst > total * 1e-12
-    perfect = np.where(sse <= total * 1e-20, 1.0, 0.0)
-    return np.where(varies, 1.0 - sse / np.maximum(sst, total * 1e-12), perfect), varies
+    return np.where(varies, 1.0 - sse / np.maximum(sst, total * 1e-12), 0.0), varies
 
 
 def faithfulness(
@@ -118,7 +141,7 @@ def faithfulness(
     """
     predictions = spectrum.predict(masks)
     (scores,), (vary,) = _r2(np.ones((1, len(masks))), values, predictions)
-    score = low = high = float(scores.mean())
+    score = low = high = float(scores[vary].mean()) if vary.any() else nan
     if not exact and vary.any():
         n_masks = len(masks)
         weights = rng.multinomial(n_masks, np.full(n_masks, 1 / n_masks), size=_RESAMPLES)
@@ -127,9 +150,6 @@ def faithfulness(
         judged &= vary
         rows = judged.any(axis=1)
         means = np.where(judged, resampled, 0.0)[rows].sum(axis=1) / judged[rows].sum(axis=1)
-        if vary.sum() < len(vary):  # outputs that never vary count with their score, as in r2
-            share = vary.mean()
-            means = share * means + (1 - share) * float(scores[~vary].mean())
         low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2]).tolist()
     return Faithfulness(
         r2=score,
@@ -139,7 +159,7 @@ def faithfulness(
         n_masks=len(masks),
         exact=exact,
         varies=bool(vary.any()),
-        by_output=tuple(scores.tolist()),
+        by_output=tuple(np.where(vary, scores, nan).tolist()),
         noise=None if noise is None else _noise_share(values, noise),
     )
 
@@ -164,6 +184,14 @@ def lds(spectrum: Spectrum, masks: BoolArray, values: FloatArray) -> FloatArray:
     score = np.full(size.shape, np.nan)
     score[known] = (actual * predicted).sum(axis=0)[known] / size[known]
     return score
+
+
+def _or_none(score: float) -> float | None:
+    return score if isfinite(score) else None
+
+
+def _or_nan(score: float | None) -> float:
+    return nan if score is None else score
 
 
 def _noise_share(values: FloatArray, noise: FloatArray) -> float:

@@ -25,6 +25,7 @@ from interplay.ablation.evaluator import Evaluator, OnError
 from interplay.ablation.table import Evaluated
 from interplay.explanation.adaptive import budgets_until
 from interplay.explanation.decoding_time import decoding_seconds
+from interplay.explanation.fairness import fair_order
 from interplay.explanation.run_plan import Request
 from interplay.extensions import BackendName, DecoderName
 from interplay.game import Game, as_planned, costs
@@ -187,7 +188,7 @@ def plan(
     has_costs = as_planned(game) is not None
     if price is not None and not has_costs:
         raise ValueError(f"price={price} was given, but {game!r} does not say what its masks cost")
-    masks = run_plan.masks
+    masks = run_plan.masks[fair_order(run_plan)]
     cost = costs(game, masks)
     with Evaluator.of(
         game, store=store, batch_size=batch_size, on_error=on_error, progress=progress
@@ -257,7 +258,10 @@ class _Measured:
 def _measure(evaluator: Evaluator, masks: BoolArray, cost: FloatArray, n_calls: int) -> _Measured:
     """Make at most ``n_calls`` of the calls that the run would make, and time them."""
     missing = np.flatnonzero(~evaluator.known(masks))
-    blocks = [missing[rows] for rows in cut(evaluator.game, masks[missing], evaluator.batch_size)]
+    cuts = cut(evaluator.game, masks[missing], evaluator.batch_size, in_strides=True)
+    # any of them: the first strides are smaller, so their calls share less
+    picked = np.random.default_rng(0).permutation(len(cuts))
+    blocks = [missing[cuts[number]] for number in picked]
     measured = _Measured(max(map(len, blocks), default=0))
     if n_calls and blocks and len(blocks[0]) > 2 * _FIRST:
         # what happens only once, like reading the weights, is not part of the time of a call

@@ -6,7 +6,7 @@ import platform
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 
-from interplay._types import Json
+from interplay._types import Json, plain
 from interplay.ablation.digests import ablations_digest, masks_digest
 from interplay.ablation.evaluator import Evaluator
 from interplay.ablation.table import Evaluated
@@ -28,20 +28,41 @@ def provenance_of(
     plan: RunPlan, derived: Derived, evaluated: Evaluated, evaluator: Evaluator
 ) -> Json:
     """The provenance of an explanation, as JSON."""
-    inputs, decoded = derived.inputs, derived.decoded
-    used = inputs.fit if inputs.exact else inputs.fit + inputs.held_out
-    n_held = 0 if inputs.exact else len(inputs.held_out)
+    again = derived_provenance(plan, derived)
     return {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": versions(),
         "platform": platform.platform(),
         "game": {
             "fingerprint": evaluator.fingerprint,
-            "n_players": len(plan.players),
-            "n_outputs": decoded.spectrum.n_outputs,
+            **again.pop("game"),
             "n_repeats": evaluator.n_repeats,
             "description": evaluator.description,
         },
+        **again,
+        "budget": {
+            **again["budget"],
+            "evaluated": evaluated.n_new,
+            "from_store": evaluated.n_stored,
+            "skipped": evaluated.n_skipped,
+            "interrupted": evaluated.interrupted,
+            "left_out": evaluated.n_new + evaluated.n_stored - again["budget"]["spent"],
+        },
+        "random_state": plan.random_state,
+        "backend": evaluator.backend.name,
+    }
+
+
+def derived_provenance(plan: RunPlan, derived: Derived) -> Json:
+    """The entries of a provenance that follow from the run plan and the values, as JSON.
+
+    An audit derives them again. The others are statements about the run and its game.
+    """
+    inputs, decoded = derived.inputs, derived.decoded
+    used = inputs.fit if inputs.exact else inputs.fit + inputs.held_out
+    n_held = 0 if inputs.exact else len(inputs.held_out)
+    return {
+        "game": {"n_players": len(plan.players), "n_outputs": decoded.spectrum.n_outputs},
         "request": plan.request.to_json(),
         "design": {
             "kind": inputs.design.kind,
@@ -51,8 +72,9 @@ def provenance_of(
         "decoder": {
             "requested": plan.requested.name,
             "ran": decoded.settings.get("picked", inputs.chosen.name),
-            "settings": decoded.settings,
-            "diagnosis": decoded.diagnosis,
+            # a decoder of another package may give any numbers, and what it gives must be saved
+            "settings": plain(decoded.settings),
+            "diagnosis": plain(decoded.diagnosis),
         },
         "budget": {
             "limit": plan.budget,
@@ -60,13 +82,7 @@ def provenance_of(
             "spent": len(inputs.fit) + n_held,
             "fit": len(inputs.fit),
             "held_out": n_held,
-            "evaluated": evaluated.n_new,
-            "from_store": evaluated.n_stored,
-            "skipped": evaluated.n_skipped,
-            "interrupted": evaluated.interrupted,
         },
-        "random_state": plan.random_state,
-        "backend": evaluator.backend.name,
     }
 
 

@@ -21,6 +21,8 @@ from interplay.game import Game
 
 MIN_HELD_OUT = 10
 """The fewest held-out masks from which a score means anything."""
+_FULL_TABLE = 256
+"""Without a budget all masks are evaluated if there are at most so many."""
 
 
 @dataclass(frozen=True)
@@ -167,8 +169,13 @@ class RunPlan:
 
 
 def default_budget(n_players: int) -> int:
-    """4 n log2 n, but at least 100: the middle of the budgets of ProxySPEX (arXiv 2505.17495)."""
-    return max(100, ceil(4 * n_players * log2(max(n_players, 2))))
+    """4 n log2 n, but at least 100, and all 2^n masks up to 8 players.
+
+    4 n log2 n is the middle of the budgets of ProxySPEX (arXiv 2505.17495). All masks give the
+    exact answer, and up to :data:`_FULL_TABLE` of them cost little more.
+    """
+    budget = max(100, ceil(4 * n_players * log2(max(n_players, 2))))
+    return max(budget, 1 << n_players) if n_players <= log2(_FULL_TABLE) else budget
 
 
 def _as_integer(budget: float) -> int:

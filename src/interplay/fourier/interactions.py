@@ -11,7 +11,7 @@ import numpy as np
 from scipy.special import ndtri
 
 from interplay._arrays import as_columns
-from interplay._types import BoolArray, FloatArray, IntArray, Players
+from interplay._types import BoolArray, FloatArray, IntArray, Players, has_surrogate, shown
 from interplay.errors import MissingDependencyError
 from interplay.fourier.sets import Members, as_players, tuples
 
@@ -195,8 +195,11 @@ def checked_output(output: int, n_outputs: int | None) -> int:
 def names_of(players: Sequence[str] | None, n_players: int) -> tuple[str, ...]:
     """Name the players; by default with their numbers.
 
+    Whole numbers are names too. They become text.
+
     Raises:
-        ValueError: there are not as many names as players.
+        ValueError: there are not as many names as players; or a name is not text, or has a lone
+            surrogate, which no file and no page can hold.
     """
     if players is None:
         return tuple(map(str, range(n_players)))
@@ -204,4 +207,21 @@ def names_of(players: Sequence[str] | None, n_players: int) -> tuple[str, ...]:
         raise ValueError(
             f"{len(players)} names were given for {n_players} players; give one name per player"
         )
-    return tuple(map(str, players))
+    return tuple(_name(name, player) for player, name in enumerate(players))
+
+
+def _name(name: object, player: int) -> str:
+    if isinstance(name, int | np.integer) and not isinstance(name, bool):
+        name = str(int(name))
+    if not isinstance(name, str):
+        raise ValueError(
+            f"players[{player}] is {shown(name)}, which is not text; give a name, such as "
+            "str(...) of it"
+        )
+    if has_surrogate(name):
+        raise ValueError(
+            f"players[{player}] is {shown(name)}, which has a lone surrogate (half a character) "
+            "that no file can hold; replace it, such as by "
+            "name.encode('utf-8', 'replace').decode()"
+        )
+    return str(name)

@@ -28,6 +28,8 @@ def bars(
 ) -> Axes:
     """The strongest interactions, the strongest on top, with their intervals where there are any.
 
+    Those that are not distinguishable from zero are left out, and counted below the axis.
+
     Args:
         explanation: what to draw.
         index: the interaction index.
@@ -42,14 +44,14 @@ def bars(
         MissingDependencyError: matplotlib is not installed.
     """
     interactions, what = style.chosen(explanation, index, order, output)
-    shown = interactions.top(style.at_least_one(top), min_order=min_order)
+    shown, note = style.strongest(explanation, interactions, top, min_order, output)
     labels = [style.joint_label(shown, members, _LABEL) for members in shown.sets]
     # a bar is as thick as its label has lines
     lines = np.array([label.count("\n") + 1.6 for label in labels])
     ax = style.axes(ax, 7.2, 0.9 + 0.155 * max(float(lines.sum()), 4.0))
     style.title(ax, f"Strongest interactions ({what})" if min_order > 1 else f"Strongest ({what})")
     if not len(shown):
-        style.nothing(ax, "no interactions found")
+        style.nothing(ax, note)
         return ax
     at = np.cumsum(lines) - lines / 2
     ax.axvline(0, color=style.SOFT, linewidth=0.8, zorder=1)
@@ -65,11 +67,10 @@ def bars(
             elinewidth=1.1,
             capsize=2.5,
         )
-        style.literal(
-            [ax.set_xlabel(f"{interactions.index}; lines: 90 % intervals", fontsize=style.SMALL)]
-        )
+        label = f"{interactions.index}; lines: 90 % intervals"
     else:
-        ax.set_xlabel(interactions.index, fontsize=style.SMALL)
+        label = interactions.index
+    style.literal([ax.set_xlabel(f"{label}\n{note}" if note else label, fontsize=style.SMALL)])
     ax.set_yticks(at, labels)
     style.literal(ax.get_yticklabels())
     ax.set_ylim(float(lines.sum()), 0)

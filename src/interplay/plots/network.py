@@ -33,7 +33,8 @@ def network(
     """The players of the strongest interactions, in order around a circle.
 
     A line joins two players; a diamond with a line to each joins three or more. The thicker the
-    stronger. A player's dot is as large as its own effect.
+    stronger. A player's dot is as large as its own effect, and grey if that is not distinguishable
+    from zero. Such interactions are left out.
 
     Args:
         explanation: what to draw.
@@ -48,11 +49,11 @@ def network(
         MissingDependencyError: matplotlib is not installed.
     """
     interactions, what = style.chosen(explanation, index, order, output)
-    shown = interactions.top(style.at_least_one(top), min_order=2)
+    shown, note = style.strongest(explanation, interactions, top, 2, output)
     ax = style.axes(ax, 8.0, 5.6)
     style.title(ax, f"Interactions of {len(shown)} sets ({what})")
     if not len(shown):
-        style.nothing(ax, "no interactions found")
+        style.nothing(ax, note)
         return ax
     from matplotlib.patches import FancyArrowPatch
 
@@ -95,7 +96,7 @@ def network(
         np.cos(angle),
         np.sin(angle),
         s=size,
-        c=[style.colour(effect) for effect in effects],
+        c=style.finding_colours(explanation, interactions, players, output),
         edgecolors="white",
         linewidths=1.2,
         zorder=3,

@@ -92,7 +92,8 @@ def faithfulness(explanation: Explanation, *, output: int = 0, ax: Axes | None =
         alpha=0.55 if len(rows) < 1000 else 0.2,
         linewidths=0,
     )
-    label = f"R² = {score.by_output[output]:.3f}"
+    known = np.isfinite(score.by_output[output])
+    label = f"R² = {score.by_output[output]:.3f}" if known else "R² is not known"
     if not explanation.outputs and score.varies and not score.exact:
         label += f"\n{score.level:.0%} interval {score.low:.3f} to {score.high:.3f}"
     ax.text(0.03, 0.97, label, transform=ax.transAxes, va="top", fontsize=style.SMALL)

@@ -51,6 +51,9 @@ def text(
 ) -> Axes:
     """The prompt, each segment shaded by its own effect; what is always there is grey.
 
+    Effects that are not distinguishable from zero are not shaded. The strongest shade is that of
+    the largest effect, or of a tenth of the score's range if that is more.
+
     Args:
         explanation: of a text.
         index: the interaction index whose values of single players are shown.
@@ -68,12 +71,14 @@ def text(
             "single players of any explanation"
         )
     interactions, what = style.chosen(explanation, index, order, output)
-    effects = np.array([float(interactions[[player]]) for player in range(interactions.n_players)])
+    effects = explanation.verdict.shaded_effects(interactions, output)
     numbered = set(range(interactions.n_players))
     if interactions.n_players > _NUMBERED:
         numbered = {
             player
-            for members in interactions.top(_STRONGEST, min_order=2).sets
+            for members in explanation.verdict.strongest(
+                interactions, _STRONGEST, min_order=2, output=output
+            )[0].sets
             for player in members
         }
     measure = _measure()
@@ -88,7 +93,8 @@ def text(
     ax.set_axis_off()
     ax.set(xlim=(0, inside[0]), ylim=(inside[1], 0))
     style.title(ax, f"Each segment's own effect ({what})")
-    _draw(ax, pieces, effects, numbered, step, measure)
+    largest = explanation.verdict.full_shade(float(np.abs(effects).max(initial=0.0)), output)
+    _draw(ax, pieces, effects, numbered, step, measure, largest)
     return ax
 
 
@@ -99,12 +105,12 @@ def _draw(
     numbered: set[int],
     step: float,
     measure: Callable[[str], float],
+    largest: float,
 ) -> None:
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
     from matplotlib.patches import FancyBboxPatch
 
-    largest = float(np.abs(effects).max(initial=0.0)) or 1.0
     # at its strongest the shade still lets the words be read
     shade = ScalarMappable(Normalize(-1.7 * largest, 1.7 * largest), style.diverging())
     for piece in pieces:

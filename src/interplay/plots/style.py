@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 PLUS, MINUS = "#256fbe", "#cc4e20"
 INK, SOFT, LINE = "#1c2430", "#5b6675", "#d9dee5"
+NO_FINDING = "#b5bdc8"
+"""The colour of an effect that is not distinguishable from zero."""
 SEVERAL = ("#256fbe", "#cc4e20", "#3a9d6e", "#8a5fb8", "#b8860b", "#5b6675")
 """Colours of several outputs, one after another and again."""
 _TITLE = 48
@@ -127,6 +129,33 @@ def chosen(
         interactions,
         f"{interactions.index}, order {interactions.order}{of_output(explanation, output)}",
     )
+
+
+def strongest(
+    explanation: Explanation, interactions: Interactions, top: int, min_order: int, output: int
+) -> tuple[Interactions, str]:
+    """The strongest findings of one output, and what is left out or missing, in words.
+
+    Values that are not distinguishable from zero are not drawn: a bar looks like a finding.
+    """
+    verdict = explanation.verdict
+    shown, left_out = verdict.strongest(
+        interactions, at_least_one(top), min_order=min_order, output=output
+    )
+    if verdict.level == "not usable":
+        return shown, "not usable: it predicts no better than the mean does"
+    if left_out:
+        which = f"{left_out:,} more are" if len(shown) else "none is"
+        return shown, f"{which} distinguishable from zero".replace("are dis", "are not dis")
+    return shown, "" if len(shown) else "no interactions found"
+
+
+def finding_colours(
+    explanation: Explanation, interactions: Interactions, players: Iterable[int], output: int
+) -> list[str]:
+    """The colours of single players' effects: grey for those that are no findings."""
+    effects = explanation.verdict.shaded_effects(interactions, output)
+    return [colour(effects[player]) if effects[player] else NO_FINDING for player in players]
 
 
 def of_output(explanation: Explanation, output: int) -> str:

@@ -26,7 +26,8 @@ def upset(
 ) -> Figure:
     """The strongest interactions in columns, over a table of their players.
 
-    On the right each player's own effect. After Lex et al. 2014 (UpSet), with signed bars.
+    On the right each player's own effect, grey if it is not distinguishable from zero. Such
+    interactions are left out. After Lex et al. 2014 (UpSet), with signed bars.
 
     Args:
         explanation: what to draw.
@@ -40,7 +41,7 @@ def upset(
         MissingDependencyError: matplotlib is not installed.
     """
     interactions, what = style.chosen(explanation, index, order, output)
-    shown = interactions.top(style.at_least_one(top), min_order=2)
+    shown, note = style.strongest(explanation, interactions, top, 2, output)
     players = sorted({player for members in shown.sets for player in members})
     n_columns, n_rows = max(len(shown), 1), max(len(players), 1)
     page = style.figure(3.6 + 0.24 * n_columns + 1.2, 2.2 + 0.21 * n_rows)
@@ -48,7 +49,7 @@ def upset(
     above = style.axes(page.add_subplot(grid[0, 0]), 0, 0)
     style.title(above, f"Strongest interactions ({what})")
     if not len(shown):
-        style.nothing(above, "no interactions found")
+        style.nothing(above, note)
         return page
     column = np.arange(len(shown))
     colours = [style.colour(value) for value in shown.values]
@@ -93,7 +94,10 @@ def upset(
     alone = style.axes(page.add_subplot(grid[1, 1], sharey=table), 0, 0)
     effects = [float(interactions[[player]]) for player in players]
     alone.barh(
-        range(len(players)), effects, 0.6, color=[style.colour(effect) for effect in effects]
+        range(len(players)),
+        effects,
+        0.6,
+        color=style.finding_colours(explanation, interactions, players, output),
     )
     alone.axvline(0, color=style.SOFT, linewidth=0.8)
     alone.tick_params(axis="y", left=False, labelleft=False)

@@ -9,12 +9,19 @@ from markupsafe import Markup
 
 from interplay._arrays import as_columns
 from interplay.explanation.explanation import Explanation
+from interplay.explanation.verdict import Verdict
 from interplay.fourier.interactions import Interactions
 
 _INDEX, _ORDER = "FSII", 3
 _ROWS = 5
 _OUTPUTS = 4
 _NAME = 60
+_COLOURS = {
+    "usable": "#3d8361",
+    "weak": "#b98a1f",
+    "not usable": "#b3261e",
+    "unknown": "#808a97",
+}
 _PLUS, _MINUS = "37,111,190", "204,78,32"
 _CELL = "text-align:left;padding:2px 10px 2px 0;vertical-align:top"
 _NUMBER = "text-align:right;padding:2px 10px 2px 6px;white-space:nowrap"
@@ -35,18 +42,27 @@ def _compact(title: str, explanation: Explanation) -> Markup:
         explanation.outputs,
         explanation.provenance,
     )
-    faithfulness = explanation.faithfulness
+    faithfulness, verdict = explanation.faithfulness, explanation.verdict
     interactions = spectrum.to(_INDEX, order=_ORDER, players=explanation.players)
     shown = outputs[:_OUTPUTS] or (interactions.index,)
     kind = "Faithfulness" if faithfulness.exact else "Held-out faithfulness"
     more = f", the first {_OUTPUTS} of {len(outputs)} outputs" if len(outputs) > _OUTPUTS else ""
     return Markup(
         '<div style="font-family:system-ui,sans-serif;font-size:13px;line-height:1.5">'
+        '<div style="border-left:4px solid {colour};padding-left:8px;margin-bottom:4px">'
+        "<b>{level}.</b> {reasons}{warnings}</div>"
         "<div><b>{title}</b> · {n_terms} terms · {spent} ablations · {decoder}</div>"
         "<div>{kind}: {score}</div>"
         '<div style="opacity:.7">{index}, order {order}{more}</div>'
         '<table style="border-collapse:collapse">{interactions}{singles}</table></div>'
     ).format(
+        colour=_COLOURS[verdict.level],
+        level=verdict.level.capitalize(),
+        reasons=" ".join((*verdict.reasons, verdict.outlook)),
+        warnings=Markup("").join(
+            Markup('<div style="opacity:.8">{message}</div>').format(message=warning.message)
+            for warning in verdict.warnings
+        ),
         title=title,
         n_terms=len(spectrum),
         spent=provenance["budget"]["spent"],
@@ -56,14 +72,27 @@ def _compact(title: str, explanation: Explanation) -> Markup:
         index=interactions.index,
         order=interactions.order,
         more=more,
-        interactions=_rows("interactions", interactions.top(_ROWS, min_order=2), shown),
-        singles=_rows("single players", interactions.top(_ROWS, max_order=1), shown),
+        interactions=_rows("interactions", verdict, interactions, (2, None), shown),
+        singles=_rows("single players", verdict, interactions, (1, 1), shown),
     )
 
 
-def _rows(what: str, interactions: Interactions, outputs: tuple[str, ...]) -> Markup:
+def _rows(
+    what: str,
+    verdict: Verdict,
+    interactions: Interactions,
+    orders: tuple[int, int | None],
+    outputs: tuple[str, ...],
+) -> Markup:
+    """The strongest findings; of what is none, only the number is given."""
+    interactions, left_out = verdict.strongest(
+        interactions, _ROWS, min_order=orders[0], max_order=orders[1]
+    )
     columns = as_columns(interactions.values)[:, : len(outputs)]
-    largest = float(np.abs(columns).max(initial=0.0)) or 1.0
+    findings = verdict.findings(interactions).reshape(interactions.values.shape)
+    certain = findings[:, None] if findings.ndim == 1 else findings
+    largest = np.abs(columns).max(axis=0, initial=0.0).tolist()
+    full = [verdict.full_shade(most, column) for column, most in enumerate(largest)]
     head = Markup('<tr><th style="{cell}">{what}</th>{names}</tr>').format(
         cell=_CELL,
         what=what,
@@ -72,8 +101,18 @@ def _rows(what: str, interactions: Interactions, outputs: tuple[str, ...]) -> Ma
             for name in outputs
         ),
     )
+    foot = Markup("")
+    if left_out:
+        foot = Markup(
+            '<tr><td style="{cell};opacity:.7" colspan="{width}">{line}</td></tr>'
+        ).format(
+            cell=_CELL,
+            width=1 + len(outputs),
+            line=f"{left_out} {'more ' if len(interactions) else ''}not distinguishable from zero",
+        )
     if not len(interactions):
-        return head + Markup('<tr><td style="{cell}">none found</td></tr>').format(cell=_CELL)
+        none = Markup('<tr><td style="{cell}">none found</td></tr>').format(cell=_CELL)
+        return head + (foot or none)
     lines = []
     for at, (members, row) in enumerate(zip(interactions.sets, columns, strict=True)):
         names = Markup(" × ").join(
@@ -85,8 +124,8 @@ def _rows(what: str, interactions: Interactions, outputs: tuple[str, ...]) -> Ma
             ).format(
                 style=_NUMBER,
                 colour=_PLUS if value >= 0 else _MINUS,
-                alpha=f"{0.5 * abs(value) / largest:.2f}",
-                value=f"{value:+.4g}",
+                alpha=f"{0.5 * abs(value) / full[column] if certain[at, column] else 0.0:.2f}",
+                value=f"{value:+.4g}" if certain[at, column] else f"(zero?) {value:+.4g}",
                 span=_span(interactions, at, column),
             )
             for column, value in enumerate(row.tolist())
@@ -96,7 +135,7 @@ def _rows(what: str, interactions: Interactions, outputs: tuple[str, ...]) -> Ma
                 cell=_CELL, names=names, cells=cells
             )
         )
-    return head + Markup("").join(lines)
+    return head + Markup("").join(lines) + foot
 
 
 def _name(name: str, player: int) -> Markup:

@@ -19,6 +19,7 @@ import numpy.typing as npt
 from interplay._arrays import as_columns, pack
 from interplay._types import Json
 from interplay.explanation.explanation import Explanation
+from interplay.explanation.verdict import ROUNDING, SHADE_FLOOR
 from interplay.extensions import INDICES
 from interplay.fourier.indices import weights
 from interplay.fourier.interactions import LEVEL
@@ -101,7 +102,25 @@ def document(explanation: Explanation, shown: Spectrum) -> Json:
         },
         "intervals": {"level": LEVEL, "tables": _intervals(spectrum, orders, first)},
         "ablations": _recorded(explanation),
+        "verdict": _verdict(explanation),
         "view": _view(explanation),
+    }
+
+
+def _verdict(explanation: Explanation) -> Json:
+    """What the script needs to tell findings from the rest, and how strong an effect is."""
+    verdict = explanation.verdict
+    ranges, trusted = list(verdict.ranges), list(verdict.trusted)
+    if explanation.view.get("mean_first") and len(explanation.outputs) > 1:
+        mean = as_columns(explanation.ablations.values).mean(axis=1)
+        ranges.append(float(np.ptp(mean)))
+        trusted.append(verdict.level != "not usable")
+    return {
+        "level": verdict.level,
+        "ranges": ranges,
+        "trusted": trusted,
+        "rounding": ROUNDING,
+        "floor": SHADE_FLOOR,
     }
 
 

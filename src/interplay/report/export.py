@@ -10,8 +10,10 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
+import numpy as np
+
 from interplay._arrays import as_columns
-from interplay._types import FloatArray, Json
+from interplay._types import BoolArray, FloatArray, Json
 from interplay.confirmation.verdict import Confirmation
 from interplay.explanation.explanation import Explanation
 from interplay.explanation.faithfulness import Faithfulness
@@ -51,11 +53,19 @@ def _record(title: str, explanation: Explanation) -> Json:
         "title": title,
         "players": list(players),
         "outputs": list(outputs),
-        "faithfulness": asdict(explanation.faithfulness),
+        "verdict": explanation.verdict.to_json(),
+        "faithfulness": explanation.faithfulness.to_json(),
         "interactions": {
             "index": interactions.index,
             "order": interactions.order,
-            "terms": _terms(ranked.sets, {"values": ranked.values, **intervals}),
+            "terms": _terms(
+                ranked.sets,
+                {
+                    "values": ranked.values,
+                    "findings": explanation.verdict.findings(ranked),
+                    **intervals,
+                },
+            ),
         },
         "spectrum": {
             "energy_by_order": energy,
@@ -68,9 +78,13 @@ def _record(title: str, explanation: Explanation) -> Json:
     return record
 
 
-def _terms(sets: Sequence[tuple[int, ...]], numbers: dict[str, FloatArray | None]) -> list[Json]:
+def _terms(
+    sets: Sequence[tuple[int, ...]], numbers: dict[str, FloatArray | BoolArray | None]
+) -> list[Json]:
     columns = {
-        name: as_columns(values).tolist() for name, values in numbers.items() if values is not None
+        name: as_columns(np.asarray(values)).tolist()
+        for name, values in numbers.items()
+        if values is not None
     }
     return [
         {"players": list(members)} | {name: rows[row] for name, rows in columns.items()}
@@ -91,7 +105,8 @@ def as_markdown(parts: Sequence[tuple[str, Explanation]]) -> str:
     lines = ["# What acts together", ""]
     if len(records) > 1:
         lines += [
-            f"{number}. {_inline(record['title'])}: {_faithfulness(record)}"
+            f"{number}. {_inline(record['title'])}: {record['verdict']['level']}. "
+            f"{_faithfulness(record)}"
             for number, record in enumerate(records, 1)
         ]
         lines.append("")
@@ -107,6 +122,7 @@ def as_markdown(parts: Sequence[tuple[str, Explanation]]) -> str:
 def _markdown(record: Json) -> Iterable[str]:
     provenance, players = record["provenance"], record["players"]
     budget, description = provenance["budget"], provenance["game"]["description"]
+    yield from _verdict(record["verdict"])
     yield f"**{_faithfulness(record)}.**"
     yield ""
     yield (
@@ -117,19 +133,15 @@ def _markdown(record: Json) -> Iterable[str]:
     for name in ("model", "template", "targets"):
         if description.get(name):
             yield f"{name.capitalize()}: {_inline(_plain(description[name]))}."
-    if budget["interrupted"]:
-        yield f"Interrupted: this is what {budget['spent']} of {budget['planned']} ablations say."
-    if budget["skipped"]:
-        yield f"{budget['skipped']} ablations failed and were left out."
     outputs = record["outputs"] or [record["interactions"]["index"]]
     terms = record["interactions"]["terms"]
     what = f"{record['interactions']['index']}, order {record['interactions']['order']}"
     if any("low" in term for term in terms):
         what += f", {LEVEL:.0%} intervals in brackets"
-    yield from _table(f"Interactions ({what})", record, outputs, _of_order(terms, 2)[:_ROWS])
+    yield from _table(f"Interactions ({what})", record, outputs, _of_order(terms, 2))
     if "confirmation" in record:
         yield from _confirmation(record["confirmation"])
-    yield from _table(f"Single players ({what})", record, outputs, _of_order(terms, 1)[:_ROWS])
+    yield from _table(f"Single players ({what})", record, outputs, _of_order(terms, 1))
     yield from ("", "### Share of the variation by order", "")
     orders = max(map(len, record["spectrum"]["energy_by_order"]))
     yield from _rows(["output" if record["outputs"] else "", *map(str, range(1, orders + 1))])
@@ -145,10 +157,21 @@ def _markdown(record: Json) -> Iterable[str]:
     yield from ("", "### Provenance", "", *_fenced(provenance), "")
 
 
+def _verdict(verdict: Json) -> Iterable[str]:
+    """The level and the reasons, what a larger budget would do, and the warnings."""
+    yield f"**{verdict['level'].capitalize()}.** {_inline(' '.join(verdict['reasons']))}"
+    yield _inline(verdict["outlook"])
+    yield ""
+    for warning in verdict["warnings"]:
+        yield f"- {_inline(warning['code'])}: {_inline(warning['message'])}"
+    if verdict["warnings"]:
+        yield ""
+
+
 def _faithfulness(record: Json) -> str:
     score = record["faithfulness"]
     kind = "Faithfulness" if score["exact"] else "Held-out faithfulness"
-    return f"{kind}: {Faithfulness(**{**score, 'by_output': tuple(score['by_output'])})}"
+    return f"{kind}: {Faithfulness.from_json(score)}"
 
 
 def _of_order(terms: Sequence[Json], order: int) -> list[Json]:
@@ -161,19 +184,25 @@ def _of_order(terms: Sequence[Json], order: int) -> list[Json]:
 def _table(
     title: str, record: Json, outputs: Sequence[str], terms: Sequence[Json]
 ) -> Iterable[str]:
+    """The strongest findings; of what is none, only the number is given."""
     yield from ("", f"### {title}", "")
-    if not terms:
-        yield "None found."
+    findings = [term for term in terms if any(term["findings"])]
+    left_out = sum(any(term["values"]) for term in terms) - len(findings)
+    if not findings:
+        none = f": {left_out} are not distinguishable from zero" if left_out else ""
+        yield f"None found{none}."
         return
     yield from _rows([*outputs, "players"])
-    for term in terms:
+    for term in findings[:_ROWS]:
         cells = []
         for column, value in enumerate(term["values"]):
-            cell = f"{value:+.4g}"
+            cell = f"{value:+.4g}" if term["findings"][column] else f"(zero?) {value:+.4g}"
             if "low" in term:
                 cell += f" ({term['low'][column]:+.3g} to {term['high'][column]:+.3g})"
             cells.append(cell)
         yield _row([*cells, " × ".join(f"{n} {record['players'][n]}" for n in term["players"])])
+    if left_out:
+        yield from ("", f"{left_out} more are not distinguishable from zero.")
 
 
 def _confirmation(confirmation: Json) -> Iterable[str]:

@@ -92,6 +92,7 @@ def _body(explanation: Explanation) -> _Body:
         n_shown=len(shown),
         share_shown=shown.energies[shown.orders > 0].sum()
         / (spectrum.energies[spectrum.orders > 0].sum() or 1.0),
+        verdict=explanation.verdict,
         faithfulness=faithfulness,
         description=description,
         provenance=provenance,
@@ -107,7 +108,8 @@ def _body(explanation: Explanation) -> _Body:
         data=Markup(script_json(data)),
     )
     facts = (
-        f"R2 {faithfulness.r2:.3f}" if faithfulness.varies else "R2 not known",
+        explanation.verdict.level,
+        f"R2 {faithfulness.r2:.3f}" if faithfulness.known else "R2 not known",
         f"{provenance['budget']['spent']:,} ablations",
         f"{len(spectrum):,} terms",
     )
@@ -148,13 +150,23 @@ def _static(explanation: Explanation, shown: Spectrum, data: Json) -> dict[str, 
     """What is shown of the first output without the script."""
     spectrum = shown.output(0)
     interactions = spectrum.to(INDEX, order=data["order"], players=explanation.players)
+    verdict, several = explanation.verdict, len(explanation.outputs) > 1
+    together, n_uncertain = verdict.strongest(
+        interactions, _ROWS, min_order=2, output=0 if several else None
+    )
+    alone, n_uncertain_alone = verdict.strongest(
+        interactions, _ROWS, max_order=1, output=0 if several else None
+    )
+    full = verdict.full_shade(float(interactions.strength.max(initial=0.0)))
     energy = spectrum.energy_by_order()[1:]
     held_out = explanation.held_out
     return {
         "order": data["order"],
-        "singles": _rows(interactions.top(_ROWS, max_order=1)),
-        "interactions": _rows(interactions.top(_ROWS, min_order=2)),
-        "text": _shaded(data["view"]["pieces"], interactions)
+        "singles": _rows(alone, full),
+        "interactions": _rows(together, full),
+        "n_uncertain": n_uncertain,
+        "n_uncertain_alone": n_uncertain_alone,
+        "text": _shaded(data["view"]["pieces"], explanation, interactions)
         if data["view"]["kind"] == "text"
         else None,
         "energy": (energy / energy.sum()).tolist() if energy.sum() else [],
@@ -162,25 +174,30 @@ def _static(explanation: Explanation, shown: Spectrum, data: Json) -> dict[str, 
     }
 
 
-def _rows(interactions: Interactions) -> list[_Row]:
-    largest = float(interactions.strength.max(initial=0.0)) or 1.0
+def _rows(interactions: Interactions, full: float) -> list[_Row]:
+    """The lines of a table; a bar of the length 1 stands for the value ``full``."""
     low, high = interactions.low, interactions.high
     return [
         _Row(
             tuple(interactions.players[player] for player in members),
             members,
             float(value),
-            abs(float(value)) / largest,
+            abs(float(value)) / full,
             None if low is None or high is None else (float(low[row]), float(high[row])),
         )
         for row, (members, value) in enumerate(interactions)
     ]
 
 
-def _shaded(cut: list[tuple[str, int | None]], interactions: Interactions) -> list[dict[str, Any]]:
-    """The prompt in pieces; those that are players carry their own effect and their number."""
-    effects = [float(interactions[[player]]) for player in range(interactions.n_players)]
-    largest = max(map(abs, effects)) or 1.0
+def _shaded(
+    cut: list[tuple[str, int | None]], explanation: Explanation, interactions: Interactions
+) -> list[dict[str, Any]]:
+    """The prompt in pieces; those that are players carry their own effect and their number.
+
+    Effects that are no findings are not shaded.
+    """
+    effects = explanation.verdict.shaded_effects(interactions, 0).tolist()
+    full = explanation.verdict.full_shade(max(map(abs, effects)))
     return [
         {"text": text, "player": None}
         if player is None
@@ -188,7 +205,7 @@ def _shaded(cut: list[tuple[str, int | None]], interactions: Interactions) -> li
             "text": text,
             "player": player,
             "effect": effects[player],
-            "shade": round(_SHADES * abs(effects[player]) / largest),
+            "shade": round(_SHADES * abs(effects[player]) / full),
         }
         for text, player in cut
     ]

@@ -107,7 +107,7 @@ class TextGame:
         self._encode = Encoder(tokenizer, chat=masked.is_chat)
         self._set_prompt(apply_template(tokenizer, masked, tools) if masked.is_chat else masked)
         targets = tuple(target) if isinstance(target, list | tuple) else (target,)
-        self._scorer = score_by(targets, model, tokenizer, self._unmasked_ids)
+        self._scorer = score_by(targets, model, tokenizer, self.unmasked_ids)
 
     @property
     def targets(self) -> tuple[AnyTarget, ...]:
@@ -117,14 +117,14 @@ class TextGame:
     def _set_prompt(self, masked: MaskedPrompt) -> None:
         """Set the prompt, with the chat template applied, and the tokens that depend on it."""
         self.masked = masked
-        self._unmasked_ids, empty_ids = (
+        self.unmasked_ids, empty_ids = (
             self._encode([masked.parts(np.full(masked.n_players, kept))])[0]
             for kept in (True, False)
         )
         self._owners = None
         n_fixed = float(len(empty_ids))
         if isinstance(masked.masking, TokenMasking):
-            self._owners = self._encode.owners(masked, self._unmasked_ids)
+            self._owners = self._encode.owners(masked, self.unmasked_ids)
             n_fixed, _ = masked.masking.lengths(self._owners, masked.n_players)
         if not n_fixed:
             raise ValueError(
@@ -179,7 +179,7 @@ class TextGame:
             return Rows(self._encode([self.masked.parts(mask) for mask in masks]))
         # player -1 is always kept
         kept = np.column_stack([masks, np.ones(len(masks), dtype=np.bool_)])[:, self._owners]
-        return Rows(*masking.rows(self._unmasked_ids, kept, self.tokenizer))
+        return Rows(*masking.rows(self.unmasked_ids, kept, self.tokenizer))
 
     @property
     def batch_size(self) -> int:
@@ -190,7 +190,7 @@ class TextGame:
         reader = self._scorer.reader
         if reader is None:
             return count
-        return max(1, min(count, reader.max_cached_tokens // len(self._unmasked_ids)))
+        return max(1, min(count, reader.max_cached_tokens // len(self.unmasked_ids)))
 
     def arrange(self, masks: BoolArray, /) -> IntArray:
         """An order of masks in which neighbours share long prefixes, ``(m,)``."""

@@ -303,6 +303,7 @@ def test_a_sparse_function_is_decoded_from_enough_masks() -> None:
         assert float(found[players]) == pytest.approx(float(coefficient), abs=0.05)
 
 
+@pytest.mark.slow
 def test_the_blend_weight_is_nearly_zero_where_the_trees_are_better_alone() -> None:
     """A decision tree with parities at its ends: the kernel has no order above 4."""
     masks = every_mask(10)

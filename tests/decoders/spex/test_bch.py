@@ -99,7 +99,9 @@ def test_one_error_too_many_is_never_called_t_plus_one(n: int, t: int) -> None:
     assert np.mean(counted >= 0) < 0.1
 
 
-@pytest.mark.parametrize(("n", "t"), [(7, 2), (30, 5), (64, 3), (1000, 5)])
+@pytest.mark.parametrize(
+    ("n", "t"), [(7, 2), (30, 5), (64, 3), pytest.param(1000, 5, marks=pytest.mark.slow)]
+)
 def test_agrees_with_galois(n: int, t: int) -> None:
     code = bch_code(n, t)
     # in Python: to compile its decoder takes galois longer than to run it (in fields of two bytes

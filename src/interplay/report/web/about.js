@@ -25,7 +25,7 @@ function name(model, player, length) {
 
 /** What is said of a player when it is pointed at. */
 export function aboutPlayer(model, state, player) {
-  const { index, rows, effects, halves } = state;
+  const { index, rows, effects, halves, findings } = state;
   const { thumbnails, snippets, rows_by_class: rowsByClass, classes } = model.view;
   const value = effects[player];
   const half = halves[player];
@@ -36,6 +36,7 @@ export function aboutPlayer(model, state, player) {
       {},
       h("strong", {}, `${index} ${signed(value)}`),
       half === null ? "" : ` (${interval(value, half)})`,
+      findings[player] || !value ? "" : " · may be zero",
       state.mask[player] ? "" : " · removed",
     ),
   ];
@@ -48,7 +49,7 @@ export function aboutPlayer(model, state, player) {
     );
     lines.push(h("p", { class: "soft" }, `Rows: ${cut(present.join(", "), 160)}`));
   }
-  const together = strongest(rows.filter((row) => row.players.length > 1 && row.players.includes(player)), 3);
+  const together = strongest(rows.filter((row) => row.finding && row.players.length > 1 && row.players.includes(player)), 3);
   for (const row of together) {
     const others = row.players.filter((other) => other !== player);
     const named = others.flatMap((other, i) => [i ? " × " : "", ...title(model, other, 28)]);
@@ -66,6 +67,7 @@ export function aboutRow(model, state, row) {
       {},
       h("strong", {}, `${state.index} ${signed(row.value)}`),
       row.half === null ? "" : ` (${interval(row.value, row.half)})`,
+      row.finding ? "" : " · may be zero",
     ),
   ];
 }

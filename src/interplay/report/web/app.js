@@ -4,6 +4,7 @@ import { h } from "./dom.js";
 import { createEnergy, createScatter } from "./faithfulness.js";
 import { createChoices, createFilters, listed, matching } from "./filters.js";
 import { readModel } from "./model.js";
+import { judged } from "./verdict.js";
 import { createRanking } from "./ranking.js";
 import { interactions } from "./spectrum.js";
 import { createStore } from "./state.js";
@@ -18,6 +19,7 @@ export function startPart(part) {
     order: model.order,
     size: model.orders > 1 ? "many" : "one",
     sign: "all",
+    certainty: "findings",
     strength: 0,
     query: "",
     top: 10,
@@ -26,19 +28,21 @@ export function startPart(part) {
     pinned: null,
   });
   store.on(["index", "order", "output"], ({ index, order, output }) => {
-    const rows = interactions(model, index, order, output);
+    const rows = judged(model, output, interactions(model, index, order, output));
     const effects = new Float64Array(model.n);
     const halves = new Array(model.n).fill(null);
-    for (const { players, value, half } of rows) {
+    const findings = new Array(model.n).fill(false);
+    for (const { players, value, half, finding } of rows) {
       if (players.length === 1) {
         effects[players[0]] = value;
         halves[players[0]] = half;
+        findings[players[0]] = finding;
       }
     }
-    store.set({ rows, effects: Array.from(effects), halves });
+    store.set({ rows, effects: Array.from(effects), halves, findings });
   });
   store.on(["query"], ({ query }) => store.set({ matches: matching(model, query) }));
-  store.on(["rows", "size", "sign", "strength", "matches"], (state) => store.set({ listed: listed(state) }));
+  store.on(["rows", "size", "sign", "certainty", "strength", "matches"], (state) => store.set({ listed: listed(state) }));
 
   const about = h("p", { class: "soft small", "data-about": true });
   store.on(["index", "order", "output"], (state) => (about.textContent = meaning(model, state)));

@@ -5,6 +5,7 @@ import { aboutRow } from "./about.js";
 import { h } from "./dom.js";
 import { arch, steps } from "./links.js";
 import { hideTip, showTip } from "./tip.js";
+import { full } from "./verdict.js";
 
 const BINS = 240;
 const ARCS = 60;
@@ -20,7 +21,8 @@ export function createArcs(model, store) {
   const axis = svg.append("g").attr("class", "axis");
 
   const draw = (state) => {
-    const { effects, listed, hover, pinned, top, index } = state;
+    const { findings, listed, hover, pinned, top, index, output } = state;
+    const effects = state.effects.map((effect, player) => (findings[player] ? effect : 0));
     const width = figure.clientWidth;
     if (!width) return;
     const x = scaleLinear([0, model.n], [1, width - 1]);
@@ -31,7 +33,7 @@ export function createArcs(model, store) {
       .attr("height", HEIGHT + STRIP + 18)
       .attr("aria-label", `Players 0 to ${model.n - 1} on a line; arcs join those of the ${shown.length} strongest interactions listed`);
     const bins = binned(effects, Math.min(model.n, BINS, Math.floor(width / 2)));
-    const largest = max(bins, (bin) => Math.abs(bin.value)) || 1;
+    const largest = full(model, output, max(bins, (bin) => Math.abs(bin.value)) ?? 0);
     strip
       .selectAll("rect")
       .data(bins)
@@ -42,7 +44,7 @@ export function createArcs(model, store) {
       .attr("height", STRIP)
       .attr("class", (bin) => (bin.value >= 0 ? "plus" : "minus"))
       .attr("fill-opacity", (bin) => 0.06 + (0.94 * Math.abs(bin.value)) / largest);
-    const strength = max(shown, (row) => Math.abs(row.value)) || 1;
+    const strength = full(model, output, max(shown, (row) => Math.abs(row.value)) ?? 0);
     const reach = (a, b) => HEIGHT - 8 - (HEIGHT - 14) * Math.sqrt(Math.abs(b - a) / model.n);
     const active = hover?.row ?? (hover ? null : pinned);
     arcs

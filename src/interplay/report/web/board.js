@@ -5,6 +5,7 @@ import { gridLens } from "./lenses/grid.js";
 import { textLens } from "./lenses/text.js";
 import { tilesLens } from "./lenses/tiles.js";
 import { hideTip, showTip } from "./tip.js";
+import { full, judges } from "./verdict.js";
 
 const LENSES = { text: textLens, grid: gridLens, tiles: tilesLens };
 const FAINT = 5;
@@ -85,20 +86,26 @@ export function createBoard(model, store) {
   }
 
   const legend = h("p", { class: "legend soft" });
-  store.on(["effects"], ({ effects, index }) => {
-    const largest = Math.max(...effects.map(Math.abs)) || 1;
+  store.on(["effects"], ({ effects, findings, index, output }) => {
+    const shaded = effects.map((effect, player) => (findings[player] ? Math.abs(effect) : 0));
+    const most = full(model, output, Math.max(...shaded));
     elements.forEach((own, player) =>
       own.forEach((element) => {
-        element.style.setProperty("--a", ((0.6 * Math.abs(effects[player])) / largest).toFixed(3));
+        element.style.setProperty("--a", ((0.6 * shaded[player]) / most).toFixed(3));
         element.classList.toggle("minus", effects[player] < 0);
       }),
     );
     const [plus, minus] = index === "Fourier" ? ["positive", "negative"] : ["raises the score", "lowers it"];
+    if (!model.verdict.trusted[output]) {
+      legend.textContent = "Nothing is shaded: this is predicted no better than by the mean of the ablations.";
+      return;
+    }
     legend.replaceChildren(
       `Shaded by each ${noun}'s own ${index}: `,
       h("span", { class: "key plus" }, plus),
       ", ",
       h("span", { class: "key minus" }, minus),
+      judges(model) ? "; not shaded: not distinguishable from zero" : "",
       ". Lines: the strongest of the interactions listed below.",
     );
   });
@@ -114,7 +121,7 @@ export function createBoard(model, store) {
   const drawn = ({ hover, pinned, rows, listed }) => {
     if (hover?.row || (pinned && hover?.player === undefined)) return [[hover?.row ?? pinned], true];
     if (hover) {
-      const own = rows.filter((row) => row.players.length > 1 && row.players.includes(hover.player));
+      const own = rows.filter((row) => row.finding && row.players.length > 1 && row.players.includes(hover.player));
       const some = strongest(own, OF_PLAYER);
       return [some.filter((row) => Math.abs(row.value) >= LEAST * Math.abs(some[0].value)), true];
     }
@@ -122,7 +129,7 @@ export function createBoard(model, store) {
   };
   const draw = (state) => {
     const [rows, strong] = drawn(state);
-    const largest = Math.max(...rows.map((row) => Math.abs(row.value)), 0);
+    const largest = full(model, state.output, Math.max(...rows.map((row) => Math.abs(row.value)), 0));
     links(rows, largest, strong);
     const lit = new Set(strong ? rows.flatMap((row) => row.players) : []);
     if (state.hover?.player !== undefined) lit.add(state.hover.player);

@@ -1,6 +1,8 @@
 import { h, select } from "./dom.js";
+import { judges } from "./verdict.js";
 
 const SIZES = { many: "two or more players", one: "single players", all: "all sizes" };
+const CERTAINTY = { findings: "distinguishable from zero", all: "all values" };
 const SIGNS = { all: "both signs", plus: "positive", minus: "negative" };
 
 /** Choices that the whole explanation follows: index, order, output. */
@@ -46,6 +48,9 @@ export function createFilters(model, store) {
     "div",
     { class: "controls filters" },
     select("Show", sizes, state.size, (size) => store.set({ size })),
+    judges(model)
+      ? select("Certainty", Object.entries(CERTAINTY), state.certainty, (certainty) => store.set({ certainty }))
+      : null,
     select("Sign", Object.entries(SIGNS), state.sign, (sign) => store.set({ sign })),
     h("label", { class: "field" }, h("span", {}, "At least ", threshold, " of the strongest"), strength),
     h("label", { class: "field grow" }, h("span", {}, "Find a player"), query),
@@ -64,7 +69,7 @@ export function matching(model, query) {
 }
 
 /** Interactions that pass the filters, the strongest first. */
-export function listed({ rows, size, sign, strength, matches }) {
+export function listed({ rows, size, sign, certainty, strength, matches }) {
   const ofSize = {
     many: (row) => row.players.length > 1,
     one: (row) => row.players.length === 1,
@@ -73,7 +78,8 @@ export function listed({ rows, size, sign, strength, matches }) {
   const some = rows.filter(
     (row) =>
       ofSize(row) &&
-      row.value !== 0 &&
+      !row.zero &&
+      (certainty === "all" || row.finding) &&
       (sign === "all" || row.value > 0 === (sign === "plus")) &&
       (matches === null || row.players.some((player) => matches.has(player))),
   );

@@ -1,7 +1,8 @@
 import { aboutRow, chips } from "./about.js";
 import { button, h } from "./dom.js";
 import { count, interval, signed } from "./format.js";
-import { hideTip, showTip } from "./tip.js";
+import { hideTip } from "./tip.js";
+import { full } from "./verdict.js";
 
 const MORE = 25;
 
@@ -45,13 +46,18 @@ export function createRanking(model, store) {
     hideTip();
     const shown = listed.slice(0, top);
     heading.textContent = index;
-    body.replaceChildren(...shown.map((row) => line(model, row, extent(shown))));
+    const { output } = store.get();
+    body.replaceChildren(...shown.map((row) => line(model, row, full(model, output, extent(shown)))));
     elementsFor(shown, body, byElement);
+    const sets = rows.filter((row) => row.players.length && !row.zero);
+    const unsure = sets.filter((row) => !row.finding).length;
     if (!shown.length) {
-      body.append(h("tr", {}, h("td", { colspan: 3, class: "soft" }, "None passes the filters.")));
+      const none = sets.length && unsure === sets.length ? "None is distinguishable from zero." : "None passes the filters.";
+      body.append(h("tr", {}, h("td", { colspan: 3, class: "soft" }, none)));
     }
-    const found = rows.filter((row) => row.players.length).length;
-    said.textContent = `${count(shown.length)} shown of ${count(listed.length)} that pass the filters, of ${count(found)} in all.`;
+    said.textContent =
+      `${count(shown.length)} shown of ${count(listed.length)} that pass the filters, of ${count(sets.length)} in all` +
+      (unsure ? `; ${count(unsure)} of these are not distinguishable from zero.` : ".");
     more.hidden = shown.length === listed.length;
   });
   store.on(["hover", "pinned"], ({ hover, pinned }) => {
@@ -87,7 +93,7 @@ function elementsFor(rows, body, byElement) {
 
 /** The largest size on the bars' common scale, intervals included. */
 function extent(rows) {
-  return Math.max(...rows.map((row) => Math.abs(row.value) + (row.half ?? 0)), 0) || 1;
+  return Math.max(...rows.map((row) => Math.abs(row.value) + (row.half ?? 0)), 0);
 }
 
 function line(model, row, largest) {
@@ -105,13 +111,14 @@ function line(model, row, largest) {
   }
   return h(
     "tr",
-    { "data-players": row.players.join(), "data-value": row.value },
+    { "data-players": row.players.join(), "data-value": row.value, class: row.finding ? null : "unsure" },
     h("td", {}, chips(model, row.players)),
     h(
       "td",
       { class: "value" },
       signed(row.value),
       row.half === null ? null : h("div", { class: "soft small" }, interval(row.value, row.half)),
+      row.finding ? null : h("div", { class: "small" }, "may be zero"),
     ),
     h("td", { class: "bar" }, bar),
   );

@@ -8,6 +8,7 @@ with its headers, so they are turned into text here and never passed on.
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import os
 import random
@@ -202,7 +203,8 @@ async def connect(endpoint: Endpoint, account: Account) -> AsyncIterator[Connect
     # a redirect would send prompts and the key to somebody else; the environment's proxies are for
     # other machines, and would see what is sent to loopback
     http = DefaultAsyncHttpxClient(follow_redirects=False, trust_env=not endpoint.loopback)
-    secrets = (_key(endpoint), unquote(parts.password or ""))
+    password = unquote(parts.password or "")
+    secrets = (_key(endpoint), password)
     client = AsyncOpenAI(
         api_key=secrets[0],
         base_url=urlunsplit((*parts[:3], "", "")),
@@ -217,6 +219,9 @@ async def connect(endpoint: Endpoint, account: Account) -> AsyncIterator[Connect
         if secret and secret != _PLACEHOLDER_KEY
         for form in (secret, json.dumps(secret)[1:-1], quote(secret, safe=""))
     }
+    if password:  # as it is in the header of basic authentication
+        pair = f"{unquote(parts.username or '')}:{password}".encode()
+        forms.add(base64.b64encode(pair).decode())
     try:
         yield Connection(client, endpoint, account, tuple(sorted(forms, key=len, reverse=True)))
     finally:

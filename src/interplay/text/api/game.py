@@ -69,6 +69,8 @@ class ApiGame:
             for options of several words; ``"top_logprobs"``, for other options and differences;
             ``"generate"``, for ``Generated``; or ``"prompt_logprobs"``, vLLM's form of echo.
         top_logprobs: how many likeliest tokens to request; servers allow from 5 to 20 or more.
+        allow_bounds: by ``"top_logprobs"``, let the least log-probability listed stand for an
+            answer that is not listed. It is only an upper bound; by default it is an error.
         concurrency: the most requests in flight.
         timeout: seconds for one attempt.
         retries: attempts after the first, if another may help.
@@ -97,6 +99,7 @@ class ApiGame:
         revision: str | None = None,
         method: str | None = None,
         top_logprobs: int = 20,
+        allow_bounds: bool = False,
         concurrency: int = 8,
         timeout: float = 60.0,
         retries: int = 6,
@@ -132,6 +135,7 @@ class ApiGame:
                 answers=() if isinstance(target, Generated) else target.answers,
                 chat=chat,
                 top_logprobs=top_logprobs,
+                allow_bounds=allow_bounds,
                 max_tokens=target.max_tokens if isinstance(target, Generated) else 0,
                 single_token=isinstance(target, LogitDifference),
                 same_tokens=isinstance(target, Response) and target.reduction == "token",

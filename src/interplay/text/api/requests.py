@@ -29,6 +29,7 @@ class RequestSettings:
         answers: the answers whose log-probabilities are needed.
         chat: whether the endpoint is chat completions; prompts are then messages as JSON.
         top_logprobs: how many likeliest tokens to request.
+        allow_bounds: let an upper bound stand for an answer that is not listed.
         max_tokens: tokens to generate.
         single_token: each answer must be one token.
         same_tokens: the answer's tokens must be the same after every prompt.
@@ -39,6 +40,7 @@ class RequestSettings:
     answers: tuple[str, ...]
     chat: bool
     top_logprobs: int
+    allow_bounds: bool
     max_tokens: int
     single_token: bool
     same_tokens: bool
@@ -105,7 +107,16 @@ class Requester:
             readings = self._read(
                 lambda: methods.read_next_token(choice, settings.answers, settings.chat)
             )
-            connection.account.note_unlisted(sum(reading.unlisted for reading in readings))
+            unlisted = [reading.tokens[0] for reading in readings if reading.unlisted]
+            connection.account.note_unlisted(len(unlisted))
+            if unlisted and not settings.allow_bounds:
+                raise RequestFailed(
+                    f"the answer {unlisted[0]!r} is not among the {settings.top_logprobs} "
+                    "likeliest tokens that the server lists, so only an upper bound of its "
+                    "probability is known (an answer of several tokens is never listed); give "
+                    "likelier answers or a higher top_logprobs, use method='echo' if the server "
+                    "can, or take the bound for the value with allow_bounds=True"
+                )
             completion = Completion(readings=tuple(readings))
         else:
             readings = [await self._request_answer(connection, prompt, a) for a in settings.answers]

@@ -160,7 +160,7 @@ def relations(
         return tuple(of_kind)[:top]
 
     return Relations(
-        None if point is None else description["test_points"][point],
+        None if point is None else _point_name(description, point),
         kind(1, True),
         kind(1, False),
         kind(-1, True),
@@ -175,6 +175,12 @@ def at_point(spectrum: Spectrum, point: int | None) -> Spectrum:
         ValueError: there is no such output.
     """
     return spectrum.mean_output() if point is None else spectrum.output(point)
+
+
+def _point_name(description: Json, point: int) -> str:
+    """The name of a test point, or its number if the game does not name it."""
+    names: Sequence[str] = description.get("test_points", ())
+    return names[point] if 0 <= point < len(names) else str(point)
 
 
 def _classes(rows_by_class: Sequence[Sequence[int]]) -> list[int | None]:

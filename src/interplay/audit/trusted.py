@@ -1,0 +1,82 @@
+"""The entries of an explanation that an audit takes on trust."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from interplay.audit.checks import Trusted
+from interplay.explanation.explanation import Explanation
+from interplay.explanation.provenance import versions
+
+CHECKED = ("game", "request", "random_state", "design", "ablations", "decoder", "budget", "until")
+"""The entries of a provenance that are compared, or from which the others are derived."""
+_NO_WITNESS = "nothing else records it"
+_REASONS = {
+    "created": _NO_WITNESS,
+    "platform": _NO_WITNESS,
+    "backend": "values do not depend on it",
+    "seconds": _NO_WITNESS,
+}
+_BUDGET = (
+    *("limit", "planned", "spent", "fit", "held_out", "evaluated", "from_store"),
+    *("skipped", "interrupted", "left_out"),
+)
+_GAME = ("fingerprint", "n_players", "n_outputs", "n_repeats", "description")
+
+
+def trusted(explanation: Explanation, has_store: bool) -> tuple[Trusted, ...]:
+    """Everything in an explanation that an audit compares with nothing.
+
+    Args:
+        explanation: the explanation.
+        has_store: whether the store of its ablations is there.
+    """
+    provenance, budget = explanation.provenance, explanation.provenance["budget"]
+    entries = [
+        Trusted("versions", _shown(provenance.get("versions")), _versions_reason()),
+        *(Trusted(name, _shown(provenance.get(name)), reason) for name, reason in _REASONS.items()),
+        Trusted(
+            "budget.evaluated, budget.from_store",
+            f"{budget['evaluated']}, {budget['from_store']}",
+            "their sum is checked, but not how much of it was evaluated for this run",
+        ),
+        Trusted(
+            "request, random_state",
+            f"{_shown(provenance.get('request'))}, {provenance['random_state']}",
+            "everything is derived from them; others that derive the same cannot be told apart",
+        ),
+    ]
+    if explanation.confirmation is not None:
+        entries.append(
+            Trusted(
+                "confirmation.n_evaluated",
+                str(explanation.confirmation.n_evaluated),
+                "nothing else records how many of its ablations were known before",
+            )
+        )
+    else:
+        reason = "nothing shows whether there was one that was left out"
+        entries.append(Trusted("confirmation", "null", reason))
+    if provenance.get("until") is None:
+        reason = "nothing shows whether a stopping rule chose the budget"
+        entries.append(Trusted("until", "null", reason))
+    if not has_store and explanation.faithfulness.noise is not None:
+        reason = "without a store there is nothing to derive it from"
+        entries.append(Trusted("faithfulness.noise", f"{explanation.faithfulness.noise}", reason))
+    unknown = [name for name in provenance if name not in (*CHECKED, *_REASONS, "versions")]
+    values = {name: provenance[name] for name in unknown}
+    for part, known in ("game", _GAME), ("budget", _BUDGET):
+        values |= {f"{part}.{name}": value for name, value in provenance[part].items()
+                   if name not in known}  # fmt: skip
+    for name, value in values.items():
+        entries.append(Trusted(name, _shown(value), "this version does not know what it is"))
+    return tuple(entries)
+
+
+def _versions_reason() -> str:
+    return f"{_NO_WITNESS}; now: {_shown(versions())}"
+
+
+def _shown(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,251 @@
+"""Which sets a confirmation switches on and off on which backgrounds, and what that costs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+
+from interplay._types import BoolArray, Players
+from interplay.confirmation.patterns import patterns
+from interplay.fourier.interactions import Interactions
+from interplay.fourier.masks import distinct, every_mask, keys, uniform
+
+DEFAULT_BUDGET = 500
+MIN_BACKGROUNDS = 6
+"""The fewest backgrounds from which an interval means anything."""
+RANDOM_SETS = 5
+"""The fewest random sets of each size, if there are so many and the budget pays for them."""
+_FEWEST_RANDOM_SETS = 2
+_TABLE_LIMIT = 12
+"""Up to so many players, all masks are evaluated if the budget allows."""
+_TRIES = 1000
+"""How often a random set of one size is drawn before the search ends."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a confirmation takes, known before anything is evaluated.
+
+    Attributes:
+        n_claims: how many interactions are tested.
+        n_left_out: how many more were asked for, which the budget does not pay for.
+        n_ablations: distinct masks that are needed.
+        n_new: how many of them the explanation did not evaluate. A store may know some.
+        budget: the most new masks.
+        exact: all 2^n masks are known then.
+    """
+
+    n_claims: int
+    n_left_out: int
+    n_ablations: int
+    n_new: int
+    budget: int
+    exact: bool
+
+    def __str__(self) -> str:
+        tested = f"{self.n_claims} interaction{'' if self.n_claims == 1 else 's'}"
+        left_out = (
+            f"; {self.n_left_out} more would exceed the budget of {self.budget:,}"
+            if self.n_left_out
+            else ""
+        )
+        exact = ", after which all masks are known and the answer is exact" if self.exact else ""
+        return (
+            f"Confirming {tested} takes {self.n_ablations:,} ablations, {self.n_new:,} of them "
+            f"new{exact}{left_out}."
+        )
+
+
+def cost_of(
+    claims: Interactions,
+    known: BoolArray,
+    budget: int,
+    random_state: int,
+    *,
+    fewer: bool = True,
+) -> tuple[Interactions, Cost]:
+    """The strongest claims that a budget pays for, and what testing them costs.
+
+    Args:
+        claims: the interactions to test, strongest first.
+        known: the masks of the explanation, ``(m, n)``.
+        budget: the most masks to evaluate beyond these.
+        random_state: seed of the backgrounds and of the random sets.
+        fewer: leave out the weakest claims where the budget does not pay for all.
+
+    Raises:
+        ValueError: the budget does not pay for all claims, or with ``fewer`` not for the strongest
+            one alone.
+    """
+    count = len(claims)
+    while True:
+        try:
+            design = choose_design(claims.sets[:count], known, budget, random_state)
+            break
+        except ValueError:
+            if count <= 1 or not fewer:
+                raise
+            count -= 1
+    masks, values = design.masks, set(keys(known))
+    n_new = sum(key not in values for key in keys(masks))
+    cost = Cost(count, len(claims) - count, len(masks), n_new, budget, design.complete)
+    return claims.top(count), cost
+
+
+@dataclass(frozen=True, eq=False)
+class Design:
+    """Which sets are switched on and off on which backgrounds.
+
+    Attributes:
+        backgrounds: ``(m, n)``.
+        n_fresh: how many of the backgrounds took no part in the explanation.
+        complete: the backgrounds are all 2^n masks.
+        sets: the claimed sets.
+        controls: the random sets.
+        n_compared: the controls are evaluated on so many of the backgrounds, the first ones.
+    """
+
+    backgrounds: BoolArray
+    n_fresh: int
+    complete: bool
+    sets: Sequence[Players]
+    controls: Sequence[Players]
+    n_compared: int
+
+    @property
+    def whole_input(self) -> BoolArray:
+        """The whole input as a background, ``(1, n)``."""
+        return np.ones((1, self.backgrounds.shape[1]), dtype=np.bool_)
+
+    @property
+    def masks(self) -> BoolArray:
+        """All masks that are needed, each once."""
+        backgrounds = np.concatenate([self.backgrounds, self.whole_input])
+        compared = backgrounds[: self.n_compared]
+        parts = [patterns(backgrounds, players) for players in self.sets]
+        parts += [patterns(compared, players) for players in self.controls]
+        flat = [part.reshape(-1, backgrounds.shape[1]) for part in parts]
+        return distinct(np.concatenate([backgrounds[:0], *flat]))[0]
+
+
+def choose_design(
+    sets: Sequence[Players],
+    known: BoolArray,
+    budget: int,
+    random_state: int,
+) -> Design:
+    """Choose as many backgrounds as the budget allows, half of them for the random sets too.
+
+    For the comparison, many random sets matter more than a precise value of each of them. Where the
+    explanation's masks and the budget, or the masks that are chosen, make up all 2^n, the answer is
+    exact.
+    """
+    # explain spawns the first four from the same seed
+    seeds = np.random.SeedSequence(random_state).spawn(6)[4:]
+    sets_rng, masks_rng = map(np.random.default_rng, seeds)
+    known = distinct(known)[0]
+    n_players = known.shape[1]
+    if not sets:
+        return Design(known[:0], 0, False, (), (), 0)
+    controls: Sequence[Players] = _random_sets(sets, n_players, sets_rng)
+    available = 1 << n_players
+    unknown = available - len(known)
+
+    def complete() -> Design:
+        return Design(every_mask(n_players), unknown, True, sets, controls, available)
+
+    if n_players <= _TABLE_LIMIT and unknown <= budget:
+        return complete()
+    m, n_random = _affordable(budget, sets, controls)
+    m, controls = min(m, available), _fewer(controls, sets, n_random)
+    fresh = min(m, available - len(known))
+    backgrounds = uniform(fresh, n_players, masks_rng, exclude=known)
+    reused = known[masks_rng.permutation(len(known))[: m - fresh]]
+    backgrounds = np.concatenate([backgrounds, reused])
+    design = Design(backgrounds, fresh, False, sets, controls, -(-m // 2))
+    if n_players <= _TABLE_LIMIT:
+        together = distinct(np.concatenate([known, design.masks]))[0]
+        if len(together) == available:
+            return complete()
+    return design
+
+
+def _affordable(
+    budget: int, sets: Sequence[Players], controls: Sequence[Players]
+) -> tuple[int, int]:
+    """How many backgrounds a budget allows, and beside how many random sets of each size.
+
+    There are at least :data:`MIN_BACKGROUNDS`. Random sets are given up only for these.
+    """
+    claimed = _subsets(sets)
+
+    def cost(m: int, n_random: int) -> int:
+        n_controls = len(_subsets(_fewer(controls, sets, n_random)) - claimed)
+        return (m + 1) * len(claimed) + -(-m // 2) * n_controls
+
+    n_random = RANDOM_SETS
+    while cost(MIN_BACKGROUNDS, n_random) > budget and n_random > _FEWEST_RANDOM_SETS:
+        n_random -= 1
+    least = cost(MIN_BACKGROUNDS, n_random)
+    if budget < least:
+        plural = "" if len(sets) == 1 else "s"
+        raise ValueError(
+            f"budget={budget} is below the {least} ablations that {len(sets)} "
+            f"interaction{plural} and the random sets beside them take on {MIN_BACKGROUNDS} "
+            f"backgrounds; use budget={least} or more, or test fewer interactions (top) or "
+            "smaller ones (order)"
+        )
+    m = MIN_BACKGROUNDS
+    while cost(m + 1, n_random) <= budget:
+        m += 1
+    return m, n_random
+
+
+def _fewer(
+    controls: Sequence[Players], claimed: Sequence[Players], n_random: int
+) -> Sequence[Players]:
+    """The first random sets that are enough for so many of each claimed size."""
+    if n_random >= RANDOM_SETS:
+        return controls
+    wanted = {len(players) for players in claimed}
+    for count in range(1, len(controls)):
+        if all(len(of_size(controls[:count], size)) >= n_random for size in wanted):
+            return controls[:count]
+    return controls
+
+
+def _subsets(sets: Iterable[Players]) -> set[Players]:
+    """All subsets of the sets: each gives one mask per background, with its players flipped."""
+    return {
+        subset
+        for players in sets
+        for size in range(len(players) + 1)
+        for subset in combinations(players, size)
+    }
+
+
+def _random_sets(
+    claimed: Sequence[Players], n_players: int, rng: np.random.Generator
+) -> list[Players]:
+    """Draw random sets that share at most one player with each claimed set.
+
+    They are enough for :data:`RANDOM_SETS` of each claimed size, if there are so many. The subsets
+    of a larger random set serve as smaller random sets at no cost.
+    """
+    drawn: list[Players] = []
+    for size in sorted({len(players) for players in claimed}, reverse=True):
+        for _ in range(_TRIES):
+            if len(of_size(drawn, size)) >= RANDOM_SETS:
+                break
+            players = tuple(sorted(rng.choice(n_players, size, replace=False).tolist()))
+            if all(len(set(players) & set(claim)) < 2 for claim in claimed):
+                drawn.append(players)
+    return drawn
+
+
+def of_size(sets: Sequence[Players], size: int) -> list[Players]:
+    """The distinct subsets of the sets that have a size."""
+    return list({subset: None for players in sets for subset in combinations(players, size)})

@@ -1,0 +1,315 @@
+"""Judge an explanation: its verdict from its spectrum, its score and its provenance.
+
+``docs/report.md`` gives the reasons for the thresholds.
+"""
+
+from __future__ import annotations
+
+from math import ceil, exp, floor, isfinite, log
+
+import numpy as np
+
+from interplay._arrays import as_columns
+from interplay._types import BoolArray, FloatArray, Json
+from interplay.explanation.faithfulness import Faithfulness
+from interplay.explanation.verdict import ROUNDING, Level, Verdict, VerdictWarning, in_some_output
+from interplay.fourier.interactions import LEVEL
+from interplay.fourier.spectrum import Spectrum
+
+USABLE_LOW = 0.5
+"""Usable: the lower end of R2's interval is at least this."""
+GOAL = 0.8
+"""The cross-validated R2 that a forecast of the budget aims at."""
+WIDE = 0.3
+"""From this width on the interval of R2 is wide."""
+FEW_HELD_OUT = 20
+"""Below so many held-out masks a second score, that of the cross-validation, is asked for."""
+NOISY = 0.2
+"""From this share of noise in the variance on, noise is what limits R2."""
+_END_OFF = 0.5
+"""The error at a recorded end, as a share of the range, from which it is warned of."""
+_MOST_FORECAST = 16
+"""Budgets beyond so many times the ablations of the last step are not forecast."""
+_INDEX, _ORDER = "FSII", 3
+
+
+def verdict_on(
+    spectrum: Spectrum,
+    score: Faithfulness,
+    provenance: Json,
+    ablations: tuple[BoolArray, FloatArray],
+) -> Verdict:
+    """Judge an explanation by its spectrum, score and provenance (see ``Explanation.verdict``).
+
+    Args:
+        spectrum: the spectrum that people read.
+        score: its faithfulness.
+        provenance: what ran.
+        ablations: the masks, ``(m, n)``, and values, ``(m,)`` or ``(m, k)``, of the whole run.
+    """
+    masks, values = ablations
+    ranges = tuple(np.ptp(as_columns(values), axis=0).tolist())
+    cross_validated = _cross_validated(provenance)
+    level = _level(score, cross_validated)
+    below = [not (isfinite(r2) and r2 > 0.0) for r2 in score.by_output]
+    trusted = tuple(level != "not usable" and not bad for bad in below)
+    # what the counts are counted with
+    judged = Verdict(level, ("",), 0, 0, None, None, None, "", (), ranges, trusted)
+    interactions = spectrum.to(_INDEX, order=min(_ORDER, spectrum.n_players))
+    certain = in_some_output(judged.findings(interactions))
+    some_value = (np.abs(as_columns(interactions.values)) > ROUNDING * np.array(ranges)).any(axis=1)
+    together, alone = interactions.orders >= 2, interactions.orders == 1
+    has_intervals = interactions.high is not None or score.exact
+    counts = [int((some_value & rows).sum()) for rows in (together, alone)]
+    known = [int((certain & rows).sum()) if has_intervals else None for rows in (together, alone)]
+    if level == "usable" and has_intervals and not any(known):
+        level = "weak"
+    budget, outlook = _outlook(level, score, provenance)
+    return Verdict(
+        level=level,
+        reasons=(
+            *_reasons(level, score, cross_validated),
+            *([_counted(level, counts, known, score)] if score.known else []),
+        ),
+        n_interactions=counts[0],
+        n_players=counts[1],
+        certain_interactions=known[0],
+        certain_players=known[1],
+        budget=budget,
+        outlook=outlook,
+        warnings=(
+            *_of_score(score, below, ranges, values),
+            *_of_findings(score, known, has_intervals, level),
+            *_of_run(provenance),
+            *_of_ends(spectrum, masks, values, ranges),
+        ),
+        ranges=ranges,
+        trusted=trusted,
+    )
+
+
+def _cross_validated(provenance: Json) -> float | None:
+    """The decoder's own cross-validated R2, the mean over outputs; ``None`` if it has none."""
+    scores = provenance["decoder"]["diagnosis"].get("cv_r2")
+    known = [score for score in np.atleast_1d(scores or []).tolist() if score is not None]
+    return float(np.mean(known)) if known else None
+
+
+def _level(score: Faithfulness, cross_validated: float | None) -> Level:
+    if not score.known:
+        return "unknown"
+    if score.low <= 0.0:
+        return "not usable"
+    if score.low < USABLE_LOW:
+        return "weak"
+    few = not score.exact and score.n_masks < FEW_HELD_OUT
+    if few and (cross_validated is None or cross_validated < USABLE_LOW):
+        return "weak"
+    return "usable"
+
+
+def _reasons(level: Level, score: Faithfulness, cross_validated: float | None) -> tuple[str, ...]:
+    if not score.varies:
+        return (f"The score is the same on all {score.n_masks} masks that it is judged on.",)
+    if not score.known:
+        return ("There is no score to judge it by.",)
+    where = f"{'all' if score.exact else 'held-out'} ablations"
+    if level == "not usable":
+        better = "no better" if score.r2 <= 0.0 else "not demonstrably better"
+        return (
+            f"It predicts {where} {better} than their mean does (R2 = {score.r2:.3f}"
+            + (
+                ""
+                if score.exact
+                else f", {score.level:.0%} interval {score.low:.3f} to {score.high:.3f}"
+            )
+            + "): no value of it is a finding.",
+        )
+    ends = f"{_percent(score.low)} to {_percent(score.high)}"
+    span = "" if score.exact else f" ({score.level:.0%} interval {ends})"
+    sentence = f"It predicts {_percent(score.r2)} of the variation over {where}{span}"
+    if level == "usable" or score.low >= USABLE_LOW:
+        reasons = [f"{sentence}."]
+    else:
+        reasons = [f"{sentence}; usable would be at least {USABLE_LOW:.0%} at the lower end."]
+    if level == "weak" and score.low >= USABLE_LOW and score.n_masks < FEW_HELD_OUT:
+        second = (
+            "this decoder has no cross-validation beside them"
+            if cross_validated is None
+            else f"its cross-validation says {cross_validated:.3f}"
+        )
+        reasons.append(f"Only {score.n_masks} masks were held out, and {second}.")
+    return tuple(reasons)
+
+
+def _counted(level: Level, counts: list[int], known: list[int | None], score: Faithfulness) -> str:
+    """How many sets and players are distinguishable from zero, in a sentence."""
+    total = f"{_number(counts[0], 'interaction')} and {_number(counts[1], 'single player')}"
+    if level == "not usable":
+        return f"With such a score none of its {total} is taken to differ from zero."
+    if known[0] is None:
+        return f"Its {total} carry no intervals."
+    by = "" if score.exact else f" by their {LEVEL:.0%} intervals, each taken by itself"
+    return (
+        f"{known[0]} of {_number(counts[0], 'interaction')} and {known[1]} of "
+        f"{_number(counts[1], 'single player')} are distinguishable from zero{by}."
+    )
+
+
+def _percent(share: float) -> str:
+    """A share in percent, rounded down near 100 %: only what is exact is called that."""
+    if 0.99 <= share < 1.0 - ROUNDING:
+        return f"{floor(1000 * share) / 10:.1f}%"
+    return f"{share:.0%}"
+
+
+def _number(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
+
+
+def _outlook(level: Level, score: Faithfulness, provenance: Json) -> tuple[int | None, str]:
+    """The budget that would probably do, if that is known, and what a larger one would do."""
+    if not score.known:
+        return None, "What a larger budget would do is unknown."
+    if score.exact:
+        return None, "All masks were evaluated; there is nothing more to evaluate."
+    if level == "usable":
+        return None, "A larger budget is not needed to use it."
+    if score.noise is not None and score.noise >= NOISY:
+        return None, "Noise is what limits it: more repeats of each mask do more than more masks."
+    steps = [
+        (step["ablations"], 1.0 - step["cv_r2"])
+        for step in (provenance.get("until") or {}).get("steps", ())
+        if step["cv_r2"] is not None and step["cv_r2"] < 1.0
+    ][-4:]
+    if len(steps) < 3:
+        return None, (
+            "What a larger budget would do is unknown; a run with a stopping rule "
+            f"(until={GOAL}) measures it as it goes."
+        )
+    sizes, errors = np.log(np.array(steps, dtype=np.float64)).T
+    slope, at_zero = np.polyfit(sizes, errors, 1).tolist()
+    largest = steps[-1][0]
+    if slope < 0.0:
+        reached = (log(1.0 - GOAL) - at_zero) / slope
+        if reached <= log(_MOST_FORECAST * largest):
+            budget = max(ceil(exp(reached)), largest + 1)
+            return budget, (
+                f"About {budget:,} ablations would probably reach a cross-validated R2 of "
+                f"{GOAL}, as its error fell from step to step."
+            )
+    return None, (
+        f"A larger budget would probably not do: as the error fell from step to step, a "
+        f"cross-validated R2 of {GOAL} is more than {_MOST_FORECAST} times as many ablations away."
+    )
+
+
+def _of_score(
+    score: Faithfulness, below: list[bool], ranges: tuple[float, ...], values: FloatArray
+) -> list[VerdictWarning]:
+    warnings = []
+
+    def warn(code: str, message: str) -> None:
+        warnings.append(VerdictWarning(code, message))
+
+    if not score.varies and not any(ranges):
+        warn("constant", "The score is the same on all ablations, so there is nothing to explain.")
+    elif not score.varies:
+        warn("held_out_constant", "The held-out masks all have one score, so there is no R2.")
+    elif not score.known:
+        warn("no_score", "What was evaluated is no fair sample, so there is no R2.")
+    elif score.r2 <= 0.0:
+        warn("below_chance", "The mean of the ablations would predict at least as well.")
+    elif score.low <= 0.0:
+        warn("may_be_chance", "The interval of R2 reaches zero, which is what the mean predicts.")
+    n_below = sum(bad and isfinite(r2) for bad, r2 in zip(below, score.by_output, strict=True))
+    if score.known and score.r2 > 0.0 and n_below:
+        warn(
+            "outputs_below_chance",
+            f"{n_below} of {len(below)} outputs are predicted no better than by their mean.",
+        )
+    if score.known and not score.exact:
+        if score.high - score.low > WIDE:
+            warn(
+                "interval_wide",
+                f"R2 is known only to lie in {score.low:.2f} to {score.high:.2f}; a larger holdout "
+                "narrows this.",
+            )
+        if score.n_masks < FEW_HELD_OUT:
+            warn(
+                "too_few_held_out",
+                f"R2 rests on {score.n_masks} held-out masks; from {FEW_HELD_OUT} on its interval "
+                "can be relied on.",
+            )
+    if score.known and score.noise is not None and score.noise >= NOISY:
+        warn(
+            "noise_bound",
+            f"{score.noise:.0%} of the variance is noise, which no explanation predicts.",
+        )
+    return warnings
+
+
+def _of_findings(
+    score: Faithfulness, known: list[int | None], has_intervals: bool, level: Level
+) -> list[VerdictWarning]:
+    if not score.known:
+        return []
+    if not has_intervals:
+        message = "This decoder gives no intervals, so nothing says which values may be zero."
+        return [VerdictWarning("no_intervals", message)]
+    if not any(known) and level != "not usable":
+        message = "No single player or interaction is distinguishable from zero."
+        return [VerdictWarning("nothing_distinguishable", message)]
+    return []
+
+
+def _of_run(provenance: Json) -> list[VerdictWarning]:
+    budget, decoder = provenance["budget"], provenance["decoder"]
+    warnings = []
+    if budget["interrupted"]:
+        message = (
+            f"Interrupted: this rests on {budget['spent']} of {budget['planned']} ablations, a "
+            "fair sample of them."
+        )
+        if budget.get("left_out", 0) > 0:
+            message += f" {budget['left_out']} more were evaluated, which would make it unfair."
+        warnings.append(VerdictWarning("interrupted", message))
+    if budget["skipped"]:
+        message = (
+            f"{_number(budget['skipped'], 'ablation')} failed and were left out. Ablations do not "
+            "fail at random: the score does not speak of those that do."
+        )
+        warnings.append(VerdictWarning("skipped", message))
+    picked = "picked" in decoder["settings"] or decoder["ran"] in ("exact", decoder["requested"])
+    if not picked:
+        message = (
+            f"{decoder['requested']} needs all its masks; {decoder['ran']} decoded what there is."
+        )
+        warnings.append(VerdictWarning("other_decoder", message))
+    return warnings
+
+
+def _of_ends(
+    spectrum: Spectrum, masks: BoolArray, values: FloatArray, ranges: tuple[float, ...]
+) -> list[VerdictWarning]:
+    """Warn where the whole or the empty input was evaluated, and is predicted badly.
+
+    Shapley values and FSII add up to the difference between the two, which lie far outside of
+    uniform masks.
+    """
+    warnings = []
+    for name, rows in (("whole", masks.all(axis=1)), ("empty", ~masks.any(axis=1))):
+        if not rows.any():
+            continue
+        row = np.flatnonzero(rows)[:1]
+        sides = (values[row], spectrum.predict(masks[row]))
+        actual, predicted = (as_columns(side)[0] for side in sides)
+        off = np.abs(predicted - actual) > _END_OFF * np.array(ranges)
+        if off.any():
+            column = int(np.argmax(off))
+            message = (
+                f"At the {name} input it predicts {predicted[column]:.3g} where the model gave "
+                f"{actual[column]:.3g}; indices that add up, as FSII, carry this error."
+            )
+            warnings.append(VerdictWarning(f"{name}_input_off", message))
+    return warnings

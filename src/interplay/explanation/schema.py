@@ -1,0 +1,349 @@
+"""The types of a saved explanation's document, and what its entries must have in common.
+
+``load`` checks every file against them, and ``save`` every document that it writes. What passes can
+be shown: reports, plots, analyses and audits read no other entries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NotRequired, TypeAlias, TypedDict
+
+import numpy as np
+import numpy.typing as npt
+
+from interplay._arrays import LARGEST
+from interplay._types import Count, Json, Positive, check, shown
+from interplay.confirmation.verdict import FAILS, HOLDS, UNCLEAR, Confirmation
+from interplay.fourier.sets import sizes
+from interplay.game import check_description
+
+Array: TypeAlias = npt.NDArray[Any]
+_PACKED, _REAL, _SPREAD = ("|u1",), ("<f8",), ("<f4", "<f8")
+ARRAYS: Mapping[str, tuple[str, ...]] = {
+    "supports": _PACKED,
+    "coefficients": _REAL,
+    "fit_masks": _PACKED,
+    "fit_values": _REAL,
+    "held_masks": _PACKED,
+    "held_values": _REAL,
+    "deviations": _SPREAD,
+    "surrogate_supports": _PACKED,
+    "surrogate_coefficients": _REAL,
+}
+"""The arrays beside the document, by name, and the types that each may have."""
+_REQUIRED = tuple(ARRAYS)[:6]
+LARGEST_COEFFICIENT = 1e3 * LARGEST
+"""The largest size of a coefficient and of a deviation. A fit may exceed the values somewhat."""
+LARGEST_ORDER = 64
+"""The most players in a term. The exact transform, which alone has no smaller limit, ends below."""
+
+
+class _Faithfulness(TypedDict):
+    """As ``Faithfulness.to_json`` writes it: an R2 that is not known is ``null``."""
+
+    r2: float | None
+    low: float | None
+    high: float | None
+    level: float
+    n_masks: Positive
+    exact: bool
+    varies: bool
+    by_output: list[float | None]
+    noise: NotRequired[float | None]
+
+
+class _Game(TypedDict):
+    fingerprint: str | None
+    n_players: Positive
+    n_outputs: Positive | None
+    n_repeats: Positive
+    description: dict[str, Any]
+
+
+class _Request(TypedDict):
+    decoder: str
+    budget: Positive | None
+    order: Positive | None
+    holdout: float
+    options: dict[str, Any]
+
+
+class _Design(TypedDict):
+    kind: str
+    masks_sha256: str
+
+
+class _Ablations(TypedDict):
+    sha256: str
+
+
+class _Settings(TypedDict):
+    order: NotRequired[Positive]
+    picked: NotRequired[str]
+
+
+class _Diagnosis(TypedDict):
+    summary: NotRequired[str]
+    cv_r2: NotRequired[float | list[float | None] | None]
+
+
+class _Decoder(TypedDict):
+    requested: str
+    ran: str
+    settings: _Settings
+    diagnosis: _Diagnosis
+
+
+class _Budget(TypedDict):
+    limit: Count
+    planned: Count
+    spent: Count
+    fit: Count
+    held_out: Count
+    evaluated: Count
+    from_store: Count
+    skipped: Count
+    interrupted: bool
+    left_out: NotRequired[int]
+
+
+class _Step(TypedDict):
+    ablations: Positive
+    cv_r2: float | None
+
+
+class _Until(TypedDict):
+    goal: float | None
+    budget: NotRequired[Positive | None]
+    stopped_since: str
+    steps: list[_Step]
+
+
+class _Seconds(TypedDict):
+    ablations: float
+    decoding: float
+    total: float
+
+
+class _Provenance(TypedDict):
+    """Entries that older versions did not record are ``NotRequired``."""
+
+    created: str
+    versions: dict[str, str]
+    platform: str
+    game: _Game
+    request: NotRequired[_Request | None]
+    design: _Design
+    ablations: NotRequired[_Ablations]
+    decoder: _Decoder
+    budget: _Budget
+    random_state: Count
+    backend: str
+    until: NotRequired[_Until | None]
+    seconds: _Seconds
+
+
+class _Document(TypedDict):
+    format: int
+    n_players: Positive
+    players: list[str]
+    faithfulness: _Faithfulness
+    provenance: _Provenance
+    confirmation: NotRequired[Confirmation | None]
+
+
+_NAMES = ("format", "n_players", "players", "faithfulness", "provenance", "confirmation")
+
+
+def check_format(document: Any, version: int) -> None:
+    """Check that a document is one of this format version.
+
+    Raises:
+        ValueError: it is not.
+    """
+    if not isinstance(document, dict) or "format" not in document:
+        raise ValueError("it has no 'format'; the document of a saved explanation is expected")
+    if document["format"] != version or isinstance(document["format"], bool):
+        raise ValueError(
+            f"it has format {document['format']!r}, but this version of interplay reads "
+            f"{version}; load it with the version that wrote it"
+        )
+
+
+def check_document(document: Json) -> None:
+    """Check the types of all entries, and what they must have in common.
+
+    Raises:
+        ValueError: what is wrong, where, and what is expected.
+    """
+    check(document, _Document, "the document")
+    for name in document:
+        if name not in _NAMES:
+            raise ValueError(
+                f"the document has {shown(name)}; only {', '.join(_NAMES)} are expected"
+            )
+    n_players, game = document["n_players"], document["provenance"]["game"]
+    if len(document["players"]) != n_players:
+        raise ValueError(
+            f"players has {len(document['players'])} names; {n_players} are expected (n_players)"
+        )
+    if game["n_players"] != n_players:
+        raise ValueError(
+            f"provenance.game.n_players is {game['n_players']}; {n_players} is expected (n_players)"
+        )
+    check_description(game["description"], n_players, "provenance.game.description")
+    _check_scores(document["faithfulness"], game["n_outputs"] or 1)
+    if document.get("confirmation") is not None:
+        _check_confirmation(document["confirmation"], n_players, game["n_outputs"] or 1)
+
+
+def _check_scores(scores: Json, n_outputs: int) -> None:
+    for name in scores:
+        if name not in _Faithfulness.__annotations__:
+            raise ValueError(
+                f"faithfulness has {shown(name)}; only {', '.join(_Faithfulness.__annotations__)} "
+                "are expected"
+            )
+    if len(scores["by_output"]) != n_outputs:
+        raise ValueError(
+            f"faithfulness.by_output has {len(scores['by_output'])} scores; {n_outputs} are "
+            "expected, one for each output"
+        )
+    if not 0.0 < scores["level"] < 1.0:
+        raise ValueError(f"faithfulness.level is {scores['level']}; one within 0 to 1 is expected")
+    for name in ("r2", "low", "high"):
+        if scores["varies"] and scores[name] is None:
+            raise ValueError(f"faithfulness.{name} is null; a number is expected since it varies")
+
+
+def _check_confirmation(confirmation: Json, n_players: int, n_outputs: int) -> None:
+    if not 0 <= confirmation["output"] < n_outputs:
+        raise ValueError(
+            f"confirmation.output is {confirmation['output']}; one of {n_outputs} outputs is "
+            "expected, counted from 0"
+        )
+    for number, tested in enumerate(confirmation["tested"]):
+        players, where = tested["players"], f"confirmation.tested[{number}]"
+        if (
+            not players
+            or list(players) != sorted({*players})
+            or not (players[0] >= 0 and players[-1] < n_players)
+        ):
+            raise ValueError(
+                f"{where}.players is {players[:10]}; ascending numbers of players from 0 to "
+                f"{n_players - 1} are expected"
+            )
+        if tested["verdict"] not in (HOLDS, FAILS, UNCLEAR):
+            raise ValueError(
+                f"{where}.verdict is {shown(tested['verdict'])}; one of {HOLDS!r}, {FAILS!r} and "
+                f"{UNCLEAR!r} is expected"
+            )
+        for name, part in (
+            ("labels", tested["labels"]),
+            ("removed.alone", tested["removed"]["alone"]),
+            ("removed_from_whole.alone", tested["removed_from_whole"]["alone"]),
+        ):
+            if len(part) != len(players):
+                raise ValueError(
+                    f"{where}.{name} has {len(part)} entries; {len(players)} are expected, one "
+                    "for each of its players"
+                )
+
+
+def check_shapes(document: Json, arrays: Mapping[str, tuple[str, tuple[int, ...]]]) -> None:
+    """Check which arrays there are, their types, and their shapes against each other.
+
+    Args:
+        document: a document that passed :func:`check_document`.
+        arrays: the type and the shape of each array, by name.
+
+    Raises:
+        ValueError: what is wrong, with the name of the array, and what is expected.
+    """
+    for name in _REQUIRED:
+        if name not in arrays:
+            raise ValueError(f"it has no {name}.npy, which is expected")
+    if ("surrogate_supports" in arrays) != ("surrogate_coefficients" in arrays):
+        raise ValueError("it has one array of the surrogate; both or none are expected")
+    for name, (dtype, _) in arrays.items():
+        if dtype not in ARRAYS[name]:
+            raise ValueError(
+                f"{name}.npy: its numbers are of type {shown(dtype)}; {' or '.join(ARRAYS[name])} "
+                "is expected"
+            )
+    n_outputs = document["provenance"]["game"]["n_outputs"]
+    outputs = () if n_outputs is None else (n_outputs,)
+    width = (document["n_players"] + 7) // 8
+    for rows, numbers in (
+        ("supports", "coefficients"),
+        ("fit_masks", "fit_values"),
+        ("held_masks", "held_values"),
+        ("surrogate_supports", "surrogate_coefficients"),
+    ):
+        if rows not in arrays:
+            continue
+        shape = arrays[rows][1]
+        count = shape[0] if shape else 0
+        _same(rows, shape, (count, width))
+        _same(numbers, arrays[numbers][1], (count, *outputs))
+        if not count and rows.endswith("masks"):
+            raise ValueError(f"{rows}.npy: it has no rows; at least one is expected")
+    n_held, n_terms = arrays["held_masks"][1][0], arrays["supports"][1][0]
+    if document["faithfulness"]["n_masks"] != n_held:
+        raise ValueError(
+            f"held_masks.npy: it has {n_held} masks; {document['faithfulness']['n_masks']} are "
+            "expected (faithfulness.n_masks)"
+        )
+    if "deviations" in arrays:
+        shape = arrays["deviations"][1]
+        _same("deviations", shape, (n_terms, *outputs, shape[-1] if shape else 1))
+        if 0 in shape:
+            raise ValueError(
+                f"deviations.npy: its shape is {shape}; no side of length 0 is expected"
+            )
+
+
+def _same(name: str, shape: tuple[int, ...], expected: tuple[int, ...]) -> None:
+    if shape != expected:
+        raise ValueError(f"{name}.npy: its shape is {shape}; {expected} is expected")
+
+
+def check_numbers(document: Json, arrays: Mapping[str, Array]) -> None:
+    """Check the contents of arrays that passed :func:`check_shapes`.
+
+    Raises:
+        ValueError: a number is not finite or too large for its square; a mask or a set has a player
+            that does not exist; or a set is there twice, or has too many players.
+    """
+    n_players = document["n_players"]
+    for name, array in arrays.items():
+        if ARRAYS[name] != _PACKED:
+            _check_finite(name, array)
+        elif n_players % 8 and (array[:, -1] >> (n_players % 8)).any():
+            raise ValueError(
+                f"{name}.npy: a row has a player above {n_players - 1}; only players from 0 to "
+                f"{n_players - 1} are expected"
+            )
+    for name in ("supports", "surrogate_supports"):
+        if name not in arrays or not len(arrays[name]):
+            continue
+        rows = np.ascontiguousarray(arrays[name])
+        if len(np.unique(rows.view(f"V{rows.shape[1]}"))) < len(rows):
+            raise ValueError(f"{name}.npy: a set is there twice; distinct sets are expected")
+        largest = int(sizes(rows).max())
+        if largest > LARGEST_ORDER:
+            raise ValueError(
+                f"{name}.npy: a set has {largest} players; at most {LARGEST_ORDER} are expected"
+            )
+
+
+def _check_finite(name: str, array: Array) -> None:
+    with np.errstate(invalid="ignore"):
+        low, high = float(array.min(initial=0.0)), float(array.max(initial=0.0))
+    most = LARGEST if name.endswith("values") else LARGEST_COEFFICIENT
+    if not -most <= low <= high <= most:
+        extreme = low if not low >= -most else high
+        raise ValueError(
+            f"{name}.npy: it has {extreme}; finite numbers of at most {most:g} are expected"
+        )

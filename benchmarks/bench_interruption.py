@@ -115,11 +115,11 @@ def planted(decoder: str, n_players: int, budget: int, seed: int) -> Case:
     )
 
 
-def recorded(decoder: str, name: str, seed: int) -> Case | None:
+def recorded(decoder: str, name: str, seed: int, alpha: float = 4) -> Case | None:
     """A recorded game, with masks such as the decoder asks for. SPEX's are not recorded."""
     game = read(name)
     n_players = game.n_players
-    budget = game.budget(4)
+    budget = game.budget(alpha)
     if decoder == "spex":
         return None
     rng = np.random.default_rng(seed)
@@ -188,14 +188,16 @@ def after(plan: RunPlan, evaluated: Evaluated) -> tuple[Spectrum, Faithfulness] 
     return derived.decoded.spectrum, derived.score
 
 
-def cases(decoder: str, seeds: range) -> Iterator[Callable[[], Case | None]]:
+def cases(decoder: str, seeds: range, quarter: bool = False) -> Iterator[Callable[[], Case | None]]:
     """Make cases, each anew whenever called: a plan's generators can be used once."""
+    alpha = 1 if quarter else 4
     for seed in seeds:
         for n_players, budget in PLANTED:
-            yield lambda n=n_players, b=budget, s=seed: planted(decoder, n, b, s)
+            part = budget * alpha // 4
+            yield lambda n=n_players, b=part, s=seed: planted(decoder, n, b, s)
         for name in RECORDED:
             if seed < N_ORDERS or decoder not in ("auto", "gp"):  # so many designs are recorded
-                yield lambda name=name, s=seed: recorded(decoder, name, s)
+                yield lambda name=name, s=seed: recorded(decoder, name, s, alpha)
 
 
 @dataclass
@@ -247,6 +249,17 @@ def coverage(decoder: str, seeds: range) -> None:
         print(f"{decoder:10} {share:5.0%}  {tallies['before']}  {tallies['after']}", flush=True)
 
 
+def small(decoder: str, seeds: range) -> None:
+    """Print a line for complete runs of a quarter of the budget."""
+    tally = Tally()
+    for make in cases(decoder, seeds, quarter=True):
+        case = make()
+        if case is not None:
+            evaluated = interrupted(case, 1.0, in_strides=True)
+            tally.add(case, after(case.plan, evaluated), len(case.plan.masks))
+    print(f"{decoder:10} {'whole':>5}  {'':26}  {tally}", flush=True)
+
+
 def n_fair(case: Case | None, evaluated: Evaluated) -> int:
     """How many of the known masks ``explain`` uses."""
     assert case is not None
@@ -286,6 +299,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--decoders", nargs="+", default=list(DECODERS), choices=DECODERS)
     parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--small", action="store_true", help="complete runs of a quarter instead")
     parser.add_argument("--sharing", action="store_true", help="tokens read, instead of coverage")
     options = parser.parse_args()
     if options.sharing:
@@ -295,7 +309,7 @@ def main() -> None:
     heads = "covered   given excess  used"
     print(f"{'decoder':10} {'at':>5}  {heads:>26}  {heads:>26}")
     for decoder in options.decoders:
-        coverage(decoder, range(options.seeds))
+        (small if options.small else coverage)(decoder, range(options.seeds))
 
 
 if __name__ == "__main__":

@@ -14,13 +14,15 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from interplay import FunctionGame, StoreError
 from interplay._types import BoolArray, FloatArray
@@ -119,6 +121,40 @@ def test_no_flipped_bit_gives_a_wrong_number(tmp_path: Path, read_only: bool, ev
             outcomes["all right"] += 1
     assert sum(outcomes.values()) == len(positions)
     assert outcomes["reported"] > len(positions) / 20, "the flips hit nothing"
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make(tmp_path_factory.mktemp("sound") / "sound.db")
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    length=st.none() | st.integers(0, 60_000),
+    changes=st.lists(
+        st.tuples(st.integers(0, 300) | st.integers(0, 60_000), st.binary(min_size=1, max_size=40)),
+        max_size=4,
+    ),
+)
+def test_any_file_gives_values_or_an_error_of_our_own(
+    sound: Path, length: int | None, changes: list[tuple[int, bytes]]
+) -> None:
+    """Nothing but a StoreError is raised, and a value that is read is right."""
+    content = bytearray(sound.read_bytes())[:length]
+    for start, written in changes:
+        content[start : start + len(written)] = written
+    path = sound.with_name("changed.db")
+    path.write_bytes(content)
+    uses: tuple[Callable[[], object], ...] = (
+        lambda: verify(path),
+        lambda: games(path),
+        lambda: prunable(path, older_than_days=0),
+        lambda: export(path, "two", sound.with_name("out.npz")),
+    )
+    for use in uses:
+        with suppress(StoreError):
+            use()
+    read_again(path, read_only=True)
 
 
 def test_every_bit_of_a_row_counts(tmp_path: Path) -> None:

@@ -92,7 +92,7 @@ def test_control_c(tmp_path: Path, twice: bool) -> None:
     there, go_on = threading.Event(), threading.Event()
 
     def respond(body: Json, number: int) -> Reply:
-        if number == 60:
+        if number == 300:
             there.set()
             go_on.wait()
         return Reply(truthful(body))

@@ -44,7 +44,9 @@ def test_the_verdict_comes_first_and_tables_have_findings(
     shown, left_out = good.verdict.strongest(interactions, 10, min_order=2)
     assert (0, 1) in shown.sets
     assert left_out > 30
-    assert f"{left_out} interactions are not distinguishable from zero and left out" in " ".join(printed.split())
+    assert f"{left_out} interactions are not distinguishable from zero and left out" in " ".join(
+        printed.split()
+    )
     assert "(zero?)" not in printed
     assert "(zero?)" in run("show", path, "--all", "--top", 60)
 

@@ -732,7 +732,7 @@ def mutate_array(draw: Callable[[Any], Any], array: NDArray[Any]) -> bytes:
     return contents
 
 
-@settings(max_examples=200)
+@settings(max_examples=120)
 @given(st.data())
 def test_nothing_but_a_value_error_comes_of_a_changed_file(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
@@ -931,6 +931,16 @@ def test_a_name_that_cannot_be_saved_is_told_first(name: Any, told: str) -> None
     assert game.n_calls == 0
     with pytest.raises(ValueError, match=told):
         ip.FunctionGame(lambda masks: masks[:, 0], 12, players=names)
+
+
+def test_a_seed_that_cannot_be_saved_is_told_first(tmp_path: Path) -> None:
+    game = Game()
+    with pytest.raises(ValueError, match="random_state has 1001 bits; give a seed of at most 512"):
+        ip.explain(game, budget=100, random_state=1 << 1000, progress=False)
+    assert game.n_calls == 0
+    explanation = ip.explain(game, budget=100, random_state=1 << 500, progress=False)
+    again = ip.load(explanation.save(tmp_path / "a.interplay"))
+    assert again.provenance["random_state"] == 1 << 500
 
 
 def test_numbers_are_names() -> None:

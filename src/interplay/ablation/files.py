@@ -102,8 +102,9 @@ def to_read(path: Path, seconds: float) -> Unchanged:
     """Open a file so that neither it nor its folder changes.
 
     A file without a log is read in place; a read-only folder will do. So is one whose log another
-    process uses. Otherwise a copy of the file and its log is read into memory, since to read it in
-    place SQLite would have to write.
+    process uses, or seems to: then SQLite keeps its locks in ``NAME-shm``, which holds no data.
+    Otherwise a copy of the file and its log is read into memory, since to read it in place SQLite
+    would have to make that file.
 
     Args:
         path: the file.

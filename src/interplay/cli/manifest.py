@@ -22,7 +22,10 @@ MANIFEST = "manifest.sha256"
 SIGNATURE = f"{MANIFEST}.sig"
 INPUTS = "inputs"
 """The folder of the copies of the input files."""
-_NOT_COVERED = (MANIFEST, SIGNATURE, STORE, *(f"{STORE}-{part}" for part in ("wal", "shm", "journal")))
+_NOT_COVERED = (
+    *(MANIFEST, SIGNATURE, STORE),
+    *(f"{STORE}-{part}" for part in ("wal", "shm", "journal")),
+)
 _LARGEST = 1 << 20
 _LINE = re.compile(r"(\\?)([0-9a-f]{64})  (.+)", re.DOTALL)
 

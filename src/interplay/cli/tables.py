@@ -98,10 +98,9 @@ def print_explanation(
             names = [_name(player, explanation.players[player]) for player in players]
             joint = " × " if sum(map(len, names)) < _LINE else "\n"
             table.add_row(*numbers, joint.join(names))
-        if left_out:
-            table.caption = f"{none}" + ("" if everything else " and left out")
-            table.caption_justify = "left"
         console.print(table)
+        if left_out:
+            console.print(none + ("" if everything else " and left out"), style="dim")
     print_run(explanation)
     if explanation.confirmation is not None:
         print_confirmation(explanation.confirmation)

@@ -108,6 +108,8 @@ def verify_command(
     if identity is not None and signers is None:
         raise ValueError("--identity names one of the signers; give their file by --signers")
     manifest = read_manifest(folder, trust)
+    if manifest is not None:
+        console.print(f"audit hash: {manifest.audit_hash}", highlight=False, soft_wrap=True)
     of_folder = [check_files(folder, manifest, trust, record)]
     if expect is not None:
         of_folder.append(check_audit_hash(manifest, expect))
@@ -152,8 +154,6 @@ def verify_command(
         )
         results.append((name, result))
         _print(name, result)
-    if manifest is not None:
-        console.print(f"audit hash: {manifest.audit_hash}", highlight=False, soft_wrap=True)
     if record is not None:
         record.parent.mkdir(parents=True, exist_ok=True)
         document = [{"explanation": name} | result.to_json() for name, result in results]

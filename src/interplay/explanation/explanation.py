@@ -158,7 +158,7 @@ class Explanation:
 
     @property
     def outputs(self) -> tuple[str, ...]:
-        """The names of several outputs, or their numbers if there is no name for each; else empty."""
+        """The names of several outputs, or their numbers if not each has a name; else empty."""
         count = self.spectrum.n_outputs
         if count is None:
             return ()

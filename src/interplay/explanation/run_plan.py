@@ -21,6 +21,7 @@ from interplay.game import Game
 
 MIN_HELD_OUT = 10
 """The fewest held-out masks from which a score means anything."""
+_SEED_BITS = 512
 _FULL_TABLE = 256
 """Without a budget all masks are evaluated if there are at most so many."""
 
@@ -84,6 +85,11 @@ class Request:
         chosen = requested = get_decoder(self.decoder)
         largest = check_request(requested, self.order, self.options, arguments)
         n_players, random_state = int(game.n_players), index(self.random_state)
+        if random_state.bit_length() > _SEED_BITS:
+            raise ValueError(
+                f"random_state has {random_state.bit_length()} bits; give a seed of at most "
+                f"{_SEED_BITS}, which a file can hold"
+            )
         smallest = needed(requested, n_players, self.holdout)
         if self.budget is None:
             budget = max(default_budget(n_players), smallest)

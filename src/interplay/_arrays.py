@@ -24,8 +24,7 @@ def as_columns(values: FloatArray) -> FloatArray:
 
 
 LARGEST = 1e30
-"""The largest size of a value or a coefficient. Sums of squares of such numbers do not overflow, nor
-do intervals made of them in single precision."""
+"""The largest size of a value or a coefficient: sums of squares of such numbers do not overflow."""
 
 
 def finite_rows(values: FloatArray) -> BoolArray:

@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -19,6 +18,7 @@ from rich.progress import (
 from rich.text import Text
 
 from interplay._types import BoolArray, FloatArray
+from interplay.ablation.terminal import Terminal
 
 SAY_AFTER_SECONDS = 2.0
 """A wait for other processes that is longer is told, also where no progress is shown."""
@@ -26,7 +26,7 @@ SAY_AFTER_SECONDS = 2.0
 
 def say(message: str) -> None:
     """Print a line for the user on stderr."""
-    Console(stderr=True).print(message, style="yellow", highlight=False)
+    Terminal(stderr=True).print(message, style="yellow", markup=False, highlight=False)
 
 
 class Bar:
@@ -101,7 +101,7 @@ def progress_bar(enabled: bool, cost: FloatArray, known: BoolArray) -> Iterator[
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         _Pace(),
-        console=Console(stderr=True),
+        console=Terminal(stderr=True),
         disable=not enabled,
     ) as progress:
         yield Bar(progress, cost, known)

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 
+from interplay.ablation.terminal import Terminal
 from interplay.cli.components import components_command
 from interplay.cli.demo import demo_command
 from interplay.cli.lens import lens_command
@@ -49,7 +49,7 @@ for _name in COMMANDS:
     if _name not in COMMANDS.own:
         app.command(_name)(lens_command(_name))
 app.add_typer(store_app, name="store")
-_errors = Console(stderr=True)
+_errors = Terminal(stderr=True)
 
 
 @app.command()

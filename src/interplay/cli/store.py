@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from interplay.ablation.maintenance import StoredGame, export, games, prunable, prune
 from interplay.ablation.soundness import has_checksums, verify
-from interplay.report.document import visible
+from interplay.ablation.terminal import Terminal
 
 store_app = typer.Typer(
     no_args_is_help=True,
@@ -23,7 +22,7 @@ store_app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Manage stores of ablations: list, verify, export, prune.",
 )
-_console = Console()
+_console = Terminal()
 _SHORTEST = 12
 _LINE = 40
 _FIRST = ("lens", "model", "target", "by", "dtype", "text", "trainer", "score", "classes")
@@ -31,7 +30,7 @@ _FIRST = ("lens", "model", "target", "by", "dtype", "text", "trainer", "score", 
 
 def _shown(text: str) -> str:
     """A text of a file as it may be printed: nothing in it is markup or steers the terminal."""
-    return escape(visible(text))
+    return escape(text)
 
 
 _Path = Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="A store of ablations.")]

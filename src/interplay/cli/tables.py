@@ -7,17 +7,17 @@ from contextlib import contextmanager
 
 import numpy as np
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
 from interplay._types import Json
+from interplay.ablation.terminal import Terminal
 from interplay.confirmation.verdict import Confirmation
 from interplay.explanation.explanation import Explanation
 from interplay.fourier.interactions import LEVEL, Interactions
 
-console = Console()
+console = Terminal()
 
 
 @contextmanager
@@ -28,7 +28,7 @@ def interruptible() -> Iterator[None]:
     except KeyboardInterrupt as interrupt:
         for line in (str(interrupt), *getattr(interrupt, "__notes__", ())):
             if line:
-                Console(stderr=True).print(line, style="yellow", markup=False, highlight=False)
+                Terminal(stderr=True).print(line, style="yellow", markup=False, highlight=False)
         raise typer.Exit(130) from interrupt
 
 
@@ -128,17 +128,16 @@ def print_run(explanation: Explanation) -> None:
     console.print(
         f"{budget['spent']} ablations ({budget['evaluated']} evaluated, {budget['from_store']} "
         f"from the store) in {seconds['ablations']:.1f} s, decoded in {seconds['decoding']:.1f} s "
-        f"by {decoder['ran']}"
+        f"by {escape(decoder['ran'])}"
     )
     until = explanation.provenance.get("until")
     if until is not None:
-        console.print(_stopped(until), highlight=False)
+        console.print(_stopped(until), markup=False, highlight=False)
     if decoder["ran"] == "exact":
-        console.print(
-            f"The budget covers all 2^n masks, so that {decoder['requested']} was not needed."
-        )
+        name = escape(decoder["requested"])
+        console.print(f"The budget covers all 2^n masks, so that {name} was not needed.")
     if "summary" in decoder["diagnosis"]:
-        console.print(decoder["diagnosis"]["summary"])
+        console.print(decoder["diagnosis"]["summary"], markup=False)
 
 
 def _stopped(until: Json) -> str:

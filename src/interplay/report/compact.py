@@ -8,6 +8,7 @@ import numpy as np
 from markupsafe import Markup
 
 from interplay._arrays import as_columns
+from interplay.ablation.terminal import visible
 from interplay.explanation.explanation import Explanation
 from interplay.explanation.verdict import Verdict
 from interplay.fourier.interactions import Interactions
@@ -160,4 +161,5 @@ def _span(interactions: Interactions, row: int, column: int) -> Markup:
 
 
 def _short(name: str) -> str:
+    name = visible(name)
     return name if len(name) <= _NAME else f"{name[: _NAME - 1]}…"

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import json
-import re
 from collections.abc import Callable
 from math import comb
 from typing import Any
@@ -18,6 +17,7 @@ import numpy.typing as npt
 
 from interplay._arrays import as_columns, pack
 from interplay._types import Json
+from interplay.ablation.terminal import visible
 from interplay.explanation.explanation import Explanation
 from interplay.explanation.verdict import ROUNDING, SHADE_FLOOR
 from interplay.extensions import INDICES
@@ -41,19 +41,6 @@ _MAX_BYTES = 256 * 1024
 _MAX_SPREAD = 4_000_000
 """The most numbers of the spectrum's uncertainty from which the intervals of all indices are made;
 beyond it those of the first index only."""
-
-_HIDDEN = re.compile(
-    "[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200b\u200e\u200f\u2028-\u202e"
-    "\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff]"
-)
-
-
-def visible(text: str) -> str:
-    """A text in which characters that cannot be seen, or reorder their neighbours, are named.
-
-    Line breaks, tabs and the joiners of emoji and of scripts stay as they are.
-    """
-    return _HIDDEN.sub(lambda match: f"\u27e8U+{ord(match[0]):04X}\u27e9", text)
 
 
 def script_json(document: Json) -> str:

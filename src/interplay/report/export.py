@@ -14,6 +14,7 @@ import numpy as np
 
 from interplay._arrays import as_columns
 from interplay._types import BoolArray, FloatArray, Json
+from interplay.ablation.terminal import visible
 from interplay.confirmation.verdict import Confirmation
 from interplay.explanation.explanation import Explanation
 from interplay.explanation.faithfulness import Faithfulness
@@ -236,7 +237,7 @@ def _plain(value: Any) -> str:
 
 def _inline(text: str) -> str:
     """Any text on one line, with nothing in it that Markdown or HTML would act on."""
-    flat = re.sub(r"[\x00-\x20\x7f-\x9f\u2028\u2029]+", " ", text).strip()
+    flat = visible(re.sub(r"\s+", " ", text).strip())
     return re.sub(r"([\\`*_{}\[\]<>|~#&$])", r"\\\1", flat)
 
 

@@ -18,6 +18,7 @@ from markupsafe import Markup
 
 from interplay._arrays import as_columns
 from interplay._types import FloatArray, Json
+from interplay.ablation.terminal import visible
 from interplay.confirmation.verdict import Confirmation
 from interplay.explanation.explanation import Explanation
 from interplay.fourier.interactions import Interactions
@@ -28,7 +29,6 @@ from interplay.report.document import (
     document,
     script_json,
     shown_terms,
-    visible,
 )
 
 _ROWS = 15

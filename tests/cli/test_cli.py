@@ -133,7 +133,7 @@ def test_control_c(tmp_path: Path, twice: bool) -> None:
         assert process.returncode == 0
         spent = ip.load(saved).provenance["budget"]
         assert spent["interrupted"]
-        assert 60 < spent["spent"] < 400
+        assert 30 <= spent["spent"] < spent["evaluated"] < 400  # whole strides only
 
 
 def test_errors_are_one_line(saved: Path, tmp_path: Path) -> None:

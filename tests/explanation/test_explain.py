@@ -226,9 +226,12 @@ def test_a_constant_game(n_players: int, tmp_path: Path) -> None:
     assert np.isnan(explanation.faithfulness.r2)
     again = ip.load(explanation.save(tmp_path / "a.interplay"))
     assert np.isnan([again.faithfulness.r2, *again.faithfulness.by_output]).all()
-    assert json.loads(explanation.to_json(tmp_path / "a.json").read_text())["explanations"][0][
-        "faithfulness"
-    ]["r2"] is None
+    assert (
+        json.loads(explanation.to_json(tmp_path / "a.json").read_text())["explanations"][0][
+            "faithfulness"
+        ]["r2"]
+        is None
+    )
     assert explanation.verdict.level == "unknown"
     assert explanation.verdict.codes == ("constant",)
     assert len(explanation.interactions("FSII", order=2).top(5)) == 0

@@ -25,8 +25,8 @@ from interplay.game import Game, PlannedGame, as_planned
 DEFAULT_BATCH = 64
 """Masks per call for a game that has no batch size of its own."""
 _MOST_EXTRA = 0.06
-"""The share of work that strides may add, by an estimate that takes what is beside the players of a
-mask, as the fixed words of a prompt, for work that is not shared."""
+"""The share of work that strides may add, by an estimate: half of what is beside the players of a
+mask, as the fixed words of a prompt, comes after them and is not shared."""
 _UNSHARED = 2.0
 """The players of a mask that are read anew even in a tree of all 2^n masks."""
 _GROWTHS = tuple(1.25 * 1.1**step for step in range(27))
@@ -113,7 +113,7 @@ def _stops(n_masks: int, n_players: int, size: int, fixed: float) -> list[int]:
     if n_masks < 2 * size:
         return [n_masks]
     # of the players of a mask, so many are read anew if all masks are in one tree
-    unshared = max(n_players - log2(n_masks), 0.0) + _UNSHARED + fixed
+    unshared = max(n_players - log2(n_masks), 0.0) + _UNSHARED + fixed / 2
     for growth in _GROWTHS:
         stops = [n_masks]
         while size <= (stop := round(stops[0] / growth / size) * size) <= stops[0] - size:

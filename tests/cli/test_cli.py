@@ -88,7 +88,7 @@ def test_a_process_prints_the_same_and_ends_without_a_traceback(saved: Path) -> 
 def test_control_c(tmp_path: Path, twice: bool) -> None:
     """Once: what is there is explained. Twice: it ends at once, and says what it kept."""
     text, printed = tmp_path / "text.txt", tmp_path / "printed"
-    text.write_text("One two three four five six seven eight nine ten.")
+    text.write_text("One two three four five six seven eight nine ten. " * 4)
     there, go_on = threading.Event(), threading.Event()
 
     def respond(body: Json, number: int) -> Reply:

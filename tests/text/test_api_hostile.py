@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+import interplay as ip
 from interplay import GameError
 from interplay.fourier.masks import every_mask
 from interplay.text import ApiGame, Options, Response
@@ -107,3 +108,19 @@ def test_a_password_is_not_shown_in_any_form() -> None:
         assert "pass-word" not in str(error.value)
         assert pair not in str(error.value)
         assert "[key]" in str(error.value)
+
+
+def test_the_model_that_answers_is_recorded_and_a_change_is_told() -> None:
+    def respond(body: Json, number: int) -> Reply:
+        choice = {"text": " good", "logprobs": {"top_logprobs": [{" good": -0.1, " bad": -3.0}]}}
+        name = "m-2026-05" if number < 12 else "m-2026-06"
+        return Reply({"choices": [choice], "model": name, "system_fingerprint": "fp_1"})
+
+    with serving(respond) as server:
+        asked = game(server.url, Options((" good", " bad"), score="logprob"))
+        explanation = ip.explain(asked, budget=8)
+        (identity,) = explanation.provenance["observed"]["answered_by"]
+        assert identity == {"model": "m-2026-05", "system_fingerprint": "fp_1"}
+        with pytest.warns(UserWarning, match=r"answers with another model than before: .*2026-06"):
+            asked(MASKS)
+        assert len(asked.observed()["answered_by"]) == 2

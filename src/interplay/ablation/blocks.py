@@ -14,7 +14,7 @@ decides how many strides are affordable.
 
 from __future__ import annotations
 
-from math import inf, log2
+from math import log2
 
 import numpy as np
 
@@ -25,8 +25,8 @@ from interplay.game import Game, PlannedGame, as_planned
 DEFAULT_BATCH = 64
 """Masks per call for a game that has no batch size of its own."""
 _MOST_EXTRA = 0.06
-"""The share of work that strides may add, by an estimate: half of what is beside the players of a
-mask, as the fixed words of a prompt, comes after them and is not shared."""
+"""The share of work that strides may add, where a mask is nothing but its players. Words beside
+them, which take the same work in any order, make the share smaller."""
 _UNSHARED = 2.0
 """The players of a mask that are read anew even in a tree of all 2^n masks."""
 _GROWTHS = tuple(1.25 * 1.1**step for step in range(27))
@@ -73,9 +73,7 @@ def cut(
     if planned is None:
         order = rng.permutation(n_masks)
     blocks = []
-    stops = [n_masks]
-    if in_strides and planned is not None:
-        stops = _stops(n_masks, masks.shape[1], size, _fixed(planned))
+    stops = _stops(n_masks, masks.shape[1], size) if in_strides else [n_masks]
     for start, stop in zip([0, *stops], stops, strict=False):
         if len(stops) > 1:
             assert planned is not None
@@ -97,15 +95,7 @@ def _blocks(order: IntArray, size: int) -> list[IntArray]:
     return np.array_split(order, -(-len(order) // size)) if len(order) else []
 
 
-def _fixed(planned: PlannedGame) -> float:
-    """What an ablation without players costs, in mean costs of a player over uniform masks."""
-    nothing = np.zeros(planned.n_players, dtype=np.bool_)
-    empty, whole = planned.cost(np.stack([nothing, ~nothing])).tolist()
-    by_players = (whole - empty) / 2
-    return planned.n_players * empty / by_players if by_players > 0 else inf
-
-
-def _stops(n_masks: int, n_players: int, size: int, fixed: float) -> list[int]:
+def _stops(n_masks: int, n_players: int, size: int) -> list[int]:
     """The numbers of masks after each stride of a game that shares work; the last is all masks.
 
     Strides are whole blocks.
@@ -113,7 +103,7 @@ def _stops(n_masks: int, n_players: int, size: int, fixed: float) -> list[int]:
     if n_masks < 2 * size:
         return [n_masks]
     # of the players of a mask, so many are read anew if all masks are in one tree
-    unshared = max(n_players - log2(n_masks), 0.0) + _UNSHARED + fixed / 2
+    unshared = max(n_players - log2(n_masks), 0.0) + _UNSHARED
     for growth in _GROWTHS:
         stops = [n_masks]
         while size <= (stop := round(stops[0] / growth / size) * size) <= stops[0] - size:

@@ -29,6 +29,7 @@ def provenance_of(
 ) -> Json:
     """The provenance of an explanation, as JSON."""
     again = derived_provenance(plan, derived)
+    observed = getattr(evaluator.game, "observed", None)
     return {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": versions(),
@@ -50,6 +51,7 @@ def provenance_of(
         },
         "random_state": plan.random_state,
         "backend": evaluator.backend.name,
+        **({} if observed is None else {"observed": plain(observed())}),
     }
 
 

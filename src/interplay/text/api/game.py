@@ -143,6 +143,7 @@ class ApiGame:
         )
         self._original: str | None = None
         self._warned = False
+        self._n_identities = 0
         if self.prompt(np.zeros(self.n_players, dtype=np.bool_)) in ("", "[]"):
             raise ValueError(
                 "with every segment removed the prompt is empty; give a prompt with fixed words "
@@ -229,6 +230,7 @@ class ApiGame:
                 values if len(done) else None,
             )
         self._warn_of_unlisted()
+        self._warn_of_another_model()
         return values
 
     def refined(
@@ -304,6 +306,29 @@ class ApiGame:
             value = self.target.score(completion.text, self._original or "")
             return value[None, :] if self.target.outputs else value
         return self.target.combine([reading.logprobs[None, :] for reading in completion.readings])
+
+    def observed(self) -> Json:
+        """What the server said of itself: the models that answered, and their fingerprints."""
+        identities = self._requester.identities
+        return {
+            "answered_by": [
+                {"model": model, "system_fingerprint": fingerprint}
+                for model, fingerprint in identities
+            ]
+        }
+
+    def _warn_of_another_model(self) -> None:
+        identities = list(self._requester.identities)
+        if len(identities) == self._n_identities:
+            return
+        if len(identities) > 1:
+            warnings.warn(
+                f"the server answers with another model than before: {identities[-1]} after "
+                f"{identities[0]} (its name and system fingerprint); values of both are in this "
+                "run. Give the version that it serves by revision=, and start a new store",
+                stacklevel=3,
+            )
+        self._n_identities = len(identities)
 
     def _warn_of_unlisted(self) -> None:
         unlisted = self.usage.unlisted

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import ceil
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 from interplay._types import Json
 from interplay.text.api import methods
@@ -73,18 +73,26 @@ class Completion:
     readings: tuple[Reading, ...] = ()
 
 
+Identity: TypeAlias = tuple[str | None, str | None]
+"""The model's name and its system fingerprint."""
+_LONGEST_NAME = 200
+
+
 class Requester:
     """Sends the same kind of request for one prompt after another.
 
     Attributes:
         verified: whether the server has returned what is needed for some prompt.
         tokens: the answer's tokens, if they must always be the same and are known.
+        identities: the model's name and system fingerprint, as the server gave them with its
+            responses, in the order in which they first came.
     """
 
     def __init__(self, settings: RequestSettings) -> None:
         self.settings = settings
         self.verified = False
         self.tokens: tuple[str, ...] = ()
+        self.identities: dict[Identity, None] = {}
         self._workarounds: list[Callable[[Json], Json]] = []
 
     async def request(self, connection: Connection, prompt: str) -> Completion:
@@ -163,6 +171,9 @@ class Requester:
                 raise
             response = await connection.send(remedy(body), estimate)
             self._workarounds.append(remedy)
+        self.identities.setdefault(
+            (_named(response, "model"), _named(response, "system_fingerprint"))
+        )
         choice: Json = response["choices"][0]
         return choice
 
@@ -175,6 +186,12 @@ class Requester:
             f"the server's response cannot be read by method={self.settings.method!r} ({cause}); "
             "it does not keep to OpenAI's protocol here, so try another method or target"
         )
+
+
+def _named(response: Json, key: str) -> str | None:
+    """A short text of a response; ``None`` if there is none."""
+    value = response.get(key)
+    return value[:_LONGEST_NAME] if isinstance(value, str) else None
 
 
 def _workaround(body: Json, error: RequestFailed) -> Callable[[Json], Json] | None:

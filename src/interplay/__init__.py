@@ -18,9 +18,10 @@ from interplay.errors import (
     StoreError,
 )
 from interplay.explanation.explain import explain
-from interplay.explanation.explanation import Explanation, load
+from interplay.explanation.explanation import Explanation
 from interplay.explanation.exports import export
 from interplay.explanation.faithfulness import Faithfulness, lds
+from interplay.explanation.loading import load
 from interplay.explanation.plan import Plan, plan
 from interplay.extensions import INDICES
 from interplay.fourier.interactions import Interactions

@@ -24,7 +24,8 @@ from interplay.cli.text import plan_command, text_command
 from interplay.cli.training import ShownPoint, print_training, training_command
 from interplay.cli.verify import verify_command
 from interplay.errors import GameError, MissingDependencyError, StoreError
-from interplay.explanation.explanation import FILE, load
+from interplay.explanation.explanation import FILE
+from interplay.explanation.loading import load
 from interplay.extensions import COMMANDS
 
 app = typer.Typer(

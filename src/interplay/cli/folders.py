@@ -13,7 +13,8 @@ from interplay.cli.options import STORE
 from interplay.cli.recipes import Recipe, write_recipe
 from interplay.cli.tables import console
 from interplay.cli.trust import UNTRUSTED, Trust
-from interplay.explanation.explanation import FILE, Explanation, load
+from interplay.explanation.explanation import FILE, Explanation
+from interplay.explanation.loading import load
 from interplay.explanation.provenance import versions
 from interplay.game import PlannedGame, fingerprint_of
 from interplay.text.analysis.drill import LEVEL_FILE, Refinement

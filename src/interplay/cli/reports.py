@@ -9,8 +9,8 @@ import typer
 
 from interplay.cli.folders import saved
 from interplay.cli.tables import console
-from interplay.explanation.explanation import load
 from interplay.explanation.exports import export
+from interplay.explanation.loading import load
 from interplay.extensions import EXPORTS
 
 

@@ -4,86 +4,120 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from interplay.audit.checks import MATCH, MISMATCH, Trusted, Verification
+from interplay.audit.checks import MATCH, MISMATCH, Check, Trusted, Verification
 from interplay.audit.verify import verify
 from interplay.cli.folders import check_page, saved
 from interplay.cli.manifest import SIGNATURE, check_audit_hash, check_files, read_manifest
-from interplay.cli.options import STORE, AllowPickle
+from interplay.cli.options import STORE, AllowPickle, command
 from interplay.cli.prompts import unit
 from interplay.cli.recipes import RECIPE, Recipe, read_recipe, store_of
 from interplay.cli.signatures import check_signature
 from interplay.cli.tables import console, interruptible
 from interplay.cli.trust import UNTRUSTED, Trust
-from interplay.explanation.explanation import load
+from interplay.explanation.loading import load
 from interplay.game import Game
 
 EXIT_MISMATCH, EXIT_INCOMPLETE = 1, 3
 """The exit statuses of an audit that finds a difference, and of one that lacks something."""
 
 
-def verify_command(
-    path: Annotated[
-        Path, typer.Argument(exists=True, metavar="DIR", help="The --out folder of a run.")
-    ],
+@dataclass(frozen=True)
+class SampleOptions:
+    """What is evaluated again, and where the comparisons are written."""
+
     sample: Annotated[
         int,
         typer.Option(
             min=0,
             help="Evaluate so many of the stored ablations again; 0: do not load the model.",
         ),
-    ] = 20,
+    ] = 20
     tolerance: Annotated[
         float | None,
         typer.Option(
             help="How far the stored value may lie from the model's; by default 0.1 % of the "
             "range of the model's values, 5 % in half precision and behind a server."
         ),
-    ] = None,
+    ] = None
     random_state: Annotated[
         int | None, typer.Option("--seed", help="Seed of the sample; by default a new one.")
-    ] = None,
+    ] = None
     store: Annotated[
         Path | None,
         typer.Option(help="The store of ablations, where it is not the one of the run."),
-    ] = None,
+    ] = None
     record: Annotated[
         Path | None, typer.Option(help="Write every comparison to this file, as JSON.")
-    ] = None,
+    ] = None
+
+
+@dataclass(frozen=True)
+class AnchorOptions:
+    """What the folder is compared with that its maker cannot change."""
+
     expect: Annotated[
         str | None,
         typer.Option(help="The audit hash that the run printed, kept where nobody changes it."),
-    ] = None,
+    ] = None
     signers: Annotated[
         Path | None,
         typer.Option(
             help="Who may have signed the run, as in `man ssh-keygen`, ALLOWED SIGNERS: on each "
             "line a name and a public key."
         ),
-    ] = None,
+    ] = None
     identity: Annotated[
         str | None,
         typer.Option(help="Which of the --signers must have signed; by default any of them."),
-    ] = None,
+    ] = None
+
+
+@dataclass(frozen=True)
+class TrustOptions:
+    """What may be read, contacted and loaded because the folder says so."""
+
     allow_outside: Annotated[
         bool, typer.Option(help="Read files outside of DIR that its recipe names.")
-    ] = False,
+    ] = False
     allow_server: Annotated[
         str | None,
         typer.Option(help="The address of the server that may be contacted, as in the recipe."),
-    ] = None,
+    ] = None
     key_variable: Annotated[
         str | None,
         typer.Option(help="The environment variable whose content that server gets as its key."),
-    ] = None,
+    ] = None
     allow_download: Annotated[
         bool, typer.Option(help="Look the recipe's model up on the model hub.")
-    ] = False,
-    allow_pickle: AllowPickle = False,
+    ] = False
+    allow_pickle: AllowPickle = False
+
+    @property
+    def trust(self) -> Trust:
+        """These options as what a recipe is given."""
+        return Trust(
+            outside=self.allow_outside,
+            server=None if self.allow_server is None else self.allow_server.rstrip("/"),
+            key_variable=self.key_variable,
+            download=self.allow_download,
+            pickle=self.allow_pickle,
+        )
+
+
+@command
+def verify_command(
+    path: Annotated[
+        Path, typer.Argument(exists=True, metavar="DIR", help="The --out folder of a run.")
+    ],
+    again: SampleOptions,
+    anchor: AnchorOptions,
+    allowed: TrustOptions,
 ) -> None:
     """Audit a run: its files, its store, its masks, its spectrum, and the model itself.
 
@@ -96,45 +130,26 @@ def verify_command(
 
     Example: interplay verify out/loan --sample 20
     """
-    trust = Trust(
-        outside=allow_outside,
-        server=None if allow_server is None else allow_server.rstrip("/"),
-        key_variable=key_variable,
-        download=allow_download,
-        pickle=allow_pickle,
-    )
+    trust = allowed.trust
     folder = path if path.is_dir() else path.parent
     files = saved(path)
-    if identity is not None and signers is None:
-        raise ValueError("--identity names one of the signers; give their file by --signers")
-    manifest = read_manifest(folder, trust)
-    if manifest is not None:
-        console.print(f"audit hash: {manifest.audit_hash}", highlight=False, soft_wrap=True)
-    of_folder = [check_files(folder, manifest, trust, record)]
-    if expect is not None:
-        of_folder.append(check_audit_hash(manifest, expect))
-    if signers is not None:
-        of_folder.append(check_signature(folder, manifest, signers, identity, trust))
-    recipe = read_recipe(folder, trust) if sample else None
-    ablations = store or (folder / STORE if recipe is None else store_of(recipe, folder, trust))
+    of_folder = _of_folder(folder, anchor, trust, again.record)
+    recipe = read_recipe(folder, trust) if again.sample else None
+    ablations = again.store or (
+        folder / STORE if recipe is None else store_of(recipe, folder, trust)
+    )
     games: Iterator[Game | None] = iter([None] * len(files))
-    if recipe is not None and recipe.server is not None:
-        trust.check_server(recipe.server)
-        key = f"the key in ${key_variable}" if key_variable else "no key"
-        console.print(
-            f"{sample} prompts go to {recipe.server}, with {key}.", markup=False, highlight=False
-        )
     if recipe is not None:
+        _announce(recipe, again.sample, trust)
         games = games_of(recipe, trust)
-    elif sample:
+        of_folder.append(recipe.check())
+    elif again.sample:
         console.print(
             f"{folder} has no recipe of how its game was made, so the model is not evaluated. Make "
             "the game again in Python, and call\n  ip.verify(ip.load(...), game, store=...)",
             markup=False,
             highlight=False,
         )
-    if recipe is not None:
-        of_folder.append(recipe.check())
     explanations = [load(file) for _, file in files]
     page = check_page(folder, explanations, trust) if path.is_dir() else None
     of_folder += [] if page is None else [page]
@@ -145,23 +160,49 @@ def verify_command(
                 explanation,
                 next(games),
                 store=ablations,
-                sample=sample,
-                tolerance=tolerance,
-                random_state=random_state,
+                sample=again.sample,
+                tolerance=again.tolerance,
+                random_state=again.random_state,
             )
-        result = Verification(
-            (*of_folder, *result.checks), (*result.trusted, *_trusted(folder, signers is not None))
-        )
+        of_files = _trusted(folder, anchor.signers is not None)
+        result = Verification((*of_folder, *result.checks), (*result.trusted, *of_files))
         results.append((name, result))
         _print(name, result)
-    if record is not None:
-        record.parent.mkdir(parents=True, exist_ok=True)
+    if again.record is not None:
+        again.record.parent.mkdir(parents=True, exist_ok=True)
         document = [{"explanation": name} | result.to_json() for name, result in results]
-        record.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+        again.record.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     verdicts = {result.verdict for _, result in results}
-    status = EXIT_MISMATCH if MISMATCH in verdicts else EXIT_INCOMPLETE
     if verdicts != {MATCH}:
-        raise typer.Exit(status)
+        raise typer.Exit(EXIT_MISMATCH if MISMATCH in verdicts else EXIT_INCOMPLETE)
+
+
+def _of_folder(
+    folder: Path, anchor: AnchorOptions, trust: Trust, record: Path | None
+) -> list[Check]:
+    """The checks of the folder's files, audit hash and signature."""
+    if anchor.identity is not None and anchor.signers is None:
+        raise ValueError("--identity names one of the signers; give their file by --signers")
+    manifest = read_manifest(folder, trust)
+    if manifest is not None:
+        console.print(f"audit hash: {manifest.audit_hash}", highlight=False, soft_wrap=True)
+    checks = [check_files(folder, manifest, trust, record)]
+    if anchor.expect is not None:
+        checks.append(check_audit_hash(manifest, anchor.expect))
+    if anchor.signers is not None:
+        checks.append(check_signature(folder, manifest, anchor.signers, anchor.identity, trust))
+    return checks
+
+
+def _announce(recipe: Recipe, sample: int, trust: Trust) -> None:
+    """Print whom the game would contact, before it does; a ValueError if that is not allowed."""
+    if recipe.server is None:
+        return
+    trust.check_server(recipe.server)
+    key = f"the key in ${trust.key_variable}" if trust.key_variable else "no key"
+    console.print(
+        f"{sample} prompts go to {recipe.server}, with {key}.", markup=False, highlight=False
+    )
 
 
 def _trusted(folder: Path, signature_was_checked: bool) -> Iterator[Trusted]:

@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from interplay._arrays import pack, unpack
+from interplay._arrays import pack
 from interplay._types import BoolArray, FloatArray, Json
 from interplay.ablation.backends.base import Backend
 from interplay.ablation.evaluator import Evaluator
 from interplay.confirmation.design import DEFAULT_BUDGET, Cost, cost_of
 from interplay.confirmation.run import confirm
 from interplay.confirmation.verdict import Confirmation
-from interplay.explanation.archive import read_archive, write_archive
+from interplay.explanation.archive import write_archive
 from interplay.explanation.exports import export, exported
 from interplay.explanation.faithfulness import Faithfulness, r2
 from interplay.explanation.judging import verdict_on
@@ -383,47 +383,3 @@ def _compact(deviations: FloatArray) -> npt.NDArray[np.floating[Any]]:
     low, high = _SINGLE
     single = largest == 0.0 or low <= largest <= high
     return deviations.astype(np.float32 if single else np.float64)
-
-
-def load(path: str | Path) -> Explanation:
-    """Load an explanation that :meth:`Explanation.save` wrote.
-
-    Its ``game`` is ``None``: the game is not saved.
-
-    Example:
-        >>> import interplay as ip
-        >>> game = ip.FunctionGame(lambda masks: masks[:, 0] & masks[:, 1], n_players=2)
-        >>> path = ip.explain(game).save("both.interplay")
-        >>> print(ip.load(path).interactions("BII", order=2)[(0, 1)])
-        1.0
-
-    Args:
-        path: the file.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: the file is not a saved explanation, has another format version, or declares
-            sizes that no explanation has. The message names the member of the file and says what is
-            expected. A file from somebody else is safe to load: nothing in it is executed.
-    """
-    document, arrays = read_archive(path, FORMAT_VERSION)
-    deviations = arrays.get("deviations")
-    if deviations is not None:  # squares would overflow or become 0 in single precision
-        deviations = deviations.astype(np.float64)
-    n_players = document["n_players"]
-    scores = document["faithfulness"]
-    confirmation = document.get("confirmation")
-    return Explanation(
-        spectrum=Spectrum(n_players, arrays["supports"], arrays["coefficients"], deviations),
-        players=tuple(document["players"]),
-        faithfulness=Faithfulness.from_json(scores),
-        provenance=document["provenance"],
-        fit=Ablations(unpack(arrays["fit_masks"], n_players), arrays["fit_values"]),
-        held_out=Ablations(unpack(arrays["held_masks"], n_players), arrays["held_values"]),
-        confirmation=None if confirmation is None else Confirmation.from_json(confirmation),
-        surrogate=(
-            Spectrum(n_players, arrays["surrogate_supports"], arrays["surrogate_coefficients"])
-            if "surrogate_supports" in arrays
-            else None
-        ),
-    )

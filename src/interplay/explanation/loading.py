@@ -1,0 +1,58 @@
+"""Load an explanation that was saved."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from interplay._arrays import unpack
+from interplay.confirmation.verdict import Confirmation
+from interplay.explanation.archive import read_archive
+from interplay.explanation.explanation import FORMAT_VERSION, Ablations, Explanation
+from interplay.explanation.faithfulness import Faithfulness
+from interplay.fourier.spectrum import Spectrum
+
+
+def load(path: str | Path) -> Explanation:
+    """Load an explanation that :meth:`Explanation.save` wrote.
+
+    Its ``game`` is ``None``: the game is not saved.
+
+    Example:
+        >>> import interplay as ip
+        >>> game = ip.FunctionGame(lambda masks: masks[:, 0] & masks[:, 1], n_players=2)
+        >>> path = ip.explain(game).save("both.interplay")
+        >>> print(ip.load(path).interactions("BII", order=2)[(0, 1)])
+        1.0
+
+    Args:
+        path: the file.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is not a saved explanation, has another format version, or declares
+            sizes that no explanation has. The message names the member of the file and says what is
+            expected. A file from somebody else is safe to load: nothing in it is executed.
+    """
+    document, arrays = read_archive(path, FORMAT_VERSION)
+    deviations = arrays.get("deviations")
+    if deviations is not None:  # squares would overflow or become 0 in single precision
+        deviations = deviations.astype(np.float64)
+    n_players = document["n_players"]
+    scores = document["faithfulness"]
+    confirmation = document.get("confirmation")
+    return Explanation(
+        spectrum=Spectrum(n_players, arrays["supports"], arrays["coefficients"], deviations),
+        players=tuple(document["players"]),
+        faithfulness=Faithfulness.from_json(scores),
+        provenance=document["provenance"],
+        fit=Ablations(unpack(arrays["fit_masks"], n_players), arrays["fit_values"]),
+        held_out=Ablations(unpack(arrays["held_masks"], n_players), arrays["held_values"]),
+        confirmation=None if confirmation is None else Confirmation.from_json(confirmation),
+        surrogate=(
+            Spectrum(n_players, arrays["surrogate_supports"], arrays["surrogate_coefficients"])
+            if "surrogate_supports" in arrays
+            else None
+        ),
+    )

@@ -39,6 +39,8 @@ from interplay.fourier.masks import every_mask, keys, uniform
 from tests.ablation.test_store import exit_code, fork, sql, version_1
 from tests.conftest import replaced
 
+pytestmark = pytest.mark.slow
+
 MASKS = uniform(120, 20, np.random.default_rng(0))
 VALUES = np.random.default_rng(1).normal(size=(len(MASKS), 2))
 N_FLIPS = 1500

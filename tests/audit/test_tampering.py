@@ -24,6 +24,8 @@ from interplay.audit.trusted import CHECKED
 from interplay.explanation.explanation import Ablations
 from tests.conftest import planted
 
+pytestmark = pytest.mark.slow
+
 TRUTH = planted(16, 6, np.random.default_rng(1), max_order=3)
 OTHER_TARGET = {"name": "Response", "text": " approved"}
 

@@ -21,6 +21,8 @@ from interplay.explanation.explanation import Ablations
 from interplay.fourier.masks import uniform
 from tests.conftest import planted
 
+pytestmark = pytest.mark.slow
+
 TRUTH = planted(20, 6, np.random.default_rng(0), max_order=3)
 
 

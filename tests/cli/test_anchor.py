@@ -26,6 +26,8 @@ from interplay.cli.manifest import (
 from tests.cli.test_hostile_recipes import call
 from tests.text.servers import Reply, serving, truthful
 
+pytestmark = pytest.mark.slow
+
 ssh = pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="ssh-keygen is not installed")
 Edit = Callable[[Path], object]
 

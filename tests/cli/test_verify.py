@@ -28,6 +28,8 @@ from tests.components.test_units import SMALL
 from tests.text.servers import Reply, serving, truthful
 from tests.text.tiny import tiny, word_tokenizer
 
+pytestmark = pytest.mark.slow
+
 OUTSIDE = "--allow-outside"
 """The model of these runs lies beside their folders."""
 ALL = " match, 0 mismatch, 0 not checked)"

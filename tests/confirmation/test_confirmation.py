@@ -676,7 +676,7 @@ def test_the_page_draws_intervals_on_one_scale(tmp_path: Path) -> None:
 def test_the_witnesses_of_the_handover_are_redundant(demo: Any) -> None:
     """The model itself: two witnesses, of which either will do (players 3 and 16)."""
     _, explanation = demo("handover", 160)
-    confirmation = explanation.confirm(3, budget=150)
+    confirmation = explanation.confirm(2, budget=100)
     found = {one.players: one for one in confirmation.tested}
     pair = found[3, 16]
     assert pair.verdict == HOLDS

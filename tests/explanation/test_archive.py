@@ -34,6 +34,8 @@ from interplay.explanation import archive as archives
 from interplay.explanation import schema
 from tests.conftest import replaced
 
+pytestmark = pytest.mark.slow
+
 mpl.use("agg")
 
 Arrays = dict[str, NDArray[Any]]

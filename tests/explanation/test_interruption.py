@@ -26,6 +26,8 @@ from interplay.explanation.run_plan import Request, RunPlan
 from interplay.fourier.masks import keys, sorted_by_prefix, uniform
 from interplay.game import Game
 
+pytestmark = pytest.mark.slow
+
 N = 24
 
 

@@ -92,6 +92,7 @@ def test_true_interactions_hold_and_measure_their_banzhaf_index() -> None:
     assert confirmation.summary.startswith("Of 4 interactions: 4 hold, 0 do not hold, 0 unclear.")
 
 
+@pytest.mark.slow
 def test_what_explain_finds_holds() -> None:
     recorder = Recorder()
     explanation = ip.explain(ip.FunctionGame(recorder, N), budget=400)
@@ -465,6 +466,7 @@ def test_a_tiny_random_game_has_one_background() -> None:
 # --- requests -----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_several_outputs() -> None:
     def f(masks: BoolArray) -> FloatArray:
         return np.stack([TRUTH.predict(masks), -5.0 * (masks[:, 8] & masks[:, 9])], axis=1)

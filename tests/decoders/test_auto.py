@@ -85,6 +85,7 @@ def test_a_sparse_function_goes_to_the_one_that_scores_better(seed: int) -> None
     assert r2(truth.predict(fresh), found.spectrum.predict(fresh))[0] > 0.98
 
 
+@pytest.mark.slow
 def test_the_explanation_records_what_ran() -> None:
     game = ip.FunctionGame(few_terms, 16)
     decoder = ip.explain(game, budget=600).provenance["decoder"]

@@ -29,6 +29,7 @@ def imbalance(masks: BoolArray) -> float:
     return float(((products**2).sum() - (np.diagonal(products) ** 2).sum()) / (n * (n - 1)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("n_players", "n_masks"),
     [(1, 2), (2, 4), (3, 8), (5, 20), (10, 1024), (12, 1500), (14, 300), (15, 200), (300, 1200)],

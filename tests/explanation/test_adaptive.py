@@ -181,6 +181,7 @@ def test_after_an_interruption_nothing_more_is_evaluated() -> None:
     assert not set(keys(explanation.held_out.masks)) & set(keys(explanation.fit.masks))
 
 
+@pytest.mark.slow
 def test_failures_are_left_out_and_do_not_end_it() -> None:
     f = Recorder(NOISE)
     bad: list[bytes] = []

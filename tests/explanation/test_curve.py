@@ -12,6 +12,7 @@ from tests.conftest import planted
 TRUTH = planted(20, 6, np.random.default_rng(0), max_order=3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("decoder", ["auto", "proxyspex"])
 def test_the_last_point_is_the_explanations_own_score(decoder: str, tmp_path: Path) -> None:
     game = ip.FunctionGame(TRUTH.predict, 20)
@@ -39,6 +40,7 @@ def test_lasso_keeps_its_order() -> None:
     assert curve.scores[-1] == explanation.faithfulness
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("n_players", "decoder"), [(7, "proxyspex"), (20, "spex")])
 def test_designs_that_cannot_be_divided_are_decoded_by_proxyspex(
     n_players: int, decoder: str

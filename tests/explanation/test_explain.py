@@ -129,6 +129,7 @@ def test_a_second_run_evaluates_nothing_and_a_larger_budget_only_the_difference(
     assert three.provenance["budget"]["evaluated"] == 100
 
 
+@pytest.mark.slow
 def test_the_seed_decides() -> None:
     same, again, other = (
         ip.explain(ip.FunctionGame(Recorder(), 30), budget=150, random_state=seed)
@@ -248,6 +249,7 @@ def test_duplicate_names_stay_two_players() -> None:
     assert shapley.to_frame()["label"].tolist().count("the") == 2
 
 
+@pytest.mark.slow
 def test_several_outputs_from_one_pass(tmp_path: Path) -> None:
     recorder = Recorder()
 
@@ -401,6 +403,7 @@ def test_a_table_too_large_for_the_budget_is_refused_at_once() -> None:
         ip.explain(ip.FunctionGame(Recorder(), 40), decoder="exact", budget=1000)
 
 
+@pytest.mark.slow
 def test_held_out_masks_that_all_failed_are_replaced() -> None:
     game = ip.FunctionGame(Recorder(), 30)
     held = ip.explain(game, decoder="lasso", budget=1500, holdout=10).held_out.masks

@@ -31,6 +31,7 @@ def test_r2_of_a_constant() -> None:
     assert r2(values, values + 0.5)[0] == pytest.approx(1 - 10 * 0.25 / 82.5)
 
 
+@pytest.mark.slow
 def test_the_interval_covers_the_true_score() -> None:
     """Over many held-out sets, the 95 % interval holds the R2 on the whole population."""
     rng = np.random.default_rng(1)

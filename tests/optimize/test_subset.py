@@ -137,6 +137,7 @@ def test_a_climb_ends_where_no_flip_of_one_or_two_players_gains(
     assert spectrum.predict(mask) >= spectrum.predict(start) - 1e-9
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("maximize", [True, False])
 @pytest.mark.parametrize("limits", [{"keep": 20}, {"at_least": 35, "at_most": 40}])
 def test_a_planted_function_of_60_players_is_solved_to_proof(

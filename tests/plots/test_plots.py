@@ -191,6 +191,7 @@ def test_budget_says_which_decoder(several: ip.Explanation) -> None:
     assert len(line.get_xdata()) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("plot", ALL, ids=plots.__all__)
 def test_a_loaded_explanation_will_do(plot: Any, one: ip.Explanation, tmp_path: Path) -> None:
     assert plot(ip.load(one.save(tmp_path / "a.interplay"))) is not None

@@ -85,6 +85,7 @@ def test_small_levels_leave_their_share_to_the_next() -> None:
     assert ip.text.drill(Paragraphs(6), ["word"]).budgets[0] == 64
 
 
+@pytest.mark.slow
 def test_no_more_is_cut_than_the_budget_can_resolve(capsys: pytest.CaptureFixture[str]) -> None:
     game = Paragraphs(20, noise=0.8)
     found = ip.text.drill(game, ["word"], budget=200)

@@ -333,6 +333,7 @@ def test_a_training_that_diverges_is_no_value() -> None:
     assert np.isfinite(values[1]).all()
 
 
+@pytest.mark.slow
 def test_repeats_measure_the_noise() -> None:
     """A part of a network's scores is random; the mean over more seeds has less of it."""
     pytest.importorskip("torch")

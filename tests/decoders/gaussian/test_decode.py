@@ -60,6 +60,7 @@ def covered(truth: Spectrum, found: Spectrum, index: str) -> np.ndarray:
     return np.asarray((interactions.low <= values) & (values <= interactions.high))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("index", ["Fourier", "FSII", "SII"])
 def test_intervals_have_their_nominal_coverage(
     runs: list[tuple[Spectrum, np.ndarray, Decoded]], index: str
@@ -96,6 +97,7 @@ def test_the_prediction_interval_holds_on_fresh_masks(
     assert 0.85 <= np.mean(share) <= 0.95
 
 
+@pytest.mark.slow
 def test_the_prediction_interval_holds_for_the_optimal_design() -> None:
     """Its masks are harder to predict than uniform ones when they are left out."""
     share, wider, score_errors = [], [], []
@@ -130,6 +132,7 @@ def test_the_score_is_that_of_fresh_masks(
         assert found.diagnosis["cv_r2"][0] == pytest.approx(actual, abs=0.03)
 
 
+@pytest.mark.slow
 def test_it_beats_lasso_and_boosted_trees_on_what_is_hierarchical() -> None:
     """From few ablations: 70 of 14 players."""
     scores: dict[str, list[float]] = {"gp": [], "lasso": [], "trees": []}
@@ -238,6 +241,7 @@ def test_one_and_two_players_have_too_few_masks(n_players: int) -> None:
         decode(np.tile(masks, (20, 1)), np.tile(1.0 * masks[:, 0], 20), decoder="gp")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", [1, 2, 3, 4, 5, 6])
 def test_never_beyond_the_order(order: int) -> None:
     """Only the trees reach orders above 4: six players that count only together."""

@@ -57,6 +57,7 @@ def test_two_thousand_players() -> None:
     assert set(unpack(packed, 2000)) == truth
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("n", "budget"), [(30, 21_504), (100, 27_648), (1000, 43_008)])
 def test_ten_decibels(n: int, budget: int) -> None:
     truth, f = planted(n, 100, 4)

@@ -128,13 +128,13 @@ def test_masked_prompts_need_their_mask() -> None:
             components.Item("w1 w39", "w2", ("w3",)),
             components.Item("w1 w2", "w2", ("w3",)),
         )
-    with pytest.raises(ValueError, match="'w2 w4' is several tokens, but a mask token stands"):
+    with pytest.raises(ValueError, match="'w2 w4' is 2 tokens, but a mask token stands"):
         of(components.Item("w1 w39", "w2 w4", ("w3",)))
 
 
 def test_answers_of_the_same_tokens_are_refused() -> None:
     model = made("llama")
-    for answers in ((" w2", ("w3", "w2")), (" never", (" seen",))):
+    for answers in ((" w2", (" w3", "  w2")), (" never", (" seen",))):
         items = components.Task((components.Item("w1", *answers),))
         with pytest.raises(ValueError, match="are the same tokens to this tokenizer"):
             game(model, components.heads(model), items=items)
@@ -157,8 +157,8 @@ def test_chats_go_through_the_template() -> None:
 
 def test_the_prompts_of_chats_as_reference_have_their_special_tokens_once() -> None:
     model = made("llama")
-    words = word_tokenizer()  # [CLS] and [SEP] around a text
-    words.chat_template = "[CLS] {% for m in messages %}{{ m.content }} {% endfor %}[SEP]"
+    words = word_tokenizer()  # [CLS] and [SEP] around a text, of which [SEP] would end the prompt
+    words.chat_template = "[CLS] {% for m in messages %}{{ m.content }} {% endfor %}"
     chat = components.Item([{"role": "user", "content": "w1 w2"}], " w3", " w4")  # type: ignore[arg-type]
     plain = components.Item("w1 w2", " w3", (" w4",))
     players = components.heads(model)

@@ -22,7 +22,8 @@ from transformers import (
 )
 
 from interplay.text import Generated
-from interplay.text.inference.generation import AnswerReader, greedy_answer, greedy_answers
+from interplay.text.inference.generation import AnswerReader, greedy_answers, own_answer
+from interplay.text.prompts.token_texts import TokenTexts
 from interplay.text.targets import settings_of
 from tests.text.tiny import CLS, PAD, SEP, SPECIAL, VOCABULARY, tiny, word_tokenizer
 
@@ -187,7 +188,8 @@ def test_the_answer_to_one_prompt() -> None:
     model, tokenizer = tiny(AutoModelForCausalLM, CONFIGS["llama"]), word_tokenizer(framed=False)
     tokens, closest = stepwise(model, LONG, 20)
     assert closest > ROUNDING
-    assert greedy_answer(model, LONG, tokenizer, 20) == tokenizer.decode(tokens)
+    reader, texts = AnswerReader(model, tokenizer), TokenTexts(tokenizer)
+    assert own_answer(reader, texts, LONG, 20) == tuple(tokens)
 
 
 @pytest.mark.model
@@ -280,7 +282,7 @@ def test_scorers_and_settings_that_are_refused() -> None:
     ):
         Generated(shared, max_tokens=9).prepare(AnswerReader(model, tokenizer), LONG[:5])
     with pytest.raises(ValueError, match="answers nothing to the whole prompt; give a response"):
-        greedy_answer(model, LONG[:5], tokenizer, 9)
+        own_answer(AnswerReader(model, tokenizer), TokenTexts(tokenizer), LONG[:5], 9)
 
 
 @given(PROMPTS)

@@ -16,9 +16,9 @@ from interplay.cli.trust import TYPED, Trust
 from interplay.explanation.explain import explain
 from interplay.text import (
     PACKAGED,
+    AnswerTarget,
     LogitDifference,
     Response,
-    Target,
     TextGame,
     load_model,
 )
@@ -47,7 +47,7 @@ class Case:
     text: str
     by: str
     prompt: str
-    target: Target
+    target: AnswerTarget
     budget: int
     intended: tuple[tuple[int, ...], ...]
 

@@ -28,11 +28,12 @@ from interplay.text.models import (
     require_llm,
     tokenizer_digest,
 )
+from interplay.text.prompts.tokens import Encoder
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-_CODE_VERSION = 1
+_CODE_VERSION = 2
 """Part of the fingerprint: increased when a change of the code changes values."""
 _OVERHEAD = 0.05
 """The share of a call's work that may go into what its masks share."""
@@ -97,7 +98,8 @@ class ComponentGame:
                 prompts = {self._text(item): self._prompt(item) for item in task.items}
                 chosen, reference = replace(chosen, texts=tuple(prompts)), list(prompts.values())
             else:
-                reference = self._encoded(chosen.texts)
+                ended = self._architecture.predicts != "next"
+                reference = self._encoded(chosen.texts, Encoder(tokenizer, False, ended))
         sites = sites_of(self._architecture, self._players)
         self._passes = Passes(model, self._architecture, sites, chosen, reference)
         self._set_task(task)
@@ -107,7 +109,8 @@ class ComponentGame:
         self.task = task
         predicts, config = self._architecture.predicts, self.model.config
         self._readouts = [
-            readout_of(item, task.scores, predicts, self.tokenizer, config) for item in task.items
+            readout_of(item, task.scores, predicts, self._encoder(item), self._text(item), config)
+            for item in task.items
         ]
         self._sequences = self._token_sequences(task.items)
 
@@ -154,17 +157,18 @@ class ComponentGame:
         )
         return text
 
-    def _prompt(self, item: Item) -> tuple[int, ...]:
+    def _encoder(self, item: Item) -> Encoder:
         # a chat's template has already added the special tokens
-        (ids,) = self._encoded([self._text(item)], special=isinstance(item.prompt, str))
+        ended = self._architecture.predicts != "next"
+        return Encoder(self.tokenizer, chat=not isinstance(item.prompt, str), ended=ended)
+
+    def _prompt(self, item: Item) -> tuple[int, ...]:
+        (ids,) = self._encoded([self._text(item)], self._encoder(item))
         return ids
 
-    def _encoded(self, texts: Sequence[str], special: bool = True) -> list[tuple[int, ...]]:
+    def _encoded(self, texts: Sequence[str], encoder: Encoder) -> list[tuple[int, ...]]:
         limit = context_length(self.model)
-        encoded = [
-            tuple(ids)
-            for ids in self.tokenizer(list(texts), add_special_tokens=special)["input_ids"]
-        ]
+        encoded = [tuple(ids) for ids in encoder([[(text, False)] for text in texts])]
         for text, ids in zip(texts, encoded, strict=True):
             if not ids:
                 raise ValueError(f"the text {text!r} has no tokens; give one that has some")
@@ -181,6 +185,7 @@ class ComponentGame:
         limit = context_length(self.model)
         for number, (item, readout) in enumerate(zip(items, self._readouts, strict=True)):
             prompt = self._prompt(item)
+            prompt = prompt[: len(prompt) - readout.n_cut]
             for feed, tokens in enumerate(readout.feeds):
                 ids = (*prompt, *tokens)
                 if limit is not None and len(ids) > limit:

@@ -35,7 +35,7 @@ from interplay.components.patching import (
 )
 from interplay.text.inference.batches import Batches, relative_tolerance
 from interplay.text.inference.limits import tokens_per_pass, window
-from interplay.text.targets import Readout
+from interplay.text.readouts import Readout
 
 if TYPE_CHECKING:
     import torch

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from interplay._types import FloatArray
 from interplay.components.tasks import Item, LogitScore, Score
-from interplay.text.targets import LogitFunction, Options, Readout, Response
+from interplay.text.prompts.token_texts import TokenTexts
+from interplay.text.prompts.tokens import Continuation, Encoder
+from interplay.text.readouts import Readout, answers_readout, join_readouts
+from interplay.text.targets import LogitFunction, Options, Response
 
 if TYPE_CHECKING:
     import torch
-    from transformers import PreTrainedTokenizerBase
 
 
 def readout_of(
     item: Item,
     scores: Sequence[Score],
     predicts: str | None,
-    tokenizer: PreTrainedTokenizerBase,
+    encoder: Encoder,
+    prompt: str,
     config: Any,
 ) -> Readout:
     """Make the readout that gives an item's scores.
@@ -29,7 +33,8 @@ def readout_of(
         item: the item.
         scores: the scores.
         predicts: what the logits predict (see ``Architecture.predicts``).
-        tokenizer: the model's.
+        encoder: of the model's tokenizer, for this item's kind of prompt.
+        prompt: the item's prompt as the model reads it.
         config: the model's configuration, for the names of a classifier's classes.
 
     Returns:
@@ -40,50 +45,40 @@ def readout_of(
             as the right one, or a class does not exist.
     """
     readouts: list[Readout] = []
-    n_tokens = 1
+    replaced: tuple[int, ...] = ()
+    n_tokens, n_answers = 1, 0
     if any(not isinstance(score, LogitScore) for score in scores):
-        readouts.append(_logprobs(item, predicts, tokenizer, config))
-        if predicts == "next":
-            n_tokens = len(tokenizer(item.answer, add_special_tokens=False)["input_ids"])
+        n_answers = 1 + len(item.wrong)
+        if predicts == "label":
+            readouts.append(_labels(item, config))
+        else:
+            answers = _continuations(item, predicts, encoder, prompt)
+            n_tokens = len(answers[0].tokens)
+            replaced = max((answer.replaced for answer in answers), key=len)
+            target = Options((item.answer, *item.wrong), "logprob") if item.wrong else None
+            texts = TokenTexts(encoder.tokenizer)
+            readouts.append(answers_readout(target or Response(item.answer), answers, texts))
     functions = [score for score in scores if isinstance(score, LogitScore)]
-    readouts += [_function(score, item).prepare(tokenizer) for score in functions]
-    starts = np.cumsum([0, *(len(readout.feeds) for readout in readouts)]).tolist()
-    feeds = tuple(feed for readout in readouts for feed in readout.feeds)
-    if predicts != "next" and any(feeds):
-        longer = next(
-            answer
-            for answer in (item.answer, *item.wrong)
-            if len(tokenizer(answer, add_special_tokens=False)["input_ids"]) > 1
-        )
-        raise ValueError(
-            f"the answer {longer!r} is several tokens, but a mask token stands for one; give "
-            "answers of one token"
-        )
-
-    def read(feed: int, logits: torch.Tensor) -> torch.Tensor:
-        number = max(n for n, start in enumerate(starts[:-1]) if start <= feed)
-        return readouts[number].read(feed - starts[number], logits)
+    readouts += [_function(score, item).prepare(encoder.tokenizer) for score in functions]
+    joined = join_readouts([*[item] * (n_answers > 0), *functions], readouts, replaced)
 
     def combine(readings: Sequence[FloatArray]) -> FloatArray:
-        values = [
-            readout.combine(readings[start:stop])
-            for readout, start, stop in zip(readouts, starts, starts[1:], strict=False)
-        ]
-        of_functions = iter(values[-len(functions) :] if functions else ())
+        values = joined.combine(readings)
+        values = values.reshape(len(values), -1)
+        of_functions = iter(values[:, n_answers:].T)
         columns = [
             next(of_functions)
             if isinstance(score, LogitScore)
-            else _named_score(score, values[0], n_tokens)
+            else _named_score(score, values[:, :n_answers], n_tokens)
             for score in scores
         ]
         return np.stack(columns, axis=1)
 
-    return Readout(feeds, read, combine)
+    return replace(joined, combine=combine, outputs=())
 
 
 def _named_score(score: Score, logprobs: FloatArray, n_tokens: int) -> FloatArray:
     """Compute a score ``(b,)`` from the log-probabilities of the answers, the right one first."""
-    logprobs = logprobs.reshape(len(logprobs), -1)
     right = logprobs[:, 0]
     if score == "logprob":
         return right
@@ -95,21 +90,32 @@ def _named_score(score: Score, logprobs: FloatArray, n_tokens: int) -> FloatArra
     return np.asarray(margin if score == "margin" else (margin > 0).astype(np.float64))
 
 
-def _logprobs(
-    item: Item, predicts: str | None, tokenizer: PreTrainedTokenizerBase, config: Any
-) -> Readout:
-    """Read the log-probabilities of an item's answers, the right one first."""
-    if predicts == "label":
-        return _labels(item, config)
-    right, *others = tokenizer([item.answer, *item.wrong], add_special_tokens=False)["input_ids"]
+def _continuations(
+    item: Item, predicts: str | None, encoder: Encoder, prompt: str
+) -> list[Continuation]:
+    """How an item's answers are written, the right one first."""
+    texts = (item.answer, *item.wrong)
+    if predicts == "next":
+        parts = [[(prompt, False)]]
+        ids = encoder(parts)
+        answers = [encoder.continuations(parts, ids, text)[0] for text in texts]
+    else:  # an answer stands in the place of a mask token
+        tokens = encoder.tokenizer(list(texts), add_special_tokens=False)["input_ids"]
+        answers = [Continuation(tuple(answer)) for answer in tokens]
+        for text, answer in zip(texts, answers, strict=True):
+            if len(answer.tokens) != 1:
+                raise ValueError(
+                    f"the answer {text!r} is {len(answer.tokens)} tokens, but a mask token stands "
+                    "for one; give answers of one token"
+                )
+    right, *others = answers
     if right in others:
         raise ValueError(
             f"the answers {item.answer!r} and {item.wrong[others.index(right)]!r} are the same "
-            f"tokens to this tokenizer ({tokenizer.convert_ids_to_tokens(right)}); give others"
+            f"tokens to this tokenizer ({encoder.tokenizer.convert_ids_to_tokens(right.tokens)}); "
+            "give others"
         )
-    if item.wrong:
-        return Options((item.answer, *item.wrong), "logprob").prepare(tokenizer)
-    return Response(item.answer).prepare(tokenizer)
+    return answers
 
 
 def _labels(item: Item, config: Any) -> Readout:

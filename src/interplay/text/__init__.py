@@ -9,18 +9,22 @@ from interplay.text.labels import Label, Labels
 from interplay.text.models import PACKAGED, load_model
 from interplay.text.prompts.masking import Replace
 from interplay.text.prompts.segments import split
+from interplay.text.readouts import Readout
 from interplay.text.targets import (
+    AnswerTarget,
+    Contrast,
     LogitDifference,
     LogitFunction,
     Options,
-    Readout,
     Response,
     Target,
 )
 
 __all__ = [
     "PACKAGED",
+    "AnswerTarget",
     "ApiGame",
+    "Contrast",
     "EmbeddingSimilarity",
     "Generated",
     "Label",

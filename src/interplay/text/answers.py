@@ -14,8 +14,8 @@ from interplay._arrays import as_columns
 from interplay._types import BoolArray, FloatArray
 from interplay.text.game import TextGame
 from interplay.text.inference.generation import AnswerReader
-from interplay.text.scoring import Rows, score_by
-from interplay.text.targets import LogitDifference, Options, Response
+from interplay.text.scoring import score_by
+from interplay.text.targets import AnswerTarget, Response
 
 NEGLIGIBLE = 1e-3
 """A probability below which an answer is not one that the model gives."""
@@ -93,7 +93,7 @@ def ends(game: TextGame, values: FloatArray) -> Ends:
     answers = [
         answer
         for target in game.targets
-        if isinstance(target, Response | Options | LogitDifference)
+        if isinstance(target, AnswerTarget)
         for answer in target.answers
     ]
     if not answers:
@@ -107,8 +107,8 @@ def _scored(game: TextGame, answers: list[str]) -> tuple[ScoredAnswer, ...]:
     """The probability of each answer, and of the forms that it may be mistaken for."""
     forms = list(dict.fromkeys(form for answer in answers for form in _forms(answer)))
     targets = [Response(form, score="prob", reduction="mean") for form in forms]
-    scorer = score_by(targets, game.model, game.tokenizer, game.unmasked_ids)
-    values = as_columns(scorer.values(Rows([game.unmasked_ids])))[0]
+    scorer = score_by(targets, game.model, game.tokenizer, game.whole())
+    values = as_columns(scorer.values(game.whole()))[0]
     probability = dict(zip(forms, values.tolist(), strict=True))
     scored = []
     for answer in answers:

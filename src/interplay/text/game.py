@@ -7,7 +7,8 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 from copy import copy
-from functools import cached_property
+from dataclasses import replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,13 +24,13 @@ from interplay.text.prompts.masking import Masking, TokenMasking, get_masking
 from interplay.text.prompts.prompt import MaskedPrompt
 from interplay.text.prompts.segments import Unit
 from interplay.text.prompts.tokens import Encoder
-from interplay.text.scoring import AnyTarget, Rows, is_known, score_by
+from interplay.text.scoring import AnyTarget, Rows, is_known, read_off_encoder, score_by
 from interplay.text.targets import settings_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-_CODE_VERSION = 3
+_CODE_VERSION = 4
 """Part of the fingerprint. It is raised when a change makes the same settings give other values."""
 _CPU_TOKENS, _GPU_TOKENS = 6_000, 200_000
 """About how many tokens a call should have: enough for its prompts to share prefixes, but few, so
@@ -104,15 +105,39 @@ class TextGame:
         )
         if tools is not None and not masked.is_chat:
             raise ValueError("tools were given, but the prompt is no chat; leave them out")
-        self._encode = Encoder(tokenizer, chat=masked.is_chat)
-        self._set_prompt(apply_template(tokenizer, masked, tools) if masked.is_chat else masked)
         targets = tuple(target) if isinstance(target, list | tuple) else (target,)
-        self._scorer = score_by(targets, model, tokenizer, self.unmasked_ids)
+        self._encode = Encoder(tokenizer, chat=masked.is_chat, ended=read_off_encoder(targets))
+        self._set_prompt(apply_template(tokenizer, masked, tools) if masked.is_chat else masked)
+        self._scorer = score_by(targets, model, tokenizer, self.whole())
+        self._check_border()
 
     @property
     def targets(self) -> tuple[AnyTarget, ...]:
         """What is measured, with the model's own answer filled in."""
         return self._scorer.targets
+
+    def whole(self) -> Rows:
+        """The prompt with nothing removed."""
+        return self._as_rows([np.ones(self.n_players, dtype=np.bool_)], [self.unmasked_ids])
+
+    def _as_rows(
+        self,
+        masks: Iterable[BoolArray],
+        ids: Sequence[Sequence[int]],
+        kept: BoolArray | None = None,
+    ) -> Rows:
+        """Rows of tokens, with how an answer is written after each of the masked prompts."""
+        parts = [self.masked.parts(mask) for mask in masks]
+        return Rows(ids, partial(self._encode.continuations, parts, ids))
+
+    def _check_border(self) -> None:
+        """Refuse an answer that is merged with a removed token, of which the mask knows nothing."""
+        n_cut = self._scorer.n_cut
+        if self._owners is not None and n_cut and (self._owners[-n_cut:] >= 0).any():
+            raise ValueError(
+                "the tokenizer merges the last segment's end with the answer, so that segment "
+                "cannot be masked by tokens; use masking='delete', or end the prompt in fixed words"
+            )
 
     def _set_prompt(self, masked: MaskedPrompt) -> None:
         """Set the prompt, with the chat template applied, and the tokens that depend on it."""
@@ -176,10 +201,12 @@ class TextGame:
         """Each mask's tokens."""
         masking = self.masked.masking
         if self._owners is None or not isinstance(masking, TokenMasking):
-            return Rows(self._encode([self.masked.parts(mask) for mask in masks]))
+            return self._as_rows(masks, self._encode([self.masked.parts(mask) for mask in masks]))
         # player -1 is always kept
         kept = np.column_stack([masks, np.ones(len(masks), dtype=np.bool_)])[:, self._owners]
-        return Rows(*masking.rows(self.unmasked_ids, kept, self.tokenizer))
+        ids, attended = masking.rows(self.unmasked_ids, kept, self.tokenizer)
+        # the answer is written as after the whole prompt, whose tokens keep their places
+        return replace(self.whole(), ids=ids, kept=attended)
 
     @property
     def batch_size(self) -> int:
@@ -209,7 +236,7 @@ class TextGame:
         segments = [masked.text[start:stop] for start, stop in masked.spans]
         ids = self.tokenizer(segments, add_special_tokens=False)["input_ids"]
         empty_ids = self._encode([masked.parts(np.zeros(self.n_players, dtype=np.bool_))])[0]
-        n_fixed = len(empty_ids) + sum(map(len, self._scorer.feeds))
+        n_fixed = len(empty_ids) - self._scorer.n_cut + sum(map(len, self._scorer.feeds))
         return float(n_fixed), np.array([len(segment_ids) for segment_ids in ids], dtype=np.float64)
 
     def describe(self) -> Json:

@@ -1,8 +1,10 @@
 """Targets: the number, or the numbers, that an ablated prompt is scored by.
 
 Most targets here are functions of the log-probabilities of the tokens of given answers. Both local
-models and servers give these. For local models users can write targets of their own: any object
-with a method :meth:`Target.prepare`, which may read the logits in any way.
+models and servers give these. An answer's tokens are those that follow the prompt's tokens in the
+tokens of the prompt and the answer together (:mod:`interplay.text.readouts`). For local models
+users can write targets of their own: any object with a method :meth:`Target.prepare`, which may
+read the logits in any way.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ import numpy as np
 
 from interplay._types import FloatArray, Json
 from interplay.text.prompts.fields import Span
-from interplay.text.prompts.segments import offsets
+from interplay.text.readouts import Readout
 
 if TYPE_CHECKING:
     import torch
@@ -24,25 +26,6 @@ if TYPE_CHECKING:
 _CERTAIN = -1e-12
 """Log-probabilities are clipped to this before they are put on the logit scale, which keeps it
 finite."""
-
-
-@dataclass(frozen=True)
-class Readout:
-    """Which tokens are appended to a prompt, and what is read off the logits there.
-
-    Attributes:
-        feeds: token sequences. Each is appended to the prompt and the model evaluated on the result
-            (prefixes that they share are computed once); ``()`` appends nothing.
-        read: from the number of a feed of f tokens, and the logits at the last f + 1 positions of b
-            prompts, ``(b, f + 1, vocabulary)``, to r numbers for each, ``(b, r)`` float64.
-        combine: from what was read for each feed to the values, ``(b,)``, or ``(b, k)``.
-        outputs: the names of the k outputs; empty for values ``(b,)``.
-    """
-
-    feeds: tuple[tuple[int, ...], ...]
-    read: Callable[[int, torch.Tensor], torch.Tensor]
-    combine: Callable[[Sequence[FloatArray]], FloatArray]
-    outputs: tuple[str, ...] = ()
 
 
 class Target(Protocol):
@@ -64,10 +47,13 @@ class Response:
             logit scale.
         reduction: how the tokens' log-probabilities are reduced. ``"sum"``: their sum, the
             log-probability of the response; ``"mean"``: their mean, the logarithm of the geometric
-            mean of the tokens' probabilities; ``"token"``: not at all, an output for each token.
+            mean of the tokens' probabilities; ``"token"``: not at all, an output for each token
+            that the response has after the whole prompt.
         part: the part of the response to score, a string that occurs in it once or a span of
             characters. What precedes it is given, and what follows it is ignored.
         max_tokens: the most tokens of the answer if ``text`` is ``None``.
+        tokens: of the model's own answer, which are scored as they are. The game sets them, with
+            ``text`` as what they say; an unfinished character at its end is shown as an ellipsis.
     """
 
     text: str | None = None
@@ -75,10 +61,7 @@ class Response:
     reduction: Literal["sum", "mean", "token"] = "sum"
     part: str | Span | None = None
     max_tokens: int = 20
-
-    def prepare(self, tokenizer: PreTrainedTokenizerBase) -> Readout:
-        """See :meth:`Target.prepare`."""
-        return _readout(self, tokenizer)
+    tokens: tuple[int, ...] | None = None
 
     @property
     def answers(self) -> tuple[str, ...]:
@@ -155,10 +138,6 @@ class Options:
     texts: tuple[str, ...]
     score: Literal["prob", "logprob", "share"] = "prob"
 
-    def prepare(self, tokenizer: PreTrainedTokenizerBase) -> Readout:
-        """See :meth:`Target.prepare`."""
-        return _readout(self, tokenizer)
-
     @property
     def answers(self) -> tuple[str, ...]:
         """The texts whose tokens' log-probabilities are needed."""
@@ -189,6 +168,38 @@ class Options:
 
 
 @dataclass(frozen=True)
+class Contrast:
+    """The log-probability of one answer minus that of another: why this and not that.
+
+    Attributes:
+        positive: an answer of one or more tokens, with its leading space if it has one.
+        negative: the other.
+    """
+
+    positive: str
+    negative: str
+
+    @property
+    def answers(self) -> tuple[str, ...]:
+        """The texts whose tokens' log-probabilities are needed."""
+        if self.positive == self.negative:
+            raise ValueError(f"the answers are both {self.positive!r}; give two different ones")
+        return self.positive, self.negative
+
+    def outputs(self, tokens: Sequence[Sequence[str]]) -> tuple[str, ...]:
+        """No names: there is one output."""
+        return ()
+
+    def combine(self, logprobs: Sequence[FloatArray]) -> FloatArray:
+        """The difference of the sums of ``(b, tokens)`` each."""
+        positive, negative = logprobs
+        return np.asarray(positive.sum(axis=1) - negative.sum(axis=1))
+
+    def __str__(self) -> str:
+        return f"logprob of {self.positive!r} - logprob of {self.negative!r}"
+
+
+@dataclass(frozen=True)
 class LogitDifference:
     """The next token's logit for one answer minus that for another.
 
@@ -200,36 +211,35 @@ class LogitDifference:
     positive: str
     negative: str
 
-    def prepare(self, tokenizer: PreTrainedTokenizerBase) -> Readout:
-        """See :meth:`Target.prepare`."""
-        for answer in self.answers:
-            tokens = tokenizer(answer, add_special_tokens=False)["input_ids"]
-            if len(tokens) != 1:
-                raise ValueError(
-                    f"the answer {answer!r} is {len(tokens)} tokens, but a logit difference needs "
-                    "answers of one token (often with a leading space); use Response for longer"
-                )
-        return _readout(self, tokenizer)
-
     @property
     def answers(self) -> tuple[str, ...]:
         """The texts whose tokens' log-probabilities are needed."""
         return self.positive, self.negative
 
     def outputs(self, tokens: Sequence[Sequence[str]]) -> tuple[str, ...]:
-        """No names: there is one output."""
+        """No names: there is one output.
+
+        Raises:
+            ValueError: an answer is several tokens.
+        """
+        for answer, parts in zip(self.answers, tokens, strict=True):
+            if len(parts) != 1:
+                raise ValueError(
+                    f"the answer {answer!r} is {len(parts)} tokens, but a logit difference needs "
+                    "answers of one token (often with a leading space); use Contrast for longer"
+                )
         return ()
 
     def combine(self, logprobs: Sequence[FloatArray]) -> FloatArray:
         """The difference, the same for logits as for log-probabilities: the normaliser cancels."""
         positive, negative = logprobs
-        return np.asarray(positive[:, 0] - negative[:, 0])
+        return np.asarray(positive.sum(axis=1) - negative.sum(axis=1))
 
     def __str__(self) -> str:
         return f"logit of {self.positive!r} - logit of {self.negative!r}"
 
 
-AnswerTarget: TypeAlias = Response | Options | LogitDifference
+AnswerTarget: TypeAlias = Response | Options | LogitDifference | Contrast
 """The targets that are computed from answers' log-probabilities."""
 
 
@@ -279,99 +289,3 @@ def settings_of(target: object) -> Json:
     return {"kind": type(target).__name__} | {
         name: value for name, value in settings.items() if not callable(value)
     }
-
-
-def names_of(targets: Sequence[object], outputs: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
-    """The names of the outputs of several targets; a target's text names an output without a name.
-
-    Args:
-        targets: the targets.
-        outputs: the names of each target's outputs; empty if it has one output without a name.
-    """
-    return tuple(
-        name
-        for target, names in zip(targets, outputs, strict=True)
-        for name in (names or (str(target),))
-    )
-
-
-def join_readouts(targets: Sequence[object], readouts: Sequence[Readout]) -> Readout:
-    """Join several readouts into one: the model runs once and the values stand side by side.
-
-    Args:
-        targets: the target of each readout. Its text names an output that has no name.
-        readouts: one or more; a single one is returned as it is.
-    """
-    if len(readouts) == 1:
-        return readouts[0]
-    owner = [row for row, readout in enumerate(readouts) for _ in readout.feeds]
-    first = [owner.index(row) for row in range(len(readouts))]
-
-    def read(number: int, logits: torch.Tensor) -> torch.Tensor:
-        row = owner[number]
-        return readouts[row].read(number - first[row], logits)
-
-    def combine(columns: Sequence[FloatArray]) -> FloatArray:
-        values = [
-            readout.combine(columns[start : start + len(readout.feeds)])
-            for start, readout in zip(first, readouts, strict=True)
-        ]
-        return np.concatenate([value.reshape(len(value), -1) for value in values], axis=1)
-
-    names = names_of(targets, [readout.outputs for readout in readouts])
-    feeds = tuple(feed for readout in readouts for feed in readout.feeds)
-    return Readout(feeds, read, combine, names)
-
-
-def _readout(target: AnswerTarget, tokenizer: PreTrainedTokenizerBase) -> Readout:
-    """The readout of answers: each is appended but for its last token, and all are scored."""
-    ids: list[tuple[int, ...]] = []
-    scored: list[range] = []
-    for answer in target.answers:
-        tokens = tuple(tokenizer(answer, add_special_tokens=False)["input_ids"])
-        if not tokens:
-            raise ValueError(f"the response {answer!r} has no tokens; give a response to score")
-        ids.append(tokens)
-        scored.append(range(len(tokens)))
-    if isinstance(target, Response) and (span := target.span) is not None:
-        start, stop = span
-        touched = [
-            at
-            for at, (begin, end) in enumerate(offsets(target.answers[0], tokenizer))
-            if begin < stop and start < end
-        ]
-        scored = [range(touched[0], touched[-1] + 1)]
-        ids = [ids[0][: scored[0].stop]]
-    # answers that differ only in their last token share one feed
-    feeds = tuple(dict.fromkeys(tokens[:-1] for tokens in ids))
-    answers_of = [[n for n, tokens in enumerate(ids) if tokens[:-1] == feed] for feed in feeds]
-
-    def read(number: int, logits: torch.Tensor) -> torch.Tensor:
-        import torch
-
-        answers = answers_of[number]
-        columns: dict[tuple[int, int], torch.Tensor] = {}
-        # one position at a time: the vocabulary in float64 is what takes memory here
-        for at in sorted({at for n in answers for at in scored[n]}):
-            logprobs = logits[:, at].double().log_softmax(dim=-1)
-            columns |= {(n, at): logprobs[:, ids[n][at]] for n in answers if at in scored[n]}
-        return torch.stack([columns[n, at] for n in answers for at in scored[n]], dim=1)
-
-    def combine(logprobs: Sequence[FloatArray]) -> FloatArray:
-        by_answer: dict[int, FloatArray] = {}
-        for answers, columns in zip(answers_of, logprobs, strict=True):
-            stops = np.cumsum([len(scored[n]) for n in answers])
-            by_answer |= zip(answers, np.split(columns, stops[:-1], axis=1), strict=True)
-        return target.combine([by_answer[n] for n in range(len(ids))])
-
-    return Readout(
-        feeds=feeds,
-        read=read,
-        combine=combine,
-        outputs=target.outputs(
-            [
-                [tokenizer.decode([tokens[at]]) for at in positions]
-                for tokens, positions in zip(ids, scored, strict=True)
-            ]
-        ),
-    )

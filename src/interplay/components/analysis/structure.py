@@ -98,7 +98,7 @@ def structure(
     spectrum = explanation.spectrum.output(output)
     layers_of: list[set[int]] = [{unit[0] for unit in units} for units in description["units"]]
     shares = {layer: np.zeros(3) for layer in sorted(set[int]().union(*layers_of))}
-    for members, energy in zip(spectrum.sets, spectrum.energies.tolist(), strict=True):
+    for members, energy in zip(spectrum.sets, spectrum.relative.energies.tolist(), strict=True):
         touched = set[int]().union(*(layers_of[player] for player in members))
         for layer in touched:
             shares[layer][_kind(len(members), len(touched))] += energy / len(touched)

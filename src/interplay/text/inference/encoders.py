@@ -18,7 +18,7 @@ from interplay._types import FloatArray
 from interplay.text.inference.batches import Batches, BatchStrategy, relative_tolerance
 from interplay.text.inference.padding import Text, check_masked_tokens, choose_batch_strategy
 from interplay.text.models import context_length, require_llm
-from interplay.text.targets import names_of
+from interplay.text.readouts import names_of
 
 if TYPE_CHECKING:
     import torch

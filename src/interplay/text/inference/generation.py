@@ -15,6 +15,7 @@ from interplay._types import FloatArray
 from interplay.errors import out_of_memory
 from interplay.text.inference.batches import Batches, BatchStrategy, relative_tolerance
 from interplay.text.models import context_length
+from interplay.text.prompts.token_texts import TokenTexts
 
 if TYPE_CHECKING:
     import torch
@@ -164,7 +165,14 @@ class AnswerReader:
         return values.reshape(len(answers), len(target.outputs))
 
     def answers(self, prompts: Sequence[Sequence[int]], max_tokens: int) -> list[str]:
-        """The model's answers. Equal prompts are answered once.
+        """The model's answers as texts, without special tokens; see :meth:`tokens`."""
+        return [
+            self.tokenizer.decode(answer, skip_special_tokens=True)
+            for answer in self.tokens(prompts, max_tokens)
+        ]
+
+    def tokens(self, prompts: Sequence[Sequence[int]], max_tokens: int) -> list[list[int]]:
+        """The tokens of the model's answers. Equal prompts are answered once.
 
         Args:
             prompts: lists of token ids, special tokens included.
@@ -186,23 +194,22 @@ class AnswerReader:
         several = len({len(prompt) for prompt in distinct}) > 1
         if self.strategy is None and several and len(longest) >= _SHORT:
             self.strategy = self._choose_strategy(longest)
-        answer_to: dict[tuple[int, ...], str] = {}
+        answer_to: dict[tuple[int, ...], list[int]] = {}
 
-        def evaluate(rows: list[int]) -> list[str]:
+        def evaluate(rows: list[int]) -> list[list[int]]:
             return self._answer([distinct[row] for row in rows], max_tokens)
 
         sizes = [len(prompt) + max_tokens for prompt in distinct]
-        for rows, texts in self._batches.run(sizes, evaluate, self.strategy or "equal"):
-            answer_to.update(zip((distinct[row] for row in rows), texts, strict=True))
+        for rows, answers in self._batches.run(sizes, evaluate, self.strategy or "equal"):
+            answer_to.update(zip((distinct[row] for row in rows), answers, strict=True))
         return [answer_to[tuple(map(int, prompt))] for prompt in prompts]
 
-    def _answer(self, prompts: Sequence[Sequence[int]], max_tokens: int) -> list[str]:
+    def _answer(self, prompts: Sequence[Sequence[int]], max_tokens: int) -> list[list[int]]:
         """The model's answers to the prompts of one batch."""
         ends = self._ends()
         generated = self._generate(prompts, max_tokens, ends).sequences
         width = max(map(len, prompts))
-        tokens = [takewhile(lambda t: t not in ends, row[width:]) for row in generated.tolist()]
-        return [self.tokenizer.decode(list(row), skip_special_tokens=True) for row in tokens]
+        return [list(takewhile(lambda t: t not in ends, row[width:])) for row in generated.tolist()]
 
     def _ends(self) -> list[int]:
         """The tokens that end an answer."""
@@ -297,18 +304,17 @@ def greedy_answers(
     return AnswerReader(model, tokenizer).answers(prompts, max_tokens)
 
 
-def greedy_answer(
-    model: PreTrainedModel,
-    prompt: Sequence[int],
-    tokenizer: PreTrainedTokenizerBase,
-    max_tokens: int,
-) -> str:
-    """The model's greedy answer to a prompt, of at most ``max_tokens`` tokens.
+def own_answer(
+    reader: AnswerReader, texts: TokenTexts, prompt: Sequence[int], max_tokens: int
+) -> tuple[int, ...]:
+    """The tokens of the model's greedy answer to a prompt, without white space at its end.
 
     Raises:
         ValueError: the model answers nothing.
     """
-    (answer,) = greedy_answers(model, tokenizer, [prompt], max_tokens)
-    if not answer.strip():
+    (tokens,) = reader.tokens([prompt], max_tokens)
+    while tokens and not texts(tokens[-1:]).strip():
+        tokens = tokens[:-1]
+    if not tokens:
         raise ValueError("the model answers nothing to the whole prompt; give a response to score")
-    return answer.rstrip()
+    return tuple(tokens)

@@ -8,6 +8,7 @@ Ablations of one text share long prefixes. A call cuts its prompts into a tree o
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +25,7 @@ from interplay.text.inference.equivalence import (
 )
 from interplay.text.inference.forward import Forward, Strategy, with_positions
 from interplay.text.inference.trie import build, flat
-from interplay.text.targets import Readout
+from interplay.text.readouts import Readout
 
 if TYPE_CHECKING:
     import torch
@@ -69,19 +70,27 @@ class Reader:
         """
         return limits.max_cached_tokens(self.model)
 
-    def values(self, prompts: Sequence[Sequence[int]], readout: Readout) -> FloatArray:
+    def values(
+        self, prompts: Sequence[Sequence[int]], readout: Readout | Sequence[Readout]
+    ) -> FloatArray:
         """Compute the target's values after each prompt.
 
         Args:
             prompts: m lists of token ids.
-            readout: what to append to each prompt, and what to read.
+            readout: what to append to a prompt, and what to read: one for all, or one for each.
 
         Returns:
             ``(m,)`` or ``(m, k)``.
         """
-        self._choose_strategy([*max(prompts, key=len), *max(readout.feeds, key=len)])
-        sequences = [with_positions(prompt, range(len(prompt))) for prompt in prompts]
-        return self._read(_Reading(sequences, [len(prompt) for prompt in prompts], readout))
+        readouts = [readout] * len(prompts) if isinstance(readout, Readout) else readout
+        feeds = {feed for one in readouts for feed in one.feeds}
+        self._choose_strategy([*max(prompts, key=len), *max(sorted(feeds), key=len)])
+        rows = [
+            _Row(with_positions(prompt[:end], range(end)), end, readout)
+            for prompt, readout in zip(prompts, readouts, strict=True)
+            for end in (len(prompt) - readout.n_cut,)
+        ]
+        return self._read(_Reading(rows))
 
     def attending(
         self, prompt: Sequence[int], attention: BoolArray, readout: Readout
@@ -111,16 +120,17 @@ class Reader:
                 f"attention of shape {attention.shape} does not fit a prompt of "
                 f"{len(prompt)} tokens; give (m, {len(prompt)})"
             )
-        if not attention.any(axis=1).all():
+        if not attention[:, : len(prompt) - readout.n_cut].any(axis=1).all():
             raise ValueError(
                 "a mask leaves no token to attend to; give a prompt with fixed words around the "
                 "text"
             )
+        end = len(prompt) - readout.n_cut
         self._check_positions(prompt, len(prompt) + max(map(len, readout.feeds)))
         ids = np.asarray(prompt)
-        attended = [np.flatnonzero(row) for row in attention]
+        attended = [np.flatnonzero(row[:end]) for row in attention]
         sequences = [with_positions(ids[positions], positions) for positions in attended]
-        return self._read(_Reading(sequences, [len(prompt)] * len(sequences), readout))
+        return self._read(_Reading([_Row(sequence, end, readout) for sequence in sequences]))
 
     def _check_positions(self, prompt: Sequence[int], length: int) -> None:
         """Refuse models in which a token left out differs from a masked one.
@@ -193,41 +203,66 @@ class Reader:
         return reading.values()
 
 
-class _Reading:
-    """The sequences that a readout needs, each once, and what has been read off them.
+@dataclass(frozen=True, eq=False)
+class _Row:
+    """A prompt and what is read after it.
 
-    Args:
-        prompts: m prompts, as :func:`interplay.text.inference.forward.with_positions` writes them.
-        ends: for each prompt, the position of the first token appended to it.
-        readout: what to append to each prompt, and what to read.
+    Attributes:
+        prompt: as :func:`interplay.text.inference.forward.with_positions` writes it.
+        end: the position of the first token appended to it.
+        readout: what to append to it, and what to read.
     """
 
-    def __init__(self, prompts: list[tuple[int, ...]], ends: list[int], readout: Readout) -> None:
-        self._readout = readout
-        self._read: list[list[Any]] = [[None] * len(prompts) for _ in readout.feeds]
+    prompt: tuple[int, ...]
+    end: int
+    readout: Readout
+
+
+class _Reading:
+    """The sequences that rows need, each once, and what has been read off them."""
+
+    def __init__(self, rows: Sequence[_Row]) -> None:
+        self._rows = rows
+        self._read: list[list[Any]] = [[None] * len(row.readout.feeds) for row in rows]
         self._users: dict[tuple[int, ...], list[tuple[int, int]]] = {}
-        """For each sequence, the feeds (by number) and rows that it serves."""
-        for number, feed in enumerate(readout.feeds):
-            for row, (prompt, end) in enumerate(zip(prompts, ends, strict=True)):
-                sequence = prompt + with_positions(feed, range(end, end + len(feed)))
-                self._users.setdefault(sequence, []).append((number, row))
+        """For each sequence, the rows and feeds (by number) that it serves."""
+        for at, row in enumerate(rows):
+            for number, feed in enumerate(row.readout.feeds):
+                sequence = row.prompt + with_positions(feed, range(row.end, row.end + len(feed)))
+                self._users.setdefault(sequence, []).append((at, number))
         self.n_read = {
-            sequence: max(len(readout.feeds[number]) for number, _ in users) + 1
+            sequence: max(len(rows[at].readout.feeds[number]) for at, number in users) + 1
             for sequence, users in self._users.items()
         }
         """For each sequence, the number of last positions at which its logits are read."""
 
     def take(self, sequences: list[tuple[int, ...]], logits: torch.Tensor) -> None:
         """Read the logits ``(b, positions, vocabulary)`` at the ends of b sequences."""
-        for number, feed in enumerate(self._readout.feeds):
-            users = [[row for n, row in self._users[s] if n == number] for s in sequences]
-            used = [at for at, rows in enumerate(users) if rows]
-            if used:
-                read = self._readout.read(number, logits[used, -len(feed) - 1 :]).cpu().numpy()
-                for at, value in zip(used, read, strict=True):
-                    for row in users[at]:
-                        self._read[number][row] = value
+        jobs: dict[tuple[int, int], dict[int, list[int]]] = {}  # by readout and feed
+        for at, sequence in enumerate(sequences):
+            for row, number in self._users[sequence]:
+                job = jobs.setdefault((id(self._rows[row].readout), number), {})
+                job.setdefault(at, []).append(row)
+        for (_, number), users in jobs.items():
+            readout = self._rows[next(iter(users.values()))[0]].readout
+            n_fed = len(readout.feeds[number])
+            read = readout.read(number, logits[list(users), -n_fed - 1 :]).cpu().numpy()
+            for rows, value in zip(users.values(), read, strict=True):
+                for row in rows:
+                    self._read[row][number] = value
 
     def values(self) -> FloatArray:
         """The values, ``(m,)`` or ``(m, k)``, once all sequences are read."""
-        return self._readout.combine([np.stack(rows) for rows in self._read])
+        by_readout: dict[int, list[int]] = {}
+        for at, row in enumerate(self._rows):
+            by_readout.setdefault(id(row.readout), []).append(at)
+        values: FloatArray | None = None
+        for rows in by_readout.values():
+            columns = zip(*(self._read[at] for at in rows), strict=True)
+            readout = self._rows[rows[0]].readout
+            combined = readout.combine([np.stack(column) for column in columns])
+            if values is None:
+                values = np.empty((len(self._rows), *combined.shape[1:]))
+            values[rows] = combined
+        assert values is not None
+        return values

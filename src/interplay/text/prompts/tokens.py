@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from itertools import takewhile
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
@@ -18,6 +20,21 @@ if TYPE_CHECKING:
 
 Part = tuple[str, bool]
 """Characters, and whether people wrote them, as in :meth:`MaskedPrompt.parts`."""
+Tokens: TypeAlias = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Continuation:
+    """An answer as the tokenizer writes it after a prompt.
+
+    Attributes:
+        tokens: the tokens of the answer, and before them those of the characters of ``replaced``.
+        replaced: the last tokens of the prompt that are not in the tokens of prompt and answer;
+            mostly none.
+    """
+
+    tokens: Tokens
+    replaced: Tokens = ()
 
 
 class Encoder:
@@ -26,12 +43,18 @@ class Encoder:
     Args:
         tokenizer: the model's tokenizer.
         chat: whether a chat template wrote the parts, its special tokens included. Otherwise the
-            tokenizer adds its own. In a chat, special tokens that people wrote are plain text.
+            tokenizer adds its own, but to a text that begins with the token for the beginning of
+            texts, such as a chat that is already in its template. In a chat, special tokens that
+            people wrote are plain text.
+        ended: whether tokens that the tokenizer adds at the end stay. Encoders read them; what a
+            causal model continues has no end.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, chat: bool) -> None:
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, chat: bool, ended: bool = False) -> None:
         self.tokenizer = tokenizer
         self.chat = chat
+        self.ended = ended
+        self._n_end = 0 if ended else _n_added_at_end(tokenizer)
         special = sorted(
             (
                 token.content
@@ -46,16 +69,59 @@ class Encoder:
 
     def __call__(self, prompts: Sequence[Sequence[Part]]) -> list[list[int]]:
         """The token ids of each prompt."""
-        ids: list[list[int]] = self.tokenizer(
-            ["".join(text for text, _ in parts) for parts in prompts],
-            add_special_tokens=not self.chat,
-        )["input_ids"]
+        ids = self._encoded(["".join(text for text, _ in parts) for parts in prompts])
         if self.chat and self._special is not None:
             for row, parts in enumerate(prompts):
                 if self._confusable(parts):
                     self._check_pieces(parts)
                     ids[row] = self._encode_in_pieces(parts)
         return ids
+
+    def _encoded(self, texts: list[str]) -> list[list[int]]:
+        """The token ids of texts, with the special tokens that they need."""
+        ids: list[list[int]] = [[] for _ in texts]
+        for add in (False, True):
+            rows = [row for row, text in enumerate(texts) if self._adds_special(text) == add]
+            if rows:
+                encoded = self.tokenizer([texts[row] for row in rows], add_special_tokens=add)
+                for row, tokens in zip(rows, encoded["input_ids"], strict=True):
+                    ids[row] = tokens[: len(tokens) - self._n_end] if add else tokens
+        return ids
+
+    def _adds_special(self, text: str) -> bool:
+        begin = None if self.ended else self.tokenizer.bos_token
+        return not self.chat and not (begin and text.startswith(begin))
+
+    def continuations(
+        self, prompts: Sequence[Sequence[Part]], ids: Sequence[Sequence[int]], answer: str
+    ) -> list[Continuation]:
+        """How an answer is written after each prompt.
+
+        Args:
+            prompts: the prompts' parts.
+            ids: the token ids of each.
+            answer: the answer; its special tokens count as such.
+
+        Raises:
+            ValueError: the answer has no tokens, or shares a token with the prompt's first one.
+        """
+        if not answer:
+            raise ValueError("the response '' has no tokens; give a response to score")
+        written = []
+        joint_ids = self([[*parts, (answer, False)] for parts in prompts])
+        for prompt, joint in zip(ids, joint_ids, strict=True):
+            pairs = zip(prompt, joint, strict=False)
+            n_same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+            one = Continuation(tuple(joint[n_same:]), tuple(prompt[n_same:]))
+            if not one.tokens:
+                raise ValueError(f"the response {answer!r} has no tokens; give a response to score")
+            if prompt and not n_same:
+                raise ValueError(
+                    f"the tokenizer merges the whole prompt with the answer {answer!r}, so nothing "
+                    "is left that precedes it; give the prompt fixed words around {text}"
+                )
+            written.append(one)
+        return written
 
     def owners(self, prompt: MaskedPrompt, ids: Sequence[int]) -> IntArray:
         """The player of each token of the whole prompt, ``(tokens,)``; -1 for a fixed token.
@@ -76,14 +142,14 @@ class Encoder:
         text = prompt.render(np.ones(prompt.n_players, dtype=np.bool_))
         offsets("", self.tokenizer)  # refuses tokenizers without offsets
         encoded = self.tokenizer(
-            text, add_special_tokens=not self.chat, return_offsets_mapping=True
+            text, add_special_tokens=self._adds_special(text), return_offsets_mapping=True
         )
-        assert list(encoded["input_ids"]) == list(ids)
+        assert list(encoded["input_ids"][: len(ids)]) == list(ids)
         owner = np.full(len(text), -1, dtype=np.int64)
         for player, (start, stop) in enumerate(prompt.spans):
             owner[start:stop] = player
         token_owner = np.full(len(ids), -1, dtype=np.int64)
-        for at, (start, stop) in enumerate(encoded["offset_mapping"]):
+        for at, (start, stop) in enumerate(encoded["offset_mapping"][: len(ids)]):
             candidates = [int(owner[c]) for c in range(start, stop) if not text[c].isspace()]
             if candidates:
                 token_owner[at] = Counter(candidates).most_common(1)[0][0]
@@ -150,3 +216,13 @@ class Encoder:
                 "text"
             )
         self._checked = True
+
+
+def _n_added_at_end(tokenizer: PreTrainedTokenizerBase) -> int:
+    """How many special tokens the tokenizer adds after a text."""
+    plain, framed = (tokenizer("a", add_special_tokens=add)["input_ids"] for add in (False, True))
+    for n_end in range(len(framed) - len(plain) + 1):
+        stop = len(framed) - n_end
+        if framed[stop - len(plain) : stop] == plain:
+            return n_end
+    return 0

@@ -37,6 +37,8 @@ from interplay.text.prompts.build import mask_prompt
 
 _Game: TypeAlias = lens.TextGame | lens.ApiGame
 
+_CONTRASTS = {"contrast": lens.Contrast, "logit-difference": lens.LogitDifference}
+"""Targets of two answers."""
 _TASKS: dict[str, Literal["classification", "embedding"]] = {
     "label": "classification",
     "labels": "classification",
@@ -107,9 +109,10 @@ class TextOptions:
         str,
         typer.Option(
             help="What to score: logprob, prob or logit (p on the logit scale) of the response; "
-            "logit-difference between --response and --against (one token each); options, the "
-            "probability of each --option; of a classifier, label, the logit of --label, or "
-            "labels, of each; of an encoder, similarity to the whole text."
+            "contrast, the log-probability of --response less that of --against (or "
+            "logit-difference, of one token each); options, the probability of each --option; of a "
+            "classifier, label, the logit of --label, or labels, of each; of an encoder, "
+            "similarity to the whole text."
         ),
     ] = "logprob"
     reduction: Annotated[
@@ -122,9 +125,9 @@ class TextOptions:
         str | None,
         typer.Option(help="Score only this part of the response, given what is before it."),
     ] = None
-    against: Annotated[str | None, typer.Option(help="The other answer, for logit-difference.")] = (
-        None
-    )
+    against: Annotated[
+        str | None, typer.Option(help="The other answer, for contrast and logit-difference.")
+    ] = None
     option: Annotated[
         list[str] | None,
         typer.Option(help="An answer, for --target options; give it several times."),
@@ -227,9 +230,9 @@ class TextOptions:
         Raises:
             ValueError: options that do not go together.
         """
-        of_response = self.target not in ("logit-difference", "options", *_TASKS)
+        of_response = self.target not in (*_CONTRASTS, "options", *_TASKS)
         unused = {
-            "--against": self.against is not None and self.target != "logit-difference",
+            "--against": self.against is not None and self.target not in _CONTRASTS,
             "--option": bool(self.option) and self.target != "options",
             "--label": self.label is not None and self.target != "label",
             "--response": self.response is not None and self.target in ("options", *_TASKS),
@@ -240,12 +243,12 @@ class TextOptions:
             raise ValueError(
                 f"{name} was given, but --target {self.target} has no use for it; leave it out"
             )
-        if self.target == "logit-difference":
+        if self.target in _CONTRASTS:
             if self.response is None or self.against is None:
                 raise ValueError(
-                    "--target logit-difference needs two answers: --response and --against"
+                    f"--target {self.target} needs two answers: --response and --against"
                 )
-            return lens.LogitDifference(self.response, self.against)
+            return _CONTRASTS[self.target](self.response, self.against)
         if self.target == "options":
             if not self.option:
                 raise ValueError("--target options needs --option, once for each answer")

@@ -9,6 +9,7 @@ from interplay.text.labels import Label, Labels
 from interplay.text.models import PACKAGED, load_model
 from interplay.text.prompts.masking import Replace
 from interplay.text.prompts.segments import split
+from interplay.text.provider import ProviderGame
 from interplay.text.readouts import Readout
 from interplay.text.targets import (
     AnswerTarget,
@@ -32,6 +33,7 @@ __all__ = [
     "LogitDifference",
     "LogitFunction",
     "Options",
+    "ProviderGame",
     "Readout",
     "Refinement",
     "Replace",

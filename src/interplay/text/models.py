@@ -28,6 +28,7 @@ _TASKS = {
     "embedding": "AutoModel",
 }
 """The class of transformers that loads a model for each task."""
+_MOST_THREADS = 1024
 _GAIN = 1.3
 """How many times as fast as float32 bfloat16 must be to be chosen."""
 
@@ -69,8 +70,8 @@ def load_model(
             Such files can run code of whoever wrote them.
 
     Raises:
-        ValueError: an unknown task or dtype, a device that cannot be used, or a model that was not
-            trained for the task, so that weights are missing.
+        ValueError: an unknown task or dtype, a device or a number of threads that cannot be used,
+            or a model that was not trained for the task, so that weights are missing.
         MissingDependencyError: torch, transformers or the packaged model are not installed.
         OSError: there is no such model.
     """
@@ -89,6 +90,8 @@ def load_model(
     from transformers.utils import logging
 
     if threads is not None:
+        if not 1 <= threads <= _MOST_THREADS:
+            raise ValueError(f"threads={threads} is not a number from 1 to {_MOST_THREADS}")
         torch.set_num_threads(threads)
     logging.disable_progress_bar()
     source = str(_packaged_model()) if name == PACKAGED else name

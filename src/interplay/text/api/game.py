@@ -6,7 +6,6 @@ import asyncio
 import hashlib
 import json
 import re
-import warnings
 from collections.abc import Iterable, Sequence
 from copy import copy
 
@@ -15,26 +14,24 @@ import numpy as np
 from interplay._types import BoolArray, FloatArray, IntArray, Json
 from interplay.errors import GameError, hand_over
 from interplay.extensions import MaskingName
-from interplay.fourier.masks import as_masks, sorted_by_prefix
+from interplay.fourier.masks import as_masks
 from interplay.text.api.account import OPENAI_URL, Account, Endpoint, RequestFailed, Usage
 from interplay.text.api.client import Connection, connect, require_openai, run_in_thread
-from interplay.text.api.requests import (
-    CHARACTERS_PER_TOKEN,
-    Completion,
-    Requester,
-    RequestSettings,
-)
+from interplay.text.api.prompts import check_sendable, lengths, sent
+from interplay.text.api.requests import Completion, Requester, RequestSettings
 from interplay.text.api.targets import ApiTarget, choose_method
 from interplay.text.inference.generation import Generated
 from interplay.text.prompts.build import PLACEHOLDER, Message, Text, mask_prompt
-from interplay.text.prompts.masking import Masking, TokenMasking, get_masking
+from interplay.text.prompts.masking import Masking, get_masking
 from interplay.text.prompts.segments import Unit
-from interplay.text.targets import LogitDifference, Response, settings_of
+from interplay.text.targets import LogitDifference, Options, Response, settings_of
 
 _CODE_VERSION = 2
 """Part of the fingerprint. It is raised when a change makes the same settings give other values."""
 _BATCHES = 4
 """Masks per call, for each request in flight: enough to keep the server busy, but few to lose."""
+_REPEATED = 3
+"""How many of the first ablations are asked again, to see whether their order matters."""
 
 
 class ApiGame:
@@ -112,18 +109,13 @@ class ApiGame:
         self.model = model
         self.target = target
         self.revision = revision
-        masking = get_masking(masking)
-        if isinstance(masking, TokenMasking):
-            raise ValueError(
-                f"masking={masking.describe()['kind']!r} is of tokens, which a server does not "
-                "take; use 'delete' or Replace(text)"
-            )
         self.masked = mask_prompt(
-            text, prompt, by=by, masking=masking, fixed=fixed, language=language
+            text, prompt, by=by, masking=get_masking(masking), fixed=fixed, language=language
         )
         """What the model reads."""
+        check_sendable(self.masked)
         chat = self.masked.is_chat
-        self.method = choose_method(target, chat, method)
+        self.method = choose_method(target, chat, method, allow_bounds)
         self._endpoint = Endpoint(
             base_url or OPENAI_URL, key_variable, chat, concurrency, timeout, retries
         )
@@ -142,13 +134,6 @@ class ApiGame:
             )
         )
         self._original: str | None = None
-        self._warned = False
-        self._n_identities = 0
-        if self.prompt(np.zeros(self.n_players, dtype=np.bool_)) in ("", "[]"):
-            raise ValueError(
-                "with every segment removed the prompt is empty; give a prompt with fixed words "
-                "around {text}, mark a message fixed, or give a replacement"
-            )
 
     @property
     def n_players(self) -> int:
@@ -172,30 +157,15 @@ class ApiGame:
 
     def prompt(self, mask: BoolArray) -> str:
         """What is sent under one mask ``(n,)``: the text, or a chat's messages as JSON."""
-        if self.masked.is_chat:
-            return json.dumps(self.masked.messages(mask), ensure_ascii=False)
-        return self.masked.render(mask)
+        return sent(self.masked, mask)
 
     def arrange(self, masks: BoolArray, /) -> IntArray:
-        """An order ``(m,)`` in which neighbours share long prefixes, which servers may reuse."""
-        return sorted_by_prefix(masks)
+        """The masks' own order, ``(m,)``: each request is paid for whole, whatever came before it."""
+        return np.arange(len(masks))
 
     def cost(self, masks: BoolArray, /) -> FloatArray:
         """About how many tokens each ablation takes, over all its requests, ``(m,)``."""
-        everything = np.ones(self.n_players, dtype=np.bool_)
-        nothing = len(self.prompt(~everything))
-        masking = self.masked.masking
-        assert not isinstance(masking, TokenMasking)
-        texts = [self.masked.text[start:stop] for start, stop in self.masked.spans]
-        lengths = np.array(
-            [len(text) - len(masking.replacement(text) or "") for text in texts], float
-        )
-        # the rest of the difference is white space between segments; each gets an equal part
-        lengths += (len(self.prompt(everything)) - nothing - lengths.sum()) / self.n_players
-        characters = nothing + masks @ lengths
-        settings = self._requester.settings
-        prompts = settings.n_requests * characters / CHARACTERS_PER_TOKEN
-        return np.asarray(prompts + settings.answer_tokens)
+        return np.array([self._requester.tokens_needed(n) for n in lengths(self.masked, masks)])
 
     def __call__(self, masks: BoolArray, /) -> FloatArray:
         """Scores ``(m,)``, or ``(m, k)`` for a target of k outputs, of masks ``(m, n)``.
@@ -229,8 +199,9 @@ class ApiGame:
                 masks[done] if len(done) else None,
                 values if len(done) else None,
             )
-        self._warn_of_unlisted()
-        self._warn_of_another_model()
+        self._requester.observed.warn(
+            self.usage.unlisted, self._requester.settings.top_logprobs, stacklevel=3
+        )
         return values
 
     def refined(
@@ -251,6 +222,12 @@ class ApiGame:
         unmasked = self.prompt(np.ones(self.n_players, dtype=np.bool_))
         first = [unmasked] if self.method == "generate" and self._original is None else []
         pending = list(dict.fromkeys([*first, *prompts]))
+        observed = self._requester.observed
+        few: list[str] = []
+        if self.method != "generate" and observed.repeats is None and len(pending) > _REPEATED:
+            few = pending[:_REPEATED]
+        # one request first: it shows what the server cannot do before more are paid for
+        alone = max(len(few), int(bool(first) or observed.method is None))
         slots = asyncio.Semaphore(self._endpoint.concurrency)
 
         async def request(connection: Connection, prompt: str) -> None:
@@ -269,10 +246,12 @@ class ApiGame:
 
         try:
             async with connect(self._endpoint, self._account) as connection:
-                # one request first: it shows what the server cannot do before more are paid for
-                if pending and (first or not self._requester.verified):
-                    await request(connection, pending.pop(0))
-                await asyncio.gather(*(request(connection, prompt) for prompt in pending))
+                for prompt in pending[:alone]:
+                    await request(connection, prompt)
+                if few and not failures:
+                    again = {prompt: completions[prompt] for prompt in few}
+                    await self._requester.repeat(connection, again)
+                await asyncio.gather(*(request(connection, p) for p in pending[alone:]))
         except RequestFailed as error:
             failures.append(str(error))
 
@@ -308,42 +287,13 @@ class ApiGame:
         return self.target.combine([reading.logprobs[None, :] for reading in completion.readings])
 
     def observed(self) -> Json:
-        """What the server said of itself: the models that answered, and their fingerprints."""
-        identities = self._requester.identities
-        return {
-            "answered_by": [
-                {"model": model, "system_fingerprint": fingerprint}
-                for model, fingerprint in identities
-            ]
-        }
+        """What the server showed of itself, for the provenance.
 
-    def _warn_of_another_model(self) -> None:
-        identities = list(self._requester.identities)
-        if len(identities) == self._n_identities:
-            return
-        if len(identities) > 1:
-            warnings.warn(
-                f"the server answers with another model than before: {identities[-1]} after "
-                f"{identities[0]} (its name and system fingerprint); values of both are in this "
-                "run. Give the version that it serves by revision=, and start a new store",
-                stacklevel=3,
-            )
-        self._n_identities = len(identities)
-
-    def _warn_of_unlisted(self) -> None:
-        unlisted = self.usage.unlisted
-        if not unlisted or self._warned:
-            return
-        self._warned = True
-        top_logprobs = self._requester.settings.top_logprobs
-        warnings.warn(
-            f"{unlisted} answers' probabilities so far were not listed among the "
-            f"top_logprobs={top_logprobs} likeliest tokens; each is set to "
-            "the least one listed, an upper bound (an answer of several tokens is never listed). "
-            "Give likelier answers or a higher top_logprobs, or use method='echo' if the server "
-            "can. game.usage.unlisted keeps the count; this warning is given once",
-            stacklevel=3,
-        )
+        By which method it gave log-probabilities; the models that answered, and their fingerprints;
+        and how far the log-probabilities of the first ablations differed when they were asked for
+        again.
+        """
+        return self._requester.observed.as_json()
 
     def describe(self) -> Json:
         """The model and its server, the prompt, the spans, the masking and the target, as JSON.
@@ -352,19 +302,22 @@ class ApiGame:
         known after its first response.
         """
         target, settings = self.target, self._requester.settings
+        outputs: Sequence[str] = ()
         if isinstance(target, Generated):
             outputs = target.outputs
-        else:
+        elif isinstance(target, Response | Options):
             outputs = target.outputs([self._requester.tokens])
-        listed = {"top_logprobs": settings.top_logprobs} if self.method == "top_logprobs" else {}
+        scored = {k: v for k, v in settings_of(target).items() if k != "tokens"}  # a local model's
+        # otherwise the values are the same, or there are none
+        bounds = settings.allow_bounds and self.method == "top_logprobs"
         return self.masked.describe() | {
             "model": self.model,
             "revision": self.revision,
             "base_url": self._endpoint.address,
             "chat": settings.chat,
             "method": self.method,
-            **listed,
-            "targets": [settings_of(target)],
+            **({"bounds_from": settings.top_logprobs} if bounds else {}),
+            "targets": [scored],
             "outputs": list(outputs),
             "paid": True,
         }

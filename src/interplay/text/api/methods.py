@@ -1,12 +1,15 @@
 """How log-probabilities and texts are requested from a server, and read from its responses.
 
 There are four methods. Each is a pair of functions: one makes the request's body (the arguments of
-the client's ``create``), the other reads the response's first choice.
+the client's ``create``), the other reads the response's first choice. Those of the first two are in
+:mod:`interplay.text.api.prompt_tokens`.
 
 - ``echo``: plain completions repeat the prompt with its tokens' log-probabilities.
-- ``prompt_logprobs``: the same in vLLM's own form.
+- ``prompt_logprobs``: the same in vLLM's own form, of plain or chat completions.
 - ``top_logprobs``: the likeliest next tokens, of plain or chat completions.
 - ``generate``: the text that follows, of plain or chat completions.
+
+A game may also say ``exact``: by ``echo`` where the server can, else by ``top_logprobs``.
 
 The prompt of a chat is its messages as JSON.
 """
@@ -23,15 +26,11 @@ import numpy as np
 from interplay._types import FloatArray, Json
 from interplay.text.api.account import RequestFailed
 
-METHODS = ("echo", "prompt_logprobs", "top_logprobs", "generate")
+METHODS = ("exact", "echo", "prompt_logprobs", "top_logprobs", "generate")
 _UNLIKELY = -9999.0
 """What OpenAI's and vLLM's servers write for a token that is too unlikely for a number."""
 _ROUNDING = 1e-4
 """So far above zero a log-probability may come out by rounding."""
-_ALTERNATIVES = (
-    "use Options or LogitDifference with answers of one token (method='top_logprobs'), which need "
-    "the next token's log-probabilities only, or Generated, which needs none"
-)
 
 
 @dataclass(frozen=True)
@@ -47,134 +46,6 @@ class Reading:
     logprobs: FloatArray
     tokens: tuple[str, ...]
     unlisted: bool = False
-
-
-def echo_body(model: str, prompt: str, answer: str) -> Json:
-    """Request the prompt and answer with log-probabilities, and nothing generated after them."""
-    return {
-        "model": model,
-        "prompt": prompt + answer,
-        "echo": True,
-        "logprobs": 1,
-        "max_tokens": 0,
-        "temperature": 0,
-    }
-
-
-def read_echo(choice: Json, prompt: str, answer: str) -> Reading:
-    """Read the answer's tokens: the prompt's last ones, before those generated."""
-    listed, sent = choice.get("logprobs"), prompt + answer
-    if not isinstance(listed, dict):
-        raise RequestFailed(
-            "the server answers without log-probabilities, which Response needs of the prompt's "
-            "own tokens (echo=True with logprobs); if it is vLLM, try "
-            f"method='prompt_logprobs'; otherwise {_ALTERNATIVES}"
-        )
-    if not str(choice.get("text", "")).startswith(sent):
-        raise RequestFailed(
-            "the server ignores echo=True: it gives log-probabilities of what it generates, not of "
-            "the prompt's own tokens; if it is vLLM, try method='prompt_logprobs'; otherwise "
-            f"{_ALTERNATIVES}"
-        )
-    tokens = [str(token) for token in listed["tokens"]]
-    if len(listed["token_logprobs"]) != len(tokens):
-        raise RequestFailed(
-            f"the server lists {len(tokens)} tokens but {len(listed['token_logprobs'])} "
-            f"log-probabilities, so that these belong to no tokens; {_ALTERNATIVES}"
-        )
-    stop = _end_of_prompt(tokens, sent, str(choice["text"])[len(sent) :])
-    start = _start_by_texts(tokens[:stop], answer)
-    if start is None:
-        start = _start_by_offsets(tokens, listed["text_offset"], stop, prompt, answer)
-    return _reading(tokens[start:stop], listed["token_logprobs"][start:stop], answer)
-
-
-def _end_of_prompt(tokens: Sequence[str], sent: str, generated: str) -> int:
-    """How many tokens stand before those generated."""
-    stop = len(tokens)
-    if generated:
-        while stop and "".join(tokens[stop:]) != generated:
-            stop -= 1
-    elif tokens and not _is_piece(tokens[-1]) and not (tokens[-1] and sent.endswith(tokens[-1])):
-        stop -= 1  # the end-of-text token, which is no part of the text
-    return stop
-
-
-def _start_by_texts(tokens: Sequence[str], answer: str) -> int | None:
-    """Where the answer's tokens begin, by their texts: they are the last ones.
-
-    ``None`` if a token is a piece of a character, as its text is not known then.
-    """
-    start, length = len(tokens), 0
-    while start and length < len(answer):
-        start -= 1
-        length += len(tokens[start])
-    last = tokens[start:]
-    if "".join(last) == answer:
-        return start
-    if any(map(_is_piece, last)):
-        return None
-    if "".join(last).endswith(answer):
-        raise RequestFailed(
-            f"the server's token {last[0]!r} begins in the prompt and ends in the answer "
-            f"{answer!r}, so the answer has no probability of its own; let the answer begin "
-            "with the space (' Paris'), and the prompt end without one"
-        )
-    raise _other_text(last, answer)
-
-
-def _start_by_offsets(
-    tokens: Sequence[str], offsets: Sequence[int], stop: int, prompt: str, answer: str
-) -> int:
-    """Where the answer begins, by the offsets, if some of its tokens are pieces of a character."""
-    shift = 0
-    if not _is_piece(tokens[0]) and not (prompt + answer).startswith(tokens[0]):
-        # the beginning-of-text token is listed, but is no part of the text
-        shift = offsets[1] - offsets[0]
-    starts = [offset - shift for offset in offsets[:stop]]
-    last = tokens[stop - 1]
-    # servers that count a piece as a whole character give wrong offsets from there on
-    end = starts[-1] + (1 if _is_piece(last) else len(last))
-    if end != len(prompt) + len(answer) or len(prompt) not in starts:
-        raise _other_text(tokens[max(0, stop - len(answer)) : stop], answer)
-    return starts.index(len(prompt))
-
-
-def _is_piece(token: str) -> bool:
-    """Whether a token is a piece of a character. Servers write these in one of two ways."""
-    return "\N{REPLACEMENT CHARACTER}" in token or token.startswith("bytes:")
-
-
-def prompt_logprobs_body(model: str, prompt: str, answer: str) -> Json:
-    """Request the prompt's and answer's tokens from vLLM, and one generated token, as it must."""
-    return {
-        "model": model,
-        "prompt": prompt + answer,
-        "max_tokens": 1,
-        "temperature": 0,
-        "extra_body": {"prompt_logprobs": 1},
-    }
-
-
-def read_prompt_logprobs(choice: Json, prompt: str, answer: str) -> Reading:
-    """Read the answer's tokens: the last ones. Their texts together are the answer."""
-    positions = choice.get("prompt_logprobs")
-    if not isinstance(positions, list):
-        raise RequestFailed(
-            "the server answers without prompt_logprobs, which is vLLM's own; try method='echo', "
-            f"or {_ALTERNATIVES}"
-        )
-    # each position lists the prompt's own token, and the likeliest one if that is another
-    entries = [max(listed.values(), key=_rank) if listed else {} for listed in positions]
-    tokens = [str(entry.get("decoded_token", "")) for entry in entries]
-    start = _start_by_texts(tokens, answer)
-    if start is None:
-        raise _other_text(tokens[-len(answer) :], answer)
-    return _reading(tokens[start:], [entry.get("logprob") for entry in entries[start:]], answer)
-
-
-def _rank(entry: Json) -> int:
-    return entry.get("rank") or 0
 
 
 def next_token_body(model: str, prompt: str, top_logprobs: int, chat: bool) -> Json:
@@ -225,7 +96,7 @@ def _listed(choice: Json) -> list[tuple[str, float]]:
         return []
     return [
         (str(token), logprob)
-        for token, logprob in ((token, _logprob(value)) for token, value in pairs)
+        for token, logprob in ((token, as_logprob(value)) for token, value in pairs)
         if math.isfinite(logprob) and logprob > _UNLIKELY
     ]
 
@@ -242,25 +113,8 @@ def read_generated(choice: Json, chat: bool) -> str:
     return str(text or "")
 
 
-def _other_text(tokens: Sequence[str], answer: str) -> RequestFailed:
-    return RequestFailed(
-        f"the server's last tokens {list(tokens)!r} are not the answer {answer!r}: it changes the "
-        f"text, or cuts characters in pieces that cannot be distinguished; {_ALTERNATIVES}"
-    )
-
-
-def _logprob(value: object) -> float:
+def as_logprob(value: object) -> float:
     """A log-probability of a server's; NaN for what is none: no number, or above zero."""
     if isinstance(value, bool) or not isinstance(value, int | float) or value > _ROUNDING:
         return math.nan
     return min(float(value), 0.0)
-
-
-def _reading(tokens: Sequence[str], logprobs: Sequence[object], answer: str) -> Reading:
-    values = [_logprob(value) for value in logprobs]
-    if len(values) != len(tokens) or not values or not all(map(math.isfinite, values)):
-        raise RequestFailed(
-            f"the server gives no log-probability for some token of the answer {answer!r} "
-            f"({logprobs!r} for {list(tokens)!r}); {_ALTERNATIVES}"
-        )
-    return Reading(np.array(values, dtype=np.float64), tuple(tokens))

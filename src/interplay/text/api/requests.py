@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import ceil
-from typing import TypeAlias, TypeVar
+from math import ceil, inf
+from typing import TypeVar
 
 from interplay._types import Json
-from interplay.text.api import methods
+from interplay.text.api import methods, prompt_tokens
 from interplay.text.api.account import RequestFailed
 from interplay.text.api.client import Connection
 from interplay.text.api.methods import Reading
+from interplay.text.api.observations import Observations, Repeats
+from interplay.text.api.prompt_tokens import NoEcho
+from interplay.text.api.prompts import CHARACTERS_PER_TOKEN
 
-CHARACTERS_PER_TOKEN = 4
-"""About, in English. The tokens that servers report correct the estimates for the caps, but not the
-costs in a run plan."""
 _Read = TypeVar("_Read")
+_NO_ECHO = (400, 404, 405, 422)
+"""Statuses by which servers refuse to echo, or have no plain completions."""
+_BESIDE = ("prompt_logprobs", "prompt_token_ids")
 
 
 @dataclass(frozen=True)
@@ -45,20 +48,6 @@ class RequestSettings:
     single_token: bool
     same_tokens: bool
 
-    @property
-    def n_requests(self) -> int:
-        """Requests per prompt."""
-        return len(self.answers) if self.method in ("echo", "prompt_logprobs") else 1
-
-    @property
-    def answer_tokens(self) -> float:
-        """Tokens of all answers to one prompt, about."""
-        if self.method == "generate":
-            return self.max_tokens
-        if self.method == "top_logprobs":
-            return 1.0
-        return sum(map(len, self.answers)) / CHARACTERS_PER_TOKEN
-
 
 @dataclass(frozen=True)
 class Completion:
@@ -73,27 +62,33 @@ class Completion:
     readings: tuple[Reading, ...] = ()
 
 
-Identity: TypeAlias = tuple[str | None, str | None]
-"""The model's name and its system fingerprint."""
-_LONGEST_NAME = 200
-
-
 class Requester:
     """Sends the same kind of request for one prompt after another.
 
     Attributes:
-        verified: whether the server has returned what is needed for some prompt.
+        observed: what the server showed of itself. Its method is ``None`` until the server has
+            returned what is needed for some prompt.
         tokens: the answer's tokens, if they must always be the same and are known.
-        identities: the model's name and system fingerprint, as the server gave them with its
-            responses, in the order in which they first came.
     """
 
     def __init__(self, settings: RequestSettings) -> None:
         self.settings = settings
-        self.verified = False
+        self.observed = Observations()
         self.tokens: tuple[str, ...] = ()
-        self.identities: dict[Identity, None] = {}
         self._workarounds: list[Callable[[Json], Json]] = []
+
+    def tokens_needed(self, characters: float) -> float:
+        """About how many tokens a prompt of so many characters takes, over all its requests."""
+        settings = self.settings
+        method = self.observed.method or settings.method
+        prompt = characters / CHARACTERS_PER_TOKEN
+        if method == "generate":
+            return prompt + settings.max_tokens
+        if method == "top_logprobs":
+            return prompt + 1.0
+        # one request for each answer
+        answers = sum(map(len, settings.answers)) / CHARACTERS_PER_TOKEN
+        return len(settings.answers) * prompt + answers
 
     async def request(self, connection: Connection, prompt: str) -> Completion:
         """Request one prompt's completion: one request, or one per answer, one after the other.
@@ -102,48 +97,86 @@ class Requester:
             RequestFailed: a request failed for good, or the server does not give what is needed.
         """
         settings = self.settings
-        if settings.method == "generate":
+        method = self.observed.method or settings.method
+        if method == "generate":
             body = methods.generate_body(settings.model, prompt, settings.max_tokens, settings.chat)
             choice = await self._send(connection, body)
-            text = self._read(lambda: methods.read_generated(choice, settings.chat))
+            text = self._read(lambda: methods.read_generated(choice, settings.chat), method)
             completion = Completion(text=text)
-        elif settings.method == "top_logprobs":
-            body = methods.next_token_body(
-                settings.model, prompt, settings.top_logprobs, settings.chat
-            )
-            choice = await self._send(connection, body)
-            readings = self._read(
-                lambda: methods.read_next_token(choice, settings.answers, settings.chat)
-            )
-            unlisted = [reading.tokens[0] for reading in readings if reading.unlisted]
-            connection.account.note_unlisted(len(unlisted))
-            if unlisted and not settings.allow_bounds:
-                raise RequestFailed(
-                    f"the answer {unlisted[0]!r} is not among the {settings.top_logprobs} "
-                    "likeliest tokens that the server lists, so only an upper bound of its "
-                    "probability is known (an answer of several tokens is never listed); give "
-                    "likelier answers or a higher top_logprobs, use method='echo' if the server "
-                    "can, or take the bound for the value with allow_bounds=True"
-                )
-            completion = Completion(readings=tuple(readings))
         else:
-            readings = [await self._request_answer(connection, prompt, a) for a in settings.answers]
+            method, readings = await self._readings(connection, prompt, method)
             completion = Completion(readings=tuple(readings))
-        self.verified = True
+        self.observed.method = method
         return completion
 
-    async def _request_answer(self, connection: Connection, prompt: str, answer: str) -> Reading:
-        echo = self.settings.method == "echo"
-        make = methods.echo_body if echo else methods.prompt_logprobs_body
-        read = methods.read_echo if echo else methods.read_prompt_logprobs
-        choice = await self._send(connection, make(self.settings.model, prompt, answer))
-        reading = self._read(lambda: read(choice, prompt, answer))
-        if self.settings.single_token and len(reading.tokens) != 1:
+    async def _readings(
+        self, connection: Connection, prompt: str, method: str
+    ) -> tuple[str, Sequence[Reading]]:
+        """The answers' readings, and the method that gave them."""
+        if method == "top_logprobs":
+            return method, await self._request_listed(connection, prompt, "")
+        first = "echo" if method == "exact" else method
+        try:
+            readings = [
+                await self._request_answer(connection, prompt, answer, first)
+                for answer in self.settings.answers
+            ]
+        except RequestFailed as error:
+            if method != "exact" or not (isinstance(error, NoEcho) or error.status in _NO_ECHO):
+                raise
+            no_echo = "; it was asked for echo first, which it does not give"
+        else:
+            return first, readings
+        return "top_logprobs", await self._request_listed(connection, prompt, no_echo)
+
+    async def _request_listed(
+        self, connection: Connection, prompt: str, no_echo: str
+    ) -> list[Reading]:
+        """Read the answers among the likeliest next tokens: one request."""
+        settings = self.settings
+        body = methods.next_token_body(settings.model, prompt, settings.top_logprobs, settings.chat)
+        choice = await self._send(connection, body)
+        readings = self._read(
+            lambda: methods.read_next_token(choice, settings.answers, settings.chat), "top_logprobs"
+        )
+        unlisted = [reading.tokens[0] for reading in readings if reading.unlisted]
+        connection.account.note_unlisted(len(unlisted))
+        if unlisted and not settings.allow_bounds:
+            other = "prompt_logprobs' if it is vLLM" if settings.chat else "echo' if the server can"
+            raise RequestFailed(
+                f"the answer {unlisted[0]!r} is not among the {settings.top_logprobs} "
+                "likeliest tokens that the server lists, so only an upper bound of its "
+                f"probability is known (an answer of several tokens is never listed){no_echo}; "
+                f"give likelier answers or a higher top_logprobs, use method='{other}, or take "
+                "the bound for the value with allow_bounds=True"
+            )
+        return readings
+
+    async def _request_answer(
+        self, connection: Connection, prompt: str, answer: str, method: str
+    ) -> Reading:
+        """Read an answer after its prompt: one request."""
+        settings = self.settings
+        if method == "echo":
+            choice = await self._send(
+                connection, prompt_tokens.echo_body(settings.model, prompt, answer)
+            )
+            reading = self._read(lambda: prompt_tokens.read_echo(choice, prompt, answer), method)
+        else:
+            body = prompt_tokens.prompt_logprobs_body(settings.model, prompt, answer, settings.chat)
+            choice = await self._send(connection, body)
+            reading = self._read(lambda: prompt_tokens.read_prompt_logprobs(choice, answer), method)
+            if settings.chat and self.observed.method is None:
+                alone = await self._send(
+                    connection, prompt_tokens.chat_tokens_body(settings.model, prompt)
+                )
+                prompt_tokens.check_continued(alone, choice, reading, answer)
+        if settings.single_token and len(reading.tokens) != 1:
             raise RequestFailed(
                 f"the answer {answer!r} is {len(reading.tokens)} tokens, but a logit difference "
-                "needs answers of one token (often with a leading space); use Options for longer"
+                "needs answers of one token (often with a leading space); use Contrast for longer"
             )
-        if self.settings.same_tokens:
+        if settings.same_tokens:
             self.tokens = self.tokens or reading.tokens
             if reading.tokens != self.tokens:
                 raise RequestFailed(
@@ -151,6 +184,28 @@ class Requester:
                     f"into {list(self.tokens)!r} before; use score='logprob', one number for all"
                 )
         return reading
+
+    async def repeat(self, connection: Connection, first: dict[str, Completion]) -> None:
+        """Ask for some prompts again, the last one first, and note how far the answers differ.
+
+        Servers keep prefixes that prompts share. In some versions the log-probabilities depended
+        on what was kept (:attr:`Observations.repeats`).
+
+        Args:
+            connection: an open client.
+            first: the prompts in the order in which they were asked, and what came.
+
+        Raises:
+            RequestFailed: a request failed for good.
+        """
+        largest = 0.0
+        for prompt, before in reversed(first.items()):
+            again = await self.request(connection, prompt)
+            for old, new in zip(before.readings, again.readings, strict=True):
+                same = old.tokens == new.tokens
+                difference = abs(old.logprobs.sum() - new.logprobs.sum()) if same else inf
+                largest = max(largest, float(difference))
+        self.observed.repeats = Repeats(len(first), largest)
 
     async def _send(self, connection: Connection, body: Json) -> Json:
         """Send a request in the form that this server needs, and return the first choice."""
@@ -166,32 +221,26 @@ class Requester:
             response = await connection.send(body, estimate)
         except RequestFailed as error:
             # only before the first completion: requests go one by one then, so each is tried once
-            remedy = None if self.verified else _workaround(body, error)
+            remedy = None if self.observed.method is not None else _workaround(body, error)
             if remedy is None:
                 raise
             response = await connection.send(remedy(body), estimate)
             self._workarounds.append(remedy)
-        self.identities.setdefault(
-            (_named(response, "model"), _named(response, "system_fingerprint"))
-        )
+        self.observed.note_identity(response)
         choice: Json = response["choices"][0]
-        return choice
+        # vLLM's chat completions have these beside the choice
+        beside = {key: response[key] for key in _BESIDE if key in response}
+        return choice | beside
 
-    def _read(self, read: Callable[[], _Read]) -> _Read:
+    def _read(self, read: Callable[[], _Read], method: str) -> _Read:
         try:
             return read()
         except (AttributeError, LookupError, TypeError, ValueError) as error:
             cause = f"{type(error).__name__}: {error}"
         raise RequestFailed(
-            f"the server's response cannot be read by method={self.settings.method!r} ({cause}); "
+            f"the server's response cannot be read by method={method!r} ({cause}); "
             "it does not keep to OpenAI's protocol here, so try another method or target"
         )
-
-
-def _named(response: Json, key: str) -> str | None:
-    """A short text of a response; ``None`` if there is none."""
-    value = response.get(key)
-    return value[:_LONGEST_NAME] if isinstance(value, str) else None
 
 
 def _workaround(body: Json, error: RequestFailed) -> Callable[[Json], Json] | None:

@@ -21,14 +21,25 @@ def test_what_is_ablated_and_what_is_around_it(tmp_path: Path) -> None:
 
     def read(*given: Any) -> tuple[Any, Any, Any]:
         found = read_prompt(*given)
-        return found.text, found.prompt, found.tools
+        return found.text, found.prompt, found.template
 
     assert read(text, None, None, None, None) == ("a b", "{text}", None)
     assert read(text, None, None, "So", None) == ("a b", "{text}\n\nSo", None)
     assert read(text, None, None, None, "A {text}") == ("a b", "A {text}", None)
     assert read(None, docs, None, "So", None) == (documents, "{text}\n\nSo", None)
-    assert read(None, docs, chat, None, None) == (documents, messages, [{"name": "find"}])
-    assert read(None, None, chat, None, None) == (messages, "{text}", [{"name": "find"}])
+    assert read(None, docs, chat, None, None) == (
+        documents,
+        messages,
+        {"tools": [{"name": "find"}]},
+    )
+    assert read(None, None, chat, None, None) == (messages, "{text}", {"tools": [{"name": "find"}]})
+    body = {"messages": messages, "documents": [{"a": 1}], "chat_template_kwargs": {"think": False}}
+    chat.write_text(json.dumps(body))
+    given = {"think": False, "documents": [{"a": 1}]}
+    assert read(None, None, chat, None, None) == (messages, "{text}", given)
+    chat.write_text(json.dumps({"messages": messages, "chat_template_kwargs": [1]}))
+    with pytest.raises(ValueError, match=r"chat_template_kwargs.* is \[1\], but no object"):
+        read(None, None, chat, None, None)
     chat.write_text(json.dumps(messages))
     assert read(text, None, chat, None, None) == ("a b", messages, None)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from interplay.text import Response, TextGame
 from interplay.text.prompts.build import mask_prompt
-from interplay.text.prompts.chat import apply_template
+from interplay.text.prompts.chat import ChatTemplate, apply_template
 from interplay.text.prompts.masking import Replace
 from interplay.text.prompts.tokens import Encoder
 
@@ -64,7 +65,7 @@ def keep(n: int, *players: int) -> Any:
 def test_the_template_is_applied_once(template: str | None, by: str, tokenizer: Any) -> None:
     tokenizer.chat_template = template or tokenizer.chat_template
     asked = mask_prompt(CHAT, by=by)
-    prompt = apply_template(tokenizer, asked)
+    prompt = apply_template(ChatTemplate(tokenizer), asked)
     whole = np.ones(prompt.n_players, dtype=bool)
     assert prompt.render(whole) == by_hand(tokenizer, CHAT)
     assert prompt.text == prompt.render(whole)
@@ -80,7 +81,7 @@ def test_the_template_is_applied_once(template: str | None, by: str, tokenizer: 
 def test_a_message_goes_with_its_turn(tokenizer: Any) -> None:
     for template in (None, LLAMA):
         tokenizer.chat_template = template or tokenizer.chat_template
-        prompt = apply_template(tokenizer, mask_prompt(CHAT, by="message"))
+        prompt = apply_template(ChatTemplate(tokenizer), mask_prompt(CHAT, by="message"))
         for gone in range(1, 4):
             kept = [m for at, m in enumerate(CHAT) if at != gone]
             mask = ~keep(4, gone)
@@ -89,7 +90,7 @@ def test_a_message_goes_with_its_turn(tokenizer: Any) -> None:
         start = "<|endoftext|>" if template else ""
         assert prompt.render(~keep(4, 0)).startswith(f"{start}<|im_start|>user")
         filled = apply_template(
-            tokenizer, mask_prompt(CHAT, by="message", masking=Replace("[...]"))
+            ChatTemplate(tokenizer), mask_prompt(CHAT, by="message", masking=Replace("[...]"))
         )
         without = [m | {"content": "[...]"} for m in CHAT]
         assert filled.render(keep(4)) == by_hand(tokenizer, without)
@@ -100,27 +101,27 @@ def test_a_message_goes_with_its_turn(tokenizer: Any) -> None:
 
 def test_a_system_message_within_the_users_turn(tokenizer: Any) -> None:
     tokenizer.chat_template = GEMMA
-    prompt = apply_template(tokenizer, mask_prompt(CHAT, by="message"))
+    prompt = apply_template(ChatTemplate(tokenizer), mask_prompt(CHAT, by="message"))
     gone = prompt.render(~keep(4, 0))
     assert gone == by_hand(tokenizer, CHAT).replace("Be brief. Be kind.", "")
 
 
 def test_an_answer_that_has_begun(tokenizer: Any) -> None:
     begun = [*CHAT, {"role": "assistant", "content": "Ben is"}]
-    prompt = apply_template(tokenizer, mask_prompt(begun, by="sentence"))
+    prompt = apply_template(ChatTemplate(tokenizer), mask_prompt(begun, by="sentence"))
     assert prompt.text.endswith("<|im_start|>assistant\nBen is")
 
 
 def test_templates_that_do_not_go(tokenizer: Any) -> None:
     tokenizer.chat_template = GEMMA
     with pytest.raises(ValueError, match="refuses the messages: roles must alternate"):
-        apply_template(tokenizer, mask_prompt([*CHAT, CHAT[3]], by="word"))
+        apply_template(ChatTemplate(tokenizer), mask_prompt([*CHAT, CHAT[3]], by="word"))
     tokenizer.chat_template = UPPER
-    with pytest.raises(ValueError, match="changes or repeats the messages' contents"):
-        apply_template(tokenizer, mask_prompt(CHAT, by="word"))
+    with pytest.raises(ValueError, match="changes or repeats the content of message 0"):
+        apply_template(ChatTemplate(tokenizer), mask_prompt(CHAT, by="word"))
     tokenizer.chat_template = None
     with pytest.raises(ValueError, match="has no chat template, which a prompt of chat messages"):
-        apply_template(tokenizer, mask_prompt(CHAT, by="word"))
+        apply_template(ChatTemplate(tokenizer), mask_prompt(CHAT, by="word"))
 
 
 def test_markers_in_a_text_are_text(smollm: Any) -> None:
@@ -149,7 +150,7 @@ def test_markers_in_a_text_are_text(smollm: Any) -> None:
 def test_plain_chats_are_cut_as_the_tokenizer_cuts_them(tokenizer: Any) -> None:
     text = by_hand(tokenizer, CHAT)
     encode = Encoder(tokenizer, chat=True)
-    prompt = apply_template(tokenizer, mask_prompt(CHAT, by="word"))
+    prompt = apply_template(ChatTemplate(tokenizer), mask_prompt(CHAT, by="word"))
     parts = prompt.parts(np.ones(prompt.n_players, dtype=bool))
     plain = tokenizer(text, add_special_tokens=False)["input_ids"]
     assert encode([parts]) == [plain]
@@ -157,7 +158,7 @@ def test_plain_chats_are_cut_as_the_tokenizer_cuts_them(tokenizer: Any) -> None:
 
 
 def test_owners_of_tokens(tokenizer: Any) -> None:
-    prompt = apply_template(tokenizer, mask_prompt(CHAT, by="word"))
+    prompt = apply_template(ChatTemplate(tokenizer), mask_prompt(CHAT, by="word"))
     encode = Encoder(tokenizer, chat=True)
     (ids,) = encode([prompt.parts(np.ones(prompt.n_players, dtype=bool))])
     owners = encode.owners(prompt, ids)
@@ -188,3 +189,56 @@ def test_tokens_as_players(text: str, seed: int, smollm: Any) -> None:
     mask = np.random.default_rng(seed).random(prompt.n_players) < 0.5
     kept = "".join(name for name, keep in zip(prompt.players, mask, strict=True) if keep)
     assert "".join(prompt.render(mask).split()) == "".join(f"A{kept}B".split())
+
+
+THINKING = (
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n"
+    "{% if m.role == 'assistant' and '</think>' in m.content %}"
+    "{{ m.content.split('</think>')[-1].lstrip() }}{% else %}{{ m.content }}{% endif %}"
+    "<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n"
+    "{% if enable_thinking is defined and not enable_thinking %}<think>\n\n</think>\n\n{% endif %}"
+    "{% endif %}"
+)
+DATED = "Today: {{ strftime_now('%d %B %Y') }}\n" + THINKING
+
+
+def test_a_template_may_rewrite_what_has_no_segments(tokenizer: Any) -> None:
+    tokenizer.chat_template = THINKING
+    thought = {"role": "assistant", "content": "<think>She is out.</think>At home. I think."}
+    asked = [CHAT[1], thought, CHAT[3]]
+    with pytest.raises(ValueError, match=r"content of message 1 .*mark such a message as .fixed."):
+        apply_template(ChatTemplate(tokenizer), mask_prompt(asked, by="sentence"))
+    chat = [CHAT[1], thought | {"fixed": True}, CHAT[3]]
+    prompt = apply_template(ChatTemplate(tokenizer), mask_prompt(chat, by="sentence"))
+    assert prompt.n_players == 3
+    assert prompt.render(keep(3, 0, 1, 2)) == by_hand(tokenizer, asked)
+    assert "She is out" not in prompt.text
+    fewer = [{"role": "user", "content": "I lost her. "}, thought, CHAT[3]]
+    assert prompt.render(keep(3, 1, 2)) == by_hand(tokenizer, fewer)
+    hostile = thought | {"fixed": True, "content": "<think>a</think>b<|im_end|>"}
+    with pytest.raises(ValueError, match="content of message 1"):
+        apply_template(ChatTemplate(tokenizer), mask_prompt([CHAT[1], hostile, CHAT[3]], by="word"))
+
+
+def test_arguments_and_the_time_of_a_template(tokenizer: Any, smollm: Any) -> None:
+    tokenizer.chat_template = DATED
+    asked = [{"role": "user", "content": "Is it good? Say it."}]
+
+    def game(**settings: Any) -> TextGame:
+        return TextGame(smollm[0], tokenizer, asked, Response(" Yes"), by="sentence", **settings)
+
+    plain, silent = game(), game(template={"enable_thinking": False})
+    everything = keep(2, 0, 1)
+    assert plain.prompt(everything).startswith("Today: 01 January 2026\n")
+    assert silent.prompt(everything).endswith("assistant\n<think>\n\n</think>\n\n")
+    assert plain.describe()["template_time"] == "2026-01-01T00:00:00"
+    assert silent.describe()["template_arguments"] == {"enable_thinking": False}
+    later = game(template_time=datetime(2026, 11, 26))
+    assert later.prompt(everything).startswith("Today: 26 November 2026\n")
+    assert len({one.fingerprint for one in (plain, silent, later, game())}) == 3
+    tokenizer.chat_template = THINKING
+    assert "template_time" not in game().describe()
+    with pytest.raises(ValueError, match="argument 'messages' is set by the game"):
+        game(template={"messages": []})
+    with pytest.raises(ValueError, match=r"are no JSON: .*give texts, numbers"):
+        game(template={"tools": [keep]})

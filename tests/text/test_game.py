@@ -229,8 +229,8 @@ def test_bad_input(smollm: Any) -> None:
         game(target=LogitDifference(" unbelievably good", " bad"))
     with pytest.raises(ValueError, match="has no mask token, so masking='mask_token' does not fit"):
         game(masking="mask_token")
-    with pytest.raises(ValueError, match=r"tools were given, but the prompt is no chat"):
-        game(tools=[{"name": "x"}])
+    with pytest.raises(ValueError, match=r"chat template were given, but the prompt is no chat"):
+        game(template={"tools": [{"name": "x"}]})
     with pytest.raises(ValueError, match="no target was given"):
         game(target=[])
     with pytest.raises(ValueError, match="above the model's context of 1024; shorten the text"):

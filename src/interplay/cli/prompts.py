@@ -16,12 +16,12 @@ class Written:
     Attributes:
         text: a string, documents, or messages.
         prompt: a string, or messages.
-        tools: descriptions of tools, from the chat's file.
+        template: what the chat's file gives the chat template besides the messages, by name.
     """
 
     text: Any
     prompt: Any
-    tools: list[Any] | None = None
+    template: dict[str, Any] | None = None
 
 
 def read_prompt(
@@ -46,15 +46,15 @@ def read_prompt(
         raise ValueError("--file and --docs were both given; put the text among the documents")
     if file is None and docs is None and chat is None:
         raise ValueError("there is nothing to ablate; give --file, --docs or --chat")
-    messages, tools = (None, None) if chat is None else _chat(chat)
+    messages, template = (None, None) if chat is None else _chat(chat)
     if file is not None:
         text: Any = file.read_text(encoding="utf-8").strip()
     elif docs is not None:
         text = _documents(docs)
     else:
-        return Written(messages, "{text}", tools)
+        return Written(messages, "{text}", template)
     around = f"{{text}}\n\n{question}" if question else "{text}"
-    return Written(text, messages or prompt or around, tools)
+    return Written(text, messages or prompt or around, template)
 
 
 def unit(written: str) -> str | re.Pattern[str]:
@@ -74,16 +74,21 @@ def pattern(written: str) -> re.Pattern[str]:
         raise ValueError(f"{written!r} is no regular expression: {error}") from error
 
 
-def _chat(path: Path) -> tuple[list[Any], list[Any] | None]:
+def _chat(path: Path) -> tuple[list[Any], dict[str, Any] | None]:
+    """The messages, and what the template is given by name, as in the body of a request."""
     chat: Any = _json(path.read_text(encoding="utf-8"), str(path))
-    tools: list[Any] | None = None
+    template: dict[str, Any] = {}
     if isinstance(chat, dict):
-        chat, tools = chat.get("messages"), chat.get("tools")
+        given = chat.get("chat_template_kwargs") or {}
+        if not isinstance(given, dict):
+            raise ValueError(f'"chat_template_kwargs" of {path} is {given!r}, but no object')
+        named = {name: chat[name] for name in ("tools", "documents") if chat.get(name)}
+        template, chat = {**given, **named}, chat.get("messages")
     if not isinstance(chat, list) or not chat:
         raise ValueError(
             f'{path} holds no chat; it needs a list of messages, or {{"messages": [...]}}'
         )
-    return chat, tools
+    return chat, template or None
 
 
 def _documents(path: Path) -> list[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
@@ -34,6 +35,7 @@ from interplay.text.analysis.drill import LEVEL_FILE, Refinement, drill
 from interplay.text.answers import end_masks, ends
 from interplay.text.api.account import public_address
 from interplay.text.prompts.build import mask_prompt
+from interplay.text.prompts.chat import TEMPLATE_TIME
 
 _Game: TypeAlias = lens.TextGame | lens.ApiGame
 
@@ -79,11 +81,16 @@ class TextOptions:
             exists=True,
             dir_okay=False,
             help='A chat: JSON, a list of {"role": ..., "content": ...}, or an object with '
-            '"messages" and, for the template, "tools". With --file or --docs the prompt around '
+            '"messages" and, for the template, "tools", "documents", "chat_template_kwargs", as in '
+            "the body of a request. With --file or --docs the prompt around "
             "them, with {text} where they go (documents: by default before the user's last "
             'message); else it is what is ablated, but for messages with "fixed": true.',
         ),
     ] = None
+    template_time: Annotated[
+        datetime,
+        typer.Option(help="The time that a chat template sees which writes the date."),
+    ] = TEMPLATE_TIME
     by: Annotated[
         str,
         typer.Option(
@@ -91,6 +98,13 @@ class TextOptions:
             "JSON), or regex:PATTERN, whose matches they are."
         ),
     ] = "sentence"
+    language: Annotated[
+        str | None,
+        typer.Option(
+            help="The language, for sentences: a code, such as de. By default it is guessed from "
+            "the text, and the recipe says which it was."
+        ),
+    ] = None
     fixed: Annotated[
         str | None, typer.Option(help="A pattern: segments that a match of it touches are kept.")
     ] = None
@@ -190,13 +204,17 @@ class TextOptions:
             if self.replacement is None
             else lens.Replace(self.replacement),
             "fixed": None if self.fixed is None else pattern(self.fixed),
+            "language": self.language,
         }
         if not trust.anything:
             with time_limit(PATTERN_SECONDS, _SLOW_PATTERN):
                 mask_prompt(written.text, **settings)
         if self.base_url is not None:
-            if written.tools is not None:
-                raise ValueError("tools are not sent to a server; take them out of the chat")
+            if written.template is not None:
+                raise ValueError(
+                    f"{', '.join(written.template)} are not sent to a server; take them out of the "
+                    "chat"
+                )
             trust.check_server(public_address(self.base_url))
             return lens.ApiGame(
                 self.model,
@@ -221,7 +239,13 @@ class TextOptions:
             allow_pickle=trust.pickle or (trust.anything and self.allow_pickle),
         )
         return lens.TextGame(
-            loaded, tokenizer, written.text, scored, tools=written.tools, **settings
+            loaded,
+            tokenizer,
+            written.text,
+            scored,
+            template=written.template,
+            template_time=self.template_time,
+            **settings,
         )
 
     def scored(self) -> Any:
@@ -290,6 +314,7 @@ def text_command(
     the" --response " garden" --target prob --budget 400 --out out/key
     """
     game, out = prompt.game(), run.folder("text")
+    options = asdict(replace(prompt, language=game.masked.language))
     refuse_another(game, out / (LEVEL_FILE.format(1) if finer.drill_down else FILE))
     print_prompt(game)
     with interruptible():
@@ -303,7 +328,7 @@ def text_command(
     levels = (
         tuple(zip(units, result.chosen, strict=False)) if isinstance(result, Refinement) else ()
     )
-    page = write(result, out, "text", asdict(prompt), levels=levels)
+    page = write(result, out, "text", options, levels=levels)
     if confirmation.confirm:
         with interruptible():
             confirmed = confirmation.confirmed(finest(result), "text", run)
@@ -312,7 +337,7 @@ def text_command(
             result = replace(result, levels=(*result.levels[:-1], explanation))
         else:
             result = explanation
-        page = write(result, out, "text", asdict(prompt), levels=levels)
+        page = write(result, out, "text", options, levels=levels)
     if isinstance(result, Refinement):
         console.print(str(result), markup=False, highlight=False)
     print_explanation(finest(result), "FSII", 3, 10)

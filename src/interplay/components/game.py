@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import replace
+from datetime import datetime
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -28,6 +30,7 @@ from interplay.text.models import (
     require_llm,
     tokenizer_digest,
 )
+from interplay.text.prompts.chat import TEMPLATE_TIME, ChatTemplate
 from interplay.text.prompts.tokens import Encoder
 
 if TYPE_CHECKING:
@@ -56,6 +59,9 @@ class ComponentGame:
             ``Group``s of units; each unit belongs to one player.
         ablation: what replaces the contribution of a removed unit: ``"zero"``, ``"mean"``,
             ``"resample"``, or ``Zero``, ``Mean`` or ``Resample`` with their settings.
+        template: for items that are chats, what the chat template is given by name besides the
+            messages, as JSON.
+        template_time: the time that a template sees which writes the date.
 
     Raises:
         ValueError: the model lacks a player, attention or logits; or a prompt has no tokens, lacks
@@ -78,6 +84,9 @@ class ComponentGame:
         task: Task,
         players: Sequence[Player],
         ablation: Ablation | Literal["zero", "mean", "resample"] = "zero",
+        *,
+        template: Mapping[str, Any] | None = None,
+        template_time: datetime = TEMPLATE_TIME,
     ) -> None:
         require_llm("ComponentGame")
         if model.training:
@@ -91,6 +100,7 @@ class ComponentGame:
                 "for example by load_model(..., task='causal')"
             )
         self._players = check_players(self._architecture, players)
+        self._template_settings = dict(template or {}), template_time
         chosen = as_ablation(ablation)
         reference: list[tuple[int, ...]] = []
         if not isinstance(chosen, Zero):
@@ -152,10 +162,11 @@ class ComponentGame:
     def _text(self, item: Item) -> str:
         if isinstance(item.prompt, str):
             return item.prompt
-        text: str = self.tokenizer.apply_chat_template(
-            [dict(message) for message in item.prompt], tokenize=False, add_generation_prompt=True
-        )
-        return text
+        return self._template([dict(message) for message in item.prompt])
+
+    @cached_property
+    def _template(self) -> ChatTemplate:
+        return ChatTemplate(self.tokenizer, *self._template_settings)
 
     def _encoder(self, item: Item) -> Encoder:
         # a chat's template has already added the special tokens
@@ -235,7 +246,9 @@ class ComponentGame:
         """Describe the model, the players, the ablation and the task as JSON."""
         name: str = self.model.config.name_or_path
         scores = [str(score) for score in self.task.scores]
-        return {
+        has_chats = any(not isinstance(item.prompt, str) for item in self.task.items)
+        of_template = self._template.describe() if has_chats else {}
+        return of_template | {
             "lens": "components",
             "view": {"kind": "grid", "title": "The components"},
             "model": Path(name).name if Path(name).is_absolute() else name,

@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
+from datetime import datetime
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,7 +20,7 @@ from interplay.extensions import MaskingName
 from interplay.fourier.masks import as_masks, sorted_by_prefix
 from interplay.text.models import model_digest, require_llm, tokenizer_digest
 from interplay.text.prompts.build import PLACEHOLDER, Message, Text, mask_prompt
-from interplay.text.prompts.chat import apply_template
+from interplay.text.prompts.chat import TEMPLATE_TIME, ChatTemplate, apply_template
 from interplay.text.prompts.masking import Masking, TokenMasking, get_masking
 from interplay.text.prompts.prompt import MaskedPrompt
 from interplay.text.prompts.segments import Unit
@@ -63,8 +64,10 @@ class TextGame:
         masking: what becomes of a removed segment: ``"delete"``, ``Replace(text)``,
             ``"mask_token"`` or ``"attention"``; see :mod:`interplay.text.prompts.masking`.
         fixed: a pattern; segments that overlap one of its matches are always kept.
-        tools: descriptions of tools for the chat template.
-        language: for sentences, a two-letter code.
+        template: what the chat template is given by name besides the messages, as JSON: ``tools``,
+            ``documents``, ``enable_thinking``, ...
+        template_time: the time that a template sees which writes the date.
+        language: for sentences, its code, such as ``"de"``; by default it is guessed from the text.
 
     Raises:
         ValueError: nothing to ablate, a prompt without ``{text}``, improper spans, no chat
@@ -83,8 +86,9 @@ class TextGame:
         prompt: str | Sequence[Message] = PLACEHOLDER,
         masking: MaskingName | str | Masking = "delete",
         fixed: re.Pattern[str] | None = None,
-        tools: Sequence[Json] | None = None,
-        language: str = "en",
+        template: Mapping[str, Any] | None = None,
+        template_time: datetime = TEMPLATE_TIME,
+        language: str | None = None,
     ) -> None:
         require_llm("TextGame")
         if model.training:
@@ -103,11 +107,17 @@ class TextGame:
             language=language,
             tokenizer=tokenizer,
         )
-        if tools is not None and not masked.is_chat:
-            raise ValueError("tools were given, but the prompt is no chat; leave them out")
+        if template is not None and not masked.is_chat:
+            raise ValueError(
+                "arguments of a chat template were given, but the prompt is no chat; leave them out"
+            )
         targets = tuple(target) if isinstance(target, list | tuple) else (target,)
         self._encode = Encoder(tokenizer, chat=masked.is_chat, ended=read_off_encoder(targets))
-        self._set_prompt(apply_template(tokenizer, masked, tools) if masked.is_chat else masked)
+        self._template = None
+        if masked.is_chat:
+            self._template = ChatTemplate(tokenizer, dict(template or {}), template_time)
+            masked = apply_template(self._template, masked)
+        self._set_prompt(masked)
         self._scorer = score_by(targets, model, tokenizer, self.whole())
         self._check_border()
 
@@ -158,14 +168,14 @@ class TextGame:
             )
 
     def refined(
-        self, chosen: Iterable[int], by: Unit, language: str = "en"
+        self, chosen: Iterable[int], by: Unit, language: str | None = None
     ) -> tuple[TextGame, tuple[tuple[int, ...], ...]]:
         """Make the same game with some players cut into finer ones.
 
         Args:
             chosen: the players to cut; the others stay as they are.
             by: the finer unit.
-            language: for sentences.
+            language: for sentences; by default that of the whole text.
 
         Returns:
             The finer game, and for each player of this one its players' numbers in the finer one.
@@ -241,13 +251,18 @@ class TextGame:
 
     def describe(self) -> Json:
         """The model, the prompt, the spans, the masking and the targets, as JSON."""
-        return self.masked.describe() | {
-            "model": self._model_name(),
-            "architecture": type(self.model).__name__,
-            "dtype": str(self.model.dtype),
-            "targets": [settings_of(target) for target in self.targets],
-            "outputs": list(self._scorer.outputs),
-        }
+        of_template = self._template.describe() if self._template else {}
+        return (
+            self.masked.describe()
+            | of_template
+            | {
+                "model": self._model_name(),
+                "architecture": type(self.model).__name__,
+                "dtype": str(self.model.dtype),
+                "targets": [settings_of(target) for target in self.targets],
+                "outputs": list(self._scorer.outputs),
+            }
+        )
 
     def _model_name(self) -> str:
         """The model's name on the hub, or the name of its folder: reports hold no local paths."""

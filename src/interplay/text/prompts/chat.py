@@ -6,9 +6,12 @@ contents stand, whatever the contents are.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
 from interplay._types import Json
 from interplay.text.prompts.masking import Passage
@@ -17,59 +20,158 @@ from interplay.text.prompts.prompt import MaskedPrompt, Piece, Turn
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+TEMPLATE_TIME = datetime(2026, 1, 1)
+"""The time that templates see if no other is given."""
+# the library's own clock cannot be set, so templates get one that only marks what it is asked for
+_CLOCK = "{% macro strftime_now(form) %}\ue002{{ form }}\ue003{% endmacro %}"
+_TIME = re.compile("\ue002(.*?)\ue003")
+_SET_HERE = {
+    "conversation",
+    "messages",
+    "tokenize",
+    "add_generation_prompt",
+    "continue_final_message",
+    "chat_template",
+    "return_dict",
+    "return_tensors",
+}
+"""What is no argument of a template, or one that the game sets."""
 _MARK = "\ue000{}\ue001"
 """Replaces a message's content. The characters are for private use, so texts do not have them."""
 
 
-def apply_template(
-    tokenizer: PreTrainedTokenizerBase,
-    prompt: MaskedPrompt,
-    tools: Sequence[Json] | None = None,
-) -> MaskedPrompt:
-    """Put a chat into the tokenizer's chat template, ready for the assistant's answer.
+@dataclass(frozen=True)
+class ChatTemplate:
+    """A tokenizer's chat template, with what it is given besides the messages.
+
+    A template that writes the date would make another prompt each day. It is given a fixed time,
+    which is recorded if the template asks for it.
+
+    Attributes:
+        tokenizer: a tokenizer with a chat template.
+        arguments: JSON values that the template is given by name besides the messages, such as
+            ``tools``, ``documents`` or ``enable_thinking``.
+        time: the time that the template sees.
+
+    Raises:
+        ValueError: the tokenizer has no chat template; or an argument is no JSON, or has a name
+            that is set here.
+    """
+
+    tokenizer: PreTrainedTokenizerBase
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    time: datetime = TEMPLATE_TIME
+    _asked: set[str] = field(default_factory=set, init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if self.tokenizer.chat_template is None:
+            raise ValueError(
+                "this tokenizer has no chat template, which a prompt of chat messages needs; write "
+                "the prompt as one string, or set tokenizer.chat_template"
+            )
+        taken = sorted(_SET_HERE & self.arguments.keys())
+        if taken:
+            raise ValueError(
+                f"the template's argument {taken[0]!r} is set by the game; leave it out"
+            )
+        try:
+            json.dumps(dict(self.arguments), allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"the template's arguments {dict(self.arguments)!r} are no JSON: {error}; give "
+                "texts, numbers, true, false, lists and mappings"
+            ) from error
+
+    def __call__(
+        self, messages: Sequence[Json], contents: Sequence[str] | None = None, last: bool = True
+    ) -> str:
+        """What the template writes; ready for an answer if the last message is the chat's.
+
+        Args:
+            messages: the messages.
+            contents: their contents, if others than their own.
+            last: whether the last message is the chat's last.
+
+        Raises:
+            ValueError: the template refuses the messages.
+        """
+        answered = messages[-1]["role"] == "assistant"
+        filled = [dict(message) for message in messages]
+        for message, content in zip(filled, contents or (), strict=False):
+            message["content"] = content
+        try:
+            template = self.tokenizer.get_chat_template(tools=self.arguments.get("tools"))
+            written = self.tokenizer.apply_chat_template(
+                filled,
+                chat_template=_CLOCK + template if "strftime_now" in template else template,
+                tokenize=False,
+                add_generation_prompt=last and not answered,
+                continue_final_message=last and answered,
+                **self.arguments,
+            )
+        except Exception as error:  # jinja2's own, and whatever the template raises
+            raise ValueError(
+                f"this tokenizer's chat template refuses the messages: {error} (roles: "
+                f"{', '.join(message['role'] for message in messages)}); change the messages, or "
+                "write the prompt as one string"
+            ) from error
+
+        return _TIME.sub(self._told, str(written))
+
+    def _told(self, asked: re.Match[str]) -> str:
+        self._asked.add("time")
+        return self.time.strftime(asked[1])
+
+    def describe(self) -> Json:
+        """The arguments, and the time if the template has asked for it, as JSON."""
+        description: Json = {}
+        if self.arguments:
+            description["template_arguments"] = dict(self.arguments)
+        if self._asked:
+            description["template_time"] = self.time.isoformat()
+        return description
+
+
+def apply_template(template: ChatTemplate, prompt: MaskedPrompt) -> MaskedPrompt:
+    """Put a chat into its template, ready for the assistant's answer.
 
     If the last message is the assistant's, the answer continues it. A segment that is a whole
     message is removed together with the turn that the template writes. If the template writes
-    several messages in one turn, only the message's content is removed.
+    several messages in one turn, only the message's content is removed. A template may rewrite a
+    message that has no segments, as those do that take the thoughts out of earlier answers.
 
     Args:
-        tokenizer: a tokenizer with a chat template.
+        template: the template.
         prompt: a chat.
-        tools: descriptions of tools, for templates that have a place for them.
 
     Raises:
-        ValueError: the tokenizer has no chat template, or one that refuses these messages or
-            changes their contents.
+        ValueError: the template refuses these messages, or rewrites one that has segments.
     """
-    if tokenizer.chat_template is None:
-        raise ValueError(
-            "this tokenizer has no chat template, which a prompt of chat messages needs; write the "
-            "prompt as one string, or set tokenizer.chat_template"
-        )
-    contents = ["".join(_text(piece) for piece in turn.pieces) for turn in prompt.turns]
     messages = [turn.message or {} for turn in prompt.turns]
-    expected = _templated(tokenizer, messages, contents, tools)
-    marks = [_MARK.format(number) if content else "" for number, content in enumerate(contents)]
-    marked = _templated(tokenizer, messages, marks, tools)
-    turns = prompt.turns
-    if _filled(marked, marks, contents) != expected:  # templates that strip contents
-        turns = tuple(_stripped(turn) for turn in turns)
-        contents = ["".join(_text(piece) for piece in turn.pieces) for turn in turns]
-        if _filled(marked, marks, contents) != expected:
-            raise ValueError(
-                "this tokenizer's chat template changes or repeats the messages' contents, so "
-                "their segments have no place in it; write the prompt as one string"
-            )
+    contents = [_content(turn) for turn in prompt.turns]
+    expected = template(messages, contents)
+    turns = [
+        _placed(template, messages, contents, expected, number, turn)
+        for number, turn in enumerate(prompt.turns)
+    ]
+    marks = [
+        _MARK.format(number) if turn and content else content
+        for number, (turn, content) in enumerate(zip(turns, contents, strict=True))
+    ]
+    marked = template(messages, marks)
+    placed = {mark: _content(turn) for turn, mark in zip(turns, marks, strict=True) if turn}
+    if _filled(marked, list(placed), list(placed.values())) != expected:
+        raise _changed("the messages", "several")
     pieces: list[Piece] = []
     at = 0
     for number, (turn, mark) in enumerate(zip(turns, marks, strict=True)):
-        if not mark:
+        if turn is None or not mark:
             continue
         start = marked.index(mark)
         before, stop = marked[at:start], start + len(mark)
         (passage, *_) = turn.pieces
         if isinstance(passage, Passage) and passage.content is not None:
-            begin, end = _turn_span(tokenizer, messages, marks, tools, marked, number)
+            begin, end = _turn_span(template, messages, marks, marked, number)
             head, tail = marked[begin:start], marked[stop:end]
             extended = head + passage.text + tail
             pieces.append(marked[at:begin])
@@ -86,38 +188,43 @@ def apply_template(
     return replace(prompt, turns=(Turn(None, applied),))
 
 
-def _text(piece: Piece) -> str:
-    return piece if isinstance(piece, str) else piece.text
-
-
-def _templated(
-    tokenizer: PreTrainedTokenizerBase,
+def _placed(
+    template: ChatTemplate,
     messages: Sequence[Json],
     contents: Sequence[str],
-    tools: Sequence[Json] | None,
-    last: bool = True,
-) -> str:
-    """Apply the template to messages; ready for an answer if the last message is the chat's."""
-    answered = messages[-1]["role"] == "assistant"
-    filled = [
-        message | {"content": content} for message, content in zip(messages, contents, strict=True)
-    ]
-    try:
-        return str(
-            tokenizer.apply_chat_template(
-                filled,
-                tools=list(tools) if tools else None,
-                tokenize=False,
-                add_generation_prompt=last and not answered,
-                continue_final_message=last and answered,
-            )
-        )
-    except Exception as error:  # jinja2's own, and whatever the template raises
-        raise ValueError(
-            f"this tokenizer's chat template refuses the messages: {error} (roles: "
-            f"{', '.join(message['role'] for message in messages)}); change the messages, or write "
-            "the prompt as one string"
-        ) from error
+    expected: str,
+    number: int,
+    turn: Turn,
+) -> Turn | None:
+    """The turn as the template writes it, perhaps stripped; ``None`` if it is rewritten.
+
+    Raises:
+        ValueError: it is rewritten and has segments, or special tokens of the tokenizer.
+    """
+    content, mark = contents[number], _MARK.format(number)
+    if not content:
+        return turn
+    marked = template(messages, [*contents[:number], mark, *contents[number + 1 :]])
+    for candidate in (turn, _stripped(turn)):
+        if _filled(marked, [mark], [_content(candidate)]) == expected:
+            return candidate
+    has_segments = any(isinstance(piece, Passage) and piece.spans for piece in turn.pieces)
+    tokens = getattr(template.tokenizer, "added_tokens_decoder", {}).values()
+    if has_segments or any(token.special and token.content in content for token in tokens):
+        raise _changed(f"message {number}", f"{messages[number]['role']}: {content[:40]!r}")
+    return None
+
+
+def _changed(which: str, what: str) -> ValueError:
+    return ValueError(
+        f"this tokenizer's chat template changes or repeats the content of {which} ({what}), so "
+        'that its segments have no place in it; mark such a message as "fixed": True, or write '
+        "the prompt as one string"
+    )
+
+
+def _content(turn: Turn) -> str:
+    return "".join(piece if isinstance(piece, str) else piece.text for piece in turn.pieces)
 
 
 def _filled(marked: str, marks: Sequence[str], contents: Sequence[str]) -> str | None:
@@ -150,10 +257,9 @@ def _trimmed(passage: Passage, start: int, stop: int | None) -> Passage:
 
 
 def _turn_span(
-    tokenizer: PreTrainedTokenizerBase,
+    template: ChatTemplate,
     messages: Sequence[Json],
     marks: Sequence[str],
-    tools: Sequence[Json] | None,
     marked: str,
     number: int,
 ) -> tuple[int, int]:
@@ -167,7 +273,7 @@ def _turn_span(
 
     def end(of: int) -> int | None:
         try:
-            until = _templated(tokenizer, messages[: of + 1], marks[: of + 1], tools, last=False)
+            until = template(messages[: of + 1], marks[: of + 1], last=False)
         except ValueError:
             return None
         return len(until) if marks[of] in until and marked.startswith(until) else None

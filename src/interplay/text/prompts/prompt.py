@@ -21,7 +21,7 @@ from interplay.text.prompts.masking import (
     Passage,
     TokenMasking,
 )
-from interplay.text.prompts.segments import Unit, split
+from interplay.text.prompts.segments import Unit, checked_language, split
 
 BETWEEN = "\n\n"
 """What stands between documents, and between messages where they are shown."""
@@ -53,12 +53,14 @@ class MaskedPrompt:
         players: the players' names: the segments' texts, for documents with their ids.
         by: the unit of the players.
         masking: how segments are removed.
+        language: the code of its language, as it was given or guessed; sentences depend on it.
     """
 
     turns: tuple[Turn, ...]
     players: tuple[str, ...]
     by: str
     masking: Masking
+    language: str = "en"
 
     @property
     def is_chat(self) -> bool:
@@ -152,20 +154,20 @@ class MaskedPrompt:
         return DELETE if isinstance(self.masking, TokenMasking) else self.masking
 
     def refined(
-        self, chosen: Iterable[int], by: Unit, language: str = "en", tokenizer: Any = None
+        self, chosen: Iterable[int], by: Unit, language: str | None = None, tokenizer: Any = None
     ) -> tuple[MaskedPrompt, tuple[tuple[int, ...], ...]]:
         """Cut some players into finer ones.
 
         Args:
             chosen: the players to cut; the others stay as they are.
             by: the finer unit.
-            language: for sentences.
+            language: for sentences; by default that of the whole text.
             tokenizer: for tokens.
 
         Returns:
             The finer prompt, and for each player of this one its players' numbers in the finer one.
         """
-        chosen = set(chosen)
+        chosen, language = set(chosen), checked_language(language) or self.language
         players: list[str] = []
         children: list[tuple[int, ...]] = []
         turns = []
@@ -201,7 +203,8 @@ class MaskedPrompt:
                 pieces += [part for part in (before, finer_piece, after) if part]
             turns.append(Turn(turn.message, tuple(pieces)))
         unit = f"{self.by} and {unit_name(by)}"
-        return MaskedPrompt(tuple(turns), tuple(players), unit, self.masking), tuple(children)
+        finer = MaskedPrompt(tuple(turns), tuple(players), unit, self.masking, language)
+        return finer, tuple(children)
 
     def describe(self) -> Json:
         """Everything that determines what the model reads, as JSON."""
@@ -209,7 +212,7 @@ class MaskedPrompt:
             "lens": "text",
             "text": self.text,
             "spans": [list(span) for span in self.spans],
-            "view": {"kind": "text", "title": "The input"},
+            "view": {"kind": "text", "title": "The input", "language": self.language},
             "by": self.by,
             "masking": self.masking.describe(),
         } | ({"messages": [turn.message for turn in self.turns]} if self.is_chat else {})

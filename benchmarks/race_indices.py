@@ -26,6 +26,7 @@ import numpy as np
 import interplay as ip
 from common import PEER_PYTHON
 from interplay._types import FloatArray
+from interplay.designs.measures import MEASURES
 
 ALPHAS = (0.5, 1.0, 2.0, 4.0, 8.0)
 """Budgets, in n log2 n."""
@@ -89,10 +90,12 @@ def listed(
 
 
 def ours(
-    game: Complete, budget: int, seed: int
+    game: Complete, budget: int, measure: str, seed: int
 ) -> dict[str, tuple[FloatArray, FloatArray | None, FloatArray | None]]:
     """Our estimates of every index from one explanation."""
-    explanation = ip.explain(game.game(), budget=budget, random_state=seed, progress=False)
+    explanation = ip.explain(
+        game.game(), budget=budget, measure=measure, random_state=seed, progress=False
+    )
     return {
         index: listed(explanation.interactions(index, order=2), game.n_players, index)
         for index in INDICES
@@ -131,6 +134,7 @@ def peers(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--games", type=Path, required=True, help="a folder of complete games")
+    parser.add_argument("--measure", default="shapley", choices=MEASURES)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--out", type=Path, default=Path("out/bench/indices"))
     chosen = parser.parse_args()
@@ -143,7 +147,7 @@ def main() -> None:
     covered: dict[tuple[str, str, str], list[float]] = {}
     for game in games:
         for label, budget in game.budgets().items():
-            runs = [ours(game, budget, seed) for seed in range(chosen.seeds)]
+            runs = [ours(game, budget, chosen.measure, seed) for seed in range(chosen.seeds)]
             for index in INDICES:
                 exact = game.exact[index]
                 by_us[game.name, index, budget] = float(

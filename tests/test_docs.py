@@ -152,7 +152,8 @@ def test_api_models(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
         assert printed == f"{usage}\n"
         (shown,) = re.findall(r"# (Usage\(.*\))", page.blocks[0])
         assert re.sub(r"tokens=\d+", "tokens=...", str(usage)) == shown
-        assert usage == Usage(requests=500, tokens=usage.tokens)
+        # three ablations are asked twice
+        assert usage == Usage(requests=503, tokens=usage.tokens)
 
         made: list[ip.text.ApiGame] = []
 
@@ -161,11 +162,15 @@ def test_api_models(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
 
         page.names["ApiGame"] = remember
         page.run({"http://127.0.0.1:8080/v1": server.url})
-        assert [game.method for game in made] == ["top_logprobs", "top_logprobs", "generate"]
+        assert [game.method for game in made] == ["exact", "top_logprobs", "generate"]
         for game in made:
             values = game(np.array([[True, True], [True, False]]))
             assert len(np.unique(values)) > 1
             assert game.usage.unlisted == 0
+
+    printed = page.run()
+    (shown,) = re.findall(r"print\(explanation.*# (.*)", page.blocks[2])
+    assert printed == f"{shown}\n"
 
 
 @pytest.fixture

@@ -278,6 +278,24 @@ def _hints(kind: Any) -> dict[str, Any]:
     return get_type_hints(kind, include_extras=True)
 
 
+def whole(name: str, value: object, least: int | None = None) -> int:
+    """Check that an argument is a whole number, and return it.
+
+    Args:
+        name: the argument.
+        value: what came. ``True`` and ``2.0`` are no whole numbers.
+        least: the smallest that is allowed.
+
+    Raises:
+        ValueError: it is something else, or smaller.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise ValueError(f"{name}={value!r} is not a whole number; give one, such as 2")
+    if least is not None and value < least:
+        raise ValueError(f"{name}={value} is below {least}; give a whole number from {least} on")
+    return int(value)
+
+
 def plain(value: Any, unknown: Callable[[Any], Any] = str) -> Any:
     """Make JSON of settings and diagnoses: NaN and infinities become ``None``, numbers plain.
 

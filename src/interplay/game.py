@@ -15,10 +15,14 @@ from typing import Any, Protocol, TypedDict, cast, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
+from interplay._arrays import real_numbers
 from interplay._types import BoolArray, Count, FloatArray, IntArray, Json, check, parse
 from interplay.errors import OutputShapeError
 from interplay.fourier.interactions import names_of
 from interplay.fourier.masks import as_masks, describe, keys
+
+MOST_REPEATS = 10_000
+"""The most evaluations of each mask of a random game."""
 
 
 @runtime_checkable
@@ -255,7 +259,8 @@ class FunctionGame:
 
     def __call__(self, masks: BoolArray, /, *seeds: IntArray) -> FloatArray:
         """Evaluate the function on masks ``(m, n)``."""
-        return np.asarray(self._f(as_masks(masks, self.n_players), *seeds), dtype=np.float64)
+        values = self._f(as_masks(masks, self.n_players), *seeds)
+        return real_numbers(values, f"the values of {self!r}")
 
     def __repr__(self) -> str:
         name = getattr(self._f, "__qualname__", type(self._f).__qualname__)
@@ -280,13 +285,13 @@ def repeats_of(game: Game) -> int:
     """How often each mask of a game is evaluated: its ``n_repeats``, or 1 if it has none.
 
     Raises:
-        ValueError: ``n_repeats`` is not a whole number from 1 on.
+        ValueError: ``n_repeats`` is not a whole number from 1 to :data:`MOST_REPEATS`.
     """
     n_repeats = getattr(game, "n_repeats", 1)
-    if not isinstance(n_repeats, int | np.integer) or n_repeats < 1:
+    if not isinstance(n_repeats, int | np.integer) or not 1 <= n_repeats <= MOST_REPEATS:
         raise ValueError(
-            f"n_repeats={n_repeats!r} of {game!r} is not a whole number from 1 on; "
-            "1 is for a game that is not random"
+            f"n_repeats={n_repeats!r} of {game!r} is not a whole number from 1 to "
+            f"{MOST_REPEATS:,}; 1 is for a game that is not random"
         )
     return int(n_repeats)
 
@@ -324,11 +329,11 @@ def call(game: Game, masks: BoolArray, n_repeats: int = 1) -> FloatArray:
     """
     # a copy: the game may change its masks in place
     if n_repeats == 1:
-        values = np.asarray(game(masks.copy()), dtype=np.float64)
+        returned = game(masks.copy())
     else:
         rows = np.repeat(masks, n_repeats, axis=0)
-        repeated = game(rows, seeds_of(masks, n_repeats))  # type: ignore[call-arg]
-        values = np.asarray(repeated, dtype=np.float64)
+        returned = game(rows, seeds_of(masks, n_repeats))  # type: ignore[call-arg]
+    values = real_numbers(returned, f"the values of {game!r}")
     n_rows = len(masks) * n_repeats
     if values.ndim not in (1, 2) or len(values) != n_rows or 0 in values.shape:
         raise OutputShapeError(

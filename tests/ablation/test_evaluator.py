@@ -24,7 +24,7 @@ from interplay.ablation.evaluator import Evaluator
 from interplay.ablation.retry import BlockSettings, evaluate_block
 from interplay.ablation.store import Store
 from interplay.ablation.table import Evaluated
-from interplay.fourier.masks import every_mask, keys, sorted_by_prefix, uniform
+from interplay.fourier.masks import keys, sorted_by_prefix, uniform
 from tests.conftest import replaced
 
 MASKS = uniform(100, 20, np.random.default_rng(0))
@@ -114,23 +114,30 @@ def test_batch_size_can_be_set() -> None:
     assert np.array_equal(np.sort(np.concatenate(cut(game, MASKS))), np.arange(100))
 
 
-def test_strides_are_beginnings_of_the_order_that_was_given() -> None:
+@pytest.mark.parametrize(
+    ("n_masks", "n_players", "size"), [(100, 10, 352), (400, 10, 352), (900, 40, 20), (900, 99, 20)]
+)
+def test_strides_are_beginnings_of_the_order_that_was_given(
+    n_masks: int, n_players: int, size: int
+) -> None:
     """A stride is evaluated before the next; within it, neighbours come together."""
-    masks = uniform(900, 40, np.random.default_rng(0))
+    masks = uniform(n_masks, n_players, np.random.default_rng(0))
     game = Counting()
-    game.n_players = 40
-    blocks = cut(game, masks, 20, in_strides=True)
-    assert np.array_equal(np.sort(np.concatenate(blocks)), np.arange(900))
-    assert {len(block) for block in blocks} == {20}  # no smaller than without strides
+    game.n_players = n_players
+    blocks = cut(game, masks, size, in_strides=True)
+    assert np.array_equal(np.sort(np.concatenate(blocks)), np.arange(n_masks))
     done = np.cumsum([len(block) for block in blocks])
     latest = np.maximum.accumulate([block.max() for block in blocks]) + 1
     stops = done[done == latest]
-    assert len(stops) > 4
-    assert stops[-1] == 900
-    # they grow by about the same factor, so that little is lost
-    assert stops[-1] / stops[-2] < 2.2
-    shares = np.diff([0, *stops]) / 900
-    assert -(shares * np.log2(shares)).sum() <= 0.06 * (40 - np.log2(900) + 2)
+    shares = np.diff([0, *stops]) / n_masks
+    assert stops[-1] == n_masks
+    assert len(stops) >= 3
+    # wherever a run is stopped, little of it is lost
+    assert shares.max() < 0.38
+    assert (stops[1:] / stops[:-1]).max() <= 4
+    if n_players == 99:  # where a mask is mostly read anew, strides are finer at no more cost
+        assert shares.max() < 0.15
+        assert -(shares * np.log2(shares)).sum() <= 0.06 * (99 - np.log2(n_masks) + 2)
     for start, stop in zip([0, *stops], stops, strict=False):
         inside = [block for block in blocks if start <= block[0] < stop]
         by_prefix = start + sorted_by_prefix(masks[start:stop])
@@ -140,13 +147,13 @@ def test_strides_are_beginnings_of_the_order_that_was_given() -> None:
             assert places == list(range(places[0], places[0] + len(block)))
 
 
-def test_where_strides_would_cost_much_there_is_one() -> None:
-    table = every_mask(10)
+@given(st.integers(1, 150), st.integers(8, 70), st.integers(1, 80))
+def test_blocks_of_any_run_are_its_masks_each_once(n_masks: int, n_players: int, size: int) -> None:
     game = Counting()
-    game.n_players = 10
-    whole = cut(game, table, 30)
-    in_strides = cut(game, table, 30, in_strides=True)
-    assert all(np.array_equal(a, b) for a, b in zip(whole, in_strides, strict=True))
+    game.n_players = n_players
+    blocks = cut(game, uniform(n_masks, n_players, np.random.default_rng(0)), size, in_strides=True)
+    assert np.array_equal(np.sort(np.concatenate(blocks)), np.arange(n_masks))
+    assert 0 < min(map(len, blocks)) <= max(map(len, blocks)) <= size
 
 
 def test_without_work_to_share_each_block_is_a_stride() -> None:

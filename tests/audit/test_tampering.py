@@ -398,7 +398,7 @@ def test_a_budget_that_nobody_could_have_run(honest: tuple[ip.Explanation, Path]
     explanation, store = honest
     huge = with_provenance(explanation, "request.budget", 10**12)
     verification = verdict(huge, store, sample=0)
-    assert "more than 50 times the" in verification["masks"].detail
+    assert "more than 4 times the" in verification["masks"].detail
     assert "masks" in wrong(verification)
 
 

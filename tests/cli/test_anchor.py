@@ -200,6 +200,16 @@ def test_a_manifest_that_names_what_may_not_be_read(copied: Path) -> None:
     assert "outside of that folder" in said
 
 
+@pytest.mark.parametrize("name", ["explanation.interplay", "ablations.db", "explanation.html"])
+def test_a_link_that_leads_out_of_the_folder(copied: Path, name: str) -> None:
+    elsewhere = (copied / name).rename(copied.parent / name)
+    (copied / name).symlink_to(elsewhere)
+    for sample in (0, 1):
+        code, said = call("verify", copied, "--sample", sample)
+        assert code == 2
+        assert "lies outside of that folder" in said
+
+
 def test_a_hash_that_is_none(copied: Path) -> None:
     code, said = audited(copied, "--expect", "abc")
     assert code == 2
@@ -315,6 +325,22 @@ def test_what_is_signed(copied: Path, keys: dict[str, Path]) -> None:
 
 
 @ssh
+def test_signing_writes_through_no_link(copied: Path, keys: dict[str, Path]) -> None:
+    mine = copied.parent / "mine"
+    mine.write_text("mine")
+    for name in ("manifest.sha256.part", "manifest.sha256.sig.part", "manifest.sha256.sig"):
+        (copied / name).symlink_to(mine)
+    code, said = call("sign", copied, "--key", keys["ada"])
+    assert code == 0, said
+    assert mine.read_text() == "mine"
+    assert not (copied / "manifest.sha256.sig").is_symlink()
+    with (copied / "large").open("wb") as file:
+        file.truncate(1 << 40)
+    code, said = call("sign", copied, "--key", keys["ada"])
+    assert code == 2
+    assert "above the 2,147,483,648 that a manifest covers" in said
+
+
 def test_a_run_from_python_is_signed(tmp_path: Path, keys: dict[str, Path]) -> None:
     game = ip.FunctionGame(lambda masks: 1.0 * (masks[:, 0] & masks[:, 1]), 3, fingerprint="f")
     explanation = ip.explain(game, store=tmp_path / "ablations.db")

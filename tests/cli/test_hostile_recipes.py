@@ -10,6 +10,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -173,7 +174,9 @@ def test_a_pattern_that_would_take_for_ever(
     monkeypatch.setattr("interplay.cli.text.PATTERN_SECONDS", 0.3)
     text = "a" * 60 + "!"
     pattern = "(a|aa)+$"
-    folder = changed(options(**{name: f"regex:{pattern}" if name == "by" else pattern}))
+    known = {"path": "inputs/file-text.txt", "sha256": sha256(text.encode()).hexdigest()}
+    change = options(**{name: f"regex:{pattern}" if name == "by" else pattern}, file=known)
+    folder = changed(change)
     (folder / "inputs" / "file-text.txt").write_text(text)
     recipe = json.loads((folder / "recipe.json").read_text())
     server = recipe["options"]["base_url"]
@@ -182,7 +185,22 @@ def test_a_pattern_that_would_take_for_ever(
     assert "a regular expression of the recipe took more than" in said
 
 
+@pytest.mark.parametrize("option", ["--docs", "--chat"])
+@pytest.mark.parametrize(
+    "content", ["[" * 200_000, '{"id": 1, "text": ' + "9" * 10_000 + "}", '{"id": "\x1b[2J"}', "\0"]
+)
+def test_a_document_that_is_no_json_is_one_error(tmp_path: Path, option: str, content: str) -> None:
+    (tmp_path / "file").write_text(content)
+    code, said = call("text", "--model", "m", option, tmp_path / "file", "--response", " good",
+                      "--base-url", "http://127.0.0.1:9/v1", "--out", tmp_path / "run")  # fmt: skip
+    assert code == 2
+    assert "\x1b" not in said
+    assert "No such option" not in said
+
+
 def test_a_time_limit_ends_and_is_gone_after() -> None:
+    """Within another one too, which goes on."""
+
     def for_ever() -> None:
         with time_limit(0.05, "slow"):
             while True:
@@ -192,18 +210,31 @@ def test_a_time_limit_ends_and_is_gone_after() -> None:
         for_ever()
     with time_limit(1000.0, "slow"):
         pass
+
+    def within() -> None:
+        with time_limit(0.2, "outer"):
+            with time_limit(1000.0, "inner"):
+                pass
+            while True:
+                pass
+
+    with pytest.raises(ValueError, match="outer"):
+        within()
     sys.stdout.flush()
 
 
+@pytest.mark.parametrize("response", [" good", None])
 def test_a_changed_input_is_told_before_anything_is_sent(
-    changed: Callable[[Change], Path],
+    changed: Callable[[Change], Path], response: str | None
 ) -> None:
+    """Without a response the game asks the server for one when it is made."""
     with serving(lambda body, _: Reply(truthful(body))) as server:
-        folder = changed(options(base_url=server.url))
+        folder = changed(options(base_url=server.url, response=response))
         (folder / "inputs" / "file-text.txt").write_text("Something else. Quite another. End.")
         code, said = call("verify", folder, "--allow-server", server.url)
         assert code == 1
         assert "inputs: mismatch (0 of 1)" in said
+        assert "so no game is made of them" in said
         assert "model: not checked" in said
         assert not server.requests
 

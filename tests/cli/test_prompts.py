@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
+import interplay as ip
 from interplay.cli.prompts import pattern, read_prompt
+from tests.cli.running import run
 
 
 def test_what_is_ablated_and_what_is_around_it(tmp_path: Path) -> None:
@@ -65,3 +67,20 @@ def test_files_and_options_that_do_not_go(tmp_path: Path) -> None:
     assert pattern("a|b").findall("abc") == ["a", "b"]
     with pytest.raises(ValueError, match=r"'\(' is no regular expression: "):
         pattern("(")
+
+
+@pytest.mark.model
+def test_the_language_is_an_option_and_is_recorded(tmp_path: Path) -> None:
+    text = tmp_path / "a.txt"
+    text.write_text(
+        "Der Termin mit Hrn. Weber ist am 3. Oktober. Er kommt nicht.", encoding="utf-8"
+    )
+    prompt = ("--model", "smollm2", "--file", text, "--question", "Wer?", "--response", " Weber")
+    said = run("text", *prompt, "--language", "German", code=2)
+    assert "language='German' is no code of a language" in said
+    out = tmp_path / "out"
+    said = run("text", *prompt, "--budget", 32, "--out", out)
+    assert "2 players by sentence" in said  # with English rules it would be three
+    assert json.loads((out / "recipe.json").read_text())["options"]["language"] == "de"
+    assert ip.load(out / "explanation.interplay").view["language"] == "de"
+    assert "MATCH" in run("verify", out)

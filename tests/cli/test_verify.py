@@ -119,6 +119,23 @@ def test_a_drill_down_level_by_level(drilled: Path) -> None:
     assert f"drilled, level {levels}" in said
 
 
+def test_a_recipe_of_fewer_levels_than_there_are(drilled: Path, tmp_path: Path) -> None:
+    out = copied(drilled, tmp_path)
+    document = json.loads((out / "recipe.json").read_text())
+    levels = document.pop("levels")
+    (out / "levelx.interplay").write_text("no level")
+    (out / "recipe.json").write_text(json.dumps(document | {"levels": []}))
+    said = call("verify", out, OUTSIDE, code=1)
+    assert "levelx.interplay" in said
+    assert said.count("model: match") == 1
+    assert said.count("no game was given") == len(levels)
+    (out / "recipe.json").write_text(
+        json.dumps(document | {"levels": [{"by": "word", "chosen": [10**12]}] * len(levels)})
+    )
+    said = call("verify", out, OUTSIDE, code=1)  # nobody is refined: the finer games are others
+    assert said.count("this is another game") == len(levels)
+
+
 def test_components(inputs: Path) -> None:
     out = inputs / "components"
     call("components", "--model", inputs / "model", "--task", inputs / "task.jsonl", "--layers",
@@ -151,7 +168,7 @@ def test_a_model_behind_a_server_and_no_key_on_disk(
         assert f"3 prompts go to {server.url}, with no key." in said
         assert server.requests[-1].headers["authorization"] == "Bearer none"
         assert ALL in said
-        assert len(server) == before + 3
+        assert before + 3 <= len(server) <= before + 6
         for file in filter(Path.is_file, out.rglob("*")):
             assert b"sk-secret" not in file.read_bytes()
         hidden = server.url.replace("http://", "http://user:pass-word@")
@@ -204,8 +221,8 @@ def test_a_changed_prompt(words: Path, tmp_path: Path) -> None:
     text.write_text(text.read_text().replace("w7", "w17"))
     said = call("verify", out, OUTSIDE, code=1)
     assert "inputs: mismatch (0 of 1)" in said
-    assert "game: mismatch" in said
-    assert "model: not checked: the model was not evaluated: this is another game" in said
+    assert "game: not checked" in said
+    assert "model: not checked" in said
     text.unlink()
     with pytest.raises(ValueError, match=r"needs .*text\.txt, which is not there; put it back"):
         call("verify", out, OUTSIDE)

@@ -8,8 +8,15 @@ import pytest
 from sklearn.metrics import r2_score
 
 from interplay import Spectrum
-from interplay.explanation.faithfulness import Faithfulness, faithfulness, r2
+from interplay.explanation.faithfulness import (
+    Faithfulness,
+    _in_units,
+    _unexplained,
+    faithfulness,
+    r2,
+)
 from interplay.fourier.masks import uniform
+from interplay.fourier.spectrum import join_outputs
 from tests.conftest import planted
 
 
@@ -32,20 +39,79 @@ def test_r2_of_a_constant() -> None:
 
 
 @pytest.mark.slow
-def test_the_interval_covers_the_true_score() -> None:
+@pytest.mark.parametrize(
+    ("n_held_out", "kind", "least"),
+    [
+        (10, "sparse", 0.9),
+        (16, "sparse", 0.9),
+        (50, "sparse", 0.9),
+        (150, "sparse", 0.9),
+        (10, "heavy", 0.85),
+        (20, "heavy", 0.87),
+        (20, "useless", 0.9),
+        (20, "two outputs", 0.9),
+    ],
+)
+def test_the_interval_covers_the_true_score(n_held_out: int, kind: str, least: float) -> None:
     """Over many held-out sets, the 95 % interval holds the R2 on the whole population."""
     rng = np.random.default_rng(1)
     truth = planted(30, 20, rng)
     guess = truth.truncate(n_terms=12)
-    population = uniform(50_000, 30, rng)
-    true_r2 = r2(truth.predict(population), guess.predict(population))[0]
-    hits = 0
-    for _ in range(100):
-        masks = uniform(150, 30, rng)
-        score = faithfulness(guess, masks, truth.predict(masks), rng)
-        assert score.low <= score.r2 <= score.high
-        hits += score.low <= true_r2 <= score.high
-    assert 85 <= hits <= 100
+    population = uniform(20_000, 30, rng)
+    values = truth.predict(population)
+    if kind == "heavy":  # some errors are ten times as large as the others
+        values += 3.0 * rng.normal(size=len(values)) * (rng.random(len(values)) < 0.1)
+    elif kind == "useless":
+        guess = Spectrum.from_dict(30, {(): float(values.mean()) + 0.5})
+    elif kind == "two outputs":
+        values = np.stack([values, 100.0 * population[:, 0] + 10 * rng.normal(size=20_000)], axis=1)
+        both = Spectrum.from_dict(30, {(): [0.0, 50.0], (0,): [0.0, -45.0]})
+        pairs = [guess, Spectrum.from_dict(30, {(): 0.0})]
+        guess = join_outputs(pairs) + both
+    true_r2 = r2(values, guess.predict(population)).mean()
+    covered, widths = [], []
+    for _ in range(400 if n_held_out < 50 else 150):
+        rows = rng.choice(len(values), n_held_out, replace=False)
+        score = faithfulness(guess, population[rows], values[rows], rng)
+        assert score.low <= score.r2 <= score.high <= 1.0
+        covered.append(score.low <= true_r2 <= score.high)
+        widths.append(score.high - score.low)
+    assert least <= np.mean(covered) <= 0.995
+    if n_held_out >= 50:  # no wider than the spread of R2 makes necessary
+        assert np.median(widths) < 2.4 / np.sqrt(n_held_out)
+
+
+def test_the_standard_error_is_that_of_the_log_of_the_unexplained_share() -> None:
+    rng = np.random.default_rng(0)
+    values, errors = rng.normal(size=(4000, 60, 2)), 0.5 * rng.normal(size=(4000, 60, 2))
+    made = [
+        _unexplained(np.ones((1, 60)), *_in_units(actual, actual + error))
+        for actual, error in zip(values, errors, strict=True)
+    ]
+    spread = np.std([sample.log[0] for sample in made])
+    told = np.sqrt(np.mean([sample.error[0] ** 2 for sample in made]))
+    assert told == pytest.approx(spread, rel=0.05)
+
+
+def test_exact_predictions_and_the_mean_have_a_point() -> None:
+    masks = uniform(30, 5, np.random.default_rng(0))
+    spectrum = Spectrum.from_dict(5, {(0,): 1.0, (1, 2): 0.5})
+    values = spectrum.predict(masks)
+    rng = np.random.default_rng(0)
+    exact = faithfulness(spectrum, masks, values, rng)
+    assert (exact.low, exact.r2, exact.high) == (1.0, 1.0, 1.0)
+    mean = faithfulness(Spectrum.from_dict(5, {(): float(values.mean())}), masks, values, rng)
+    assert mean.low <= mean.r2 <= mean.high
+    assert abs(mean.low) < 1e-6
+
+
+def test_errors_of_one_mask_only_leave_a_finite_interval() -> None:
+    masks = uniform(12, 5, np.random.default_rng(0))
+    spectrum = Spectrum.from_dict(5, {(0,): 1.0, (1, 2): 0.5})
+    values = spectrum.predict(masks)
+    values[3] += 1.0
+    score = faithfulness(spectrum, masks, values, np.random.default_rng(0))
+    assert -1e6 <= score.low < score.r2 < score.high <= 1.0
 
 
 def test_a_constant_has_no_score_and_null_is_written_for_it() -> None:

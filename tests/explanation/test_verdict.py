@@ -13,8 +13,10 @@ import pytest
 import interplay as ip
 from interplay._types import BoolArray, FloatArray, Json
 from interplay.explanation.explanation import Ablations, Explanation
+from interplay.explanation.faithfulness import r2
+from interplay.explanation.forecast import GOAL
 from interplay.explanation.verdict import CODES, SHADE_FLOOR, Verdict
-from interplay.fourier.masks import keys
+from interplay.fourier.masks import keys, uniform
 from interplay.report.export import schema
 
 N = 12
@@ -226,33 +228,79 @@ def test_an_end_that_is_predicted_badly_is_warned_of(good: Explanation) -> None:
 # --- what a larger budget would do --------------------------------------------------------------
 
 
-def stopped(explanation: Explanation, errors: dict[int, float]) -> Verdict:
-    weak = replace(explanation.faithfulness, r2=0.5, low=0.3, high=0.55, by_output=(0.5,))
-    steps = [{"ablations": size, "cv_r2": 1 - error} for size, error in errors.items()]
-    return ran(replace(explanation, faithfulness=weak), until={"steps": steps})
+def predicting(
+    explanation: Explanation, held_out: float, cross_validated: list[float], **entries: Json
+) -> Verdict:
+    """The verdict on 300 ablations with another R2 held out, and by cross-validation."""
+    score = replace(explanation.faithfulness, r2=held_out, low=0.0, by_output=(held_out,))
+    decoder = {"diagnosis": {"cv_r2": cross_validated}}
+    return ran(replace(explanation, faithfulness=score), decoder=decoder, **entries)
 
 
-def test_the_budget_is_extrapolated_from_the_steps_of_the_stopping_rule(good: Explanation) -> None:
-    # the error falls with the root of the ablations: 0.2 is reached at 100 * (0.8 / 0.2)^2
-    errors = {size: 0.8 * (100 / size) ** 0.5 for size in (100, 200, 400)}
-    verdict = stopped(good, errors)
-    assert verdict.budget == pytest.approx(1600, abs=1)
-    assert f"About {verdict.budget:,} ablations" in verdict.outlook
+def test_the_budget_is_forecast_from_both_scores(good: Explanation) -> None:
+    # the errors 0.5 and 0.3 are 0.4 in the mean, twice that of the goal: 300 * 2^(1 / 0.7)
+    verdict = predicting(good, 0.5, [0.8, 0.6])
+    assert verdict.budget == 810  # rounded up to two digits
+    assert "About 810 ablations would probably reach an R2 of 0.8" in verdict.outlook
+    assert "three times as many, or a third" in verdict.outlook
+    assert predicting(good, -3.0, [0.8, 0.6]).budget == predicting(good, 0.0, [0.7]).budget == 1700
+
+
+def test_where_all_masks_are_fewer_than_the_forecast(good: Explanation) -> None:
+    verdict = predicting(good, 0.3, [0.4], game={"n_players": 9})
+    assert verdict.budget == 512
+    assert verdict.outlook == "All 512 masks would give the exact answer."
 
 
 @pytest.mark.parametrize(
-    ("errors", "words"),
+    ("held_out", "cross_validated", "words"),
     [
-        ({100: 0.8, 200: 0.7}, "unknown"),
-        ({}, "unknown"),
-        ({100: 0.8, 200: 0.79, 400: 0.79}, "probably not do"),
-        ({100: 0.7, 200: 0.75, 400: 0.8}, "probably not do"),
+        (0.5, [], "this decoder has no cross-validation"),
+        (0.1, [0.05], "predicts too little as yet"),
+        (-4.0, [-9.0], "predicts too little as yet"),
+        (0.8, [0.85], "more held-out masks (holdout) would show it"),
     ],
 )
-def test_no_budget_is_guessed(good: Explanation, errors: dict[int, float], words: str) -> None:
-    verdict = stopped(good, errors)
+def test_no_budget_is_guessed(
+    good: Explanation, held_out: float, cross_validated: list[float], words: str
+) -> None:
+    verdict = predicting(good, held_out, cross_validated)
     assert verdict.budget is None
     assert words in verdict.outlook
+
+
+def test_what_no_longer_grew_is_not_said_to_grow(good: Explanation) -> None:
+    until = {"stopped_since": "it no longer grew", "steps": []}
+    verdict = predicting(good, 0.5, [0.5], until=until)
+    assert verdict.budget is None
+    assert "R2 no longer grew" in verdict.outlook
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(3))
+def test_the_forecast_is_about_what_it_takes(seed: int) -> None:
+    """A cheap version of benchmarks/bench_forecast.py, within the factor that is told."""
+    rng = np.random.default_rng(seed)
+    terms = {(): 0.5} | {(i,): float(rng.normal()) for i in range(20)}
+    while len(terms) < 45:
+        members = rng.choice(8, int(rng.integers(2, 4)), replace=False)
+        terms[tuple(sorted(members.tolist()))] = 0.7 * float(rng.normal())
+    truth = ip.Spectrum.from_dict(40, terms)
+
+    def made(budget: int) -> Explanation:
+        game = ip.FunctionGame(truth.predict, 40)
+        return ip.explain(game, decoder="proxyspex", budget=budget, random_state=seed)
+
+    fresh = uniform(2000, 40, np.random.default_rng(seed))
+    budgets = [round(100 * 2 ** (step / 2)) for step in range(10)]
+    reached = next(
+        budget
+        for budget in budgets
+        if r2(truth.predict(fresh), made(budget).predict(fresh))[0] >= GOAL
+    )
+    forecast = made(round(reached / 3)).verdict.budget
+    assert forecast is not None
+    assert reached / 3 <= forecast <= 3 * reached
 
 
 # --- where it is shown --------------------------------------------------------------------------

@@ -137,7 +137,7 @@ def test_containers_and_numpy_numbers() -> None:
     found = spectrum.to("Fourier")
     assert (2, 0) in found
     assert found.filter(min_order=0, max_order=0).sets == [()]
-    with pytest.raises(ValueError, match="count=-1 is negative"):
+    with pytest.raises(ValueError, match="count=-1 is below 0"):
         found.top(-1)
 
 

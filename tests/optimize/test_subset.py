@@ -267,3 +267,15 @@ def test_bad_requests_are_refused() -> None:
     bad = Spectrum.from_dict(6, {(): 1.0, (0, 1): float("nan")})
     with pytest.raises(ValueError, match=r"the coefficient of \(0, 1\) is nan"):
         best_subset(bad)
+
+
+@pytest.mark.parametrize(("scale", "offset"), [(1e-150, 0.0), (-1e148, 0.0), (1.0, 1e12)])
+@pytest.mark.parametrize("n", [12, 40])
+def test_neither_the_unit_nor_an_offset_matters(n: int, scale: float, offset: float) -> None:
+    plain = planted(n, 25, np.random.default_rng(3), max_order=3)
+    other = plain * scale + Spectrum.from_dict(n, {(): scale * offset})
+    wanted = best_subset(plain, at_most=n // 2, maximize=scale > 0)
+    found = best_subset(other, at_most=n // 2)
+    assert found.mask.tolist() == wanted.mask.tolist()
+    assert found.proven
+    assert wanted.proven

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import interplay as ip
-from interplay.report.export import SCHEMA, schema
+from interplay.report.export import SCHEMA, cell, schema
 from tests.report.hostile import HOSTILE, hostile_game
 
 VALIDATOR = jsonschema.Draft202012Validator(schema(), format_checker=jsonschema.FormatChecker())
@@ -130,6 +130,19 @@ def test_in_markdown_nothing_acts(hostile: ip.Explanation, tmp_path: Path) -> No
         if line.startswith("|") and "---" not in line:
             assert len(re.findall(r"(?<!\\)\|", line)) in (3, 4, 5)
     assert json.loads(provenance.partition("\n```\n")[0]) == hostile.provenance
+
+
+@pytest.mark.parametrize(
+    "name", ["=cmd()", "+1", "-2 + 3", "@SUM(A1)", "\t=1", "\r=1", "\n", " =1", "\uff1d1", "--"]
+)
+def test_a_cell_is_no_formula(name: str) -> None:
+    assert cell(name).startswith("'")
+    assert cell("a" + name).startswith("a")
+
+
+def test_nothing_of_a_cell_steers_a_terminal() -> None:
+    assert cell("a\x1b]0;b\x07\u202e") == "a⟨U+001B⟩]0;b⟨U+0007⟩⟨U+202E⟩"
+    assert cell(1) == "1"
 
 
 def test_several_have_an_index(

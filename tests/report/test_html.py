@@ -139,7 +139,8 @@ def test_the_data_block_is_the_explanation(tmp_path: Path) -> None:
     halves = np.frombuffer(base64.b64decode(data["intervals"]["tables"]["STII/2"]), "<f4")
     found = spectrum.to("STII", order=2)
     assert found.high is not None
-    assert np.allclose(halves, (found.high - found.values).ravel(), rtol=1e-6)
+    halves = halves.reshape(found.values.shape) * data["intervals"]["units"]
+    assert np.allclose(halves, found.high - found.values, rtol=1e-6)
 
 
 def test_what_is_left_out_of_a_large_page_is_said(

@@ -179,12 +179,15 @@ LISTED = (" good", " bad", " fine", "Yes", "No")
 
 def truthful(body: Json) -> Json:
     """The answer of a server without faults to a plain or a chat completion."""
-    if "messages" in body:
+    beside: Json = {}
+    if body.get("return_token_ids"):
+        choice, beside = _continued(body)
+    elif "messages" in body:
         prompt = "\n".join(message["content"] for message in body["messages"])
         listed = [{"token": token, "logprob": truth(prompt, token)} for token in LISTED]
         listed.sort(key=lambda each: -float(each["logprob"]))
         content = [{**listed[0], "top_logprobs": listed[: body.get("top_logprobs", 0)]}]
-        choice: Json = {
+        choice = {
             "message": {"role": "assistant", "content": answer_to(prompt)},
             "logprobs": {"content": content} if body.get("logprobs") else None,
         }
@@ -222,7 +225,27 @@ def truthful(body: Json) -> Json:
         "object": "text_completion",
         "choices": [{"index": 0, "finish_reason": "stop", **choice}],
         "usage": {"prompt_tokens": 9, "completion_tokens": 1, "total_tokens": 10},
+        **beside,
     }
+
+
+def _continued(body: Json) -> tuple[Json, Json]:
+    """A chat in vLLM's form: the choice, and what stands beside the choices."""
+    contents = [message["content"] for message in body["messages"]]
+    answer = contents.pop() if body.get("continue_final_message") else ""
+    tokens = [*pieces("\n".join(contents)), BEGINNING, *pieces(answer)]
+    listed = [
+        {str(at): {"logprob": truth("".join(tokens[:at]), token), "decoded_token": token}}
+        for at, token in enumerate(tokens)
+    ]
+    beside = {"prompt_token_ids": [zlib.crc32(token.encode()) for token in tokens]}
+    if "prompt_logprobs" in body:
+        beside["prompt_logprobs"] = [None, *listed[1:]]
+    return {"message": {"role": "assistant", "content": " so"}, "logprobs": None}, beside
+
+
+BEGINNING = "<answer>"
+"""What the truthful server's chat template writes before an answer."""
 
 
 def answer_to(prompt: str) -> str:

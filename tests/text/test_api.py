@@ -28,14 +28,15 @@ import pytest
 
 import interplay as ip
 from interplay.errors import GameError, MissingDependencyError
-from interplay.fourier.masks import every_mask, uniform
+from interplay.fourier.masks import every_mask, sorted_by_prefix, uniform
 from interplay.text.api import ApiGame, Usage
 from interplay.text.api import client as api_client
+from interplay.text.api import game as api_game
 from interplay.text.api.account import RequestFailed
-from interplay.text.api.methods import read_echo
+from interplay.text.api.prompt_tokens import read_echo
 from interplay.text.inference.generation import Generated
 from interplay.text.prompts.masking import Replace
-from interplay.text.targets import LogitDifference, Options, Response
+from interplay.text.targets import Contrast, LogitDifference, Options, Response
 from tests.conftest import replaced
 from tests.text.servers import (
     LISTED,
@@ -61,11 +62,16 @@ KEY = "sk-sentinel/9f3+A7c1"
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(api_client, "_FIRST_WAIT", 0.01)
+    # requests are counted here; tests/text/test_api_exact.py is about those that are made twice
+    monkeypatch.setattr(api_game, "_REPEATED", 0)
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
 
 
 def game(server: Recorder | str, target: Any = DIFFERENCE, **settings: Any) -> ApiGame:
+    """One request for each ablation where the target is the difference of the listed answers."""
     url = server if isinstance(server, str) else server.url
+    if target is DIFFERENCE:
+        settings = {"method": "top_logprobs", **settings}
     return ApiGame("m", TEXT, target, **{"base_url": url, "prompt": PROMPT, **settings})
 
 
@@ -193,7 +199,7 @@ def test_a_scorer_of_several_numbers() -> None:
 
 def test_masks_that_read_the_same_are_one_request() -> None:
     with serving(lambda body, _: Reply(truthful(body))) as server:
-        twins = ApiGame("m", "So. So.", DIFFERENCE, base_url=server.url, prompt=PROMPT)
+        twins = ApiGame("m", "So. So.", Response(" good"), base_url=server.url, prompt=PROMPT)
         values = twins(every_mask(2))
         assert len(server) == 3
         assert values[1] == values[2]
@@ -284,10 +290,9 @@ def test_the_answers_tokens_are_found_where_characters_come_in_pieces() -> None:
             read_echo(_echoed(tokens, offsets, f"{prompt} é"), prompt, " é")
 
 
-def test_servers_that_must_generate_are_asked_for_one_token_from_then_on() -> None:
+def test_the_token_that_is_generated_after_an_echo_does_not_count() -> None:
     def respond(body: Json, number: int) -> Reply:
-        if body["max_tokens"] == 0:
-            return Reply({"error": {"message": "max_tokens must be at least 1"}}, 400)
+        assert body["max_tokens"] == 1  # to some servers, 0 is without end
         said = truthful(body)
         said["choices"][0]["text"] += " more"
         logprobs = said["choices"][0]["logprobs"]
@@ -301,8 +306,7 @@ def test_servers_that_must_generate_are_asked_for_one_token_from_then_on() -> No
         response = game(server, Response(" good"))
         expected = [truth(response.prompt(mask), " good") for mask in masks]
         np.testing.assert_allclose(response(masks), expected)
-        assert [body["max_tokens"] for body in server.bodies] == [0] + [1] * 16
-        assert response.usage == Usage(requests=17, tokens=160)
+        assert response.usage == Usage(requests=16, tokens=160)
 
 
 def test_openais_newer_name_for_the_length() -> None:
@@ -423,7 +427,13 @@ def test_all_errors_at_once_under_load() -> None:
     masks = uniform(60, 7, np.random.default_rng(0))
     with serving(respond) as server:
         many = ApiGame(
-            "m", "a b c d e f g", DIFFERENCE, by="word", base_url=server.url, prompt=PROMPT
+            "m",
+            "a b c d e f g",
+            DIFFERENCE,
+            by="word",
+            base_url=server.url,
+            prompt=PROMPT,
+            method="top_logprobs",
         )
         np.testing.assert_allclose(many(masks), wanted(many, masks))
         assert many.usage.requests == len(server) == 60 + many.usage.retries
@@ -662,7 +672,7 @@ def _without(*path: str | int, value: Any = None) -> Callable[[Json, int], Reply
             Response(" good"),
             {},
             _without("logprobs"),
-            "without log-probabilities, which Response needs of the prompt's own tokens.*use "
+            "without the log-probabilities of the prompt's own tokens.*use "
             "Options or LogitDifference.*or Generated",
         ),
         (Response(" good"), {}, _without("text", value=" good"), "ignores echo=True"),
@@ -678,7 +688,7 @@ def _without(*path: str | int, value: Any = None) -> Callable[[Json, int], Reply
             Response(" good"),
             {"method": "prompt_logprobs"},
             None,
-            "without prompt_logprobs, which is vLLM's own; try method='echo'",
+            "without prompt_logprobs, which is vLLM's own; outside of a chat try method='echo'",
         ),
         (DIFFERENCE, {}, _without("logprobs"), "without the next token's.*use Generated"),
         (DIFFERENCE, {"prompt": CHAT}, _without("logprobs"), "without the next token's"),
@@ -733,23 +743,18 @@ def test_tokens_that_change_with_the_prompt_have_no_outputs_of_their_own() -> No
 @pytest.mark.parametrize(
     ("target", "settings", "message"),
     [
-        (
-            Response(" x"),
-            {"prompt": CHAT},
-            "write the model's chat template into the prompt as one",
-        ),
         (Response(), {}, "the response has no text"),
+        (Response(" x", tokens=(7,)), {}, "the tokens of a response need a local model"),
         (Response(" x", "odds"), {}, "score='odds' is unknown"),  # type: ignore[arg-type]
         (" good", {}, r"target=' good' is nothing that a server can score"),
-        (
-            Options((" a", " b c")),
-            {"prompt": CHAT},
-            "' b c' is of several words, but chat endpoints",
-        ),
         (LogitDifference(" a", " b c"), {}, "' b c' is of several words, but a logit difference"),
         (Options((" a", "")), {}, "is empty; give texts"),
-        (DIFFERENCE, {"method": "generate"}, "choose one of top_logprobs, echo, prompt_logprobs"),
-        (DIFFERENCE, {"method": "echo", "prompt": CHAT}, "choose one of top_logprobs, or leave"),
+        (DIFFERENCE, {"method": "generate"}, "choose one of exact, top_logprobs, echo, prompt_"),
+        (
+            DIFFERENCE,
+            {"method": "echo", "prompt": CHAT},
+            "choose one of top_logprobs, prompt_logprobs, or leave",
+        ),
         (Generated(lambda a, b: 0.0, max_tokens=0), {}, "max_tokens=0 of Generated is below 1"),
         (DIFFERENCE, {"prompt": "none"}, r"holds \{text\} 0 times"),
         (DIFFERENCE, {"prompt": "{text}"}, "with every segment removed the prompt is empty"),
@@ -778,10 +783,8 @@ def test_the_plan() -> None:
     assert planned.players[1] == "The cast is fine."
     assert planned.batch_size == 20
     masks = every_mask(4)
-    order = planned.arrange(masks)
-    assert order.dtype == np.int64
-    assert sorted(order.tolist()) == list(range(16))
-    assert (np.diff(masks[order, 0].astype(int)) != 0).sum() == 1
+    # nothing that is paid for is shared, so every call is a stride: a stopped run loses none
+    np.testing.assert_array_equal(planned.arrange(masks), np.arange(16))
     lengths = np.array([len(planned.prompt(mask)) for mask in masks])
     np.testing.assert_allclose(planned.cost(masks), lengths / 4 + 1, atol=0.6)
     filled = game("http://127.0.0.1:9/v1", Options((" a b", " c")), masking=Replace("[...]"))
@@ -806,13 +809,18 @@ def test_the_fingerprint_is_of_what_is_asked() -> None:
     same = [game(url, concurrency=2, timeout=1.0, retries=0, max_requests=5, max_tokens=9)]
     same.append(game(url, key_variable="OTHER"))
     same.append(game("http://127.0.0.1:9/v1/"))
+    # without bounds, an answer that is not listed has no value
+    same.append(game(url, top_logprobs=5))
     assert {each.fingerprint for each in same} == {first.fingerprint}
     others = [
         game(url, revision="2"),
         game(url, prompt=CHAT),
         game(url, prompt=[{"role": "system", "content": "x"}, *CHAT]),
         game(url, method="echo"),
-        game(url, top_logprobs=5),
+        game(url, method="exact"),
+        game(url, allow_bounds=True),
+        game(url, allow_bounds=True, top_logprobs=5),
+        game(url, Contrast(" good", " bad")),
         game(url, LogitDifference(" good", " fine")),
         game(url, Options((" good", " bad"))),
         game(url, Options((" good", " bad"), "share")),
@@ -822,7 +830,7 @@ def test_the_fingerprint_is_of_what_is_asked() -> None:
         game(url, masking=Replace("_")),
         game(url, prompt="{text} So"),
         game("http://127.0.0.1:10/v1"),
-        ApiGame("other", TEXT, DIFFERENCE, base_url=url, prompt=PROMPT),
+        ApiGame("other", TEXT, DIFFERENCE, base_url=url, prompt=PROMPT, method="top_logprobs"),
     ]
     assert len({each.fingerprint for each in [first, *others]}) == 1 + len(others)
 
@@ -869,10 +877,12 @@ def test_an_interrupt_ends_the_call_and_keeps_what_came() -> None:
         with pytest.raises(KeyboardInterrupt) as caught:
             stopped(masks)
         assert not server.closing.is_set()
-        assert caught.value.masks.tolist() == masks[:4].tolist()  # type: ignore[attr-defined]
+        # they are asked in an order in which neighbours share their beginning
+        first = masks[np.sort(sorted_by_prefix(masks)[:4])]
+        assert caught.value.masks.tolist() == first.tolist()  # type: ignore[attr-defined]
         np.testing.assert_allclose(
             caught.value.values,  # type: ignore[attr-defined]
-            wanted(stopped, masks[:4]),
+            wanted(stopped, first),
         )
 
 
@@ -881,12 +891,12 @@ def test_end_to_end_with_a_store(tmp_path: Path) -> None:
         store = tmp_path / "runs.db"
         words = {"by": "word", "text": "one two three four five six seven"}
         asked = ApiGame(
-            "m", words["text"], DIFFERENCE, by="word", base_url=server.url, prompt=PROMPT
+            "m", words["text"], Response(" good"), by="word", base_url=server.url, prompt=PROMPT
         )
         first = ip.explain(asked, decoder="lasso", budget=40, store=store)
         assert len(server) == 40
         again = ApiGame(
-            "m", words["text"], DIFFERENCE, by="word", base_url=server.url, prompt=PROMPT
+            "m", words["text"], Response(" good"), by="word", base_url=server.url, prompt=PROMPT
         )
         second = ip.explain(again, decoder="lasso", budget=40, store=store)
         assert len(server) == 40

@@ -91,7 +91,7 @@ def test_a_bound_is_no_value_unless_that_is_asked_for() -> None:
         options = Options((" good", " bad"), score="logprob")
         with pytest.raises(GameError, match=r"' bad' is not among the 20 .*allow_bounds=True"):
             game(server.url, options)(MASKS)
-        assert len(server) == 1
+        assert len(server) == 2  # the first asks for an echo
         with pytest.warns(UserWarning, match="upper bound"):
             assert (game(server.url, options, allow_bounds=True)(MASKS)[:, 1] == -3.0).all()
 

@@ -33,13 +33,14 @@ from interplay.text import (
     EmbeddingSimilarity,
     Label,
     Labels,
-    LogitDifference,
+    LogitFunction,
     answer_similarity,
     load_model,
 )
 from interplay.text.inference.encoders import EncoderReader, EncoderReadout, join_encoder_readouts
 from interplay.text.inference.reader import Reader
-from interplay.text.models import context_length, model_digest
+from interplay.text.digests import model_digest
+from interplay.text.models import context_length
 from tests.text.tiny import CLS, PAD, SEP, SPECIAL, VOCABULARY, tiny, word_tokenizer
 
 LABELS = {0: "bad", 1: "fine", 2: "good"}
@@ -94,7 +95,7 @@ def test_many_texts_at_once_give_what_each_gives_alone(kind: str) -> None:
     @given(PROMPTS, st.integers(1, 60), st.data())
     @settings(max_examples=25)
     def check(prompts: list[list[int]], tokens: int, data: Any) -> None:
-        reader._batches.tokens = tokens
+        reader._passes.batches.tokens = tokens
         expected = np.stack([alone(model, ids) for ids in prompts])
         np.testing.assert_allclose(
             reader.values(prompts, readout), expected, atol=1e-5 * np.abs(expected).max()
@@ -387,7 +388,8 @@ def test_a_classifier_made_of_a_language_model_agrees_with_it(smollm: Any) -> No
     prompts = tokenizer(
         [template.format(" ".join(parts[at:])) for at in range(0, 9, 3)] + [template.format("")]
     )["input_ids"]
-    expected = Reader(model).values(prompts, LogitDifference(*words[::-1]).prepare(tokenizer))
+    difference = LogitFunction(lambda logits: logits[:, rows[1]] - logits[:, rows[0]])
+    expected = Reader(model).values(prompts, difference.prepare(tokenizer))
     for pad in (config.pad_token_id, None):
         judge.config.pad_token_id = pad
         reader = EncoderReader(judge, tokenizer)
@@ -527,7 +529,7 @@ def test_weights_that_are_not_there_are_never_made_up(tmp_path: Path) -> None:
         load_model(minilm_folder(), task="classification")
     with pytest.raises(ValueError, match="was not trained for task='causal'"):
         load_model(minilm_folder())
-    with pytest.raises(ValueError, match="task='ranking' is unknown; choose one of causal, ma"):
+    with pytest.raises(ValueError, match="task='ranking' is unknown; choose one of causal, seq"):
         load_model(minilm_folder(), task="ranking")
     # a pooler would be random too, but is not read
     tiny(AutoModelForMaskedLM, CONFIGS["bert"]).save_pretrained(tmp_path)

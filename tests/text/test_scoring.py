@@ -158,6 +158,9 @@ def test_a_function_of_the_logits(smollm: Any) -> None:
     wrong = TextGame(model, tokenizer, REVIEW, LogitFunction(lambda x: x[0]), **settings)
     with pytest.raises(ValueError, match="it must return"):
         wrong(np.ones((2, wrong.n_players), dtype=bool))
+    spin = TextGame(model, tokenizer, REVIEW, LogitFunction(lambda x: 1j * x[:, 0]), **settings)
+    with pytest.raises(ValueError, match="complex numbers; it must return real ones"):
+        spin(np.ones((2, spin.n_players), dtype=bool))
 
 
 def test_targets_and_models_that_are_not_compatible(smollm: Any, minilm: tuple[Any, Any]) -> None:

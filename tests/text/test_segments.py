@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from itertools import pairwise
 
 import numpy as np
@@ -7,11 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from interplay.errors import MissingDependencyError
+from interplay.text.prompts.build import mask_prompt
+from interplay.text.prompts.languages import detect
 from interplay.text.prompts.masking import DELETE, Passage, Replace
 from interplay.text.prompts.segments import split
+from tests.text.boundaries import Marked, counted, marked
 
 
-def pieces(text: str, by: str, language: str = "en") -> list[str]:
+def pieces(text: str, by: str, language: str | None = None) -> list[str]:
     return [text[start:stop] for start, stop in split(text, by, language)]
 
 
@@ -22,9 +27,11 @@ def pieces(text: str, by: str, language: str = "en") -> list[str]:
         (' "Good," he said -- twice!', ['"Good,"', "he", "said", "--", "twice!"]),
         ("It's a well-made film (2.5 hours)", ["It's", "a", "well-made", "film", "(2.5", "hours)"]),
         ("Müller's café: naïve", ["Müller's", "café:", "naïve"]),
-        ("苹果，他", ["苹", "果，", "他"]),
+        ("苹果，他", ["苹果，", "他"]),
         ("and/or e.g. this_one", ["and/or", "e.g.", "this_one"]),
         ("one\n\ntwo\tthree", ["one", "two", "three"]),
+        ("Venez-vous ? « Oui »", ["Venez-vous ?", "« Oui »"]),
+        ("𠮷と😀iPhoneを買う。", ["𠮷", "と😀", "iPhone", "を", "買う。"]),
     ],
 )
 def test_words(text: str, words: list[str]) -> None:
@@ -46,7 +53,7 @@ def test_sentences_survive_abbreviations_and_quotes() -> None:
 
 
 texts = st.text(
-    st.sampled_from([*"ab.!?,-\"'() \n\té中文🙂", "\u00a0", "\u200f"]),
+    st.sampled_from([*"ab.!?,-\"'() \n\té中文🙂ไทかな…。«»", "\u00a0", "\u200f"]),
     min_size=1,
     max_size=60,
 )
@@ -110,3 +117,96 @@ def test_bad_texts() -> None:
         split("a  b", [(0, 1), (1, 3)])
     with pytest.raises(ValueError, match="no spans were given"):
         split("abcd", [])
+
+
+TEXTS = list(marked())
+
+
+@pytest.mark.parametrize(
+    ("held_out", "unit", "missed", "wrong"),
+    [
+        (False, "sentence", 2, 1),
+        (False, "word", 10, 23),
+        (True, "sentence", 1, 3),
+        (True, "word", 7, 6),
+    ],
+)
+def test_borders_in_ten_languages(held_out: bool, unit: str, missed: int, wrong: int) -> None:
+    """What docs/text.md says of texts whose borders are marked; `make bench-segments` prints it."""
+    chosen = [entry for entry in TEXTS if (entry.held_out, entry.unit) == (held_out, unit)]
+    by_language = counted(chosen, lambda text, unit, language: pieces(text, unit))
+    assert len(by_language) == (3 if held_out and unit == "word" else 10)
+    assert sum(count["missed"] for count in by_language.values()) <= missed
+    assert sum(count["wrong"] for count in by_language.values()) <= wrong
+    assert sum(count["right"] for count in by_language.values()) > 3 * (missed + wrong)
+
+
+def test_borders_are_counted_by_characters_that_show() -> None:
+    entry = Marked("en", "word", False, "a b c", ("a", "b c"))
+    (count,) = counted([entry], lambda text, unit, language: ["a ", "b", " c"]).values()
+    assert count == {"right": 1, "missed": 0, "wrong": 1}
+
+
+@pytest.mark.parametrize(
+    "text", ["ມື້ນີ້ອາກາດດີຫຼາຍ", "ថ្ងៃនេះអាកាសធាតុល្អណាស់", "ဒီနေ့ရာသီဥတုအရမ်းကောင်းတယ်"], ids=["lo", "km", "my"]
+)
+def test_words_of_other_scripts_without_spaces(text: str) -> None:
+    words = pieces(text, "word")
+    assert "".join(words) == text
+    assert 3 <= len(words) <= 8
+
+
+def test_words_without_the_dictionaries(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "icu4py.breakers", None)
+    assert pieces("Ein Wort", "word") == ["Ein", "Wort"]
+    with pytest.raises(MissingDependencyError, match=r'package icu4py: pip install "interplay'):
+        pieces("今天天气很好", "word")
+
+
+def test_the_language_is_guessed_and_recorded() -> None:
+    assert sum(detect(entry.text) != entry.language for entry in TEXTS) <= 2
+    for text, language in [
+        ("", "en"),
+        ("12 + 30 = 42", "en"),
+        ("東京は雨だ。", "ja"),
+        ("서울은 비가 온다.", "ko"),
+        ("Це моє місто.", "uk"),
+        ("این شهر بزرگ است. چرا؟", "fa"),
+        ("Γειά σου Κόσμε", "el"),
+        ("Il gatto è sul tavolo con la mela.", "it"),
+        ("Os meninos não estão em casa.", "pt"),
+        ("Het is niet de eerste keer.", "nl"),
+        ("Det är inte första gången som jag ser den.", "sv"),
+        ("To nie jest pierwszy raz.", "pl"),
+    ]:
+        assert detect(text) == language, text
+    text = "Der Termin mit Hrn. Weber ist am 3. Liegenschaftstag. Er kommt nicht."
+    assert len(pieces(text, "sentence")) == 2
+    assert len(pieces(text, "sentence", "de")) == 2
+    assert len(pieces(text, "sentence", "en")) == 3
+    for code, recorded in ((None, "de"), ("en", "en")):
+        prompt = mask_prompt(text, language=code)
+        assert prompt.language == recorded
+        assert prompt.describe()["view"]["language"] == recorded
+        assert prompt.n_players == (2 if recorded == "de" else 3)
+        coarse = mask_prompt(text, by="paragraph", language=code)
+        assert coarse.refined([0], "sentence")[0].n_players == prompt.n_players
+        assert coarse.refined([0], "sentence", "en")[0].n_players == 3
+    documents = [{"text": "Dr. Weber"}, {"text": "Das ist nicht der erste Fall."}]
+    assert mask_prompt(documents).language == "de"
+    chat = [{"role": "user", "content": "Das ist nicht der erste Fall."}]
+    assert mask_prompt(chat).language == "de"
+
+
+@pytest.mark.parametrize("language", ["German", "de-DE", "", 3])
+def test_what_is_no_code_of_a_language(language: object) -> None:
+    with pytest.raises(ValueError, match=r"is no code of a language; give one such as 'en'"):
+        split("A text.", "sentence", language)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="is no code of a language"):
+        mask_prompt("A text.", by="word", language=language)  # type: ignore[arg-type]
+
+
+def test_line_breaks_are_not_joined() -> None:
+    text = "See the works of Dr.\nSmith was there.\n\nFig.\n\n3 apples."
+    assert "3 apples." in pieces(text, "sentence")
+    assert pieces("Punkt 1.\n\nTeil zwei.", "sentence", "de") == ["Punkt 1.", "Teil zwei."]

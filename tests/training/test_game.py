@@ -355,3 +355,36 @@ def test_repeats_measure_the_noise() -> None:
     assert 0 < many.noise < few.noise
     assert "is the most to be expected" in str(few)
     assert ip.explain(TrainingGame(network, data), budget=100).faithfulness.noise is None
+
+
+@pytest.mark.parametrize(
+    ("ids", "told"),
+    [
+        ([1, "1", 2, 2], "groups has 1 and '1', which would become one"),
+        (["a", "a\0", "b", "b"], "which would become one"),
+        ([2**60, 2**60 + 1, 0.5, 0.5], "which would become one"),
+        (np.array([1, "1", 2, 2], dtype=object), "groups cannot be compared with each other"),
+    ],
+)
+def test_ids_that_would_become_one_are_refused(ids: Any, told: str) -> None:
+    features, labels = np.arange(8.0).reshape(4, 2), ["a", "b", "a", "b"]
+    with pytest.raises(ValueError, match=told):
+        TrainingData.checked(features, labels, features[:1], ["a"], ids)
+    with pytest.raises(ValueError, match=told.replace("groups", "labels")):
+        training.within_classes(ids, 3)
+    with pytest.raises(ValueError, match=told.replace("groups", "labels")):
+        TrainingData.checked(features, ids, features[:1], ["a"])
+
+
+def test_ids_of_one_kind_are_kept_apart() -> None:
+    features, labels = np.arange(8.0).reshape(4, 2), ["a", "b", "a", "b"]
+    for ids in ([1, 1.0, True, 2], ["1", "01", "1", "2"], [1.5, 2, 2, 1.5]):
+        data = TrainingData.checked(features, labels, features[:1], ["a"], ids)
+        assert data.n_players == len(set(ids))
+
+
+def test_complex_scores_are_refused() -> None:
+    score = training.ScoreFunction(lambda logits, labels: 1j * logits[:, :, 0], "spin")
+    game = TrainingGame(Ridge(), small(), score)
+    with pytest.raises(ip.GameError, match=r"the scores of spin are complex .*; give real ones"):
+        ip.explain(game, budget=40, progress=False)

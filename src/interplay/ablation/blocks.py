@@ -9,7 +9,8 @@ neighbours brought together.
 A mask shares less with its neighbours if there are fewer of them. In a tree of all prefixes of m
 uniform masks, about log2(m) players of a mask are shared. In a stride that holds the share p of the
 masks, log2(1 / p) players fewer are. The mean over all masks is the entropy of the shares. It
-decides how many strides are affordable.
+decides how fine the strides are. They are never coarser than thirds of the masks: if a run that is
+interrupted lost more than that, being able to interrupt it would be worth little.
 """
 
 from __future__ import annotations
@@ -25,12 +26,16 @@ from interplay.game import Game, PlannedGame, as_planned
 DEFAULT_BATCH = 64
 """Masks per call for a game that has no batch size of its own."""
 _MOST_EXTRA = 0.06
-"""The share of work that strides may add, where a mask is nothing but its players. Words beside
-them, which take the same work in any order, make the share smaller."""
+"""The share of work that strides finer than thirds may add, where a mask is nothing but its
+players. Words beside them, which take the same work in any order, make the share smaller."""
 _UNSHARED = 2.0
 """The players of a mask that are read anew even in a tree of all 2^n masks."""
-_GROWTHS = tuple(1.25 * 1.1**step for step in range(27))
-"""Factors by which the masks evaluated so far may grow with a stride: up to 15."""
+_STRIDES = tuple(1 / count for count in (12, 10, 8, 7, 6, 5, 4, 3))
+"""Shares of the masks that a stride may have at most, the finest first."""
+_GROWTH = 3.0
+"""The first strides are finer: each makes the known masks at most so many times as many."""
+_BLOCKS, _SMALL_BLOCK = 8, 32
+"""With strides there are at least so many blocks, unless they would have fewer masks than this."""
 
 
 def cut(
@@ -48,8 +53,9 @@ def cut(
             :data:`DEFAULT_BATCH` if it has none.
         in_strides: divide the masks into strides. The masks must come in an order whose every
             beginning is a fair sample. If the game shares no work between masks, each block is a
-            stride. Otherwise the masks up to a stride grow by the same factor each time, the
-            smallest that adds at most 6 % to the work. ``False``: all masks are one stride.
+            stride. Otherwise a stride has at most a third of the masks, or less, down to a twelfth,
+            as long as that adds at most 6 % to the work, and blocks may be smaller for this.
+            ``False``: all masks are one stride.
 
     Returns:
         The row numbers of each block. They depend on nothing but the arguments.
@@ -72,6 +78,8 @@ def cut(
         return _blocks(order, size)
     if planned is None:
         order = rng.permutation(n_masks)
+    if in_strides:
+        size = min(size, max(n_masks // _BLOCKS, _SMALL_BLOCK))
     blocks = []
     stops = _stops(n_masks, masks.shape[1], size) if in_strides else [n_masks]
     for start, stop in zip([0, *stops], stops, strict=False):
@@ -98,17 +106,21 @@ def _blocks(order: IntArray, size: int) -> list[IntArray]:
 def _stops(n_masks: int, n_players: int, size: int) -> list[int]:
     """The numbers of masks after each stride of a game that shares work; the last is all masks.
 
-    Strides are whole blocks.
+    Strides are whole blocks; few masks are one stride.
     """
-    if n_masks < 2 * size:
-        return [n_masks]
     # of the players of a mask, so many are read anew if all masks are in one tree
-    unshared = max(n_players - log2(n_masks), 0.0) + _UNSHARED
-    for growth in _GROWTHS:
+    unshared = max(n_players - log2(max(n_masks, 1)), 0.0) + _UNSHARED
+    stops = [n_masks]
+    for largest in _STRIDES:
         stops = [n_masks]
-        while size <= (stop := round(stops[0] / growth / size) * size) <= stops[0] - size:
+        while stops[0] > size:
+            stop = max(stops[0] - largest * n_masks, stops[0] / _GROWTH)
+            # the stride that ends at stops[0] has half a block at least
+            stop = size * min(round(stop / size), (stops[0] - (size + 1) // 2) // size)
+            if stop == 0:
+                break
             stops.insert(0, stop)
         shares = np.diff([0, *stops]) / n_masks
         if -(shares * np.log2(shares)).sum() <= _MOST_EXTRA * unshared:
-            return stops
-    return [n_masks]
+            break
+    return stops

@@ -46,7 +46,7 @@ class Entry:
     def __str__(self) -> str:
         verdict = MATCH if self.matches else MISMATCH
         sides = f"recorded {_shown(self.recorded)}, {_shown(self.found)} now"
-        return _on_one_line(f"{verdict}: {self.what}: {sides}")
+        return _on_one_line(f"{verdict}: {_shown(self.what)}: {sides}")
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ class Trusted:
 
     def __str__(self) -> str:
         recorded = f"{_shown(self.recorded)} ({self.reason})"
-        return _on_one_line(f"taken on trust: {self.what}: {recorded}")
+        return _on_one_line(f"taken on trust: {_shown(self.what)}: {recorded}")
 
 
 @dataclass(frozen=True)
@@ -236,8 +236,8 @@ def documents(what: str, recorded: Any, derived: Any, share: float = 0.0) -> Ite
         recorded: the recorded document.
         derived: the one that was derived now.
         share: how far a number that is not whole may differ, as a share of the derived one, or of
-            the largest of a list. Its thousandth of the largest number of ``derived`` is always
-            allowed, for numbers near zero.
+            the largest of a list. Its thousandth of the largest such number of ``derived`` is
+            always allowed, for numbers near zero; in an object of a list, of that object.
     """
     return _compared(what, recorded, derived, share, 1e-3 * share * _largest(derived))
 
@@ -256,7 +256,8 @@ def _compared(
         yield numbers(what, recorded, derived, allowed)
     elif lists and len(recorded) == len(derived) > 0:
         for row, (old, new) in enumerate(zip(recorded, derived, strict=True)):
-            yield from _compared(f"{what}[{row}]", old, new, share, least)
+            own = 1e-3 * share * _largest(new) if isinstance(new, Mapping) else least
+            yield from _compared(f"{what}[{row}]", old, new, share, own)
     else:
         yield texts(what, _written(recorded), _written(derived))
 
@@ -280,13 +281,12 @@ def _whole(side: Any) -> bool:
 
 
 def _largest(document: Any) -> float:
-    """The largest size of a finite number in a JSON document."""
+    """The largest size of a finite number in a JSON document, counts and seeds left out."""
     if isinstance(document, Mapping):
         return max(map(_largest, document.values()), default=0.0)
     if isinstance(document, list | tuple):
         return max(map(_largest, document), default=0.0)
-    is_number = isinstance(document, int | float) and not isinstance(document, bool)
-    return abs(float(document)) if is_number and isfinite(document) else 0.0
+    return abs(document) if isinstance(document, float) and isfinite(document) else 0.0
 
 
 def _on_one_line(text: str) -> str:

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from interplay._arrays import as_columns
-from interplay._types import FloatArray, Players
+from interplay._arrays import EPSILON, as_columns, root_of_squares, unit_of
+from interplay._types import FloatArray, Players, shown
 from interplay.ablation.digests import masks_digest
 from interplay.ablation.table import Evaluated
 from interplay.audit.checks import (
@@ -42,8 +42,12 @@ SPECTRUM_TOLERANCE = 1e-6
 """How far a coefficient may lie from the derived one, as a share of the largest derived one."""
 DEVIATION_TOLERANCE = 1e-4
 """The same for standard deviations, which are saved in single precision."""
+_ROUNDINGS = 64
+"""So many rounding errors of the mean are allowed to every coefficient."""
 _MOST_PLANNED = 50
 """A budget of more than so many times the ablations that there are is not planned again."""
+_LARGE_PLAN, _MOST_LARGE_PLANNED = 1 << 28, 4
+"""The same where its masks have more entries than this."""
 
 
 @dataclass(frozen=True)
@@ -124,10 +128,13 @@ def _plan(explanation: Explanation) -> RunPlan:
         ValueError: the request cannot be what ran. TypeError and KeyError likewise.
     """
     request = Request.recorded(explanation.provenance)
-    there = len(explanation.ablations)
-    if request.budget is None or request.budget > _MOST_PLANNED * max(there, 200):
+    there, n_players = len(explanation.ablations), len(explanation.players)
+    times = _MOST_PLANNED
+    if request.budget is not None and request.budget * n_players > _LARGE_PLAN:
+        times = _MOST_LARGE_PLANNED
+    if request.budget is None or request.budget > times * max(there, 200):
         raise ValueError(
-            f"a budget of {request.budget} is more than {_MOST_PLANNED} times the {there} ablations"
+            f"a budget of {shown(request.budget)} is more than {times} times the {there} ablations"
         )
     return request.run_plan(stand_in(explanation))
 
@@ -201,7 +208,7 @@ def _spectrum(explanation: Explanation, derived: Derived) -> list[Check]:
     deviations = [
         {}
         if spectrum.deviations is None
-        else _by_set(spectrum, np.sqrt((spectrum.deviations**2).sum(axis=-1)))
+        else _by_set(spectrum, root_of_squares(spectrum.deviations.astype(np.float64), -1))
         for spectrum in (old, new)
     ]
     uncertainty = _terms(
@@ -219,13 +226,15 @@ def _with_covariances(uncertainty: Check, old: Spectrum, new: Spectrum) -> dict[
     if old.deviations is not None and new.deviations is not None and old.sets == new.sets:
         sides = [
             np.moveaxis(spectrum.deviations.astype(np.float64).reshape(len(old), -1, rank), 1, 0)
+            / unit
+            for unit in (unit_of(new.deviations),)  # squares of very small numbers are zero
             for spectrum in (old, new)
             if spectrum.deviations is not None
             for rank in (spectrum.deviations.shape[-1],)
         ]
         before, now = (side @ side.transpose(0, 2, 1) for side in sides)
         if before.shape == now.shape and now.size:
-            largest = float(np.abs(before - now).max() / max(float(np.abs(now).max()), 1e-300))
+            largest = float(np.abs(before - now).max() / (float(np.abs(now).max()) or 1.0))
     entry = Entry(
         "largest difference of a covariance, as a share of the largest variance",
         (largest,),
@@ -250,15 +259,22 @@ def _terms(
     sides: tuple[dict[Players, FloatArray], dict[Players, FloatArray]],
     share: float,
 ) -> Check:
-    """Compare the values of all sets, recorded ones first, up to a share of the largest derived."""
+    """Compare the values of all sets, recorded ones first, up to a share of the largest derived.
+
+    The empty set may differ by a share of its own value too. It does not count among the others: an
+    offset says nothing of their size but that of their rounding errors.
+    """
     old, new = sides
-    tolerance = share * np.abs([*new.values()]).max(axis=0) if new else np.zeros(1)
+    others = [value for players, value in new.items() if players]
+    mean = np.abs(next((value for players, value in new.items() if not players), np.zeros(1)))
+    tolerance = share * np.max(np.abs(others), axis=0) if others else np.zeros_like(mean)
+    tolerance = tolerance + _ROUNDINGS * EPSILON * mean
     entries = [
         numbers(
             f"players {', '.join(map(str, players))}" if players else "no players (the mean)",
             old.get(players),
             new.get(players),
-            tolerance,
+            tolerance if players else tolerance + share * mean,
         )
         for players in sorted(old.keys() | new.keys(), key=lambda players: (len(players), players))
     ]

@@ -19,6 +19,9 @@ from interplay.fourier.masks import keys
 SCORE_TOLERANCE = 1e-6
 """How far a recorded score, interval or other figure may lie from the derived one."""
 
+_SHOWN = 20
+_LONGEST = 100
+
 Lookup = Callable[[BoolArray], Stored | None]
 """What the store has of masks; ``None``: there is no store."""
 
@@ -96,8 +99,10 @@ def version_remark(provenance: Json) -> str:
     """A remark if installed versions differ from the recorded ones, otherwise nothing."""
     recorded, installed = provenance["versions"], versions()
     differences = [
-        f"{name} {recorded.get(name, 'none')} then, {installed.get(name, 'none')} now"
+        f"{name} {recorded.get(name, 'none')} then, {installed.get(name, 'none')} now"[:_LONGEST]
         for name in sorted(recorded.keys() | installed.keys())
         if recorded.get(name) != installed.get(name)
     ]
-    return f" (other versions: {'; '.join(differences)})" if differences else ""
+    more = f"; and {len(differences) - _SHOWN} more" if len(differences) > _SHOWN else ""
+    listed = "; ".join(differences[:_SHOWN])
+    return f" (other versions: {listed}{more})" if differences else ""

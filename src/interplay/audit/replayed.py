@@ -23,6 +23,11 @@ from interplay.explanation.run_plan import Request
 from interplay.fourier.masks import keys
 from interplay.game import FunctionGame
 
+_MOST_PLANNED = 16
+"""A confirmation is planned for at most so many times the ablations that there are ..."""
+_FEWEST_ALLOWED = 10_000
+"""... and for up to so many in any case."""
+
 
 def check_stopping(explanation: Explanation, lookup: Lookup) -> list[Check]:
     """Check that adaptive sampling stops where it stopped, after the same scores.
@@ -58,11 +63,17 @@ def check_stopping(explanation: Explanation, lookup: Lookup) -> list[Check]:
 
 
 def check_confirmation(
-    explanation: Explanation, derivation: Derivation, lookup: Lookup
+    explanation: Explanation, derivation: Derivation, lookup: Lookup, n_stored: int
 ) -> list[Check]:
     """Check the confirmation: its design, its figures and its verdicts.
 
     There is no check of an explanation without one.
+
+    Args:
+        explanation: the explanation.
+        derivation: its spectrum, derived again.
+        lookup: gives what the store has of masks.
+        n_stored: how many ablations of its game the store has.
     """
     recorded, name = explanation.confirmation, "confirmation"
     if recorded is None:
@@ -71,6 +82,9 @@ def check_confirmation(
         return [unchecked(name, "the spectrum whose interactions it tests could not be derived")]
     game = _recorded_game(explanation, lookup, explanation.provenance["game"]["n_repeats"])
     used = explanation.ablations
+    # a design takes as many masks as the budget allows, and the store must have them all
+    most = _MOST_PLANNED * (n_stored + len(used)) + _FEWEST_ALLOWED
+    budget = None if recorded.budget is None else min(recorded.budget, most)
     try:
         spectrum = derivation.derived.decoded.spectrum.output(recorded.output)
         claims = spectrum.to(recorded.index, order=recorded.order, players=explanation.players)
@@ -81,7 +95,7 @@ def check_confirmation(
                 claims.top(max(len(recorded.tested), 1), min_order=2),
                 (used.masks, used.values),
                 output=recorded.output,
-                budget=recorded.budget,
+                budget=budget,
                 random_state=recorded.random_state,
             )
     except GameError:
@@ -91,6 +105,8 @@ def check_confirmation(
         detail = f"its recorded settings cannot be what ran: {error}"
         return [checked(name, detail, [texts("settings", recorded.index, None)])]
     # how many were known before is not recorded anywhere else
+    if budget == most:
+        again = replace(again, budget=recorded.budget)
     old, new = (plain(asdict(replace(side, n_evaluated=0))) for side in (recorded, again))
     return [
         checked(

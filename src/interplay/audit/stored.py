@@ -13,6 +13,7 @@ from interplay.ablation.evaluator import store_key
 from interplay.ablation.store import Store
 from interplay.ablation.table import over_repeats
 from interplay.audit.checks import Check, checked, numbers, texts, unchecked
+from interplay.errors import StoreError
 from interplay.explanation.explanation import Explanation
 from interplay.fourier.masks import describe
 from interplay.game import FunctionGame
@@ -77,7 +78,8 @@ def read(explanation: Explanation, path: Path, masks: BoolArray | None = None) -
         ``None`` if there is no such file, or if the game has no fingerprint and is never stored.
 
     Raises:
-        StoreError: the file is not a store, or the rows of these ablations are damaged.
+        StoreError: the file is not a store, or the rows of these ablations are damaged or not of
+            the recorded number of repeats.
     """
     if not path.exists() or explanation.provenance["game"]["fingerprint"] is None:
         return None
@@ -90,6 +92,12 @@ def read(explanation: Explanation, path: Path, masks: BoolArray | None = None) -
     values = np.full((len(masks), *explanation.fit.values.shape[1:]), np.nan)
     noise = None
     if known.any():
+        if game.n_repeats > 1 and (repeats.ndim == 1 or repeats.shape[1] % game.n_repeats):
+            raise StoreError(
+                f"the store {path} holds values of shape {repeats.shape} for the game "
+                f"{explanation.provenance['game']['fingerprint']!r}, which are not of "
+                f"{game.n_repeats} repeats; put back a copy of the file"
+            )
         mean, variance = over_repeats(repeats, game.n_repeats)
         if mean.shape[1:] != values.shape[1:]:
             values = np.full((len(values), *mean.shape[1:]), np.nan)
@@ -98,6 +106,15 @@ def read(explanation: Explanation, path: Path, masks: BoolArray | None = None) -
             noise = np.full_like(values, np.nan)
             noise[known] = variance
     return Stored(known, values, noise, caveats)
+
+
+def count(explanation: Explanation, path: Path) -> int:
+    """How many ablations a store has of the explanation's game; 0 if there is no such file."""
+    fingerprint = explanation.provenance["game"]["fingerprint"]
+    if not path.exists() or fingerprint is None:
+        return 0
+    with Store(path, read_only=True) as store:
+        return store.count(store_key(fingerprint, stand_in(explanation).n_repeats))
 
 
 def check_store(explanation: Explanation, stored: Stored | None, path: str | Path | None) -> Check:

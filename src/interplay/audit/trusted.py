@@ -11,6 +11,7 @@ from interplay.explanation.provenance import versions
 
 CHECKED = ("game", "request", "random_state", "design", "ablations", "decoder", "budget", "until")
 """The entries of a provenance that are compared, or from which the others are derived."""
+_MOST_UNKNOWN = 100
 _NO_WITNESS = "nothing else records it"
 _REASONS = {
     "created": _NO_WITNESS,
@@ -55,6 +56,13 @@ def trusted(explanation: Explanation, has_store: bool) -> tuple[Trusted, ...]:
                 "nothing else records how many of its ablations were known before",
             )
         )
+        entries.append(
+            Trusted(
+                "confirmation.order, confirmation.budget",
+                f"{explanation.confirmation.order}, {explanation.confirmation.budget}",
+                "others that test the same claims on the same masks cannot be told apart",
+            )
+        )
     else:
         reason = "nothing shows whether there was one that was left out"
         entries.append(Trusted("confirmation", "null", reason))
@@ -73,8 +81,12 @@ def trusted(explanation: Explanation, has_store: bool) -> tuple[Trusted, ...]:
     for part, known in ("game", _GAME), ("budget", _BUDGET):
         values |= {f"{part}.{name}": value for name, value in provenance[part].items()
                    if name not in known}  # fmt: skip
-    for name, value in values.items():
-        entries.append(Trusted(name, _shown(value), "this version does not know what it is"))
+    reason = "this version does not know what it is"
+    for name, value in list(values.items())[:_MOST_UNKNOWN]:
+        entries.append(Trusted(name, _shown(value), reason))
+    if len(values) > _MOST_UNKNOWN:
+        more = f"{len(values) - _MOST_UNKNOWN:,} more entries"
+        entries.append(Trusted(more, ", ".join(list(values)[_MOST_UNKNOWN:]), reason))
     return tuple(entries)
 
 

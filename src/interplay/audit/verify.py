@@ -25,7 +25,7 @@ from interplay.audit.checks import (
 )
 from interplay.audit.derivation import check_derivation
 from interplay.audit.replayed import check_confirmation, check_stopping
-from interplay.audit.stored import Stored, check_ablations, check_store, read
+from interplay.audit.stored import Stored, check_ablations, check_store, count, read
 from interplay.audit.trusted import trusted
 from interplay.explanation.explanation import Explanation
 from interplay.extensions import BackendName
@@ -115,6 +115,8 @@ def verify(
     seed = randbelow(1 << 32) if random_state is None else index(random_state)
     stored = None if store is None else read(explanation, Path(store))
 
+    n_stored = 0 if store is None else count(explanation, Path(store))
+
     def lookup(masks: BoolArray) -> Stored | None:
         return None if store is None else read(explanation, Path(store), masks)
 
@@ -124,7 +126,7 @@ def verify(
         check_store(explanation, stored, store),
         *derivation.checks,
         *check_stopping(explanation, lookup),
-        *check_confirmation(explanation, derivation, lookup),
+        *check_confirmation(explanation, derivation, lookup, n_stored),
     ]
     if game is None and sample == 0:
         reason = "sample=0: the model was not asked for"
@@ -243,4 +245,6 @@ def _allowed(game: Game, values: FloatArray) -> FloatArray:
     share = COARSE_TOLERANCE if coarse else MODEL_TOLERANCE
     size = np.abs(values).max(axis=0)
     spread = np.ptp(values, axis=0) if len(values) > _FEW else size
-    return np.asarray(np.maximum(share * spread, 1e-6 * size))
+    # a plain function computes in double precision, a lens's model as a rule in single
+    rounding = 1e-12 if description["lens"] is None else 1e-6
+    return np.asarray(np.maximum(share * spread, rounding * size))

@@ -37,6 +37,8 @@ from interplay.fourier.spectrum import Spectrum
 from interplay.text import load_model
 
 _KINDS = ("causal", "masked", "classification")
+_MOST_DIGITS = 4
+"""Of a layer's number: a range of layers is a list of numbers."""
 _UNITS = {"heads": lens.heads, "mlps": lens.mlps, "layers": lens.layers}
 
 
@@ -245,6 +247,8 @@ def _numbers(layers: str) -> list[int]:
         first, dash, last = part.strip().partition("-")
         if not first.isdigit() or (dash and not last.isdigit()):
             raise ValueError(f"--layers {layers!r} is not like 9-11 or 0,5,9-11")
+        if len(last or first) > _MOST_DIGITS:
+            raise ValueError(f"--layers {layers[:20]!r}: no model has so many layers")
         if int(last or first) < int(first):
             raise ValueError(f"--layers {layers!r}: {part.strip()} ends before it begins")
         numbers += range(int(first), int(last or first) + 1)

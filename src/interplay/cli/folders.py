@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -87,6 +88,8 @@ def check_page(
     if not path.exists() and not path.is_symlink():
         return None
     path = trust.file(Path(PAGE), folder)
+    if not path.is_file():
+        raise ValueError(f"{path} is not a page but a folder; put the file back, or remove it")
     with TemporaryDirectory() as private:
         refined = not (folder / FILE).exists()
         again = digest(_write_page(explanations, refined, Path(private) / PAGE))
@@ -114,7 +117,12 @@ def saved(path: Path) -> list[tuple[str, Path]]:
     name = path.resolve().name
     if (path / FILE).exists():
         return [(name, path / FILE)]
-    levels = sorted(path.glob(LEVEL_FILE.format("*")), key=lambda level: int(level.stem[5:]))
+    numbers = {
+        int(level.stem[5:]): level
+        for level in path.glob(LEVEL_FILE.format("*"))
+        if re.fullmatch(r"[1-9][0-9]{0,5}", level.stem[5:])
+    }
+    levels = [numbers[number] for number in sorted(numbers)]
     if not levels:
         raise ValueError(
             f"{path} holds no explanation; give the --out folder of a run, or a file that "

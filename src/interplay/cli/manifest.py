@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -27,6 +28,8 @@ _NOT_COVERED = (
     *(f"{STORE}-{part}" for part in ("wal", "shm", "journal")),
 )
 _LARGEST = 1 << 20
+_LARGEST_COVERED = 1 << 31
+"""The most bytes of a file that a manifest covers, as of an explanation."""
 _LINE = re.compile(r"(\\?)([0-9a-f]{64})  (.+)", re.DOTALL)
 
 
@@ -59,17 +62,41 @@ def write_manifest(folder: Path) -> Manifest:
     """Write the manifest of a folder as its files are now.
 
     A signature of another manifest is removed: it holds no longer.
+
+    Raises:
+        ValueError: a file is too large.
     """
     files = (folder / name for name in _present(folder))
     regular = (file for file in files if file.is_file() and not file.is_symlink())
-    manifest = Manifest({file.relative_to(folder).as_posix(): digest(file) for file in regular})
+    hashes = {}
+    for file in regular:
+        if file.stat().st_size > _LARGEST_COVERED:
+            raise ValueError(
+                f"{file} has {file.stat().st_size:,} bytes, above the {_LARGEST_COVERED:,} that a "
+                "manifest covers; move it elsewhere"
+            )
+        hashes[file.relative_to(folder).as_posix()] = digest(file)
+    manifest = Manifest(hashes)
     path = folder / MANIFEST
     if not path.is_file() or path.read_bytes() != manifest.content:
         (folder / SIGNATURE).unlink(missing_ok=True)
-    part = path.with_name(f"{MANIFEST}.part")
-    part.write_bytes(manifest.content)
-    part.replace(path)
+    put(path, manifest.content)
     return manifest
+
+
+def put(path: Path, content: bytes) -> None:
+    """Write a file, or replace it when all of the new one is written.
+
+    A link in the folder of somebody else is replaced, not followed to what it leads to.
+    """
+    part = path.with_name(f".{secrets.token_hex(8)}.part")
+    try:
+        with part.open("xb") as file:
+            file.write(content)
+        part.replace(path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
 
 
 def read_manifest(folder: Path, trust: Trust = UNTRUSTED) -> Manifest | None:
@@ -175,7 +202,7 @@ def _digest_at(folder: Path, name: str, trust: Trust) -> str | None:
     """The hash of a file of a folder; ``None``: there is no such file."""
     if not (folder / name).is_file():
         return None
-    return digest(trust.file(Path(name), folder))
+    return digest(trust.file(Path(name), folder, largest=_LARGEST_COVERED))
 
 
 def _present(folder: Path) -> Iterator[str]:

@@ -17,6 +17,7 @@ import typer
 
 from interplay.ablation.evaluator import ON_ERROR
 from interplay.cli.trust import Trust
+from interplay.designs.measures import MEASURES, UNIFORM
 from interplay.explanation.explanation import Explanation
 from interplay.extensions import BACKENDS, DECODERS
 from interplay.game import PlannedGame
@@ -88,6 +89,12 @@ class RunOptions:
     holdout: Annotated[
         float, typer.Option(help="Share (or number, from 10) of ablations held out.")
     ] = 0.1
+    measure: Annotated[
+        str,
+        typer.Option(
+            help=f"The law of the masks: {' or '.join(MEASURES)}, for Shapley values, SII and FSII."
+        ),
+    ] = UNIFORM
     random_state: Seed = 0
     backend: Annotated[str, typer.Option(help=f"Where it runs: {BACKENDS.listed}.")] = "local"
     batch_size: Annotated[

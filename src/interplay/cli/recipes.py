@@ -13,18 +13,23 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import MISSING, dataclass, fields
+from datetime import datetime
 from math import isfinite
 from pathlib import Path
 from types import UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from interplay._types import Json
+from interplay._types import Json, parse, shown
 from interplay.audit.checks import Check, Entry, checked, texts
-from interplay.cli.manifest import INPUTS
-from interplay.cli.trust import UNTRUSTED, Trust
+from interplay.cli.manifest import INPUTS, digest, put
+from interplay.cli.options import STORE
+from interplay.cli.trust import GAME_SECONDS, UNTRUSTED, Trust, check_model, time_limit
+from interplay.errors import InterplayError
 from interplay.extensions import COMMANDS
 from interplay.game import PlannedGame
 from interplay.text.api.account import public_address
@@ -33,6 +38,7 @@ RECIPE = "recipe.json"
 _FORMAT = 1
 _MODEL, _ADDRESS = "model", "base_url"
 _LARGEST_RECIPE = 1 << 20
+_HUB_NAME = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
 _T = TypeVar("_T")
 
 
@@ -68,10 +74,26 @@ class Recipe:
 
         Raises:
             ValueError: an option has another type than the command's, or asks for something that
-                is not allowed.
+                is not allowed; no game can be made of it, or not in :data:`GAME_SECONDS`.
+            InterplayError: a package or an answer of a server is missing.
+            OSError: there is no such model.
         """
         lens = COMMANDS[self.command]
-        game: PlannedGame = lens(**_checked(self.command, lens, self.options)).game(trust)
+        options = _checked(self.command, lens, self.options)
+        if trust.anything:
+            game: PlannedGame = lens(**options).game(trust)
+            return game
+        slow = f"the game of the recipe was not made within {GAME_SECONDS:.0f} s"
+        try:
+            with time_limit(GAME_SECONDS, f"{slow}; give --sample 0 to do without"):
+                game = lens(**options).game(trust)
+        except (InterplayError, ValueError, OSError):
+            raise
+        except Exception as error:  # of whatever library reads what the recipe names
+            raise ValueError(
+                f"no game can be made of the recipe: {type(error).__name__}: {shown(str(error))}; "
+                "give --sample 0 to do without"
+            ) from error
         return game
 
     def check(self) -> Check:
@@ -92,7 +114,7 @@ def write_recipe(recipe: Recipe, folder: Path) -> None:
         "levels": [{"by": by, "chosen": list(chosen)} for by, chosen in recipe.levels],
     }
     text = json.dumps(document, indent=1, ensure_ascii=False)
-    (folder / RECIPE).write_text(text + "\n", encoding="utf-8")
+    put(folder / RECIPE, f"{text}\n".encode())
 
 
 def read_recipe(folder: Path, trust: Trust = UNTRUSTED) -> Recipe | None:
@@ -110,43 +132,52 @@ def read_recipe(folder: Path, trust: Trust = UNTRUSTED) -> Recipe | None:
     if not path.exists():
         return None
     path = trust.file(Path(RECIPE), folder)
+    if not path.is_file():
+        raise ValueError(f"{path} is not a recipe but a folder; put the file back")
     if path.stat().st_size > _LARGEST_RECIPE:
         raise ValueError(
             f"{path} has {path.stat().st_size:,} bytes, above the {_LARGEST_RECIPE:,} of a recipe"
         )
     try:
-        document: Json = json.loads(path.read_text(encoding="utf-8"))
+        document: Json = _parsed(path)
         if document["format"] != _FORMAT:
             raise ValueError(
-                f"{path} has format {document['format']}, but this version of interplay reads "
-                f"{_FORMAT}; use the version that wrote it"
+                f"{path} has format {shown(document['format'])}, but this version of interplay "
+                f"reads {_FORMAT}; use the version that wrote it"
             )
         inputs: list[Entry] = []
+        written = dict(document["options"])
         options = {
-            str(name): _back(name, value, folder, trust, inputs)
-            for name, value in dict(document["options"]).items()
+            name: _back(name, value, folder, trust, inputs) for name, value in written.items()
         }
+        if isinstance(written.get(_MODEL), str) and written.get(_ADDRESS) is None:
+            _check_hub_name(written[_MODEL], folder, trust)
         levels = tuple(
             (_of(str, level["by"]), tuple(_of(int, player) for player in level["chosen"]))
             for level in document["levels"]
         )
         store = _of(str, document["store"])
         return Recipe(_of(str, document["command"]), options, Path(store), levels, tuple(inputs))
-    except (
-        *(KeyError, TypeError, AttributeError, RecursionError, OverflowError),
-        *(json.JSONDecodeError, UnicodeError),
-    ) as error:
-        raise ValueError(f"{path} is not a recipe ({error!r})") from error
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path} is not a recipe ({shown(error)})") from error
 
 
-def store_of(recipe: Recipe, folder: Path, trust: Trust) -> Path:
-    """The file of ablations of a run, which need not exist.
+def _parsed(path: Path) -> Any:
+    try:
+        return parse(path.read_bytes())
+    except ValueError as error:
+        raise ValueError(f"{path} is not a recipe: {error}") from error
+
+
+def store_of(recipe: Recipe | None, folder: Path, trust: Trust) -> Path:
+    """The file of ablations of a run, which need not exist; without a recipe the folder's own.
 
     Raises:
         ValueError: it may not be read.
     """
-    place = trust.place(recipe.store, folder)
-    return trust.file(recipe.store, folder) if place.exists() else place
+    path = Path(STORE) if recipe is None else recipe.store
+    place = trust.place(path, folder)
+    return trust.file(path, folder, largest=None) if place.exists() else place
 
 
 def _plain(name: str, value: Any, folder: Path) -> Any:
@@ -159,6 +190,8 @@ def _plain(name: str, value: Any, folder: Path) -> Any:
             shutil.copyfile(value, copy)
             value = copy
         return {"path": _relative(value, folder), "sha256": _digest(value)}
+    if isinstance(value, datetime):
+        return value.isoformat()
     if name == _ADDRESS and value is not None:
         shown = public_address(value)
         return shown if shown == value.rstrip("/") else {"withheld": shown}
@@ -174,8 +207,10 @@ def _back(name: str, value: Any, folder: Path, trust: Trust, inputs: list[Entry]
             f"{value['withheld']}, which has a password or a query in it; make the game in Python, "
             "and call ip.verify(explanation, game, store=...)"
         )
-    path = trust.file(Path(_of(str, value["path"])), folder)
+    path = trust.file(Path(_of(str, value["path"])), folder, weights=name == _MODEL)
     if name == _MODEL:  # its weights are hashed by the fingerprint
+        if not trust.anything:
+            check_model(path)
         return str(path)
     if not isinstance(value["sha256"], str):
         raise ValueError(
@@ -210,13 +245,30 @@ def _checked(command: str, lens: Any, options: Mapping[str, Any]) -> dict[str, A
         raise ValueError(
             f"the recipe lacks options that `interplay {command}` needs: {', '.join(missing)}"
         )
+    given = dict(options)
     for name, value in options.items():
+        if types[name] is datetime and isinstance(value, str):
+            with suppress(ValueError):
+                value = given[name] = datetime.fromisoformat(value)
         if not _matches(value, types[name]):
             raise ValueError(
-                f"the recipe's option {name}={value!r} is not of the type that "
+                f"the recipe's option {name}={shown(value)} is not of the type that "
                 f"`interplay {command}` takes, {types[name]}"
             )
-    return dict(options)
+    return given
+
+
+def _check_hub_name(name: str, folder: Path, trust: Trust) -> None:
+    """Refuse a folder that a recipe gives as the name of a model, past the check of its paths.
+
+    Raises:
+        ValueError: it is none of the hub's names, or there is a file or folder of that name.
+    """
+    if not trust.anything and (not _HUB_NAME.fullmatch(name) or Path(name).exists()):
+        raise ValueError(
+            f"the recipe in {folder} names the model {shown(name)}, which is a folder here or not "
+            "a name of the model hub; call the command elsewhere, or give --sample 0 to do without"
+        )
 
 
 def _matches(value: Any, kind: Any) -> bool:
@@ -244,9 +296,9 @@ def _relative(path: Path, folder: Path) -> str:
 def _digest(path: Path) -> str:
     """The hash of a file; of a folder that of its files' names and hashes."""
     if path.is_file():
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    digest = hashlib.sha256()
+        return digest(path)
+    names_and_hashes = hashlib.sha256()
     for file in sorted(file for file in path.rglob("*") if file.is_file()):
-        line = f"{file.relative_to(path).as_posix()}\0{_digest(file)}\n"
-        digest.update(line.encode("utf-8", "surrogateescape"))
-    return digest.hexdigest()
+        line = f"{file.relative_to(path).as_posix()}\0{digest(file)}\n"
+        names_and_hashes.update(line.encode("utf-8", "surrogateescape"))
+    return names_and_hashes.hexdigest()

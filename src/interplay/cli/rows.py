@@ -6,6 +6,8 @@ import base64
 import csv
 import io
 import math
+import struct
+import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +19,13 @@ from interplay.errors import MissingDependencyError
 
 SIZE = 28
 """Images are converted to grey, with so many pixels each way."""
+_FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP")
+"""Other formats, such as EPS, make Pillow start other programs."""
+_MOST_PIXELS = 50_000_000
 _FILE = "file"
 _MOST_THUMBNAILS = 200
+_NO_IMAGE = (OSError, ValueError, SyntaxError, EOFError, OverflowError, struct.error, zlib.error)
+"""What Pillow raises on malformed files."""
 _SNIPPET = 80
 
 
@@ -85,10 +92,13 @@ def read_rows(
             feature that is no finite number.
         MissingDependencyError: Pillow is not installed, and there are images.
     """
-    with table.open(encoding="utf-8-sig", newline="") as file:  # spreadsheets write the mark
-        reader = csv.DictReader(file)
-        header = list(reader.fieldnames or ())
-        lines = list(reader)
+    try:
+        with table.open(encoding="utf-8-sig", newline="") as file:  # spreadsheets write the mark
+            reader = csv.DictReader(file)
+            header = list(reader.fieldnames or ())
+            lines = list(reader)
+    except csv.Error as error:
+        raise ValueError(f"{table} is no CSV that can be read: {error}") from error
     special = [name for name in (label, group, note) if name is not None]
     if images is not None:
         named: Sequence[str] = ()
@@ -113,7 +123,7 @@ def read_rows(
                 "line out"
             )
     if images is not None:
-        features = _images([images / (line[_FILE] or "") for line in lines])
+        features = _images(images, [line[_FILE] or "" for line in lines])
     else:
         features = np.array(
             [
@@ -178,17 +188,37 @@ def _number(text: str | None, column: str, line: int, table: Path) -> float:
     return number
 
 
-def _images(paths: list[Path]) -> FloatArray:
+def _images(folder: Path, names: list[str]) -> FloatArray:
+    """Read images, ``(images, SIZE, SIZE)`` from 0 to 1.
+
+    Raises:
+        ValueError: a name leads out of the folder, or to no image that can be read.
+        MissingDependencyError: Pillow is not installed.
+    """
     try:
         from PIL import Image
     except ImportError as error:
         raise MissingDependencyError("pillow", "images", "reading images") from error
     images = []
-    for path in paths:
+    for name in names:
+        path = folder / name
+        if not path.resolve().is_relative_to(folder.resolve()):
+            raise ValueError(
+                f"the image {name!r} lies outside of the folder {folder}; put it there, or give "
+                "the folder that holds all images"
+            )
+        if not path.is_file():  # a pipe would be waited for
+            raise ValueError(f"{path} is no image that can be read: there is no such file")
         try:
-            with Image.open(path) as image:
+            with Image.open(path, formats=_FORMATS) as image:
+                if image.width * image.height > _MOST_PIXELS:
+                    raise ValueError(
+                        f"it has {image.width} x {image.height} pixels, above {_MOST_PIXELS:,}"
+                    )
                 grey = image.convert("L").resize((SIZE, SIZE))
-        except OSError as error:  # not there, a folder, no image, cut off
+        except _NO_IMAGE as error:  # cut off, of another format, damaged
+            raise ValueError(f"{path} is no image that can be read: {error}") from error
+        except Image.DecompressionBombError as error:
             raise ValueError(f"{path} is no image that can be read: {error}") from error
         images.append(np.asarray(grey, dtype=np.float64) / 255.0)
     return np.stack(images)

@@ -9,7 +9,7 @@ import typer
 
 from interplay.audit.checks import MISMATCH
 from interplay.cli.folders import saved
-from interplay.cli.manifest import SIGNATURE, check_files, read_manifest, write_manifest
+from interplay.cli.manifest import SIGNATURE, check_files, put, read_manifest, write_manifest
 from interplay.cli.signatures import signature_of
 from interplay.cli.tables import console
 
@@ -48,9 +48,7 @@ def sign_command(
                 "changed or went; explain again, or remove the manifest if the change is meant"
             )
     manifest = write_manifest(folder)
-    part = folder / f"{SIGNATURE}.part"
-    part.write_bytes(signature_of(manifest, key))
-    part.replace(folder / SIGNATURE)
+    put(folder / SIGNATURE, signature_of(manifest, key))
     known = {} if before is None else before.hashes
     for name in manifest.hashes.keys() - known.keys():
         console.print(f"added: {name}", markup=False, highlight=False)

@@ -36,6 +36,7 @@ from interplay.text.answers import end_masks, ends
 from interplay.text.api.account import public_address
 from interplay.text.prompts.build import mask_prompt
 from interplay.text.prompts.chat import TEMPLATE_TIME
+from interplay.text.prompts.segments import checked_language
 
 _Game: TypeAlias = lens.TextGame | lens.ApiGame
 
@@ -204,7 +205,7 @@ class TextOptions:
             if self.replacement is None
             else lens.Replace(self.replacement),
             "fixed": None if self.fixed is None else pattern(self.fixed),
-            "language": self.language,
+            "language": checked_language(self.language),
         }
         if not trust.anything:
             with time_limit(PATTERN_SECONDS, _SLOW_PATTERN):

@@ -14,7 +14,7 @@ from interplay.audit.checks import MATCH, MISMATCH, Check, Trusted, Verification
 from interplay.audit.verify import verify
 from interplay.cli.folders import check_page, saved
 from interplay.cli.manifest import SIGNATURE, check_audit_hash, check_files, read_manifest
-from interplay.cli.options import STORE, AllowPickle, command
+from interplay.cli.options import AllowPickle, command
 from interplay.cli.prompts import unit
 from interplay.cli.recipes import RECIPE, Recipe, read_recipe, store_of
 from interplay.cli.signatures import check_signature
@@ -132,17 +132,24 @@ def verify_command(
     """
     trust = allowed.trust
     folder = path if path.is_dir() else path.parent
-    files = saved(path)
+    files = [
+        (name, trust.file(Path(file.name), folder, largest=None)) for name, file in saved(path)
+    ]
     of_folder = _of_folder(folder, anchor, trust, again.record)
     recipe = read_recipe(folder, trust) if again.sample else None
-    ablations = again.store or (
-        folder / STORE if recipe is None else store_of(recipe, folder, trust)
-    )
-    games: Iterator[Game | None] = iter([None] * len(files))
+    ablations = again.store or store_of(recipe, folder, trust)
+    games: Iterator[Game | None] = iter(())
     if recipe is not None:
-        _announce(recipe, again.sample, trust)
-        games = games_of(recipe, trust)
-        of_folder.append(recipe.check())
+        inputs = recipe.check()
+        of_folder.append(inputs)
+        if inputs.status == MATCH:
+            _announce(recipe, again.sample, trust)
+            games = games_of(recipe, trust)
+        else:
+            console.print(
+                "The inputs are not what was explained, so no game is made of them.",
+                highlight=False,
+            )
     elif again.sample:
         console.print(
             f"{folder} has no recipe of how its game was made, so the model is not evaluated. Make "
@@ -158,7 +165,7 @@ def verify_command(
         with interruptible():
             result = verify(
                 explanation,
-                next(games),
+                next(games, None),
                 store=ablations,
                 sample=again.sample,
                 tolerance=again.tolerance,
@@ -201,7 +208,10 @@ def _announce(recipe: Recipe, sample: int, trust: Trust) -> None:
     trust.check_server(recipe.server)
     key = f"the key in ${trust.key_variable}" if trust.key_variable else "no key"
     console.print(
-        f"{sample} prompts go to {recipe.server}, with {key}.", markup=False, highlight=False
+        f"{sample} prompts go to {recipe.server}, with {key}. Some of them may be asked twice, to "
+        "see whether the answers repeat.",
+        markup=False,
+        highlight=False,
     )
 
 

@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 from weakref import WeakKeyDictionary
 
+from interplay.text.adapters import active_adapters
+
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
@@ -77,9 +79,10 @@ def find_architecture(model: PreTrainedModel) -> Architecture:
             f"{type(model).__name__} has an encoder and a decoder; the components lens takes "
             "models with one stack of layers"
         )
-    if any(".lora_" in name for name, _ in model.named_parameters()):
+    lora = any(".lora_" in name for name, _ in model.named_parameters())
+    if lora or active_adapters(model) is not None:
         raise ValueError(
-            f"{type(model).__name__} has LoRA adapters, which read heads beside the output "
+            f"{type(model).__name__} has adapters (LoRA), which read heads beside the output "
             "projection; merge them into the weights first (merge_and_unload)"
         )
     stack = _stack(model)

@@ -24,12 +24,8 @@ from interplay.components.scoring import readout_of
 from interplay.components.tasks import Item, LogitScore, Task
 from interplay.components.units import Player, check_players
 from interplay.fourier.masks import as_masks
-from interplay.text.models import (
-    context_length,
-    model_digest,
-    require_llm,
-    tokenizer_digest,
-)
+from interplay.text.digests import model_digest, tokenizer_digest
+from interplay.text.models import context_length, require_llm
 from interplay.text.prompts.chat import TEMPLATE_TIME, ChatTemplate
 from interplay.text.prompts.tokens import Encoder
 

@@ -171,7 +171,7 @@ def _item(line: str, where: str) -> Item:
     try:
         entry: Any = json.loads(line)
         prompt, answer, wrong = entry["prompt"], entry["answer"], entry.get("wrong", [])
-    except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(
             f'{where} is not {{"prompt": ..., "answer": ..., "wrong": [...]}}: {error!r}'
         ) from error

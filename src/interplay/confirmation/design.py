@@ -182,14 +182,17 @@ def _affordable(
     """
     claimed = _subsets(sets)
 
-    def cost(m: int, n_random: int) -> int:
-        n_controls = len(_subsets(_fewer(controls, sets, n_random)) - claimed)
+    def controls_of(n_random: int) -> int:
+        return len(_subsets(_fewer(controls, sets, n_random)) - claimed)
+
+    def cost(m: int, n_controls: int) -> int:
         return (m + 1) * len(claimed) + -(-m // 2) * n_controls
 
-    n_random = RANDOM_SETS
-    while cost(MIN_BACKGROUNDS, n_random) > budget and n_random > _FEWEST_RANDOM_SETS:
+    n_random, n_controls = RANDOM_SETS, controls_of(RANDOM_SETS)
+    while cost(MIN_BACKGROUNDS, n_controls) > budget and n_random > _FEWEST_RANDOM_SETS:
         n_random -= 1
-    least = cost(MIN_BACKGROUNDS, n_random)
+        n_controls = controls_of(n_random)
+    least = cost(MIN_BACKGROUNDS, n_controls)
     if budget < least:
         plural = "" if len(sets) == 1 else "s"
         raise ValueError(
@@ -198,10 +201,9 @@ def _affordable(
             f"backgrounds; use budget={least} or more, or test fewer interactions (top) or "
             "smaller ones (order)"
         )
-    m = MIN_BACKGROUNDS
-    while cost(m + 1, n_random) <= budget:
-        m += 1
-    return m, n_random
+    pairs = (budget - len(claimed)) // (2 * len(claimed) + n_controls)
+    m = max(MIN_BACKGROUNDS, 2 * pairs)  # of an even number the cost is a multiple of the pairs
+    return m + (cost(m + 1, n_controls) <= budget), n_random
 
 
 def _fewer(

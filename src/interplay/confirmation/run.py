@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from interplay._arrays import as_columns
+from interplay._arrays import as_columns, rounding_error
 from interplay._types import BoolArray, FloatArray
 from interplay.ablation.evaluator import Evaluator
 from interplay.ablation.progress import say
@@ -29,7 +29,7 @@ from interplay.fourier.masks import keys
 from interplay.fourier.spectrum import Spectrum
 
 _ROUNDING = 1e-9
-"""The rounding error of a mean derivative, as a share of the largest value."""
+"""The rounding error of a mean derivative, as a share of the values' range."""
 
 
 def confirm(
@@ -116,7 +116,9 @@ def _test(
         larger = largest_containing(players, design.sets)
         floor = predicted_variance(spectrum, players, larger)
         low, high = interval(effects, floor, len(claims))
-    rounding = _ROUNDING * float(np.abs(on_average).max())
+    # an offset, which cancels in a derivative, leaves the rounding errors of its own size
+    rounding = _ROUNDING * float(np.ptp(on_average))
+    rounding += 4 * on_average.shape[1] * float(rounding_error(on_average).max())
     low, high = low - rounding, high + rounding
     compared = design.backgrounds[: design.n_compared]
     random = tuple(

@@ -37,7 +37,7 @@ def _decode(design: Design, values: FloatArray, order: int, rng: np.random.Gener
         forests = grow_all(masks, values, order, rng)
         candidates = {
             PROXYSPEX.name: refitted(masks, values, forests, order),
-            GAUSSIAN.name: averaged(masks, values, forests, order, rng),
+            GAUSSIAN.name: averaged(design, values, forests, order, rng),
         }
     score_keys = {PROXYSPEX.name: "cv_r2", GAUSSIAN.name: "cv_r2_same_masks"}
     scores = {

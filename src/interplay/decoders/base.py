@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from interplay._types import Json
+from interplay._types import FloatArray, Json
 from interplay.designs.base import Design
 from interplay.fourier.spectrum import Spectrum
 
@@ -20,14 +20,20 @@ class Decoded:
         spectrum: the sparse spectrum.
         settings: the settings that ran, as chosen by the user or by cross-validation.
         diagnosis: what lets people judge the result: scores, sparsity and the like.
+        in_units: the entries of ``settings`` and ``diagnosis`` that are lists of numbers in the
+            units of the values: one for each output, or for each that varies.
         surrogate: everything that was learned, for prediction, if the spectrum is only its
             strongest terms; else ``None``.
+        residuals: the errors of predictions that did not use the value they predict, ``(m,)`` or
+            ``(m, k)``, NaN where there is none; ``None`` if the decoder has no such predictions.
     """
 
     spectrum: Spectrum
     settings: Json
     diagnosis: Json = field(default_factory=dict)
     surrogate: Spectrum | None = None
+    in_units: tuple[str, ...] = ()
+    residuals: FloatArray | None = None
 
 
 @dataclass(frozen=True)
@@ -41,7 +47,8 @@ class Decoder:
         min_masks: the fewest masks it can decode, by the number of players.
         design: ``(n_masks, n_players, rng)`` to its design, of at most ``n_masks`` masks.
         decode: ``(design, values (m, k), order, rng, **options)`` to a result; ``rng`` draws folds
-            and seeds.
+            and seeds. The values come in units in which each output has a size of about 1, without
+            an offset that is far larger; what is returned is converted to the game's units.
         check: ``(n_masks, n_players, order)``; raises a ValueError for what it cannot decode.
         options: further keywords that ``decode`` takes, and the values that each may have.
         most_missing: if the decoder needs its own design as a whole, the largest share of its masks

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from inspect import signature
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from interplay._arrays import LARGEST, as_columns, finite_rows
-from interplay._types import FloatArray
+from interplay._arrays import LARGEST, Units, as_columns, finite_rows, real_numbers
+from interplay._types import FloatArray, Json, whole
 from interplay.decoders.base import Decoded, Decoder
 from interplay.decoders.spex.design import CodedDesign
 from interplay.designs.base import Design, PlainDesign
@@ -71,9 +72,7 @@ def check_request(
             raise ValueError(f"{name}={value!r} is unknown; choose one of {allowed}")
     if order is None:
         return decoder.order
-    if not isinstance(order, int | np.integer):
-        raise ValueError(f"order={order!r} is not a whole number")
-    order = int(order)
+    order = whole("order", order)
     if order < 1 or (decoder.max_order is not None and order > decoder.max_order):
         allowed = "at least 1" if decoder.max_order is None else f"1 to {decoder.max_order}"
         raise ValueError(
@@ -91,7 +90,9 @@ def run_decoder(
     rng: np.random.Generator,
     options: Mapping[str, object],
 ) -> Decoded:
-    """Decode the values of one or of k outputs.
+    """Decode the values of one or of k outputs, each in units of its own (:class:`Units`).
+
+    What is found therefore depends neither on the size of the values nor on an offset.
 
     Args:
         decoder: the algorithm.
@@ -113,15 +114,88 @@ def run_decoder(
         )
     order = min(order, n_players)
     decoder.check(n_masks, n_players, order)
-    decoded = decoder.decode(design, as_columns(values), order, rng, **options)
+    units = Units.of(as_columns(values))
+    # in the shape and memory layout that they came in, on which the last bits of sums depend
+    numbers = as_columns(units.numbers(as_columns(values)).reshape(values.shape))
+    decoded = _in_units(decoder.decode(design, numbers, order, rng, **options), units)
     if values.ndim == 1:
         surrogate = decoded.surrogate
         return replace(
             decoded,
             spectrum=decoded.spectrum.output(0),
             surrogate=None if surrogate is None else surrogate.output(0),
+            residuals=None if decoded.residuals is None else decoded.residuals[:, 0],
         )
     return decoded
+
+
+def _in_units(decoded: Decoded, units: Units) -> Decoded:
+    """Convert what was decoded from numbers to the units of the values."""
+
+    def converted(document: Json) -> Json:
+        return {
+            name: _rescaled(entry, units) if name in decoded.in_units else entry
+            for name, entry in document.items()
+        }
+
+    return replace(
+        decoded,
+        spectrum=_spectrum_in_units(decoded.spectrum, units),
+        surrogate=None
+        if decoded.surrogate is None
+        else _spectrum_in_units(decoded.surrogate, units),
+        settings=converted(decoded.settings),
+        diagnosis=converted(decoded.diagnosis),
+        residuals=None
+        if decoded.residuals is None
+        else np.ldexp(decoded.residuals, units.exponent),
+    )
+
+
+def _rescaled(entries: list[float | None], units: Units) -> list[float | None]:
+    """A number for each output, or for each that varies, in the units of the values."""
+    sizes = units.size if len(entries) == len(units.size) else units.size[units.varies]
+    return [
+        None if entry is None else float(entry * size)
+        for entry, size in zip(entries, sizes.tolist(), strict=True)
+    ]
+
+
+def _spectrum_in_units(spectrum: Spectrum, units: Units) -> Spectrum:
+    if units.offset.any() and not (spectrum.orders == 0).any():
+        spectrum = _with_mean(spectrum)
+    coefficients = np.ldexp(spectrum.coefficients, units.exponent)
+    is_empty = spectrum.orders == 0
+    # beside an offset, coefficients of the size of its rounding errors are zeros
+    is_noise = (np.abs(coefficients) <= units.noise) & (units.noise > 0) & ~is_empty[:, None]
+    coefficients[is_noise] = 0.0
+    coefficients[is_empty] += units.offset
+    deviations = spectrum.deviations
+    if deviations is not None:
+        deviations = np.ldexp(deviations, units.exponent[:, None])
+        deviations[is_noise] = 0.0
+    keep = is_empty | ~is_noise.any(axis=1) | (coefficients != 0.0).any(axis=1)
+    return Spectrum(
+        spectrum.n_players,
+        spectrum.supports[keep],
+        coefficients[keep],
+        None if deviations is None else deviations[keep],
+    )
+
+
+def _with_mean(spectrum: Spectrum) -> Spectrum:
+    """Add the empty set, which comes first, to a spectrum without it."""
+
+    def with_row(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        return np.concatenate([np.zeros_like(array, shape=(1, *array.shape[1:])), array])
+
+    deviations = spectrum.deviations
+    return replace(
+        spectrum,
+        supports=with_row(spectrum.supports),
+        coefficients=with_row(spectrum.coefficients),
+        deviations=None if deviations is None else with_row(deviations),
+    )
 
 
 def decode(
@@ -150,7 +224,7 @@ def decode(
     chosen = get_decoder(decoder)
     design = masks if isinstance(masks, CodedDesign) else PlainDesign("given", as_masks(masks))
     array = design.masks
-    numbers = np.asarray(values, dtype=np.float64)
+    numbers = real_numbers(values, "values")
     if numbers.ndim not in (1, 2) or len(numbers) != len(array):
         raise ValueError(
             f"values of shape {numbers.shape} do not belong to masks of shape {array.shape}; "

@@ -10,6 +10,7 @@ from os import cpu_count
 
 import numpy as np
 
+from interplay._arrays import varying
 from interplay._types import BoolArray, FloatArray, IntArray
 from interplay.decoders.trees import fit_boosted, fourier, read_trees
 from interplay.fourier.spectrum import Spectrum
@@ -113,11 +114,6 @@ def grow(masks: BoolArray, target: FloatArray, fold_of: IntArray, order: int, se
     for fold in folds:
         predictions[fold.held] = fold.predictions
     return Forest(depth, tuple(folds), fold_of, predictions)
-
-
-def varying(values: FloatArray) -> BoolArray:
-    """Find the outputs of values ``(m, k)`` that vary by more than rounding, ``(k,)``."""
-    return np.asarray(values.std(axis=0) > 1e-12 * np.abs(values).max(axis=0))
 
 
 def grow_all(

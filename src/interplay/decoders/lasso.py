@@ -7,6 +7,7 @@ from math import comb
 
 import numpy as np
 
+from interplay._arrays import varying
 from interplay._types import FloatArray
 from interplay.decoders.base import Decoded, Decoder
 from interplay.designs.base import Design, uniform_design
@@ -44,9 +45,9 @@ def _decode(design: Design, values: FloatArray, order: int, rng: np.random.Gener
     folds = [(np.flatnonzero(fold_of != i), np.flatnonzero(fold_of == i)) for i in range(_FOLDS)]
     coefficients = np.zeros((n_terms + 1, values.shape[1]))
     penalties: list[float | None] = []
-    for j, column in enumerate(values.T):
+    for j, (column, varies) in enumerate(zip(values.T, varying(values), strict=True)):
         scale = column.std()
-        if scale <= 1e-12 * np.abs(column).max():
+        if not varies:
             coefficients[0, j] = column.mean()
             penalties.append(None)
             continue
@@ -61,6 +62,7 @@ def _decode(design: Design, values: FloatArray, order: int, rng: np.random.Gener
     return Decoded(
         Spectrum.from_terms(n_players, nonzero, coefficients[keep]),
         {"order": order, "penalty": penalties, "folds": _FOLDS},
+        in_units=("penalty",),
     )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from interplay._types import BoolArray
 from interplay.fourier.masks import every_mask, uniform
 
-GROWING = ("uniform", "optimal")
+GROWING = ("uniform", "optimal", "flat")
 """Kinds of designs whose first masks are a smaller design of the same kind."""
 
 
@@ -18,8 +18,8 @@ class Design(Protocol):
     """The masks of a decoder, with whatever it needs to know about their structure.
 
     Attributes:
-        kind: ``"uniform"``, ``"optimal"``, ``"table"`` (all 2^n masks), or the name of a coded
-            design.
+        kind: ``"uniform"``, ``"optimal"``, ``"flat"``, ``"table"`` (all 2^n masks), or the name of
+            a coded design.
         masks: ``(m, n) bool``, distinct.
     """
 

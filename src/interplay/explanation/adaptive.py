@@ -13,6 +13,7 @@ from interplay.ablation.evaluator import Evaluator
 from interplay.ablation.table import Evaluated
 from interplay.decoders.decode import get_decoder, run_decoder
 from interplay.designs.base import PlainDesign
+from interplay.designs.flat import without_ends
 from interplay.explanation.run_plan import Request, RunPlan, needed
 from interplay.extensions import DECODERS
 
@@ -101,10 +102,11 @@ def evaluate_until(
             return plan, stopped("it was interrupted"), padded
         known = finite_rows(evaluated.values)  # masks that failed are left out
         design = PlainDesign(plan.design.kind, plan.design.masks[known])
+        values = evaluated.values[known]
+        if plan.has_ends:
+            design, values = without_ends(design, values)
         rng = np.random.default_rng(plan.random_state)
-        decoded = run_decoder(
-            plan.chosen, design, evaluated.values[known], plan.order, rng, plan.options
-        )
+        decoded = run_decoder(plan.chosen, design, values, plan.order, rng, plan.options)
         cross_validated = decoded.diagnosis["cv_r2"]
         if not cross_validated:  # a constant has no R2
             steps.append({"ablations": len(plan.design.masks), "cv_r2": None})

@@ -8,6 +8,8 @@ import numpy as np
 
 from interplay.decoders.decode import get_decoder, run_decoder
 from interplay.designs.base import GROWING, PlainDesign
+from interplay.designs.flat import FLAT, without_ends
+from interplay.designs.measures import SHAPLEY
 from interplay.explanation.explanation import Ablations, Explanation
 from interplay.explanation.faithfulness import Faithfulness, faithfulness
 from interplay.explanation.run_plan import MIN_HELD_OUT
@@ -73,6 +75,9 @@ def budget_curve(explanation: Explanation, *, points: int = 6) -> BudgetCurve:
             rows, last = rows[:-count], rows[-count:]
             held = Ablations(fit.masks[last], fit.values[last])
         fit = Ablations(fit.masks[rows], fit.values[rows])
+    if explanation.measure == SHAPLEY:
+        design, values = without_ends(PlainDesign(FLAT, fit.masks), fit.values)
+        fit = Ablations(design.masks, values)
     fewest = decoder.min_masks(fit.masks.shape[1])
     if len(fit) <= fewest:
         raise ValueError(

@@ -12,13 +12,15 @@ from interplay.ablation.table import Evaluated
 from interplay.decoders.base import Decoded, Decoder
 from interplay.decoders.decode import get_decoder, run_decoder
 from interplay.designs.base import Design, PlainDesign
+from interplay.designs.flat import without_ends
 from interplay.errors import GameError, hand_over
+from interplay.explanation.correction import corrected
 from interplay.explanation.explanation import Ablations
-from interplay.explanation.fairness import fair_order, fair_rows
+from interplay.explanation.fairness import ENOUGH_HELD_OUT, fair_order, fair_rows
 from interplay.explanation.faithfulness import Faithfulness, faithfulness
 from interplay.explanation.run_plan import MIN_HELD_OUT, RunPlan
 
-_INTERCHANGEABLE = ("uniform", "optimal", "table")
+_INTERCHANGEABLE = ("uniform", "optimal", "flat", "table")
 """Kinds of designs some of whose masks can be held out of the fit in place of held-out masks."""
 
 
@@ -47,9 +49,12 @@ def derive(plan: RunPlan, evaluated: Evaluated) -> Derived:
         KeyboardInterrupt: too few masks have a value because the run was interrupted.
     """
     inputs = _inputs(plan, evaluated)
-    decoded = run_decoder(
-        inputs.chosen, inputs.design, inputs.fit_values, inputs.order, plan.fit_rng, inputs.options
-    )
+    design, values = inputs.design, inputs.fit_values
+    if plan.has_ends:
+        design, values = without_ends(design, values)
+    decoded = run_decoder(inputs.chosen, design, values, inputs.order, plan.fit_rng, inputs.options)
+    if plan.has_ends:
+        decoded = corrected(decoded, design.masks)
     score = faithfulness(
         decoded.spectrum,
         inputs.held_out.masks,
@@ -126,7 +131,9 @@ def _inputs(plan: RunPlan, evaluated: Evaluated) -> Inputs:
         if too_few_held:
             in_order = fair_order(plan)
             in_order = in_order[fair[in_order] & (in_order < n_fit)]
-            n_more = max(MIN_HELD_OUT, int(fair.sum()) // 10) - len(held_rows)
+            n_fair = int(fair.sum())
+            n_wanted = max(MIN_HELD_OUT, min(ENOUGH_HELD_OUT, n_fair // 4), n_fair // 10)
+            n_more = n_wanted - len(held_rows)
             fit_rows, others = np.split(in_order, [max(len(in_order) - n_more, 0)])
             fit_rows, held_rows = np.sort(fit_rows), np.concatenate([others, held_rows])
         if chosen.most_missing is not None:
@@ -136,6 +143,8 @@ def _inputs(plan: RunPlan, evaluated: Evaluated) -> Inputs:
         design = PlainDesign(f"part of {design.kind}", masks[fit_rows])
         fit_values = values[fit_rows]
     n_players = masks.shape[1]
+    if plan.has_ends and not known_fit[:2].all():
+        raise _too_few(plan, evaluated, fair)
     if not exact and (len(design.masks) < chosen.min_masks(n_players) or not len(held_rows)):
         raise _too_few(plan, evaluated, fair)
     fit = Ablations(masks[fit_rows], values[fit_rows])

@@ -9,6 +9,7 @@ from typing import Literal
 
 from interplay.ablation.backends.base import Backend
 from interplay.ablation.evaluator import Evaluator, OnError
+from interplay.designs.measures import UNIFORM, MeasureName
 from interplay.explanation.adaptive import evaluate_until
 from interplay.explanation.derive import derive
 from interplay.explanation.explanation import Explanation
@@ -27,6 +28,7 @@ def explain(
     until: float | None = None,
     order: int | None = None,
     holdout: float = 0.1,
+    measure: MeasureName | str = UNIFORM,
     random_state: int = 0,
     store: str | Path | None = None,
     backend: BackendName | str | Backend = "local",
@@ -82,6 +84,10 @@ def explain(
             all 2^n masks are evaluated.
         holdout: the share (below 1) or number (10 or more) of the evaluations that are held out. At
             least 10 are.
+        measure: the law under which masks are drawn and the faithfulness is judged. ``"uniform"``:
+            each player is kept with probability 1/2, as for Fourier coefficients and Banzhaf
+            values. ``"shapley"``: all sizes alike, and both ends, as for Shapley values and SII,
+            k-SII, STII and FSII, which are several times more accurate then.
         random_state: seed of the masks, the fit and the bootstrap.
         store: a file of ablations; it is made if it does not exist. Stored masks are not evaluated
             again. Processes that run at the same time with one store share the work. The values of
@@ -115,6 +121,7 @@ def explain(
         order=order,
         holdout=holdout,
         random_state=random_state,
+        measure=measure,
         options=options,
     )
     plan, stopped, evaluated = request.run_plan(game, ARGUMENTS), None, None

@@ -14,18 +14,20 @@ import numpy as np
 import numpy.typing as npt
 
 from interplay._arrays import pack
-from interplay._types import BoolArray, FloatArray, Json
+from interplay._types import BoolArray, FloatArray, Json, whole
 from interplay.ablation.backends.base import Backend
 from interplay.ablation.evaluator import Evaluator
 from interplay.confirmation.design import DEFAULT_BUDGET, Cost, cost_of
 from interplay.confirmation.run import confirm
 from interplay.confirmation.verdict import Confirmation
+from interplay.designs.measures import UNIFORM
 from interplay.explanation.archive import write_archive
 from interplay.explanation.exports import export, exported
 from interplay.explanation.faithfulness import Faithfulness, r2
 from interplay.explanation.judging import verdict_on
 from interplay.explanation.verdict import Verdict
 from interplay.extensions import BackendName, IndexName
+from interplay.fourier.ends import through_ends
 from interplay.fourier.interactions import Interactions
 from interplay.fourier.spectrum import Spectrum
 from interplay.game import Game, fingerprint_of
@@ -147,6 +149,9 @@ class Explanation:
     ) -> Interactions:
         """The interactions under an index, with the players' names.
 
+        Under ``measure="shapley"`` they pass through the measured ends: SV, k-SII, STII and FSII
+        add up to ``full - baseline`` (see :mod:`interplay.fourier.ends`). They have no intervals.
+
         Args:
             index: the interaction index, one of :data:`interplay.INDICES`.
             order: the largest number of players in an interaction (see ``Spectrum.to``).
@@ -154,7 +159,35 @@ class Explanation:
         Raises:
             ValueError: the index is unknown, or the order does not fit it.
         """
-        return self.spectrum.to(index, order=order, players=self.players)
+        interactions = self.spectrum.to(index, order=order, players=self.players)
+        if self.measure == UNIFORM or self.faithfulness.exact:
+            return interactions
+        n_players = len(self.players)
+        ends = self.spectrum.predict(np.array([[False] * n_players, [True] * n_players]))
+        assert self.baseline is not None
+        assert self.full is not None
+        return through_ends(interactions, self.full - ends[1], self.baseline - ends[0])
+
+    @property
+    def measure(self) -> str:
+        """The law under which masks were drawn and the faithfulness was judged."""
+        request: Json = self.provenance.get("request") or {}
+        return str(request.get("measure", UNIFORM))
+
+    @property
+    def baseline(self) -> FloatArray | None:
+        """The value with every player removed, ``()`` or ``(k,)``; ``None`` if not evaluated."""
+        return self._evaluated(np.zeros(len(self.players), dtype=np.bool_))
+
+    @property
+    def full(self) -> FloatArray | None:
+        """The value with every player kept, ``()`` or ``(k,)``; ``None`` if not evaluated."""
+        return self._evaluated(np.ones(len(self.players), dtype=np.bool_))
+
+    def _evaluated(self, mask: BoolArray) -> FloatArray | None:
+        known = self.ablations
+        rows = np.flatnonzero((known.masks == mask).all(axis=1))
+        return np.asarray(known.values[rows[0]]) if len(rows) else None
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -265,7 +298,7 @@ class Explanation:
         random_state: int,
     ) -> tuple[Interactions, Cost]:
         """The interactions that a confirmation tests, and what that costs."""
-        if top < 1:
+        if whole("top", top) < 1:
             raise ValueError(f"top={top} is below 1; give the number of interactions to test")
         interactions = self.spectrum.output(output).to(index, order=order, players=self.players)
         claims, known = interactions.top(top, min_order=2), self.ablations.masks
@@ -379,7 +412,7 @@ class Explanation:
 
 def _compact(deviations: FloatArray) -> npt.NDArray[np.floating[Any]]:
     """Deviations in single precision, if it holds numbers of their size."""
-    largest = float(np.abs(deviations).max(initial=0.0))
+    largest = np.abs(deviations).max(axis=(0, -1), initial=0.0)  # of each output
     low, high = _SINGLE
-    single = largest == 0.0 or low <= largest <= high
+    single = bool(((largest == 0.0) | ((low <= largest) & (largest <= high))).all())
     return deviations.astype(np.float32 if single else np.float64)

@@ -1,11 +1,12 @@
 """Which values of a run are a fair sample of its masks.
 
 The masks of a run have an order that has nothing to do with their values. Every beginning of it is
-a fair sample: masks of the fit and held-out ones in the proportion of the whole run, and of a
-design that grows, a smaller design. A run evaluates its masks about in this order. If it is
-interrupted, the masks up to the first that has no value are used. Which of the others have a value
-depends on which masks are neighbours in a block, on other processes or on earlier runs; they stay
-in the store.
+a fair sample: held-out masks, masks of the fit, and of a design that grows, a smaller design. The
+first held-out masks come early, one after each mask of the fit, until there are enough for a score
+that means something; the others are spread evenly. A run evaluates its masks about in this order.
+If it is interrupted, the masks up to the first that has no value are used. Which of the others have
+a value depends on which masks are neighbours in a block, on other processes or on earlier runs;
+they stay in the store.
 
 A mask that failed does not end a beginning. But masks do not fail at random, so at most 1 % of a
 beginning may have no value, and not more masks than failed.
@@ -22,6 +23,9 @@ from interplay.ablation.table import Evaluated
 from interplay.designs.base import GROWING
 from interplay.explanation.run_plan import RunPlan
 
+ENOUGH_HELD_OUT = 20
+"""From so many held-out masks on a score by itself says whether an explanation may be used."""
+
 
 def fair_order(plan: RunPlan) -> IntArray:
     """The order of a plan's masks in which every beginning is a fair sample.
@@ -35,9 +39,16 @@ def fair_order(plan: RunPlan) -> IntArray:
     fit_rows = np.arange(n_fit)
     if plan.design.kind not in GROWING:
         fit_rows = np.random.default_rng(0).permutation(n_fit)
-    places = [(np.arange(count) + 0.5) / max(count, 1) for count in (n_fit, n_held)]
+    # how many masks of the fit come before each held-out one
+    before = (np.arange(n_held) + 0.5) * n_fit / max(n_held, 1)
+    n_early = min(ENOUGH_HELD_OUT, n_held)
+    if n_held < n_fit:
+        n_rest = n_held - n_early
+        before[:n_early] = np.arange(1, n_early + 1)
+        before[n_early:] = n_early + (np.arange(n_rest) + 0.5) * (n_fit - n_early) / max(n_rest, 1)
     rows = np.concatenate([fit_rows, n_fit + np.arange(n_held)])
-    return np.asarray(rows[np.argsort(np.concatenate(places), kind="stable")])
+    places = np.concatenate([np.arange(n_fit) + 0.5, before])
+    return np.asarray(rows[np.argsort(places, kind="stable")])
 
 
 def fair_rows(plan: RunPlan, evaluated: Evaluated) -> BoolArray:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from math import isfinite, nan
+from math import exp, isfinite, log, nan
 
 import numpy as np
 from scipy.stats import rankdata
 
-from interplay._arrays import as_columns
+from interplay._arrays import as_columns, varying
 from interplay._types import BoolArray, FloatArray, Json
 from interplay.fourier.spectrum import Spectrum
 
 _RESAMPLES = 2000
+_CELLS = 2_000_000
+"""Resamples times masks that are held in memory at once."""
+_MOST = 1e6
+"""Beyond this factor nothing is known of the unexplained share."""
 
 
 @dataclass(frozen=True)
@@ -91,31 +95,96 @@ def r2(values: FloatArray, predictions: FloatArray) -> FloatArray:
 
     If the values of an output are constant, it has no R2: NaN.
     """
-    weights = np.ones((1, len(values)))
-    (scores,), (vary,) = _r2(weights, values, predictions)
-    return np.where(vary, scores, nan)
+    centred, squares = _in_units(values, predictions)
+    scores: FloatArray = _unexplained(np.ones((1, len(values))), centred, squares).r2[0]
+    return scores
 
 
-def _r2(
-    weights: FloatArray, values: FloatArray, predictions: FloatArray
-) -> tuple[FloatArray, BoolArray]:
-    """R2 under row weights ``(b, m)``, and whether the weighted values vary: both ``(b, k)``.
+def _in_units(values: FloatArray, predictions: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Deviations from the mean and squared errors, in units of the largest deviation: ``(m, k)``.
 
-    The R2 of values that do not vary is 0 here, and means nothing.
+    R2 does not depend on units. These keep variances from cancelling and overflowing.
     """
     actual = as_columns(values)
-    # centring keeps the one-pass variance below from cancelling, scaling from overflowing
     centred = actual - actual.mean(axis=0)
     size, spread = (np.abs(a).max(axis=0, initial=0.0) for a in (actual, centred))
-    scale = np.maximum(np.where(spread > 1e-10 * size, spread, size), 1e-300)
-    scale[size == 0] = 1.0  # all values are zero, which has no scale
-    centred = centred / scale
-    error = ((actual - predictions.reshape(actual.shape)) / scale) ** 2
-    total = weights.sum(axis=1, keepdims=True)
-    sse = weights @ error
-    sst = weights @ centred**2 - (weights @ centred) ** 2 / total
-    varies = sst > total * 1e-12
-    return np.where(varies, 1.0 - sse / np.maximum(sst, total * 1e-12), 0.0), varies
+    unit = np.where(varying(actual), spread, size)
+    unit[size == 0] = 1.0  # all values are zero, which has no unit
+    return centred / unit, ((actual - predictions.reshape(actual.shape)) / unit) ** 2
+
+
+@dataclass(frozen=True, eq=False)
+class _Unexplained:
+    """The unexplained share of the variance, u = 1 - R2, of b samples of masks.
+
+    Attributes:
+        by_output: the u of each output, ``(b, k)``; NaN where its values do not vary.
+        log: log u, where u is the mean over outputs that vary, ``(b,)``; NaN without one.
+        error: its standard error, ``(b,)``.
+    """
+
+    by_output: FloatArray
+    log: FloatArray
+    error: FloatArray
+
+    @property
+    def r2(self) -> FloatArray:
+        """R2 of each output, ``(b, k)``."""
+        return 1.0 - self.by_output
+
+
+def _unexplained(counts: FloatArray, centred: FloatArray, squares: FloatArray) -> _Unexplained:
+    """The unexplained share in b samples.
+
+    Args:
+        counts: how often each of m masks is in each sample, ``(b, m)``.
+        centred: values, shifted to the mean zero over all masks, ``(m, k)``.
+        squares: squared errors, ``(m, k)``.
+    """
+    n_masks = len(centred)
+    shares = counts / n_masks
+    mean, mse = shares @ centred, shares @ squares
+    variance = shares @ centred**2 - mean**2
+    varies = variance > 1e-12
+    with np.errstate(divide="ignore", invalid="ignore"):
+        by_output = np.where(varies, mse / variance, nan)
+        n_varying = varies.sum(axis=1, keepdims=True)
+        u = np.nansum(by_output, axis=1, keepdims=True) / n_varying
+        # the derivatives of log u by the mean squared error and by the variance of each output
+        by_mse = np.where(varies, 1.0 / (variance * n_varying * u), 0.0)
+        by_variance = np.where(varies, -by_mse * by_output, 0.0)
+        influence = by_mse @ squares.T + by_variance @ (centred**2).T
+        influence += -2.0 * (by_variance * mean) @ centred.T
+        influence += (by_variance * mean**2).sum(axis=1, keepdims=True)
+        error = np.sqrt((shares * influence**2).sum(axis=1) / max(n_masks - 1, 1))
+        return _Unexplained(by_output, np.log(u[:, 0]), error)
+
+
+def interval(
+    values: FloatArray, predictions: FloatArray, level: float, rng: np.random.Generator
+) -> tuple[float, float]:
+    """The interval of the mean R2 over outputs, which must all vary (see :func:`faithfulness`)."""
+    centred, squares = _in_units(values, predictions)
+    n_masks = len(centred)
+    whole = _unexplained(np.ones((1, n_masks)), centred, squares)
+    (log_u,), (error,) = whole.log.tolist(), whole.error.tolist()
+    if not error > 0.0:  # all predictions are exact, or each is the mean
+        return 1.0 - exp(log_u), 1.0 - exp(log_u)
+    distances = []
+    for start in range(0, _RESAMPLES, step := max(1, _CELLS // n_masks)):
+        size = min(step, _RESAMPLES - start)
+        counts = rng.multinomial(n_masks, np.full(n_masks, 1 / n_masks), size=size)
+        resampled = _unexplained(counts.astype(np.float64), centred, squares)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            distances.append(np.abs(resampled.log - log_u) / resampled.error)
+    distance = np.concatenate(distances)
+    # a resample without an error, or of equal values, says nothing and counts as the farthest
+    known = np.isfinite(distance)
+    if not known.any():
+        return -_MOST, 1.0
+    distance[~known] = distance[known].max()
+    width = min(float(np.quantile(distance, level)) * error, log(_MOST))
+    return 1.0 - exp(log_u + width), 1.0 - exp(log_u - width)
 
 
 def faithfulness(
@@ -128,7 +197,25 @@ def faithfulness(
     level: float = 0.95,
     noise: FloatArray | None = None,
 ) -> Faithfulness:
-    """Score a spectrum on held-out masks, with a percentile bootstrap over the masks.
+    r"""Score a spectrum on held-out masks, with a symmetric bootstrap-t interval over the masks.
+
+    The interval is one of log u, where u = SSE / SST = 1 - R2 is the unexplained share of the
+    variance: u is known up to a factor. From m masks, log u has by the delta method the standard
+    error
+
+    .. math:: s = \sqrt{\frac{1}{m (m - 1)} \sum_i \psi_i^2}, \qquad
+       \psi_i = \frac{(y_i - \hat y_i)^2}{\mathrm{SSE} / m}
+              - \frac{(y_i - \bar y)^2}{\mathrm{SST} / m}.
+
+    For a resample of the masks, :math:`t^* = |\log u^* - \log u| / s^*`, with its own standard
+    error. With the quantile q of t* at the level, the interval is
+
+    .. math:: 1 - u\, e^{q s} \le R^2 \le 1 - u\, e^{-q s}.
+
+    Large errors are rare, so a few masks may hold none: then u and s are both too small, and a
+    percentile interval, which trusts the spread of the sample, misses the truth. t* measures how
+    far off one is in such a case (Efron and Tibshirani 1993, chapter 12; Hall 1988, "On symmetric
+    bootstrap confidence intervals"). What it covers is in docs/benchmarks.md.
 
     Args:
         spectrum: the fitted spectrum.
@@ -140,17 +227,12 @@ def faithfulness(
         noise: the variance of each value around the game's mean, in the shape of ``values``.
     """
     predictions = spectrum.predict(masks)
-    (scores,), (vary,) = _r2(np.ones((1, len(masks))), values, predictions)
+    scores = r2(values, predictions)
+    vary = ~np.isnan(scores)
     score = low = high = float(scores[vary].mean()) if vary.any() else nan
     if not exact and vary.any():
-        n_masks = len(masks)
-        weights = rng.multinomial(n_masks, np.full(n_masks, 1 / n_masks), size=_RESAMPLES)
-        resampled, judged = _r2(weights.astype(np.float64), values, predictions)
-        # a resample in which an output does not vary has no R2 of that output
-        judged &= vary
-        rows = judged.any(axis=1)
-        means = np.where(judged, resampled, 0.0)[rows].sum(axis=1) / judged[rows].sum(axis=1)
-        low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2]).tolist()
+        actual, predicted = (as_columns(side)[:, vary] for side in (values, predictions))
+        low, high = interval(actual, predicted, level, rng)
     return Faithfulness(
         r2=score,
         low=low,
@@ -159,7 +241,7 @@ def faithfulness(
         n_masks=len(masks),
         exact=exact,
         varies=bool(vary.any()),
-        by_output=tuple(np.where(vary, scores, nan).tolist()),
+        by_output=tuple(scores.tolist()),
         noise=None if noise is None else _noise_share(values, noise),
     )
 
@@ -196,6 +278,8 @@ def _or_nan(score: float | None) -> float:
 
 def _noise_share(values: FloatArray, noise: FloatArray) -> float:
     """E[variance of a value around its mean] / variance of the values, the mean over outputs."""
-    variance = as_columns(values).var(axis=0)
-    share = as_columns(noise).mean(axis=0)[variance > 0] / variance[variance > 0]
+    vary = varying(values)
+    unit = np.ptp(as_columns(values)[:, vary], axis=0)
+    variance = (as_columns(values)[:, vary] / unit).var(axis=0)
+    share = (as_columns(noise)[:, vary] / unit / unit).mean(axis=0) / variance
     return float(np.clip(share, 0.0, 1.0).mean()) if len(share) else 0.0

@@ -5,32 +5,29 @@
 
 from __future__ import annotations
 
-from math import ceil, exp, floor, isfinite, log
+from math import floor, isfinite
 
 import numpy as np
 
-from interplay._arrays import as_columns
+from interplay._arrays import as_columns, varying
 from interplay._types import BoolArray, FloatArray, Json
+from interplay.designs.measures import SHAPLEY, measure_of
+from interplay.explanation.fairness import ENOUGH_HELD_OUT
 from interplay.explanation.faithfulness import Faithfulness
+from interplay.explanation.forecast import NOISY, outlook_of
 from interplay.explanation.verdict import ROUNDING, Level, Verdict, VerdictWarning, in_some_output
 from interplay.fourier.interactions import LEVEL
 from interplay.fourier.spectrum import Spectrum
 
 USABLE_LOW = 0.5
 """Usable: the lower end of R2's interval is at least this."""
-GOAL = 0.8
-"""The cross-validated R2 that a forecast of the budget aims at."""
 WIDE = 0.3
 """From this width on the interval of R2 is wide."""
-FEW_HELD_OUT = 20
-"""Below so many held-out masks a second score, that of the cross-validation, is asked for."""
-NOISY = 0.2
-"""From this share of noise in the variance on, noise is what limits R2."""
 _END_OFF = 0.5
 """The error at a recorded end, as a share of the range, from which it is warned of."""
-_MOST_FORECAST = 16
-"""Budgets beyond so many times the ablations of the last step are not forecast."""
 _INDEX, _ORDER = "FSII", 3
+
+_OF_FLAT = "It was judged on masks of all sizes alike, not on uniform ones."
 
 
 def verdict_on(
@@ -48,7 +45,8 @@ def verdict_on(
         ablations: the masks, ``(m, n)``, and values, ``(m,)`` or ``(m, k)``, of the whole run.
     """
     masks, values = ablations
-    ranges = tuple(np.ptp(as_columns(values), axis=0).tolist())
+    # what varies by rounding errors only has no range
+    ranges = tuple((np.ptp(as_columns(values), axis=0) * varying(values)).tolist())
     cross_validated = _cross_validated(provenance)
     level = _level(score, cross_validated)
     below = [not (isfinite(r2) and r2 > 0.0) for r2 in score.by_output]
@@ -64,12 +62,14 @@ def verdict_on(
     known = [int((certain & rows).sum()) if has_intervals else None for rows in (together, alone)]
     if level == "usable" and has_intervals and not any(known):
         level = "weak"
-    budget, outlook = _outlook(level, score, provenance)
+    flat = measure_of(provenance["design"]["kind"]) == SHAPLEY
+    budget, outlook = outlook_of(level, score, cross_validated, provenance)
     return Verdict(
         level=level,
         reasons=(
             *_reasons(level, score, cross_validated),
             *([_counted(level, counts, known, score)] if score.known else []),
+            *([_OF_FLAT] if flat and not score.exact else []),
         ),
         n_interactions=counts[0],
         n_players=counts[1],
@@ -81,7 +81,8 @@ def verdict_on(
             *_of_score(score, below, ranges, values),
             *_of_findings(score, known, has_intervals, level),
             *_of_run(provenance),
-            *_of_ends(spectrum, masks, values, ranges),
+            # indices of flat designs pass through the ends, whatever the spectrum predicts there
+            *(() if flat else _of_ends(spectrum, masks, values, ranges)),
         ),
         ranges=ranges,
         trusted=trusted,
@@ -102,7 +103,7 @@ def _level(score: Faithfulness, cross_validated: float | None) -> Level:
         return "not usable"
     if score.low < USABLE_LOW:
         return "weak"
-    few = not score.exact and score.n_masks < FEW_HELD_OUT
+    few = not score.exact and score.n_masks < ENOUGH_HELD_OUT
     if few and (cross_validated is None or cross_validated < USABLE_LOW):
         return "weak"
     return "usable"
@@ -132,7 +133,7 @@ def _reasons(level: Level, score: Faithfulness, cross_validated: float | None) -
         reasons = [f"{sentence}."]
     else:
         reasons = [f"{sentence}; usable would be at least {USABLE_LOW:.0%} at the lower end."]
-    if level == "weak" and score.low >= USABLE_LOW and score.n_masks < FEW_HELD_OUT:
+    if level == "weak" and score.low >= USABLE_LOW and score.n_masks < ENOUGH_HELD_OUT:
         second = (
             "this decoder has no cross-validation beside them"
             if cross_validated is None
@@ -167,43 +168,6 @@ def _number(count: int, what: str) -> str:
     return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
-def _outlook(level: Level, score: Faithfulness, provenance: Json) -> tuple[int | None, str]:
-    """The budget that would probably do, if that is known, and what a larger one would do."""
-    if not score.known:
-        return None, "What a larger budget would do is unknown."
-    if score.exact:
-        return None, "All masks were evaluated; there is nothing more to evaluate."
-    if level == "usable":
-        return None, "A larger budget is not needed to use it."
-    if score.noise is not None and score.noise >= NOISY:
-        return None, "Noise is what limits it: more repeats of each mask do more than more masks."
-    steps = [
-        (step["ablations"], 1.0 - step["cv_r2"])
-        for step in (provenance.get("until") or {}).get("steps", ())
-        if step["cv_r2"] is not None and step["cv_r2"] < 1.0
-    ][-4:]
-    if len(steps) < 3:
-        return None, (
-            "What a larger budget would do is unknown; a run with a stopping rule "
-            f"(until={GOAL}) measures it as it goes."
-        )
-    sizes, errors = np.log(np.array(steps, dtype=np.float64)).T
-    slope, at_zero = np.polyfit(sizes, errors, 1).tolist()
-    largest = steps[-1][0]
-    if slope < 0.0:
-        reached = (log(1.0 - GOAL) - at_zero) / slope
-        if reached <= log(_MOST_FORECAST * largest):
-            budget = max(ceil(exp(reached)), largest + 1)
-            return budget, (
-                f"About {budget:,} ablations would probably reach a cross-validated R2 of "
-                f"{GOAL}, as its error fell from step to step."
-            )
-    return None, (
-        f"A larger budget would probably not do: as the error fell from step to step, a "
-        f"cross-validated R2 of {GOAL} is more than {_MOST_FORECAST} times as many ablations away."
-    )
-
-
 def _of_score(
     score: Faithfulness, below: list[bool], ranges: tuple[float, ...], values: FloatArray
 ) -> list[VerdictWarning]:
@@ -235,11 +199,11 @@ def _of_score(
                 f"R2 is known only to lie in {score.low:.2f} to {score.high:.2f}; a larger holdout "
                 "narrows this.",
             )
-        if score.n_masks < FEW_HELD_OUT:
+        if score.n_masks < ENOUGH_HELD_OUT:
             warn(
                 "too_few_held_out",
-                f"R2 rests on {score.n_masks} held-out masks; from {FEW_HELD_OUT} on its interval "
-                "can be relied on.",
+                f"R2 rests on {score.n_masks} held-out masks; from {ENOUGH_HELD_OUT} on its "
+                "interval can be relied on.",
             )
     if score.known and score.noise is not None and score.noise >= NOISY:
         warn(

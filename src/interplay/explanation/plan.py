@@ -23,6 +23,7 @@ from interplay.ablation.backends.choose import get_backend
 from interplay.ablation.blocks import cut
 from interplay.ablation.evaluator import Evaluator, OnError
 from interplay.ablation.table import Evaluated
+from interplay.designs.measures import UNIFORM, MeasureName
 from interplay.explanation.adaptive import budgets_until
 from interplay.explanation.decoding_time import decoding_seconds
 from interplay.explanation.fairness import fair_order
@@ -121,6 +122,7 @@ def plan(
     until: float | None = None,
     order: int | None = None,
     holdout: float = 0.1,
+    measure: MeasureName | str = UNIFORM,
     random_state: int = 0,
     store: str | Path | None = None,
     backend: BackendName | str | Backend = "local",
@@ -151,6 +153,7 @@ def plan(
         until: see ``explain``. The plan is for the most that the run may evaluate.
         order: see ``explain``.
         holdout: see ``explain``.
+        measure: see ``explain``.
         random_state: see ``explain``.
         store: see ``explain``. Masks that are stored count as free.
         backend: see ``explain``. The measurement runs in this process, whatever the back end.
@@ -179,6 +182,7 @@ def plan(
         order=order,
         holdout=holdout,
         random_state=random_state,
+        measure=measure,
         options=options,
     )
     get_backend(backend)

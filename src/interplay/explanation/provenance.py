@@ -13,6 +13,9 @@ from interplay.ablation.table import Evaluated
 from interplay.explanation.derive import Derived
 from interplay.explanation.run_plan import RunPlan
 
+DERIVATION = 2
+"""Raised where the same values come to give another spectrum, score or order of masks. An audit by
+another version names it as the reason for differences."""
 _REPORTED_PACKAGES = (
     "numpy",
     "scikit-learn",
@@ -90,7 +93,11 @@ def derived_provenance(plan: RunPlan, derived: Derived) -> Json:
 
 def versions() -> dict[str, str]:
     """The versions of Python and of the packages that can influence an explanation."""
-    installed = {"interplay": version("interplay"), "python": platform.python_version()}
+    installed = {
+        "interplay": version("interplay"),
+        "interplay's derivation": str(DERIVATION),
+        "python": platform.python_version(),
+    }
     for package in _REPORTED_PACKAGES:
         try:
             installed[package] = version(package)

@@ -14,9 +14,10 @@ from interplay._types import BoolArray, Json
 from interplay.decoders.base import Decoder
 from interplay.decoders.decode import check_request, get_decoder
 from interplay.designs.base import Design
+from interplay.designs.flat import FLAT, flat_design
+from interplay.designs.measures import SHAPLEY, UNIFORM, MeasureName, get_measure, held_out_masks
 from interplay.extensions import DecoderName
 from interplay.fourier.interactions import names_of
-from interplay.fourier.masks import uniform
 from interplay.game import Game
 
 MIN_HELD_OUT = 10
@@ -38,6 +39,7 @@ class Request:
         order: the largest order of interaction. ``None``: the decoder's own.
         holdout: the share or number of evaluations that are held out.
         random_state: the seed.
+        measure: the law of the masks.
         options: the decoder's options.
     """
 
@@ -47,6 +49,7 @@ class Request:
     order: int | None = None
     holdout: float = 0.1
     random_state: int = 0
+    measure: MeasureName | str = UNIFORM
     options: Mapping[str, object] = field(default_factory=dict)
 
     @classmethod
@@ -84,6 +87,12 @@ class Request:
         """
         chosen = requested = get_decoder(self.decoder)
         largest = check_request(requested, self.order, self.options, arguments)
+        measure = get_measure(self.measure)
+        if measure != UNIFORM and requested.most_missing is not None:
+            raise ValueError(
+                f"decoder={requested.name!r} has masks of its own, so measure={measure!r} does not "
+                'go with it; use decoder="auto", or leave the measure out'
+            )
         n_players, random_state = int(game.n_players), index(self.random_state)
         if random_state.bit_length() > _SEED_BITS:
             raise ValueError(
@@ -107,7 +116,8 @@ class Request:
             n_held = _n_held_out(self.holdout, budget)
             _check_budget(budget, n_held, n_players, requested, smallest)
             requested.check(budget - n_held, n_players, min(largest, n_players))
-        design = chosen.design(budget - n_held, n_players, design_rng)
+        make = flat_design if measure == SHAPLEY and chosen is requested else chosen.design
+        design = make(budget - n_held, n_players, design_rng)
         return RunPlan(
             request=replace(
                 self, budget=budget, order=None if self.order is None else largest, until=None
@@ -120,7 +130,7 @@ class Request:
             budget=budget,
             random_state=random_state,
             design=design,
-            held_out=uniform(n_held, n_players, held_rng, exclude=design.masks),
+            held_out=held_out_masks(measure, n_held, n_players, held_rng, design.masks),
             fit_rng=fit_rng,
             score_rng=score_rng,
         )
@@ -133,6 +143,7 @@ class Request:
             "order": self.order,
             "holdout": float(self.holdout),
             "options": dict(self.options),
+            **({} if self.measure == UNIFORM else {"measure": self.measure}),
         }
 
 
@@ -167,6 +178,11 @@ class RunPlan:
     held_out: BoolArray
     fit_rng: np.random.Generator
     score_rng: np.random.Generator
+
+    @property
+    def has_ends(self) -> bool:
+        """Whether the first two masks are the ends, which no decoder is given."""
+        return self.design.kind == FLAT
 
     @property
     def masks(self) -> BoolArray:

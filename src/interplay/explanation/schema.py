@@ -16,7 +16,7 @@ from interplay._arrays import LARGEST
 from interplay._types import Count, Json, Positive, check, shown
 from interplay.confirmation.verdict import FAILS, HOLDS, UNCLEAR, Confirmation
 from interplay.fourier.sets import sizes
-from interplay.game import check_description
+from interplay.game import MOST_REPEATS, check_description
 
 Array: TypeAlias = npt.NDArray[Any]
 _PACKED, _REAL, _SPREAD = ("|u1",), ("<f8",), ("<f4", "<f8")
@@ -35,6 +35,8 @@ ARRAYS: Mapping[str, tuple[str, ...]] = {
 _REQUIRED = tuple(ARRAYS)[:6]
 LARGEST_COEFFICIENT = 1e3 * LARGEST
 """The largest size of a coefficient and of a deviation. A fit may exceed the values somewhat."""
+LARGEST_UNPACKED = 1 << 31
+"""The most entries of all masks. Eight are one byte in the file, and each is one in memory."""
 LARGEST_ORDER = 64
 """The most players in a term. The exact transform, which alone has no smaller limit, ends below."""
 
@@ -67,6 +69,7 @@ class _Request(TypedDict):
     order: Positive | None
     holdout: float
     options: dict[str, Any]
+    measure: NotRequired[str]
 
 
 class _Design(TypedDict):
@@ -192,6 +195,13 @@ def check_document(document: Json) -> None:
         raise ValueError(
             f"provenance.game.n_players is {game['n_players']}; {n_players} is expected (n_players)"
         )
+    if game["fingerprint"] == "":
+        raise ValueError("provenance.game.fingerprint is ''; a text or null is expected")
+    if game["n_repeats"] > MOST_REPEATS:
+        raise ValueError(
+            f"provenance.game.n_repeats is {shown(game['n_repeats'])}; at most {MOST_REPEATS:,} "
+            "are expected"
+        )
     check_description(game["description"], n_players, "provenance.game.description")
     _check_scores(document["faithfulness"], game["n_outputs"] or 1)
     if document.get("confirmation") is not None:
@@ -289,6 +299,12 @@ def check_shapes(document: Json, arrays: Mapping[str, tuple[str, tuple[int, ...]
         _same(numbers, arrays[numbers][1], (count, *outputs))
         if not count and rows.endswith("masks"):
             raise ValueError(f"{rows}.npy: it has no rows; at least one is expected")
+    n_masks = arrays["fit_masks"][1][0] + arrays["held_masks"][1][0]
+    if n_masks * document["n_players"] > LARGEST_UNPACKED:
+        raise ValueError(
+            f"fit_masks.npy: {n_masks:,} masks of {document['n_players']:,} players have more than "
+            f"{LARGEST_UNPACKED:,} entries; fewer are expected"
+        )
     n_held, n_terms = arrays["held_masks"][1][0], arrays["supports"][1][0]
     if document["faithfulness"]["n_masks"] != n_held:
         raise ValueError(

@@ -71,8 +71,9 @@ class Verdict:
         certain_interactions: how many of these interactions are distinguishable from zero, each by
             its own interval, in some output. ``None``: the decoder gives no intervals.
         certain_players: the same of single players.
-        budget: the number of ablations that would probably reach a cross-validated R2 of
-            :data:`interplay.explanation.judging.GOAL`. ``None``: not known, or not needed.
+        budget: the number of ablations that would probably reach an R2 of
+            :data:`interplay.explanation.forecast.GOAL`; it may take three times as many, or a
+            third. ``None``: not known, or not needed.
         outlook: what a larger budget would do, in a sentence.
         warnings: what else to know.
         ranges: the largest value minus the smallest one of each output, over all ablations.

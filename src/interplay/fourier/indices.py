@@ -40,7 +40,7 @@ from math import comb
 
 import numpy as np
 
-from interplay._types import FloatArray
+from interplay._types import FloatArray, whole
 from interplay.extensions import INDICES, IndexName
 from interplay.fourier.sets import Members, collapse
 
@@ -78,16 +78,17 @@ def _compose(outer: Weight, inner: Weight) -> Weight:
 
 
 @lru_cache
-def _bernoulli(j: int) -> Fraction:
+def bernoulli(j: int) -> Fraction:
+    """The Bernoulli number B_j, with B_1 = -1/2."""
     if j == 0:
         return _ONE
-    lower: Fraction = sum((comb(j + 1, i) * _bernoulli(i) for i in range(j)), _ZERO)
+    lower: Fraction = sum((comb(j + 1, i) * bernoulli(i) for i in range(j)), _ZERO)
     return -lower / (j + 1)
 
 
 def _k_sii(k: int) -> Weight:
     """Distribute the SII of larger sets by Bernoulli numbers; the empty set keeps f(0)."""
-    from_sii = _compose(lambda s, u: _bernoulli(u - s) if u <= k else _ZERO, _sii)
+    from_sii = _compose(lambda s, u: bernoulli(u - s) if u <= k else _ZERO, _sii)
     return lambda s, t: _ONE if s == 0 else from_sii(s, t)
 
 
@@ -100,7 +101,9 @@ def _stii(k: int) -> Weight:
     return _compose(from_moebius, _moebius)
 
 
-def _fsii(k: int) -> Weight:
+def fsii_of_moebius(k: int) -> Weight:
+    """The weights of FSII as a sum over the Moebius transform of supersets."""
+
     def from_moebius(s: int, u: int) -> Fraction:
         if u <= k:
             return _fourier(s, u)
@@ -110,7 +113,11 @@ def _fsii(k: int) -> Weight:
         share = Fraction(s, k + s) * comb(k, s)
         return sign * share * Fraction(comb(u - 1, k), comb(u + k - 1, k + s))
 
-    return _compose(from_moebius, _moebius)
+    return from_moebius
+
+
+def _fsii(k: int) -> Weight:
+    return _compose(fsii_of_moebius(k), _moebius)
 
 
 def _fbii(k: int) -> Weight:
@@ -210,12 +217,11 @@ def convert(
         by order and then lexicographically; their values; the order that was used.
 
     Raises:
-        ValueError: unknown index, an order below 1, or more sets than :data:`MAX_SETS`.
+        ValueError: unknown index, an order that is no whole number from 1 on, or more sets than
+            :data:`MAX_SETS`.
     """
     single = get_index(index).single
-    if order is not None and (isinstance(order, bool) or not isinstance(order, int | np.integer)):
-        raise ValueError(f"order={order!r} is not a whole number")
-    if order is not None and order < 1:
+    if order is not None and whole("order", order) < 1:
         raise ValueError(f"order={order} is below 1; interactions start at order 1 (one player)")
     order_of = (sets < n_players).sum(axis=1)
     largest = int(order_of.max(initial=0))

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.special import ndtri
 
-from interplay._arrays import as_columns
-from interplay._types import BoolArray, FloatArray, IntArray, Players, has_surrogate, shown
+from interplay._arrays import as_columns, root_of_squares
+from interplay._types import BoolArray, FloatArray, IntArray, Players, has_surrogate, shown, whole
 from interplay.errors import MissingDependencyError
 from interplay.fourier.sets import Members, as_players, tuples
 
@@ -27,7 +27,8 @@ class Interactions:
     """Values of an interaction index on a sparse family of player sets.
 
     Keys are ascending tuples of player indices; players' names are labels only, so two players
-    with the same name stay two players. A set that is not listed has the value zero.
+    with the same name stay two players. A set that is not listed has the value zero, or that of
+    ``rest``.
 
     Attributes:
         index: the tag of the index, such as ``"FSII"``.
@@ -38,6 +39,8 @@ class Interactions:
         players: the players' names.
         deviations: the standard deviation of each value, in the shape of ``values``; ``None`` where
             the decoder gives no uncertainty.
+        rest: the value of every set that is not listed, by its size, ``(order + 1,)`` or
+            ``(order + 1, k)``; ``None``: zero. Selections of sets have none.
     """
 
     index: str
@@ -47,6 +50,7 @@ class Interactions:
     values: FloatArray
     players: tuple[str, ...]
     deviations: FloatArray | None = None
+    rest: FloatArray | None = None
 
     @cached_property
     def sets(self) -> list[Players]:
@@ -61,8 +65,7 @@ class Interactions:
     @property
     def strength(self) -> FloatArray:
         """Magnitudes, shape ``(s,)``: |value|, or the root of the sum of squares over outputs."""
-        columns = as_columns(self.values)
-        return np.asarray(np.sqrt((columns**2).sum(axis=1)))
+        return root_of_squares(as_columns(self.values), 1)
 
     @property
     def low(self) -> FloatArray | None:
@@ -85,10 +88,15 @@ class Interactions:
         return as_players(players, self.n_players) in self._rows
 
     def __getitem__(self, players: Iterable[int]) -> FloatArray:
-        """The value of a set of players, in any order; zero where it is not listed."""
-        row = self._rows.get(as_players(players, self.n_players))
-        value: FloatArray = np.zeros_like(self.values, shape=self.values.shape[1:])[()]
-        return value if row is None else self.values[row]
+        """The value of a set of players, in any order, whether it is listed or not."""
+        chosen = as_players(players, self.n_players)
+        row = self._rows.get(chosen)
+        if row is not None:
+            return np.asarray(self.values[row])[()]
+        value = np.zeros_like(self.values, shape=self.values.shape[1:])
+        if self.rest is not None and len(chosen) < len(self.rest):
+            value = value + self.rest[len(chosen)]
+        return np.asarray(value)[()]
 
     @cached_property
     def _rows(self) -> dict[Players, int]:
@@ -100,16 +108,15 @@ class Interactions:
 
     def filter(self, min_order: int = 1, max_order: int | None = None) -> Interactions:
         """Keep ``min_order <= order <= max_order``; by default all sets but the empty one."""
-        orders = self.orders
-        largest = self.n_players if max_order is None else max_order
-        return self._take((orders >= min_order) & (orders <= largest))
+        least = whole("min_order", min_order, 0)
+        largest = self.n_players if max_order is None else whole("max_order", max_order, 0)
+        return self._take((self.orders >= least) & (self.orders <= largest))
 
     def top(
         self, count: int = 10, *, min_order: int = 1, max_order: int | None = None
     ) -> Interactions:
         """Take the ``count`` strongest, strongest first; ties keep the order of the sets."""
-        if count < 0:
-            raise ValueError(f"count={count} is negative; ask for 0 or more")
+        count = whole("count", count, 0)
         chosen = self.filter(min_order, max_order)
         return chosen._take(np.argsort(-chosen.strength, kind="stable")[:count])
 
@@ -125,6 +132,7 @@ class Interactions:
             self,
             values=as_columns(self.values)[:, column],
             deviations=None if deviations is None else as_columns(deviations)[:, column],
+            rest=None if self.rest is None else as_columns(self.rest)[:, column],
         )
 
     def _take(self, rows: BoolArray | IntArray) -> Interactions:
@@ -134,6 +142,7 @@ class Interactions:
             members=self.members[rows],
             values=self.values[rows],
             deviations=None if deviations is None else deviations[rows],
+            rest=None,
         )
 
     def to_frame(self) -> pd.DataFrame:
@@ -184,12 +193,10 @@ def checked_output(output: int, n_outputs: int | None) -> int:
     Raises:
         ValueError: there is no such output.
     """
-    count = n_outputs or 1
-    if isinstance(output, bool) or not isinstance(output, int | np.integer):
-        raise ValueError(f"output={output!r} is not a whole number")
-    if not 0 <= output < count:
+    count, number = n_outputs or 1, whole("output", output)
+    if not 0 <= number < count:
         raise ValueError(f"output={output} is not one of the {count} outputs, which count from 0")
-    return int(output)
+    return number
 
 
 def names_of(players: Sequence[str] | None, n_players: int) -> tuple[str, ...]:

@@ -9,8 +9,8 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from interplay._arrays import as_columns
-from interplay._types import ByteArray, FloatArray, IntArray, Players
+from interplay._arrays import as_columns, unit_of
+from interplay._types import ByteArray, FloatArray, IntArray, Players, whole
 from interplay.extensions import IndexName
 from interplay.fourier.characters import synthesise
 from interplay.fourier.indices import convert
@@ -233,6 +233,17 @@ class Spectrum:
             np.bincount(self.orders, weights=self.energies, minlength=1), dtype=np.float64
         )
 
+    @cached_property
+    def relative(self) -> Spectrum:
+        """The spectrum without the mean, divided by a power of two of about its largest size.
+
+        Shares and ranks of energies are taken of this one: squares of very small coefficients are
+        zero. The empty set stays, with the coefficient 0.
+        """
+        coefficients = self.coefficients.copy()
+        coefficients[self.orders == 0] = 0.0
+        return replace(self, coefficients=coefficients / unit_of(coefficients), deviations=None)
+
     def truncate(
         self, *, energy: float | None = None, n_terms: int | None = None, order: int | None = None
     ) -> Spectrum:
@@ -244,20 +255,22 @@ class Spectrum:
             order: the largest order to keep.
 
         Raises:
-            ValueError: ``energy`` is not in (0, 1], or ``n_terms`` or ``order`` is negative.
+            ValueError: ``energy`` is not in (0, 1], or ``n_terms`` or ``order`` is no whole number
+                from 0 on.
         """
         if energy is not None and not 0.0 < energy <= 1.0:
             raise ValueError(f"energy={energy} is not a share in (0, 1]")
         for name, value in (("n_terms", n_terms), ("order", order)):
-            if value is not None and value < 0:
-                raise ValueError(f"{name}={value} is negative")
+            if value is not None:
+                whole(name, value, 0)
         keep = np.ones(len(self), dtype=np.bool_)
         if order is not None:
             keep &= self.orders <= order
         rows = np.flatnonzero(keep & (self.orders > 0))
-        rows = rows[np.argsort(-self.energies[rows], kind="stable")]
+        energies = self.relative.energies
+        rows = rows[np.argsort(-energies[rows], kind="stable")]
         if energy is not None and len(rows):
-            reached = np.cumsum(self.energies[rows])
+            reached = np.cumsum(energies[rows])
             rows = rows[: int(np.searchsorted(reached, energy * reached[-1])) + 1]
         if n_terms is not None:
             rows = rows[:n_terms]
@@ -302,17 +315,20 @@ class Spectrum:
         if self.deviations is None:
             return None
         width = self.deviations.shape[-1]
+        # of each output: squares of very small numbers are zero
+        outputs = np.moveaxis(self.deviations, (0, -1), (-2, -1)).reshape(-1, len(self), width)
+        unit = np.array([unit_of(part) for part in outputs]).reshape(self.deviations.shape[1:-1])
         total: FloatArray | None = None
         for start in range(0, width, _COLUMNS_AT_ONCE):
-            block = self.deviations[..., start : start + _COLUMNS_AT_ONCE]
+            block = self.deviations[..., start : start + _COLUMNS_AT_ONCE] / unit[..., None]
             columns = block.reshape(len(block), -1)
             _, values, _ = convert(self.members, columns, self.n_players, index, order)
             squares = (values.reshape(len(values), *block.shape[1:]) ** 2).sum(axis=-1)
             total = squares if total is None else total + squares
-        return None if total is None else np.sqrt(total)
+        return None if total is None else np.sqrt(total) * unit
 
     def __str__(self) -> str:
-        energies = self.energy_by_order()[1:]
+        energies = self.relative.energy_by_order()[1:]
         total = energies.sum()
         by_order = ", ".join(
             f"{order}: {energy / total:.1%}" for order, energy in enumerate(energies, 1) if energy

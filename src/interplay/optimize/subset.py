@@ -8,11 +8,12 @@ how much better any mask can be.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from interplay._types import BoolArray
+from interplay._arrays import unit_of
+from interplay._types import BoolArray, whole
 from interplay.fourier.masks import describe
 from interplay.fourier.spectrum import Spectrum
 from interplay.optimize.greedy import greedy
@@ -33,7 +34,7 @@ class BestSubset:
         mask: ``(n,) bool``, ``True`` for a player that is kept.
         value: the predicted value, in the unit of the spectrum's values.
         bound: no admissible subset has a better value than this, up to the solver's rounding, 2e-6
-            of the sum of the coefficients' sizes. Same unit.
+            of the sum of the coefficients' sizes without the mean's. Same unit.
         proven: whether the gap is at most the requested one, up to that rounding.
         method: what found the mask: ``"enumeration"``, ``"milp"`` or ``"greedy"``.
         seconds: the time that the search took.
@@ -108,20 +109,24 @@ def best_subset(
     if not gap >= 0:
         raise ValueError(f"gap={gap} is not 0 or more; give it in the unit of the values")
     chosen = _finite_output(spectrum, output)
-    problem = Problem.of(chosen if maximize else -chosen, low, high)
+    sign = 1.0 if maximize else -1.0
+    # the search is for differences of about 1: neither their unit nor the mean matters
+    unit = unit_of(chosen.coefficients[chosen.orders > 0])
+    numbers = sign * chosen.coefficients / unit * (chosen.orders > 0)
+    varying = replace(chosen, coefficients=numbers, deviations=None)
+    problem = Problem.of(varying, low, high)
     if spectrum.n_players <= _ENUMERATED:
         mask, method = enumerate_all(problem), "enumeration"
         bound = problem.value(mask)
     else:
-        mask, bound, method = _search(problem, started, time_limit, gap)
-    value = problem.value(mask)
-    bound = max(bound, value)
-    sign = 1.0 if maximize else -1.0
+        mask, bound, method = _search(problem, started, time_limit, gap / unit)
+    missing = max(bound - problem.value(mask), 0.0)
+    value = float(chosen.predict(mask))
     return BestSubset(
         mask=mask,
-        value=sign * value,
-        bound=sign * bound,
-        proven=bound - value <= gap + problem.rounding,
+        value=value,
+        bound=value + sign * missing * unit,
+        proven=missing <= gap / unit + problem.rounding,
         method=method,
         seconds=time.perf_counter() - started,
     )
@@ -149,9 +154,7 @@ def _counts(
     for name, count in (("keep", keep), ("at_least", at_least), ("at_most", at_most)):
         if count is None:
             continue
-        if not isinstance(count, int | np.integer):
-            raise ValueError(f"{name}={count!r} is not a whole number")
-        if not 0 <= count <= n_players:
+        if not 0 <= whole(name, count) <= n_players:
             raise ValueError(
                 f"{name}={count} is not between 0 and {n_players}, the number of players; "
                 "give how many players to keep"

@@ -30,7 +30,8 @@ def energy(explanation: Explanation, *, ax: Axes | None = None) -> Axes:
         MissingDependencyError: matplotlib is not installed.
     """
     count = explanation.spectrum.n_outputs or 1
-    by_output = [explanation.spectrum.output(at).energy_by_order()[1:] for at in range(count)]
+    spectra = [explanation.spectrum.output(at).relative for at in range(count)]
+    by_output = [spectrum.energy_by_order()[1:] for spectrum in spectra]
     orders = max(map(len, by_output))
     ax = style.axes(ax, 4.2, 3.0)
     style.title(ax, "Share of the variation by order")

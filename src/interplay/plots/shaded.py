@@ -14,6 +14,7 @@ from interplay._types import FloatArray
 from interplay.explanation.explanation import Explanation
 from interplay.extensions import IndexName
 from interplay.plots import style
+from interplay.plots.fonts import families
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -81,7 +82,7 @@ def text(
             )[0].sets
             for player in members
         }
-    measure = _measure()
+    measure = _measure(description["text"])
     pieces = list(_lines(description["text"], description["spans"], numbered, 72 * _WIDTH, measure))
     step = _LEADING * _SIZE
     n_lines = 1 + max((piece.line for piece in pieces), default=0)
@@ -163,8 +164,8 @@ def _room(player: int) -> float:
     return 1.5 + 3.6 * len(str(player))
 
 
-def _measure() -> Callable[[str], float]:
-    """The width of words, in points."""
+def _measure(prompt: str) -> Callable[[str], float]:
+    """The width of words of a prompt, in points."""
     try:
         from matplotlib.backends.backend_agg import RendererAgg
         from matplotlib.font_manager import FontProperties
@@ -172,7 +173,7 @@ def _measure() -> Callable[[str], float]:
         raise style.missing() from error
 
     renderer: Any = RendererAgg(1, 1, _DPI)  # type: ignore[no-untyped-call]
-    font = FontProperties(size=_SIZE)
+    font = FontProperties(family=families([prompt]), size=_SIZE)
 
     @cache
     def width(words: str) -> float:

@@ -7,10 +7,12 @@ import textwrap
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from interplay._types import whole
 from interplay.errors import MissingDependencyError
 from interplay.explanation.explanation import Explanation
 from interplay.extensions import IndexName
 from interplay.fourier.interactions import Interactions
+from interplay.plots.fonts import families
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -83,9 +85,12 @@ def title(ax: Axes, words: str) -> None:
 
 
 def literal(texts: Iterable[Text]) -> None:
-    """Draw texts as they are: a dollar sign begins no formula."""
+    """Draw texts as they are: a dollar sign begins no formula, and fonts have their characters."""
+    texts = list(texts)
+    names = families(text.get_text() for text in texts)
     for text in texts:
         text.set_parse_math(False)
+        text.set_fontfamily(names)
 
 
 def one_line(name: str, limit: int) -> str:
@@ -169,7 +174,7 @@ def at_least_one(top: int) -> int:
     Raises:
         ValueError: it is below 1.
     """
-    if top < 1:
+    if whole("top", top) < 1:
         raise ValueError(f"top={top} is below 1; give the number of interactions to draw")
     return top
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from interplay._arrays import as_columns, pack
+from interplay._arrays import as_columns, pack, unit_of
 from interplay._types import Json
 from interplay.ablation.terminal import visible
 from interplay.explanation.explanation import Explanation
@@ -87,7 +87,11 @@ def document(explanation: Explanation, shown: Spectrum) -> Json:
             }
             for index in _indices()
         },
-        "intervals": {"level": LEVEL, "tables": _intervals(spectrum, orders, first)},
+        "intervals": {
+            "level": LEVEL,
+            "units": _units(spectrum),
+            "tables": _intervals(spectrum, orders, first),
+        },
         "ablations": _recorded(explanation),
         "verdict": _verdict(explanation),
         "view": _view(explanation),
@@ -128,8 +132,19 @@ def _orders(spectrum: Spectrum) -> int:
     return largest
 
 
+def _units(spectrum: Spectrum) -> list[float]:
+    """A power of two for each output, in which its intervals fit into single precision."""
+    if spectrum.deviations is None:
+        return []
+    by_output = spectrum.deviations.reshape(len(spectrum), -1, spectrum.deviations.shape[-1])
+    return [unit_of(by_output[:, column]) for column in range(by_output.shape[1])]
+
+
 def _intervals(spectrum: Spectrum, orders: int, first: int) -> dict[str, str]:
-    """Half the widths of the intervals, by index and order, in the order of the interactions."""
+    """Half the widths of the intervals, by index and order, in the order of the interactions.
+
+    They are in the units of :func:`_units`.
+    """
     if spectrum.deviations is None:
         return {}
     tags = [(index, order) for index in _indices() for order in range(1, orders + 1)]
@@ -139,7 +154,7 @@ def _intervals(spectrum: Spectrum, orders: int, first: int) -> dict[str, str]:
     for index, order in tags:
         interactions = spectrum.to(index, order=order)
         if interactions.high is not None:
-            widths = interactions.high - interactions.values
+            widths = as_columns(interactions.high - interactions.values) / _units(spectrum)
             tables[f"{index}/{order}"] = _base64(widths, "<f4")
     return tables
 

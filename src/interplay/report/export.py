@@ -24,7 +24,28 @@ SCHEMA = "urn:interplay:explanations:1"
 """The identifier of the schema that exports follow; a change that breaks readers changes it."""
 _INDEX, _ORDER = "FSII", 3
 _ROWS = 15
+_FORMULA = re.compile(r"\s*[=+\-@\uff1d\uff0b\uff0d\uff20]|[\t\r\n]")
+"""How a text begins that a spreadsheet may run, full-width characters among them."""
+_QUOTE = "'"
 _SHOWN_PLAYERS = 200
+
+
+def cell(text: object) -> str:
+    """A text for a cell of a CSV file, quoted if a spreadsheet would take it for a formula.
+
+    Example:
+        >>> cell("=cmd()"), cell("plain"), cell("-2 + 3")
+        ("'=cmd()", 'plain', "'-2 + 3")
+
+    Args:
+        text: such as a player's name or a title. Numbers are written as they are, without this.
+
+    Returns:
+        The text with control characters made visible, and an apostrophe before what begins with
+        ``=``, ``+``, ``-``, ``@``, a tab or a line break, after spaces too.
+    """
+    shown = str(text)
+    return f"{_QUOTE}{visible(shown)}" if _FORMULA.match(shown) else visible(shown)
 
 
 @cache

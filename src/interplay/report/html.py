@@ -90,8 +90,8 @@ def _body(explanation: Explanation) -> _Body:
         index=INDEX,
         n_terms=len(spectrum),
         n_shown=len(shown),
-        share_shown=shown.energies[shown.orders > 0].sum()
-        / (spectrum.energies[spectrum.orders > 0].sum() or 1.0),
+        share_shown=shown.relative.energies[shown.orders > 0].sum()
+        / (spectrum.relative.energies[spectrum.orders > 0].sum() or 1.0),
         verdict=explanation.verdict,
         faithfulness=faithfulness,
         description=description,
@@ -158,7 +158,7 @@ def _static(explanation: Explanation, shown: Spectrum, data: Json) -> dict[str, 
         interactions, _ROWS, max_order=1, output=0 if several else None
     )
     full = verdict.full_shade(float(interactions.strength.max(initial=0.0)))
-    energy = spectrum.energy_by_order()[1:]
+    energy = spectrum.relative.energy_by_order()[1:]
     held_out = explanation.held_out
     return {
         "order": data["order"],

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 
 from interplay._types import FloatArray
+from interplay.text.digests import model_digest, tokenizer_digest
 from interplay.text.inference.encoders import EncoderReader, EncoderReadout
-from interplay.text.models import model_digest, tokenizer_digest
 
 if TYPE_CHECKING:
     import torch

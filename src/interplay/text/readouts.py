@@ -162,6 +162,8 @@ def _positions(answer: str, part: Span, one: Continuation, texts: TokenTexts) ->
     """The tokens of a continuation that have characters of a part of the answer."""
     written = texts(one.tokens)
     first = len(texts(one.replaced))
+    if written.endswith(answer):  # some tokenizers put a space before a text, such as a target
+        first = len(written) - len(answer)
     start, stop = (first + at for at in part)
     if written[start:stop] != answer[slice(*part)]:
         raise ValueError(

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from interplay._types import BoolArray, FloatArray
+from interplay._types import FloatArray
+from interplay.text.answer_readouts import AnswerReadouts, Rows
 from interplay.text.embeddings import EmbeddingSimilarity
 from interplay.text.inference.encoders import EncoderReader, join_encoder_readouts
-from interplay.text.inference.generation import AnswerReader, Generated, own_answer
+from interplay.text.inference.generation import AnswerReader, Generated
 from interplay.text.inference.reader import Reader
+from interplay.text.inference.seq2seq import AnswerTokens, Seq2SeqReader
 from interplay.text.labels import Label, Labels
 from interplay.text.models import context_length
-from interplay.text.prompts.token_texts import UNDECODABLE, TokenTexts
 from interplay.text.prompts.tokens import Continuation
-from interplay.text.readouts import Readout, answers_readout, join_readouts
+from interplay.text.readouts import Readout
 from interplay.text.targets import (
     AnswerTarget,
     Contrast,
@@ -33,24 +33,6 @@ if TYPE_CHECKING:
 KnownEncoderTarget: TypeAlias = Label | Labels | EmbeddingSimilarity
 AnyTarget: TypeAlias = Target | AnswerTarget | KnownEncoderTarget | Generated
 """The targets that score a local model's output."""
-_Continuations: TypeAlias = tuple[tuple[Continuation, ...], ...]
-"""How the answers of each target are written after a prompt."""
-
-
-@dataclass(frozen=True)
-class Rows:
-    """The token ids of some prompts.
-
-    Attributes:
-        ids: the token ids of each of m prompts.
-        continuations: from an answer to how it is written after each prompt, or after all.
-        kept: which tokens may be attended to, ``(m, tokens)``, if removed segments are masked by
-            attention. Each of the m prompts is then the whole prompt. ``None`` otherwise.
-    """
-
-    ids: Sequence[Sequence[int]]
-    continuations: Callable[[str], Sequence[Continuation]]
-    kept: BoolArray | None = None
 
 
 @dataclass(frozen=True)
@@ -117,6 +99,8 @@ def score_by(
         )
     if kind == "answers":
         return _of_answers(targets, model, tokenizer, prompt.ids[0])
+    if model.config.is_encoder_decoder:
+        return _of_decoder(targets, model, tokenizer, prompt)
     return _of_logits(targets, model, tokenizer, prompt)
 
 
@@ -146,7 +130,7 @@ def _of_logits(
     prompt: Rows,
 ) -> Scorer:
     """The scorer of targets that are read off a causal model's logits."""
-    readouts = _Readouts(targets, model, tokenizer, prompt)
+    readouts = AnswerReadouts(targets, model, tokenizer, prompt)
     of_whole = readouts.of_whole
     reader = Reader(model)
     limit = context_length(model)
@@ -172,106 +156,26 @@ def _of_logits(
     )
 
 
-class _Readouts:
-    """The readouts of some targets, for each way to write their answers after a prompt.
-
-    Args:
-        targets: the targets.
-        model: a causal model, for its own answer.
-        tokenizer: its tokenizer.
-        prompt: the prompt with nothing removed.
-    """
-
-    def __init__(
-        self,
-        targets: Sequence[Target | AnswerTarget],
-        model: PreTrainedModel,
-        tokenizer: PreTrainedTokenizerBase,
-        prompt: Rows,
-    ) -> None:
-        self._texts = TokenTexts(tokenizer)
-        own_answer = partial(_with_own_answer, model, tokenizer, prompt.ids[0], self._texts)
-        self.targets = tuple(map(own_answer, targets))
-        self._of_users = [
-            None if isinstance(target, AnswerTarget) else target.prepare(tokenizer)
-            for target in self.targets
-        ]
-        (self._whole,) = self._written(prompt)
-        self._separate = self._make(self._whole)
-        self.of_whole = self._joined(self._whole, self._separate)
-        self._known = {self._whole: self.of_whole}
-
-    def of(self, rows: Rows) -> list[Readout]:
-        """The readout of each row. Rows after which the answers are written alike share one."""
-        written = self._written(rows)
-        for continuations in set(written) - self._known.keys():
-            self._known[continuations] = self._joined(continuations, self._make(continuations))
-        return [self._known[continuations] for continuations in written]
-
-    def _written(self, rows: Rows) -> list[_Continuations]:
-        """How each target's answers are written after each row."""
-        by_target: list[list[tuple[Continuation, ...]]] = []
-        for target in self.targets:
-            of_rows: list[tuple[Continuation, ...]]
-            if not isinstance(target, AnswerTarget):
-                of_rows = [()]
-            elif isinstance(target, Response) and target.tokens is not None:
-                of_rows = [(Continuation(target.tokens),)]
-            else:
-                by_answer = [rows.continuations(answer) for answer in target.answers]
-                of_rows = list(zip(*by_answer, strict=True))
-            by_target.append(of_rows * len(rows.ids) if len(of_rows) == 1 else of_rows)
-        return list(zip(*by_target, strict=True))
-
-    def _make(self, continuations: _Continuations) -> list[Readout]:
-        made = []
-        for number, (target, of_target) in enumerate(zip(self.targets, continuations, strict=True)):
-            readout = self._of_users[number]
-            if readout is None:
-                assert isinstance(target, AnswerTarget)
-                part = target.span if isinstance(target, Response) else None
-                whole, names = self._whole[number], None
-                if of_target is not whole:
-                    names = self._separate[number].outputs
-                    if isinstance(target, Response) and target.reduction == "token":
-                        of_target = (_as_many(of_target[0], whole[0]),)
-                readout = answers_readout(target, of_target, self._texts, part, names)
-            made.append(readout)
-        return made
-
-    def _joined(self, continuations: _Continuations, readouts: list[Readout]) -> Readout:
-        replaced = [one.replaced for of_target in continuations for one in of_target]
-        return join_readouts(self.targets, readouts, max(replaced, key=len, default=()))
-
-
-def _as_many(one: Continuation, whole: Continuation) -> Continuation:
-    """A continuation with an output for each token: as many as after the whole prompt."""
-    if len(one.tokens) == len(whole.tokens):
-        return one
-    if one.replaced or whole.replaced:
-        raise ValueError(
-            f"the response is {len(whole.tokens)} tokens after the whole prompt and "
-            f"{len(one.tokens)} after an ablated one, since the tokenizer merges it with the "
-            "prompt's end, so its tokens cannot be compared; use reduction='sum', or end the "
-            "prompt in a line break"
-        )
-    return whole
-
-
-def _with_own_answer(
+def _of_decoder(
+    targets: Sequence[Target | AnswerTarget],
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
-    prompt: Sequence[int],
-    texts: TokenTexts,
-    target: Target | AnswerTarget,
-) -> Target | AnswerTarget:
-    """A target with the model's own answer, if it is what is scored."""
-    if not isinstance(target, Response) or target.text is not None:
-        return target
-    tokens = own_answer(AnswerReader(model, tokenizer), texts, prompt, target.max_tokens)
-    text = texts(tokens)
-    whole = text.rstrip(UNDECODABLE)
-    return replace(target, text=whole if whole == text else f"{whole}…", tokens=tokens)
+    prompt: Rows,
+) -> Scorer:
+    """The scorer of targets that are read off an encoder-decoder's logits."""
+    tokens_of = AnswerTokens(model, tokenizer)
+    # an answer is written alike after every prompt
+    prompt = replace(prompt, continuations=lambda answer: [Continuation(tokens_of(answer))])
+    readouts = AnswerReadouts(targets, model, tokenizer, prompt)
+    readout = readouts.of_whole
+    reader = Seq2SeqReader(model, tokenizer, tokens_of.begin)
+    reader.check(prompt.ids[0], readout)
+    return Scorer(
+        readouts.targets,
+        readout.outputs,
+        lambda rows: reader.values(rows.ids, readout, rows.kept),
+        tuple((*tokens_of.begin, *feed) for feed in readout.feeds),
+    )
 
 
 def _of_encoder_output(
@@ -297,7 +201,7 @@ def _of_answers(
     tokenizer: PreTrainedTokenizerBase,
     prompt: Sequence[int],
 ) -> Scorer:
-    """The scorer of the answers that a causal model writes."""
+    """The scorer of the answers that a language model writes."""
     if len(targets) > 1:
         raise ValueError(
             "several Generated targets would generate several times; let one scorer give "
@@ -310,9 +214,9 @@ def _of_answers(
     def values(rows: Rows) -> FloatArray:
         if rows.kept is not None:
             raise ValueError(
-                "masking='attention' cannot be used with Generated, since the tokens of the answer "
-                "would attend to what is masked; use 'delete' or Replace(text)"
+                "masking='attention' cannot be used with Generated, whose answers are written "
+                "without an attention mask; use 'delete' or Replace(text)"
             )
         return reader.values(rows.ids, readout)
 
-    return Scorer((target,), target.outputs, values)
+    return Scorer((target,), target.outputs, values, (reader.begin,))

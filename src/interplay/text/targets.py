@@ -263,6 +263,8 @@ class LogitFunction:
 
         def read(number: int, logits: torch.Tensor) -> torch.Tensor:
             values = self.function(logits[:, -1].double())
+            if values.is_complex():
+                raise ValueError(f"{self} returned complex numbers; it must return real ones")
             shape = (len(logits), *([len(self.outputs)] if self.outputs else []))
             if tuple(values.shape) != shape and not (values.ndim == 1 and shape[1:] == (1,)):
                 raise ValueError(

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from interplay._types import BoolArray, IntArray
+from interplay._types import BoolArray, IntArray, shown
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,11 +66,12 @@ class TrainingData:
                 of the sorted ids. ``None``: each row is a player.
 
         Raises:
-            ValueError: shapes do not match, numbers are not finite, labels or ids are missing,
-                there is only one class, or no row has a test point's class.
+            ValueError: shapes do not match, numbers are not finite, labels or ids are missing or
+                of kinds that do not sort together, there is only one class, or no row has a test
+                point's class.
         """
         x, x_test = (np.asarray(f, dtype=np.float64) for f in (features, test_features))
-        y, y_test = (np.asarray(classes) for classes in (labels, test_labels))
+        y, y_test = checked_ids("labels", labels), checked_ids("test_labels", test_labels)
         for name, array, classes_of, labels_name in (
             ("features", x, y, "labels"),
             ("test_features", x_test, y_test, "test_labels"),
@@ -104,7 +105,7 @@ class TrainingData:
                 f"test point {first} is of class {y_test[first].item()!r}, which no training row "
                 "has; leave it out"
             )
-        ids = np.arange(len(y)) if groups is None else np.asarray(groups)
+        ids = np.arange(len(y)) if groups is None else checked_ids("groups", groups)
         if ids.shape != y.shape:
             raise ValueError(
                 f"group ids of shape {ids.shape} do not match {len(y)} training rows; give one id "
@@ -121,6 +122,38 @@ class TrainingData:
             test_labels=np.searchsorted(classes, y_test).astype(np.int64),
             classes=tuple(map(str, classes.tolist())),
         )
+
+
+def checked_ids(what: str, ids: Sequence[Any] | npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Classes or ids as an array that holds as many different ones as came.
+
+    Args:
+        what: the name of the argument.
+        ids: values that can be sorted.
+
+    Raises:
+        ValueError: two of them would become one, such as 1 and "1"; or they cannot be sorted.
+    """
+    array = np.asarray(ids)
+    if array.ndim != 1:
+        return array
+    try:
+        came, kept = set(ids), len(np.unique(array))
+    except TypeError as error:
+        _refuse_missing(what, array)
+        raise ValueError(
+            f"{what} cannot be compared with each other ({error}); give all of them as numbers or "
+            "all as texts"
+        ) from error
+    if len(came) > kept and not any(value != value for value in came):  # NaNs are told apart
+        merged: dict[Any, Any] = {}
+        for value, entry in zip(ids, array.tolist(), strict=True):
+            if merged.setdefault(entry, value) != value:
+                raise ValueError(
+                    f"{what} has {shown(merged[entry])} and {shown(value)}, which would become "
+                    "one; give all of them as numbers or all as texts"
+                )
+    return array
 
 
 def _refuse_missing(what: str, ids: npt.NDArray[Any]) -> None:

@@ -11,7 +11,8 @@ from scipy.sparse.csgraph import connected_components
 from sklearn.cluster import KMeans
 from sklearn.neighbors import radius_neighbors_graph
 
-from interplay._types import IntArray
+from interplay._types import IntArray, whole
+from interplay.training.data import checked_ids
 
 
 def _flat(features: npt.ArrayLike) -> npt.NDArray[np.float64]:
@@ -35,9 +36,10 @@ def within_classes(
         An id for each row, ``(rows,)``: its class and a number, such as ``"coat #07"``.
 
     Raises:
-        ValueError: there are fewer groups than classes, or more than rows.
+        ValueError: there are fewer groups than classes, or more than rows; or two labels would
+            become one, such as 1 and "1".
     """
-    array = np.asarray(labels)
+    array, n_groups = checked_ids("labels", labels), whole("n_groups", n_groups)
     classes, sizes = np.unique(array, return_counts=True)
     if not len(classes) <= n_groups <= len(array):
         raise ValueError(
@@ -68,7 +70,7 @@ def clusters(features: npt.ArrayLike, n_groups: int, random_state: int = 0) -> I
     Raises:
         ValueError: there are no groups, or more groups than rows.
     """
-    rows = _flat(features)
+    rows, n_groups = _flat(features), whole("n_groups", n_groups)
     if not 1 <= n_groups <= len(rows):
         raise ValueError(f"n_groups={n_groups} is not between 1 and the {len(rows)} rows")
     model = KMeans(n_groups, n_init=1, random_state=random_state).fit(rows)

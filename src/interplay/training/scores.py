@@ -9,6 +9,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 from scipy.special import log_softmax
 
+from interplay._arrays import real_numbers
 from interplay._types import FloatArray, IntArray
 
 ScoreName: TypeAlias = Literal["margin", "logprob", "loss", "correct"]
@@ -61,7 +62,7 @@ def scored(score: Score, logits: FloatArray, labels: IntArray) -> FloatArray:
         ValueError: a ``ScoreFunction`` returned another shape.
     """
     if isinstance(score, ScoreFunction):
-        values = np.asarray(score.function(logits, labels), dtype=np.float64)
+        values = real_numbers(score.function(logits, labels), f"the scores of {score}")
         if values.shape != logits.shape[:2]:
             raise ValueError(
                 f"{score} returned scores of shape {values.shape} for logits of shape "

@@ -15,8 +15,8 @@ r"""The decoder ``gp``: a Gaussian process on masks, averaged with boosted trees
    the spectrum that people read. Characters are orthogonal over uniform masks, so leaving the other
    terms out needs no refit.
 4. An optimal design's masks are harder to predict than uniform ones when they are left out. To
-   estimate R2 and the prediction interval on uniform masks, each leave-one-out error is scaled by
-   the square root of the ratio of the two predictive variances.
+   estimate R2 and the prediction interval on masks of the measure (uniform, or of flat sizes), each
+   leave-one-out error is scaled by the square root of the ratio of the two predictive variances.
 5. The covariance of the coefficients is the mean of the posteriors' covariances plus the covariance
    between their means. Both are scaled by the ratio of the squared leave-one-out errors to the
    predictive variances. The differences between the trees' folds and a squared bias are added.
@@ -37,6 +37,7 @@ from interplay.decoders.gaussian.kernel import MAX_DEGREE, Inputs
 from interplay.decoders.gaussian.learn import learn
 from interplay.decoders.gaussian.terms import Family, Posterior, candidates
 from interplay.designs.base import Design
+from interplay.designs.measures import draw, measure_of
 from interplay.designs.optimal import optimal_design
 from interplay.fourier.characters import characters
 from interplay.fourier.spectrum import Spectrum, join_outputs
@@ -51,8 +52,8 @@ _WEIGHT_MEAN, _WEIGHT_DEVIATION = 0.95, 0.15
 """Prior mean and standard deviation of the blend weight."""
 _COVERAGE = 0.9
 """The nominal coverage of the prediction interval."""
-_N_UNIFORM = 200
-"""Uniform masks that the predictive variance is averaged over."""
+_N_AVERAGE = 200
+"""Masks of the measure that the predictive variance is averaged over."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +68,7 @@ class _Blend:
         errors: their leave-one-out errors under the average, ``(h, k)``.
         predictive_variances: those of the leave-one-out predictions, averaged over posteriors,
             ``(h,)``.
-        uniform_variance: the predictive variance at a uniform mask, on average.
+        average_variance: the predictive variance at a mask of the measure, on average.
         value_variances: the variance of their values, ``(k,)``.
     """
 
@@ -77,16 +78,16 @@ class _Blend:
     rows: IntArray
     errors: FloatArray
     predictive_variances: FloatArray
-    uniform_variance: float
+    average_variance: float
     value_variances: FloatArray
 
     @property
-    def uniform_errors(self) -> FloatArray:
-        """The errors scaled to those of uniform masks, ``(h, k)``.
+    def average_errors(self) -> FloatArray:
+        """The errors scaled to those of masks of the measure, ``(h, k)``.
 
         The masks of an optimal design have larger ones: they were chosen for a large variance.
         """
-        ratio = self.uniform_variance / self.predictive_variances
+        ratio = self.average_variance / self.predictive_variances
         return np.asarray(self.errors * np.sqrt(ratio)[:, None])
 
     def r2(self, errors: FloatArray) -> list[float]:
@@ -98,11 +99,11 @@ def _decode(design: Design, values: FloatArray, order: int, rng: np.random.Gener
     # the matrices are small: a second thread of BLAS gains little, and it waits busily
     with threadpool_limits(1, user_api="blas"):
         forests = grow_all(design.masks, values, order, rng)
-        return averaged(design.masks, values, forests, order, rng)
+        return averaged(design, values, forests, order, rng)
 
 
 def averaged(
-    masks: BoolArray,
+    design: Design,
     values: FloatArray,
     forests: Sequence[Forest | None],
     order: int,
@@ -111,13 +112,13 @@ def averaged(
     """Fit the Gaussian process to k outputs and average it with trees that were grown before.
 
     Args:
-        masks: ``(m, n)``.
+        design: the masks, ``(m, n)``.
         values: ``(m, k)``.
         forests: from :func:`interplay.decoders.forest.grow_all`, one for each output.
         order: the largest order.
         rng: draws the ablations that hyperparameters are learned from.
     """
-    mean, scale = values.mean(axis=0), values.std(axis=0)
+    masks, mean, scale = design.masks, values.mean(axis=0), values.std(axis=0)
     grown = [forest for forest in forests if forest is not None]
     varying = np.array(
         [j for j, forest in enumerate(forests) if forest is not None], dtype=np.int64
@@ -128,7 +129,7 @@ def averaged(
             constant, {"constant": True}, {"cv_r2": [], "cv_r2_same_masks": []}, constant
         )
     target = (values[:, varying] - mean[varying]) / scale[varying]
-    blend = _fit(masks, target, grown, order, rng)
+    blend = _fit(design, target, grown, order, rng)
     surrogate = _surrogate(masks, blend, order)
     spectrum = surrogate.truncate(n_terms=N_TERMS if len(varying) == 1 else N_TERMS_SHARED)
     spectrum = replace(spectrum, deviations=_deviations(masks, spectrum, blend))
@@ -144,7 +145,7 @@ def averaged(
         "weight_of_gaussian_process": blend.weights.tolist(),
         "terms_of_surrogate": len(surrogate),
     }
-    errors = blend.uniform_errors
+    errors = blend.average_errors
     half_width = np.quantile(np.abs(errors), _COVERAGE, axis=0) * scale[varying]
     diagnosis: Json = {
         "cv_r2": blend.r2(errors),
@@ -156,17 +157,21 @@ def averaged(
         ),
     }
     spectrum, surrogate = (_in_units(s, varying, mean, scale) for s in (spectrum, surrogate))
-    return Decoded(spectrum, settings, diagnosis, surrogate)
+    residuals = np.zeros_like(values)
+    residuals[:, varying] = np.nan
+    residuals[np.ix_(blend.rows, varying)] = blend.errors * scale[varying]
+    return Decoded(spectrum, settings, diagnosis, surrogate, ("prediction_interval",), residuals)
 
 
 def _fit(
-    masks: BoolArray,
+    design: Design,
     target: FloatArray,
     forests: list[Forest],
     order: int,
     rng: np.random.Generator,
 ) -> _Blend:
     """Learn hyperparameters, condition on all ablations, and fit the blend weights."""
+    masks = design.masks
     n_masks, fold_of = len(masks), forests[0].fold_of
     inputs, degree = Inputs.of(masks), min(order, MAX_DEGREE)
     n_posteriors, most = next(row for size, *row in _POSTERIORS if n_masks >= size)
@@ -187,7 +192,7 @@ def _fit(
     trees = np.column_stack([forest.held_predictions[rows] for forest in forests])
     actual = target[rows]
     weights = _blend_weights(actual - trees, smooth - trees)
-    uniform = Inputs.of(rng.random((_N_UNIFORM, masks.shape[1])) < 0.5)
+    average = Inputs.of(draw(measure_of(design.kind), _N_AVERAGE, masks.shape[1], rng))
     return _Blend(
         posteriors=posteriors,
         forests=forests,
@@ -195,7 +200,7 @@ def _fit(
         rows=rows,
         errors=actual - (weights * smooth + (1 - weights) * trees),
         predictive_variances=variances[rows] / counts[rows],
-        uniform_variance=float(np.mean([p.variance(uniform).mean() for p in posteriors])),
+        average_variance=float(np.mean([p.variance(average).mean() for p in posteriors])),
         value_variances=np.maximum(actual.var(axis=0), 1e-12),
     )
 

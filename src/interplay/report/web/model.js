@@ -28,7 +28,9 @@ export function readModel(data) {
     halves: Object.fromEntries(
       Object.entries(data.intervals.tables).map(([key, text]) => [
         key,
-        columns(array(text, Float32Array), outputs),
+        columns(array(text, Float32Array), outputs).map((column, output) =>
+          Float64Array.from(column, (half) => half * data.intervals.units[output]),
+        ),
       ]),
     ),
     ablations: {

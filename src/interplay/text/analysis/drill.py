@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from interplay._arrays import as_columns, unpack
+from interplay._arrays import as_columns, unit_of, unpack
 from interplay._types import BoolArray, FloatArray
 from interplay.ablation.progress import say
 from interplay.explanation.explain import explain
@@ -243,8 +243,10 @@ def _important_players(spectrum: Spectrum) -> list[int]:
 
 def _energy(spectrum: Spectrum, supports: BoolArray) -> FloatArray:
     """Each term's fraction of the energy, ``(terms,)``: 0 for the constant; a mean over outputs."""
-    squares = as_columns(spectrum.coefficients) ** 2
-    squares[~supports.any(axis=1)] = 0.0
+    columns = as_columns(spectrum.coefficients).copy()
+    columns[~supports.any(axis=1)] = 0.0
+    # squares of very small numbers are zero
+    squares = (columns / [unit_of(column) for column in columns.T]) ** 2
     total = squares.sum(axis=0)
     fractions = np.divide(squares, total, out=np.zeros_like(squares), where=total > 0)
     return np.asarray(fractions.mean(axis=1))

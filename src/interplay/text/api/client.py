@@ -27,6 +27,7 @@ from urllib.parse import parse_qsl, quote, unquote, urlsplit, urlunsplit
 from interplay._types import Json
 from interplay.errors import MissingDependencyError
 from interplay.text.api.account import Account, Endpoint, RequestFailed, public_address
+from interplay.text.api.bounded import PLAIN, TooLongError, limit
 
 LONGEST_WAIT = 300.0
 """Seconds: a server that asks for a longer pause than this ends the call."""
@@ -34,6 +35,7 @@ _FIRST_WAIT = 0.5
 _LONGEST_BACKOFF = 30.0
 _POLL = 0.02
 _PLACEHOLDER_KEY = "none"
+_MOST_TOKENS = 1e15
 _RETRIED = (408, 409, 429)
 """Statuses that are retried, besides all from 500 on."""
 
@@ -137,6 +139,8 @@ class Connection:
             return self._refused(error.status_code, error.response.text, error.response.headers)
         except openai.APIConnectionError as error:
             cause = error.__cause__ or error
+            if isinstance(cause, TooLongError):
+                return _Attempt(problem=f"the server {where}: {cause}", retry=False)
             return _Attempt(
                 problem=f"the connection to the server {where} failed: {type(cause).__name__}: "
                 f"{self.clean(str(cause))}; check base_url, and that the server runs"
@@ -202,13 +206,18 @@ async def connect(endpoint: Endpoint, account: Account) -> AsyncIterator[Connect
     parts = urlsplit(endpoint.base_url)
     # a redirect would send prompts and the key to somebody else; the environment's proxies are for
     # other machines, and would see what is sent to loopback
-    http = DefaultAsyncHttpxClient(follow_redirects=False, trust_env=not endpoint.loopback)
+    http = DefaultAsyncHttpxClient(
+        follow_redirects=False,
+        trust_env=not endpoint.loopback,
+        event_hooks={"response": [limit]},
+    )
     password = unquote(parts.password or "")
     secrets = (_key(endpoint), password)
     client = AsyncOpenAI(
         api_key=secrets[0],
         base_url=urlunsplit((*parts[:3], "", "")),
         default_query=dict(parse_qsl(parts.query)),
+        default_headers=PLAIN,
         max_retries=0,  # Connection.send retries instead, and counts every attempt
         timeout=endpoint.timeout,
         http_client=http,
@@ -295,7 +304,9 @@ def run_in_thread(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
 def _reported_tokens(payload: object) -> int | None:
     usage = payload.get("usage") if isinstance(payload, dict) else None
     total = usage.get("total_tokens") if isinstance(usage, dict) else None
-    return int(total) if isinstance(total, int | float) and total >= 0 else None
+    if isinstance(total, int | float) and 0 <= total <= _MOST_TOKENS:
+        return int(total)
+    return None
 
 
 def _message(text: str) -> str:

@@ -6,15 +6,16 @@ import asyncio
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Coroutine, Iterable, Sequence
 from copy import copy
+from typing import Any
 
 import numpy as np
 
 from interplay._types import BoolArray, FloatArray, IntArray, Json
 from interplay.errors import GameError, hand_over
 from interplay.extensions import MaskingName
-from interplay.fourier.masks import as_masks
+from interplay.fourier.masks import as_masks, sorted_by_prefix
 from interplay.text.api.account import OPENAI_URL, Account, Endpoint, RequestFailed, Usage
 from interplay.text.api.client import Connection, connect, require_openai, run_in_thread
 from interplay.text.api.prompts import check_sendable, lengths, sent
@@ -50,7 +51,7 @@ class ApiGame:
         text: what is ablated: a string; documents, ``{"id": ..., "text": ...}`` each; or the
             messages of a chat, ``{"role": ..., "content": ...}`` each, which go to chat
             completions. A document or message with ``"fixed": True`` is always kept.
-        target: ``Response``, ``Options``, ``LogitDifference`` or
+        target: ``Response``, ``Options``, ``Contrast``, ``LogitDifference`` or
             :class:`interplay.text.Generated`.
         base_url: where the server is, up to and with ``/v1``; ``None``: OpenAI's own.
         key_variable: the environment variable that holds the key. It may be unset for a server on
@@ -60,18 +61,22 @@ class ApiGame:
             messages of a chat, which are not ablated then.
         masking: what becomes of a removed segment: ``"delete"``, or ``Replace(text)``.
         fixed: segments that a match of this pattern touches are always kept.
-        language: for sentences, a two-letter code.
+        language: for sentences, its code, such as ``"de"``; by default it is guessed from the text.
         revision: what the server serves, as far as you know; part of the fingerprint.
         method: how log-probabilities are requested: ``"echo"``, the default for a ``Response`` and
-            for options of several words; ``"top_logprobs"``, for other options and differences;
-            ``"generate"``, for ``Generated``; or ``"prompt_logprobs"``, vLLM's form of echo.
+            for answers of several words; ``"exact"``, for other answers: by ``"echo"`` if the
+            server can, else by ``"top_logprobs"``; ``"prompt_logprobs"``, vLLM's form of echo, the
+            default for these in a chat, except that other answers are by ``"top_logprobs"`` there;
+            or ``"generate"``, for ``Generated``.
         top_logprobs: how many likeliest tokens to request; servers allow from 5 to 20 or more.
-        allow_bounds: by ``"top_logprobs"``, let the least log-probability listed stand for an
-            answer that is not listed. It is only an upper bound; by default it is an error.
+        allow_bounds: by ``"top_logprobs"``, which is then the default, let the least
+            log-probability listed stand for an answer that is not listed. It is only an upper
+            bound; without this it is an error.
         concurrency: the most requests in flight.
         timeout: seconds for one attempt.
         retries: attempts after the first, if another may help.
-        max_requests: the most attempts of this game in all its calls; ``None``: no cap.
+        max_requests: the most attempts of this game in all its calls; ``None``: no cap. The first
+            three ablations are asked twice.
         max_tokens: the most tokens in all its calls, as the server reports them; ``None``: no cap.
 
     Raises:
@@ -92,7 +97,7 @@ class ApiGame:
         prompt: str | Sequence[Message] = PLACEHOLDER,
         masking: MaskingName | str | Masking = "delete",
         fixed: re.Pattern[str] | None = None,
-        language: str = "en",
+        language: str | None = None,
         revision: str | None = None,
         method: str | None = None,
         top_logprobs: int = 20,
@@ -160,7 +165,7 @@ class ApiGame:
         return sent(self.masked, mask)
 
     def arrange(self, masks: BoolArray, /) -> IntArray:
-        """The masks' own order, ``(m,)``: each request is paid for whole, whatever came before it."""
+        """The masks' own order, ``(m,)``: a request is paid for whole, whatever came before it."""
         return np.arange(len(masks))
 
     def cost(self, masks: BoolArray, /) -> FloatArray:
@@ -181,10 +186,12 @@ class ApiGame:
         if not len(masks):
             return np.empty(0)
         prompts = [self.prompt(mask) for mask in masks]
+        # neighbours share long prefixes, which servers may keep
+        arranged = [prompts[row] for row in sorted_by_prefix(masks)]
         completions: dict[str, Completion] = {}
         failures: list[str] = []
         try:
-            run_in_thread(lambda: self._request_all(prompts, completions, failures))
+            run_in_thread(lambda: self._request_all(arranged, completions, failures))
         except KeyboardInterrupt as stop:
             done, values = self._values(prompts, completions, failures)
             hand_over(stop, masks[done], values)
@@ -205,7 +212,7 @@ class ApiGame:
         return values
 
     def refined(
-        self, chosen: Iterable[int], by: Unit, language: str = "en"
+        self, chosen: Iterable[int], by: Unit, language: str | None = None
     ) -> tuple[ApiGame, tuple[tuple[int, ...], ...]]:
         """The same game with some players cut into finer ones. Both share one account.
 
@@ -230,19 +237,24 @@ class ApiGame:
         alone = max(len(few), int(bool(first) or observed.method is None))
         slots = asyncio.Semaphore(self._endpoint.concurrency)
 
+        async def attempt(connection: Connection, work: Coroutine[Any, Any, None]) -> None:
+            try:
+                await work
+            except RequestFailed as error:
+                failures.append(str(error))
+            except Exception as error:  # what was paid for must be returned, whatever happens
+                failures.append(f"a request failed: {connection.clean(repr(error))}")
+
+        async def ask(connection: Connection, prompt: str) -> None:
+            completion = await self._requester.request(connection, prompt)
+            if prompt in first:
+                self._store_original(completion.text)
+            completions[prompt] = completion
+
         async def request(connection: Connection, prompt: str) -> None:
             async with slots:
-                if failures:
-                    return
-                try:
-                    completion = await self._requester.request(connection, prompt)
-                    if prompt in first:
-                        self._store_original(completion.text)
-                    completions[prompt] = completion
-                except RequestFailed as error:
-                    failures.append(str(error))
-                except Exception as error:  # what was paid for must be returned, whatever happens
-                    failures.append(f"a request failed: {connection.clean(repr(error))}")
+                if not failures:
+                    await attempt(connection, ask(connection, prompt))
 
         try:
             async with connect(self._endpoint, self._account) as connection:
@@ -250,7 +262,7 @@ class ApiGame:
                     await request(connection, prompt)
                 if few and not failures:
                     again = {prompt: completions[prompt] for prompt in few}
-                    await self._requester.repeat(connection, again)
+                    await attempt(connection, self._requester.repeat(connection, again))
                 await asyncio.gather(*(request(connection, p) for p in pending[alone:]))
         except RequestFailed as error:
             failures.append(str(error))

@@ -28,13 +28,16 @@ class NoEcho(RequestFailed):
 
 
 def echo_body(model: str, prompt: str, answer: str) -> Json:
-    """Request the prompt and answer with log-probabilities, and nothing generated after them."""
+    """Request the prompt and answer with log-probabilities, and one generated token.
+
+    Some servers refuse to generate none, or take none for as many as they like.
+    """
     return {
         "model": model,
         "prompt": prompt + answer,
         "echo": True,
         "logprobs": 1,
-        "max_tokens": 0,
+        "max_tokens": 1,
         "temperature": 0,
     }
 
@@ -80,13 +83,19 @@ def _check_beginning(tokens: Sequence[str], sent: str) -> None:
 
 
 def _end_of_prompt(tokens: Sequence[str], sent: str, generated: str) -> int:
-    """How many tokens stand before those generated."""
+    """How many tokens stand before the generated one, and before one that ends the text."""
+    for stop in range(max(0, len(tokens) - 2), len(tokens) + 1):
+        if "".join(tokens[:stop]).endswith(sent):
+            return stop
+    # their texts are not quite the text: pieces of characters, or a space at the beginning
     stop = len(tokens)
-    if generated:
-        while stop and "".join(tokens[stop:]) != generated:
-            stop -= 1
-    elif tokens and not _is_piece(tokens[-1]) and not (tokens[-1] and sent.endswith(tokens[-1])):
-        stop -= 1  # the end-of-text token, which is no part of the text
+    while generated and stop and "".join(tokens[stop:]) != generated:
+        stop -= 1
+    if not stop:
+        stop = len(tokens) - 1
+    last = tokens[stop - 1] if stop else ""
+    if stop and not _is_piece(last) and not (last and sent.endswith(last)):
+        stop -= 1  # it is no part of the text
     return stop
 
 

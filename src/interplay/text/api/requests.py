@@ -245,15 +245,11 @@ class Requester:
 
 def _workaround(body: Json, error: RequestFailed) -> Callable[[Json], Json] | None:
     """The change that may make the server accept a request that it refused; ``None``: none."""
-    if error.status not in (400, 422):
+    named = "max_completion_tokens" in str(error) and "max_tokens" in body
+    if error.status not in (400, 422) or not named:
         return None
-    if "max_completion_tokens" in str(error) and "max_tokens" in body:
-        # OpenAI's newer models know the setting by this name only, other servers by the old one
-        return lambda refused: {
-            "max_completion_tokens" if key == "max_tokens" else key: value
-            for key, value in refused.items()
-        }
-    if body.get("max_tokens") == 0:
-        # some servers must generate something
-        return lambda refused: refused | {"max_tokens": 1}
-    return None
+    # OpenAI's newer models know the setting by this name only, other servers by the old one
+    return lambda refused: {
+        "max_completion_tokens" if key == "max_tokens" else key: value
+        for key, value in refused.items()
+    }

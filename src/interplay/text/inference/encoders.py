@@ -7,7 +7,6 @@ evaluates many texts in padded batches; each gets the output that it would get a
 from __future__ import annotations
 
 import inspect
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -15,19 +14,15 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from interplay._types import FloatArray
-from interplay.text.inference.batches import Batches, BatchStrategy, relative_tolerance
-from interplay.text.inference.padding import Text, check_masked_tokens, choose_batch_strategy
-from interplay.text.models import context_length, require_llm
+from interplay.text.inference.batches import BatchStrategy
+from interplay.text.inference.padding import Text
+from interplay.text.inference.texts import TextPasses
+from interplay.text.models import require_llm
 from interplay.text.readouts import names_of
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
-
-_CPU_TOKENS, _GPU_TOKENS = 1024, 65536
-"""Tokens per forward pass to begin with."""
-_SHORT = 6
-"""Texts of fewer tokens are too short for an equivalence check; they are evaluated one by one."""
 
 
 @dataclass(frozen=True)
@@ -88,13 +83,6 @@ class EncoderReader:
         model: a Hugging Face model for sequence classification, or an encoder (``AutoModel``), in
             evaluation mode.
         tokenizer: its tokenizer.
-
-    Attributes:
-        strategy: how texts are batched: ``"padded"``; ``"equal"``: with others of their length, for
-            a model whose outputs change with padding; ``"single"``: one by one, for a model that
-            takes no batches at all (a causal classifier without ``pad_token_id``). It is the first
-            of these that passes the equivalence check with single texts. The first call with a text
-            of 6 tokens or more makes the check; ``None`` before.
     """
 
     def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
@@ -103,24 +91,17 @@ class EncoderReader:
             raise ValueError("the model is in training mode; call model.eval() first")
         self.model = model
         self.tokenizer = tokenizer
-        self.strategy: BatchStrategy | None = None
-        self._batches = Batches(_CPU_TOKENS if model.device.type == "cpu" else _GPU_TOKENS)
-        self._accepted = inspect.signature(model.forward).parameters
-        # the model's own pad comes first: positions or pooling may depend on it
-        pads = (model.config.get_text_config().pad_token_id, tokenizer.pad_token_id, 0)
-        self._pad = next(pad for pad in pads if pad is not None)
-        # the segment of each special token; XLNet has one of its own for [CLS]
-        kinds = tokenizer("") if "token_type_ids" in tokenizer.model_input_names else {}
-        self._types = dict(
-            zip(kinds.get("input_ids", ()), kinds.get("token_type_ids", ()), strict=True)
-        )
-        self._readout_positions: tuple[int, ...] | None = None
-        """The positions, of 0 and -1, that the output is read off; ``None`` before the check."""
+        self._passes = TextPasses(model, tokenizer, self._outputs_of)
+
+    @property
+    def strategy(self) -> BatchStrategy | None:
+        """How texts are batched; see :class:`interplay.text.inference.texts.TextPasses`."""
+        return self._passes.strategy
 
     @property
     def tokens_per_pass(self) -> int:
         """The most tokens of a forward pass; halved when memory does not suffice."""
-        return self._batches.tokens
+        return self._passes.batches.tokens
 
     def values(
         self,
@@ -143,28 +124,18 @@ class EncoderReader:
             ValueError: a text is empty or longer than the model's context, a mask has the wrong
                 length, or the model does not allow masking by attention.
         """
-        texts = self._texts(prompts, attention)
-        distinct = list(dict.fromkeys(texts))
-        longest = max((ids for ids, _ in distinct), key=len, default=())
-        if self.strategy is None and len(longest) >= _SHORT:
-            self.strategy = self._choose_strategy(longest)
-        if any(0 in mask for _, mask in distinct):
-            self._check_masking(longest, distinct)
-        values_of: dict[Text, FloatArray] = {}
 
-        def evaluate(rows: list[int]) -> FloatArray:
+        def evaluate(texts: list[Text]) -> list[FloatArray]:
             import torch
 
             with torch.inference_mode():
-                read = readout.read(*self._forward([distinct[row] for row in rows]))
-            return np.asarray(read.cpu().numpy())
+                read = readout.read(*self._forward(texts))
+            return list(read.cpu().numpy())
 
-        sizes = [len(ids) for ids, _ in distinct]
-        for rows, values in self._batches.run(sizes, evaluate, self.strategy or "single"):
-            values_of.update(zip((distinct[row] for row in rows), values, strict=True))
-        if not texts:
+        values = self._passes(prompts, attention, evaluate)
+        if not values:
             return np.empty((0, len(readout.outputs)) if readout.outputs else 0)
-        stacked = np.stack([values_of[text] for text in texts])
+        stacked = np.stack(values)
         return stacked if readout.outputs or stacked.shape[1] != 1 else stacked[:, 0]
 
     def output(self, prompt: Sequence[int]) -> Any:
@@ -172,59 +143,14 @@ class EncoderReader:
         import torch
 
         with torch.inference_mode():
-            return self._forward(self._texts([prompt], None))[0]
-
-    def _texts(
-        self, prompts: Sequence[Sequence[int]], attention: Sequence[Sequence[int]] | None
-    ) -> list[Text]:
-        """Pair each prompt with its attention mask, and check both."""
-        masks = [(1,) * len(prompt) for prompt in prompts] if attention is None else attention
-        if len(masks) != len(prompts):
-            raise ValueError(f"{len(masks)} attention masks came for {len(prompts)} prompts")
-        limit = context_length(self.model)
-        texts = []
-        for prompt, mask in zip(prompts, masks, strict=True):
-            ids, attended = tuple(map(int, prompt)), tuple(map(int, mask))
-            if len(ids) != len(attended) or not set(attended) <= {0, 1}:
-                raise ValueError(
-                    f"an attention mask of length {len(attended)} with the values "
-                    f"{sorted(set(attended))} came for {len(ids)} tokens; give 0 or 1 for each"
-                )
-            if not any(attended):
-                raise ValueError(
-                    f"a text of {len(ids)} tokens has none that may be attended to; keep its "
-                    "special tokens, or give a prompt with fixed words around {text}"
-                )
-            if limit is not None and len(ids) > limit:
-                raise ValueError(
-                    f"the text is {len(ids)} tokens, above the model's context of {limit}; "
-                    "shorten it"
-                )
-            texts.append((ids, attended))
-        return texts
+            return self._forward(self._passes.texts([prompt], None))[0]
 
     def _forward(self, texts: Sequence[Text]) -> tuple[Any, torch.Tensor]:
         """Evaluate one batch: what the model returns, and the attention mask ``(b, t)``."""
-        import torch
-
-        width = max(len(ids) for ids, _ in texts)
-        ids = torch.full((len(texts), width), self._pad, dtype=torch.long)
-        attention, types = torch.zeros_like(ids), torch.zeros_like(ids)
-        for row, (tokens, mask) in enumerate(texts):
-            ids[row, : len(tokens)] = torch.tensor(tokens)
-            attention[row, : len(tokens)] = torch.tensor(mask)
-            types[row, : len(tokens)] = torch.tensor([self._types.get(t, 0) for t in tokens])
-        inputs = {"input_ids": ids, "attention_mask": attention}
-        if self._types:
-            inputs["token_type_ids"] = types
-        arguments: dict[str, Any] = {
-            name: tensor.to(self.model.device)
-            for name, tensor in inputs.items()
-            if name in self._accepted
-        }
-        if "use_cache" in self._accepted:
+        arguments: dict[str, Any] = {**self._passes.inputs(texts, self.model.forward)}
+        if "use_cache" in inspect.signature(self.model.forward).parameters:
             arguments["use_cache"] = False
-        return self.model(**arguments), attention.to(self.model.device)
+        return self.model(**arguments), self._passes.attention(texts)
 
     def _outputs_of(self, texts: Sequence[Text]) -> list[torch.Tensor]:
         """What targets read of each text of a batch: logits, or unmasked tokens' hidden states."""
@@ -236,42 +162,3 @@ class EncoderReader:
                 return list(output.logits.double())
             states = output.last_hidden_state.double()
             return [row[mask.bool()] for row, mask in zip(states, attention, strict=True)]
-
-    def _choose_strategy(self, longest: tuple[int, ...]) -> BatchStrategy:
-        strategy, reasons = choose_batch_strategy(
-            self._outputs_of, longest, relative_tolerance(self.model)
-        )
-        if reasons:
-            warnings.warn(
-                f"{type(self.model).__name__} gives other outputs for a text in a batch than for "
-                f"the text alone ({'; '.join(reasons)}); texts are evaluated "
-                f"{'with others of their length' if strategy == 'equal' else 'one by one'}, which "
-                "takes longer",
-                stacklevel=3,
-            )
-        return strategy
-
-    def _check_masking(self, longest: tuple[int, ...], texts: Sequence[Text]) -> None:
-        """Refuse texts in which a masked token would influence the output."""
-        if self._readout_positions is None:
-            self._readout_positions = check_masked_tokens(
-                self._outputs_of, self._substitute, longest, relative_tolerance(self.model)
-            )
-        for position in self._readout_positions:
-            if any(not mask[position] for _, mask in texts):
-                which, where = ("last", "after") if position else ("first", "before")
-                raise ValueError(
-                    f"{type(self.model).__name__} is read off the {which} token of the text, which "
-                    f"therefore cannot be masked by attention; put fixed words {where} it, or use "
-                    "another masking"
-                )
-
-    def _substitute(self, ids: tuple[int, ...], positions: Sequence[int]) -> tuple[int, ...]:
-        """The same text with other, ordinary tokens at some positions."""
-        special = {*self.tokenizer.all_special_ids, self._pad}
-        size = self.model.config.get_text_config().vocab_size
-        changed = list(ids)
-        for position in positions:
-            steps = range(ids[position] + 1, ids[position] + size)
-            changed[position] = next(t % size for t in steps if t % size not in special)
-        return tuple(changed)

@@ -46,22 +46,31 @@ def choose_strategy(forward: Forward, ids: Sequence[int], window: float) -> Stra
     ids = tuple(ids[: reach if reach >= SHORT else _PROBE])
     half, quarter = len(ids) // 2, len(ids) // 4
     prompts = [ids, ids[:half] + ids[half + quarter :], ids[:quarter] + ids[half:]]
+    prompts.append(prompts[1][:1] + prompts[1][:0:-1])
     plain = [_plain(forward.model, prompt) for prompt in prompts]
     sequences = [with_positions(prompt, range(len(prompt))) for prompt in prompts]
+    strategies: dict[Strategy, list[int]] = {"shared": [0, 1, 2], "padded": [0, 1, 2]}
+    strategies["equal"] = [1, 3]
+    if 2 * len(ids) > window:
+        del strategies["shared"]
     reasons = []
-    strategies: list[Strategy] = ["shared", "padded"] if 2 * len(ids) <= window else ["padded"]
-    for strategy in strategies:
-        difference = _difference(replace(forward, strategy=strategy), sequences, plain)
+    for strategy, chosen in strategies.items():
+        difference = _difference(
+            replace(forward, strategy=strategy),
+            [sequences[number] for number in chosen],
+            [plain[number] for number in chosen],
+        )
         if not difference:
             break
         reasons.append(f"{strategy}: {difference}")
     else:
-        strategy = "equal"
+        strategy = "alone"
     if reasons:
+        rest = {"equal": ", with others of their length", "alone": ", one by one"}
         warnings.warn(
             f"{type(forward.model).__name__} gives other logits after a cached prefix or padding "
-            f"({'; '.join(reasons)}); its prompts are evaluated whole"
-            f"{', with others of their length' if strategy == 'equal' else ''}, which takes longer",
+            f"({'; '.join(reasons)}); its prompts are evaluated whole{rest.get(strategy, '')}, "
+            "which takes longer",
             stacklevel=2,
         )
     return strategy
@@ -89,7 +98,7 @@ def check_positions(forward: Forward, ids: Sequence[int]) -> None:
         reason = "it takes no position_ids"
     elif getattr(forward.model.config.get_text_config(decoder=True), "alibi", False):
         reason = "its ALiBi distances count the tokens that are attended to"
-    elif forward.strategy == "equal":
+    elif forward.strategy in ("equal", "alone"):
         reason = "it does not take a mask or positions as usual"
     else:
         plain = [_plain(forward.model, probe.tolist(), mask) for mask in masks]

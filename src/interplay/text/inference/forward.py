@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from interplay.text.inference.layers import Prefixes
 
-Strategy: TypeAlias = Literal["shared", "single", "padded", "equal"]
+Strategy: TypeAlias = Literal["shared", "single", "padded", "equal", "alone"]
 """How sequences are evaluated; see :class:`Forward`."""
 Sequences: TypeAlias = Sequence[tuple[int, ...]]
 """Token sequences as :func:`with_positions` writes them. Two of them share a prefix where these
@@ -52,7 +52,8 @@ class Forward:
         strategy: ``"shared"``: shared prefixes are evaluated once; ``"single"``: the same with one
             row per pass, hence no padding; ``"padded"``, for trees without inner nodes: rows of
             different lengths share a pass; ``"equal"``, for such trees too: rows of a pass have one
-            length, and the model is given neither a mask nor positions.
+            length, and the model is given neither a mask nor positions; ``"alone"``, likewise: one
+            row per pass, and the model is given its tokens and nothing else.
         tokens_per_pass: the most tokens of a pass, padding included; a single row may have more.
         max_cached_tokens: the most tokens whose keys and values may be cached at a time.
     """
@@ -105,7 +106,7 @@ class Forward:
         # rows of a few tokens each may have long prefixes, which take memory too
         longest = max(nodes[n].stop for n in todo)
         max_rows = max(1, self.max_cached_tokens * self._n_layers // _GATHERED // longest)
-        max_rows = 1 if self.strategy == "single" else max_rows
+        max_rows = 1 if self.strategy in ("single", "alone") else max_rows
         groups = [list(same) for _, same in groupby(sizes)] if self.strategy == "equal" else [sizes]
         for count in (n for group in groups for n in passes(group, self.tokens_per_pass, max_rows)):
             rows, todo = todo[:count], todo[count:]
@@ -128,14 +129,14 @@ class Forward:
             attention[row, past + width - size :] = 1
         arrays = {"input_ids": tokens & (1 << _ID_BITS) - 1}
         accepted = inspect.signature(self.model.forward).parameters
-        if self.strategy != "equal":
+        if self.strategy not in ("equal", "alone"):
             arrays["attention_mask"] = attention
             if "position_ids" in accepted:
                 arrays["position_ids"] = tokens >> _ID_BITS
         inputs: dict[str, Any] = {
             name: torch.from_numpy(array).to(self.model.device) for name, array in arrays.items()
         }
-        if "logits_to_keep" in accepted:
+        if "logits_to_keep" in accepted and self.strategy != "alone":
             inputs["logits_to_keep"] = n_positions
         with torch.inference_mode():
             if prefixes.size:

@@ -1,4 +1,4 @@
-"""Greedy answers of a causal model to many prompts, and targets that score them."""
+"""Greedy answers of a language model to many prompts, and targets that score them."""
 
 from __future__ import annotations
 
@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from interplay._arrays import real_numbers
 from interplay._types import FloatArray
 from interplay.errors import out_of_memory
 from interplay.text.inference.batches import Batches, BatchStrategy, relative_tolerance
+from interplay.text.inference.seq2seq import AnswerTokens
 from interplay.text.models import context_length
 from interplay.text.prompts.token_texts import TokenTexts
+from interplay.text.prompts.tokens import Tokens
 
 if TYPE_CHECKING:
     import torch
@@ -75,7 +78,7 @@ class Generated:
         Raises:
             ValueError: the scorer does not give k numbers.
         """
-        numbers = np.asarray(self.scorer(answer, original), dtype=np.float64)
+        numbers = real_numbers(self.scorer(answer, original), f"the scores of {self}")
         shape = (len(self.outputs),) if self.outputs else ()
         if numbers.shape != shape:
             raise ValueError(
@@ -124,20 +127,25 @@ class Comparison:
 
 
 class AnswerReader:
-    """A causal model's greedy answers, to many prompts at a time, and their scores.
+    """A language model's greedy answers, to many prompts at a time, and their scores.
 
     Each token of an answer is the likeliest one, until the model ends its answer. The model's own
-    generation settings (penalties, sampling) are ignored. Each prompt gets the answer that it gets
-    alone, unless two tokens are equally likely up to rounding.
+    generation settings (penalties, sampling) are ignored, but for the tokens that an
+    encoder-decoder never writes (``bad_words_ids``; of Marian, its padding). Each prompt gets the
+    answer that it gets alone, unless two tokens are equally likely up to rounding.
 
     Args:
-        model: a Hugging Face causal model, in evaluation mode.
+        model: a Hugging Face causal model or encoder-decoder, in evaluation mode.
         tokenizer: its tokenizer.
 
     Attributes:
-        strategy: how prompts are batched: ``"padded"``, on the left; ``"equal"``: with others of
-            their length, for a model whose logits change with padding. The first call with prompts
-            of several lengths makes the equivalence check that decides; ``None`` before.
+        begin: what the decoder of an encoder-decoder begins with; empty for a causal model, whose
+            answers go on where the prompt ends.
+        strategy: how prompts are batched: ``"padded"``, on the side where the answer is not;
+            ``"equal"``: with others of their length, for a model whose logits change with padding;
+            ``"single"``: one by one, for a model whose logits change with what else is in a batch.
+            The first call with several prompts makes the equivalence check that decides; ``None``
+            before.
     """
 
     def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
@@ -148,6 +156,9 @@ class AnswerReader:
         self.model = model
         self.tokenizer = tokenizer
         self.strategy: BatchStrategy | None = None
+        self.begin: Tokens = ()
+        if model.config.is_encoder_decoder:
+            self.begin = AnswerTokens(model, tokenizer).begin
         self._batches = Batches(_CPU_TOKENS if model.device.type == "cpu" else _GPU_TOKENS)
 
     def values(self, prompts: Sequence[Sequence[int]], readout: Comparison) -> FloatArray:
@@ -182,17 +193,11 @@ class AnswerReader:
             ValueError: a prompt has no tokens, or leaves no room for the answer.
         """
         distinct = list(dict.fromkeys(tuple(map(int, prompt)) for prompt in prompts))
-        limit = context_length(self.model)
         longest = max(distinct, key=len, default=())
         if not all(distinct):
             raise ValueError("a prompt has no tokens to answer to; give it fixed words")
-        if limit is not None and len(longest) + max_tokens > limit:
-            raise ValueError(
-                f"a prompt of {len(longest)} tokens and an answer of {max_tokens} are above the "
-                f"model's context of {limit}; shorten the text or the answer"
-            )
-        several = len({len(prompt) for prompt in distinct}) > 1
-        if self.strategy is None and several and len(longest) >= _SHORT:
+        self._check_lengths(len(longest), max_tokens)
+        if self.strategy is None and len(distinct) > 1 and len(longest) >= _SHORT:
             self.strategy = self._choose_strategy(longest)
         answer_to: dict[tuple[int, ...], list[int]] = {}
 
@@ -200,16 +205,39 @@ class AnswerReader:
             return self._answer([distinct[row] for row in rows], max_tokens)
 
         sizes = [len(prompt) + max_tokens for prompt in distinct]
-        for rows, answers in self._batches.run(sizes, evaluate, self.strategy or "equal"):
+        for rows, answers in self._batches.run(sizes, evaluate, self.strategy or "single"):
             answer_to.update(zip((distinct[row] for row in rows), answers, strict=True))
         return [answer_to[tuple(map(int, prompt))] for prompt in prompts]
+
+    def _check_lengths(self, n_prompt: int, n_answer: int) -> None:
+        """Refuse more tokens of a prompt and an answer than the model's context."""
+        limit = context_length(self.model)
+        if self.begin:
+            of_decoder = context_length(self.model, of_decoder=True)
+            if of_decoder is not None and len(self.begin) + n_answer > of_decoder:
+                raise ValueError(
+                    f"an answer of {n_answer} tokens is above the decoder's context of "
+                    f"{of_decoder}; shorten it"
+                )
+            if limit is not None and n_prompt > limit:
+                raise ValueError(
+                    f"a prompt of {n_prompt} tokens is above the model's context of {limit}; "
+                    "shorten the text"
+                )
+        elif limit is not None and n_prompt + n_answer > limit:
+            raise ValueError(
+                f"a prompt of {n_prompt} tokens and an answer of {n_answer} are above the "
+                f"model's context of {limit}; shorten the text or the answer"
+            )
 
     def _answer(self, prompts: Sequence[Sequence[int]], max_tokens: int) -> list[list[int]]:
         """The model's answers to the prompts of one batch."""
         ends = self._ends()
         generated = self._generate(prompts, max_tokens, ends).sequences
-        width = max(map(len, prompts))
-        return [list(takewhile(lambda t: t not in ends, row[width:])) for row in generated.tolist()]
+        before = len(self.begin) or max(map(len, prompts))
+        return [
+            list(takewhile(lambda t: t not in ends, row[before:])) for row in generated.tolist()
+        ]
 
     def _ends(self) -> list[int]:
         """The tokens that end an answer."""
@@ -224,7 +252,7 @@ class AnswerReader:
     def _generate(
         self, prompts: Sequence[Sequence[int]], max_tokens: int, ends: list[int], **settings: Any
     ) -> Any:
-        """Generate answers for one batch, padded on the left; returns what transformers returns."""
+        """Generate answers for one batch of padded prompts; returns what transformers returns."""
         import torch
         from transformers import GenerationConfig
 
@@ -234,8 +262,13 @@ class AnswerReader:
         ids = torch.full((len(prompts), width), pad, dtype=torch.long)
         attention = torch.zeros_like(ids)
         for row, prompt in enumerate(prompts):
-            ids[row, width - len(prompt) :] = torch.tensor(prompt)
-            attention[row, width - len(prompt) :] = 1
+            at = slice(len(prompt)) if self.begin else slice(width - len(prompt), None)
+            ids[row, at] = torch.tensor(prompt)
+            attention[row, at] = 1
+        if self.begin:
+            begin = torch.tensor([self.begin] * len(prompts), device=self.model.device)
+            settings["decoder_start_token_id"] = self.begin[0]
+            settings["bad_words_ids"] = self.model.generation_config.bad_words_ids
         # generate() adds the model's own settings to those it is given, and a penalty on repeated
         # tokens would count the padding: a shallow copy of the model has no settings of its own
         plain = copy.copy(self.model)
@@ -252,12 +285,11 @@ class AnswerReader:
                 ids.to(self.model.device),
                 attention_mask=attention.to(self.model.device),
                 generation_config=plain.generation_config,
+                **({"decoder_input_ids": begin} if self.begin else {}),
             )
 
     def _choose_strategy(self, longest: tuple[int, ...]) -> BatchStrategy:
-        """Check whether padded prompts of different lengths get the logits that each gets alone."""
-        import torch
-
+        """Check whether prompts get the logits in a batch that each gets alone."""
         half, quarter = len(longest) // 2, len(longest) // 4
         sample = [
             longest,
@@ -265,6 +297,23 @@ class AnswerReader:
             longest[:quarter] + longest[half:],
             longest[-quarter:],
         ]
+        reason = self._difference(sample)
+        if not reason:
+            return "padded"
+        strategy: BatchStrategy = "equal"
+        if self._difference([longest, longest[:1] + longest[-2:0:-1] + longest[-1:]]):
+            strategy = "single"
+        warnings.warn(
+            f"{type(self.model).__name__} gives other logits in a batch ({reason}); prompts are "
+            f"answered {'with others of their length' if strategy == 'equal' else 'one by one'}, "
+            "which takes longer",
+            stacklevel=3,
+        )
+        return strategy
+
+    def _difference(self, sample: Sequence[tuple[int, ...]]) -> str:
+        """Describe how the logits of a batch differ from those of its prompts alone."""
+        import torch
 
         def logits(prompts: Sequence[Sequence[int]]) -> list[torch.Tensor]:
             generated = self._generate(prompts, 2, [], output_logits=True)
@@ -276,22 +325,15 @@ class AnswerReader:
         except (TypeError, ValueError, AttributeError, LookupError, RuntimeError) as error:
             if out_of_memory(error):
                 raise
-            reason = f"{type(error).__name__}: {error}"
-        else:
-            # logits at the second token can be compared only where the first tokens are the same
-            same = batched[0].argmax(-1) == alone[0].argmax(-1)
-            differences = [batched[0] - alone[0], (batched[1] - alone[1])[same]]
-            difference = float(torch.cat(differences).abs().max())
-            largest = float(alone[0].abs().max())
-            if difference <= relative_tolerance(self.model) * largest:
-                return "padded"
-            reason = f"logits differ by {difference / largest:.1%} of the largest"
-        warnings.warn(
-            f"{type(self.model).__name__} gives other logits after padding ({reason}); prompts are "
-            "answered with others of their length, which takes longer",
-            stacklevel=3,
-        )
-        return "equal"
+            return f"{type(error).__name__}: {error}"
+        # logits at the second token can be compared only where the first tokens are the same
+        same = batched[0].argmax(-1) == alone[0].argmax(-1)
+        differences = [batched[0] - alone[0], (batched[1] - alone[1])[same]]
+        difference = float(torch.cat(differences).abs().max())
+        largest = float(alone[0].abs().max())
+        if difference <= relative_tolerance(self.model) * largest:
+            return ""
+        return f"logits differ by {difference / largest:.1%} of the largest"
 
 
 def greedy_answers(

@@ -51,7 +51,8 @@ class Reader:
             suffice, and remembered.
         strategy: how prompts are evaluated: ``"shared"``: shared prefixes once; ``"padded"``: whole
             prompts in padded batches; ``"equal"``: whole prompts in batches of one length, for a
-            model whose logits change with padding. It is the first of these that passes the
+            model whose logits change with padding; ``"alone"``: one by one, for a model whose
+            logits change with what else is in a batch. It is the first of these that passes the
             equivalence check with single prompts. The first call makes the check; ``None`` before.
     """
 
@@ -161,7 +162,7 @@ class Reader:
     def _strategy_for(self, length: int) -> Strategy:
         """The strategy for prompts of up to ``length`` tokens."""
         assert self.strategy is not None
-        if length > limits.stable_length(self.model):
+        if length > limits.stable_length(self.model) and self.strategy != "alone":
             return "equal"
         if self.strategy != "shared":
             return self.strategy

@@ -10,9 +10,10 @@ from typing import Any, TypeAlias
 from interplay._types import Json
 from interplay.extensions import MaskingName
 from interplay.text.prompts.fields import Span, fields
+from interplay.text.prompts.languages import detect
 from interplay.text.prompts.masking import Masking, Passage, get_masking
 from interplay.text.prompts.prompt import BETWEEN, MaskedPrompt, Turn, unit_name
-from interplay.text.prompts.segments import Unit, split
+from interplay.text.prompts.segments import Unit, checked_language, split
 
 PLACEHOLDER = "{text}"
 
@@ -31,7 +32,7 @@ def mask_prompt(
     by: Unit = "sentence",
     masking: MaskingName | str | Masking = "delete",
     fixed: re.Pattern[str] | None = None,
-    language: str = "en",
+    language: str | None = None,
     tokenizer: Any = None,
 ) -> MaskedPrompt:
     """Split a text into players, and put it into its prompt.
@@ -45,7 +46,8 @@ def mask_prompt(
             ``"message"`` for each message of a chat.
         masking: how segments are removed, see :mod:`interplay.text.prompts.masking`.
         fixed: a pattern; segments that overlap one of its matches are always kept.
-        language: for sentences, a two-letter code.
+        language: for sentences, its code, such as ``"de"``; by default it is guessed from all of
+            the text.
         tokenizer: for tokens.
 
     Raises:
@@ -55,7 +57,9 @@ def mask_prompt(
     removal = get_masking(masking)
     if fixed is not None and not isinstance(fixed, re.Pattern):
         raise ValueError(f"fixed={fixed!r} is no compiled pattern; give re.compile(...)")
+    language = checked_language(language) or detect(_all_of(text))
     segmenter = _Segmenter(by, fixed, language, tokenizer)
+    settings = (unit_name(by), removal, language)
     if isinstance(text, str):
         passage = segmenter.passage(text)
     elif _is_chat(text):
@@ -65,19 +69,28 @@ def mask_prompt(
                 f" a prompt, or give as text what {PLACEHOLDER} stands for in the messages (prompt)"
             )
         turns = tuple(_ablated(message, segmenter) for message in map(_checked_message, text))
-        return MaskedPrompt(turns, segmenter.players(), unit_name(by), removal)
+        return MaskedPrompt(turns, segmenter.players(), *settings)
     else:
         passage = segmenter.documents(text)
     if isinstance(prompt, str):
         before, after = _around(prompt)
         pieces = tuple(piece for piece in (before, passage, after) if piece)
-        return MaskedPrompt((Turn(None, pieces),), segmenter.players(), unit_name(by), removal)
+        return MaskedPrompt((Turn(None, pieces),), segmenter.players(), *settings)
     messages = [_checked_message(message) for message in prompt]
     if not isinstance(text, str) and not any(PLACEHOLDER in m["content"] for m in messages):
         messages = _with_placeholder(messages)
     _check_once("".join(message["content"] for message in messages), "the chat")
     turns = tuple(_around_message(message, passage) for message in messages)
-    return MaskedPrompt(turns, segmenter.players(), unit_name(by), removal)
+    return MaskedPrompt(turns, segmenter.players(), *settings)
+
+
+def _all_of(text: Text) -> str:
+    """The words of a text, of which its language is guessed; what is malformed is told later."""
+    if isinstance(text, str):
+        return text
+    parts = [part for part in text if isinstance(part, Mapping)] if text else []
+    contents = [part.get("content", part.get("text")) for part in parts]
+    return BETWEEN.join(content for content in contents if isinstance(content, str))
 
 
 class _Segmenter:

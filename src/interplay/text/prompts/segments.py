@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from interplay.errors import MissingDependencyError
 from interplay.text.prompts.fields import Span, fields
+from interplay.text.prompts.languages import detect
+from interplay.text.prompts.sentences import sentences
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -24,12 +26,17 @@ PART_UNITS = ("document", "message")
 """The units of retrieved documents and of chats, which are given with their borders."""
 _CONNECTORS = "-\N{HYPHEN}\N{NON-BREAKING HYPHEN}/'\N{RIGHT SINGLE QUOTATION MARK}_&@+."
 """Between letters, these join two words into one: well-made, and/or."""
+_LANGUAGE = re.compile("[a-z]{2,3}")
+_UNSPACED = r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]"
+"""Letters of scripts that write no white space between words."""
+_CHUNK = r"(?:«[ \u00a0\u202f])?\S+(?:[ \u00a0\u202f][?!:;»]+(?!\S))*"
+"""What stands between white space; French sets a space before these marks."""
 
 
 def split(
     text: str,
     by: Unit,
-    language: str = "en",
+    language: str | None = None,
     tokenizer: PreTrainedTokenizerBase | None = None,
 ) -> tuple[Span, ...]:
     """Split a text into the spans of its players.
@@ -37,18 +44,22 @@ def split(
     Args:
         text: the text.
         by: ``"token"``: the tokenizer's tokens, those that share a character joined;
-            ``"word"``: a word by Unicode's rules (UAX 29) with the punctuation that touches it;
+            ``"word"``: a word by Unicode's rules (UAX 29) with the punctuation that touches it, in
+            Chinese, Japanese, Thai, Lao, Khmer and Burmese by ICU's dictionaries;
             ``"sentence"``; ``"line"``; ``"paragraph"``: lines without a blank one between them;
             ``"field"``: an innermost field of a JSON text; a compiled pattern: each match; or
             spans: ascending, not overlapping, not empty. Text outside of all spans is fixed.
-        language: for sentences, a two-letter code.
+        language: for sentences, its code, such as ``"de"``; by default it is guessed from the text
+            (:func:`interplay.text.prompts.languages.detect`).
         tokenizer: for tokens, a fast one.
 
     Returns:
         The spans, without the white space around them.
 
     Raises:
-        ValueError: the text has nothing to ablate, the unit is unknown, or the spans are improper.
+        ValueError: the text has nothing to ablate, the unit is unknown, the spans are improper, or
+            the language is no code.
+        MissingDependencyError: a package that the unit needs is not installed.
     """
     if not text.strip():
         raise ValueError(f"the text {text!r} is empty; give a text with words to ablate")
@@ -67,7 +78,7 @@ def split(
     if by == "word":
         return _words(text)
     if by == "sentence":
-        return _sentences(text, language)
+        return _stripped(text, sentences(text, checked_language(language) or detect(text)))
     if by == "line":
         return tuple(span for span in _lines(text) if span[0] < span[1])
     if by == "paragraph":
@@ -81,6 +92,20 @@ def split(
         f"by={by!r} is unknown; choose one of {', '.join((*UNITS, *PART_UNITS))}, or give spans or "
         "a compiled pattern"
     )
+
+
+def checked_language(language: str | None) -> str | None:
+    """A language's code, checked.
+
+    Raises:
+        ValueError: it is no code.
+    """
+    if language is not None and not (isinstance(language, str) and _LANGUAGE.fullmatch(language)):
+        raise ValueError(
+            f"language={language!r} is no code of a language; give one such as 'en' or 'de', or "
+            "None to have it guessed"
+        )
+    return language
 
 
 def _checked(text: str, spans: Sequence[Span]) -> tuple[Span, ...]:
@@ -163,31 +188,21 @@ def _paragraphs(text: str) -> tuple[Span, ...]:
     return tuple(spans)
 
 
-def _sentences(text: str, language: str) -> tuple[Span, ...]:
-    try:
-        from sentencex import segment
-    except ImportError as error:
-        raise MissingDependencyError("sentencex", "llm", "splitting into sentences") from error
-    spans = []
-    start = 0
-    for sentence in segment(language, text):
-        spans.append((start, start + len(sentence)))
-        start += len(sentence)
-    return _stripped(text, spans)
-
-
 def _words(text: str) -> tuple[Span, ...]:
     """Unicode words (UAX 29). Punctuation belongs to the word that it touches, the left one first.
 
-    Words without white space between them, as in Chinese, are separate segments too.
+    Where a script writes no white space between words, ICU's dictionaries find them.
     """
     try:
         import regex
     except ImportError as error:
         raise MissingDependencyError("regex", "llm", "splitting into words") from error
     spans: list[Span] = []
-    for chunk in regex.finditer(r"\S+", text):
-        pieces = [p for p in regex.split(r"(?wV1)\b", chunk.group()) if p]
+    for chunk in regex.finditer(_CHUNK, text):
+        if regex.search(_UNSPACED, chunk.group()):
+            pieces = _by_dictionary(chunk.group())
+        else:
+            pieces = [p for p in regex.split(r"(?wV1)\b", chunk.group()) if p]
         starts: list[int] = []
         at = chunk.start()
         for piece in pieces:
@@ -198,6 +213,17 @@ def _words(text: str) -> tuple[Span, ...]:
         first = [chunk.start(), *starts[1:]]
         spans += zip(first, [*first[1:], chunk.end()], strict=True)
     return tuple(spans)
+
+
+def _by_dictionary(chunk: str) -> list[str]:
+    """The words, and what is between them, of a text in which some are not separated."""
+    try:
+        from icu4py.breakers import WordBreaker
+    except ImportError as error:
+        raise MissingDependencyError(
+            "icu4py", "llm", "splitting Chinese, Japanese, Thai, Lao, Khmer or Burmese into words"
+        ) from error
+    return list(WordBreaker(chunk, "root"))
 
 
 def _glued(text: str, at: int, start: int) -> bool:

@@ -26,11 +26,14 @@ class TokenTexts:
 
     Args:
         tokenizer: a tokenizer.
+        inside: whether they do stand inside a text.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, inside: bool = True) -> None:
         self._tokenizer = tokenizer
-        self._before: list[int] = tokenizer("a", add_special_tokens=False)["input_ids"][-1:]
+        self._before: list[int] = []
+        if inside:
+            self._before = tokenizer("a", add_special_tokens=False)["input_ids"][-1:]
         self._n_before = len(self._decoded([]))
 
     def __call__(self, tokens: Sequence[int]) -> str:

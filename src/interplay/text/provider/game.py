@@ -73,7 +73,7 @@ class ProviderGame:
             messages of a chat.
         masking: what becomes of a removed segment: ``"delete"``, or ``Replace(text)``.
         fixed: segments that a match of this pattern touches are always kept.
-        language: for sentences, a two-letter code.
+        language: for sentences, its code, such as ``"de"``; by default it is guessed from the text.
         name: identifies the model and its version, for the fingerprint. Without a name the values
             are held for the run only and never written to a store.
         concurrency: how many threads call the provider at a time; above 1 it must allow that.
@@ -94,7 +94,7 @@ class ProviderGame:
         prompt: str | Sequence[Message] = PLACEHOLDER,
         masking: MaskingName | str | Masking = "delete",
         fixed: re.Pattern[str] | None = None,
-        language: str = "en",
+        language: str | None = None,
         name: str | None = None,
         concurrency: int = 1,
     ) -> None:
@@ -159,8 +159,8 @@ class ProviderGame:
         return self.concurrency * _BATCHES
 
     def arrange(self, masks: BoolArray, /) -> IntArray:
-        """An order ``(m,)`` in which neighbours share long prefixes, which servers may reuse."""
-        return sorted_by_prefix(masks)
+        """The masks' own order, ``(m,)``: a call is paid for whole, whatever came before it."""
+        return np.arange(len(masks))
 
     def cost(self, masks: BoolArray, /) -> FloatArray:
         """About how many tokens each ablation takes, ``(m,)``."""
@@ -187,7 +187,9 @@ class ProviderGame:
         scores: dict[str, FloatArray] = {}
         failure: GameError | None = None
         try:
-            for prompt, value in self._scores(list(dict.fromkeys(prompts))):
+            # neighbours share long prefixes, which servers may keep
+            arranged = dict.fromkeys(prompts[row] for row in sorted_by_prefix(masks))
+            for prompt, value in self._scores(list(arranged)):
                 first = next(iter(scores.values()), value)
                 if value.shape != first.shape:
                     raise GameError(
@@ -242,7 +244,7 @@ class ProviderGame:
         return target.combine([logprobs[None, :] for logprobs in of_answers])
 
     def refined(
-        self, chosen: Iterable[int], by: Unit, language: str = "en"
+        self, chosen: Iterable[int], by: Unit, language: str | None = None
     ) -> tuple[ProviderGame, tuple[tuple[int, ...], ...]]:
         """The same game with some players cut into finer ones.
 

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from interplay._arrays import as_columns
+from interplay._arrays import EPSILON, as_columns
 from interplay._types import FloatArray, Json, Players
 from interplay.explanation.explanation import Explanation
 from interplay.extensions import IndexName
 from interplay.fourier.spectrum import Spectrum
 
 _ROUNDING = 1e-9
-"""Interactions below this share of the largest coefficient, the empty set's included, are taken for
-rounding."""
+"""Interactions below this share of the largest coefficient are taken for rounding, as are those
+of the size of rounding errors of the mean."""
 
 
 @dataclass(frozen=True)
@@ -148,7 +148,9 @@ def relations(
     ]
     ranked.sort(key=lambda relation: -abs(relation.value))
 
-    least = _ROUNDING * float(np.abs(spectrum.coefficients).max(initial=0.0))
+    sizes, is_mean = np.abs(spectrum.coefficients), spectrum.orders == 0
+    least = _ROUNDING * float(sizes[~is_mean].max(initial=0.0))
+    least += 64 * EPSILON * float(sizes[is_mean].max(initial=0.0))
     better = -1 if description["score"] == "loss" else 1
 
     def kind(sign: int, same: bool) -> tuple[Relation, ...]:

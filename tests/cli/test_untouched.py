@@ -1,0 +1,91 @@
+"""An untouched run of each lens: MATCH, and everything is checked or listed as taken on trust."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import interplay as ip
+from interplay.audit.trusted import CHECKED
+from tests.cli.test_hostile_lenses import runs
+from tests.cli.test_hostile_recipes import call
+from tests.text.servers import Reply, serving, truthful
+
+pytestmark = pytest.mark.slow
+__all__ = ["runs"]  # the fixture
+
+ALWAYS = {"files", "inputs", "page", "ablations", "store", "masks", "spectrum", "faithfulness",
+          "record", "game", "model"}  # fmt: skip
+"""The checks of every run. Some decoders have more."""
+MORE = {"surrogate", "uncertainty", "confirmation", "stopping rule"}
+
+
+def matches(folder: Path, record: Path, *more: object) -> None:
+    """An audit of a folder matches, and each entry of what was saved is in one of its lists."""
+    code, said = call("verify", folder, "--sample", 3, "--record", record, *more)
+    assert code == 0, said
+    assert re.search(r"MATCH \(\d+ match, 0 mismatch, 0 not checked\)$", said), said
+    for result in json.loads(record.read_text(encoding="utf-8")):
+        names = {check["name"] for check in result["checks"]}
+        assert names >= ALWAYS
+        assert names <= ALWAYS | MORE
+        assert {check["status"] for check in result["checks"]} == {"match"}
+        listed = {word.split(".")[0] for entry in result["trusted"]
+                  for word in entry["what"].split(", ")}  # fmt: skip
+        path = folder / "explanation.interplay"
+        if path.exists():
+            explanation = ip.load(path)
+            assert explanation.provenance.keys() <= {*CHECKED, *listed}
+            assert ("confirmation" in names) == (explanation.confirmation is not None)
+
+
+@pytest.mark.parametrize("lens", ["text", "components", "training"])
+def test_an_untouched_run_matches(runs: Path, tmp_path: Path, lens: str) -> None:
+    matches(runs / lens, tmp_path / "record.json")
+
+
+@pytest.mark.parametrize(
+    "more", [("--confirm", 1), ("--until", 0.5), ("--by", "line", "--drill", "word")]
+)
+def test_an_untouched_run_with_more_to_it_matches(
+    runs: Path, tmp_path: Path, more: tuple[object, ...]
+) -> None:
+    model = runs / "text" / "model"
+    out = tmp_path / "run"
+    code, said = call("text", "--model", model, "--file", runs / "text.txt", "--by", "word",
+                      "--question", "w9", "--response", " w5", "--threads", 1, *more,
+                      "--out", out)  # fmt: skip
+    assert code == 0, said
+    matches(out, tmp_path / "record.json", "--allow-outside")
+
+
+def test_an_untouched_run_at_a_server_matches(runs: Path, tmp_path: Path) -> None:
+    with serving(lambda body, _: Reply(truthful(body))) as server:
+        code, said = call("text", "--model", "m", "--file", runs / "text.txt", "--by", "line",
+                          "--question", "It is", "--response", " good", "--base-url", server.url,
+                          "--out", tmp_path / "run")  # fmt: skip
+        assert code == 0, said
+        matches(tmp_path / "run", tmp_path / "record.json", "--allow-server", server.url)
+
+
+@pytest.mark.model
+def test_an_untouched_demo_matches(smollm: tuple[Any, Any], tmp_path: Path) -> None:
+    """Each case of the demo, with fewer ablations, written as the demo writes it."""
+    from interplay.cli.demo import CASES
+    from interplay.cli.folders import write
+
+    store = tmp_path / "ablations.db"
+    for case in CASES:
+        game = case.game(*smollm)
+        explanation = ip.explain(game, decoder="lasso", budget=32, store=store, progress=False)
+        folder = tmp_path / case.name
+        write(explanation, folder, "demo", {"name": case.name}, store=store)
+        code, said = call("verify", folder, "--sample", 2, "--allow-outside")
+        assert code == 0, said
+        assert "MATCH (" in said
+        assert " 0 not checked)" in said
+        assert "model: match (2 of 2)" in said

@@ -1,0 +1,54 @@
+"""The flat design: sizes, pairs, growth, and small games to the last mask."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from interplay.designs.flat import flat, flat_design
+from interplay.fourier.masks import keys
+
+
+@given(st.integers(2, 12), st.integers(2, 300), st.integers(0, 5))
+def test_distinct_pairs_of_flat_sizes(n_players: int, n_masks: int, seed: int) -> None:
+    n_masks = min(n_masks, 1 << n_players)
+    masks = flat_design(n_masks, n_players, np.random.default_rng(seed)).masks
+    assert masks.shape == (n_masks, n_players)
+    assert len(set(keys(masks))) == n_masks
+    assert not masks[0].any()
+    assert masks[1].all()
+    np.testing.assert_array_equal(masks[2:-1:2], ~masks[3::2])
+    smaller = flat_design(n_masks // 2, n_players, np.random.default_rng(seed)).masks
+    np.testing.assert_array_equal(masks[: n_masks // 2], smaller)
+
+
+def test_sizes_and_players_are_balanced() -> None:
+    masks = flat_design(2 + 6 * 2 * 19, 20, np.random.default_rng(0)).masks[2:]
+    sizes = np.bincount(masks.sum(axis=1), minlength=21)
+    np.testing.assert_array_equal(sizes[1:20], 12)
+    for size in range(1, 20):
+        kept = masks[masks.sum(axis=1) == size].sum(axis=0)
+        assert kept.max() - kept.min() <= 2, size
+
+
+def test_all_masks_and_one_more() -> None:
+    masks = flat_design(64, 6, np.random.default_rng(0)).masks
+    assert len(set(keys(masks))) == 64
+    with pytest.raises(ValueError, match="65 distinct masks do not exist for 6 players; there are"):
+        flat_design(65, 6, np.random.default_rng(0))
+
+
+def test_random_masks_of_flat_sizes() -> None:
+    known = flat_design(40, 16, np.random.default_rng(0)).masks
+    masks = flat(3000, 16, np.random.default_rng(1), exclude=known)
+    assert len(set(keys(masks)) - set(keys(known))) == 3000
+    sizes = np.bincount(masks.sum(axis=1), minlength=17)
+    assert sizes[0] == sizes[16] == 0
+    assert sizes[1] + sizes[15] + len(known[known.sum(axis=1) == 1]) * 2 >= 30  # all there are
+    assert sizes[3:14].min() > 150
+    np.testing.assert_array_equal(masks[:50], flat(50, 16, np.random.default_rng(1), exclude=known))
+    rest = flat(100, 4, np.random.default_rng(2))
+    assert len(rest) == 14
+    assert len(flat(5, 1, np.random.default_rng(0))) == 0

@@ -8,8 +8,9 @@ OUT ?= out/demo
 demo: .venv/ready
 	$(BIN)/interplay demo --out $(OUT)
 
+# all but what `make test-servers` runs
 test: .venv/ready page
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --ignore=tests/servers
 
 # in two minutes on two cores: no packaged model, browser, Ray or server's process. It installs
 # nothing: .venv must be there
@@ -17,7 +18,7 @@ test-fast:
 	@test -x $(BIN)/python || { echo "no .venv: run make .venv/ready once"; exit 1; }
 	$(BIN)/python -m pytest -m "not (model or browser or ray or server or slow)"
 
-# every method against servers that people run, which takes some five minutes; prints what was measured
+# every method against servers that people run, some six minutes; prints what was measured
 test-servers: .venv/ready .venv-vllm/ready
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/servers
 	$(BIN)/python -m tests.servers.table

@@ -498,7 +498,7 @@ def test_a_store_that_may_only_be_read(tmp_path: Path, what: str) -> None:
 
     def work() -> None:
         if os.getuid() == 0:  # root may write what is read-only
-            for folder in (tmp_path, *tmp_path.parents[:2]):
+            for folder in (tmp_path, *tmp_path.parents[:3]):
                 folder.chmod(folder.stat().st_mode | 0o111)
             os.setgid(65534)
             os.setuid(65534)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 import interplay as ip
 from interplay.audit.trusted import CHECKED
+from interplay.report.document import document, shown_terms
 from tests.cli.test_hostile_lenses import runs
 from tests.cli.test_hostile_recipes import call
 from tests.text.servers import Reply, serving, truthful
@@ -89,3 +91,30 @@ def test_an_untouched_demo_matches(smollm: tuple[Any, Any], tmp_path: Path) -> N
         assert "MATCH (" in said
         assert " 0 not checked)" in said
         assert "model: match (2 of 2)" in said
+
+
+def test_the_ends_are_recorded_and_checked(runs: Path, tmp_path: Path) -> None:
+    """The page has the full and the empty input as recorded; an audit compares them."""
+    out = tmp_path / "run"
+    code, said = call("text", "--model", runs / "text" / "model", "--file", runs / "text.txt",
+                      "--by", "word", "--question", "w9", "--response", " w5", "--threads", 1,
+                      "--out", out)  # fmt: skip
+    assert code == 0, said
+    explanation = ip.load(out / "explanation.interplay")
+    ends, known = explanation.ends, explanation.ablations
+    assert ends is not None
+    assert f"whole input: {ends[0]:.4g}; empty input: {ends[1]:.4g}" in said
+    assert [explanation.full, explanation.baseline] == ends.tolist()
+    recorded = document(explanation, shown_terms(explanation.spectrum))["ablations"]
+    extra = sum(not (known.masks == end).all(axis=1).any() for end in (True, False))
+    assert recorded["total"] == len(known) + extra
+    store = out / "ablations.db"
+    assert ip.verify(explanation, store=store).verdict != "mismatch"
+    for row in (0, 1):
+        other = ends.copy()
+        other[row] += 0.5
+        verification = ip.verify(replace(explanation, ends=other), store=store)
+        assert verification.verdict == "mismatch", row
+    for without in (None, ends):
+        trusted = ip.verify(replace(explanation, ends=without)).trusted
+        assert "ends" in [entry.what for entry in trusted]

@@ -146,6 +146,13 @@ def outputs() -> Explanation:
     return explanation(uncertain(planted(8, 20, 3)), description, SENTENCES, 120)
 
 
+def through_ends() -> Explanation:
+    """Three outputs, with measured ends far from what the spectrum predicts."""
+    made = outputs()
+    ends = np.array([[2.0, -1.0, 0.5], [-3.0, 0.25, 0.0]])
+    return replace(made, spectrum=replace(made.spectrum, deviations=None, ends=ends))
+
+
 def components() -> Explanation:
     """Four layers of four heads and an MLP; one player is a pair of heads."""
     units: list[Any] = [[[layer, "head", head]] for layer in (3, 4, 7, 9) for head in range(4)]

@@ -26,6 +26,7 @@ WIDTHS = (1280, 400)
 PATIENCE = 600_000
 """Milliseconds for what a page does; a busy machine needs more than the usual 30 s."""
 KINDS = {
+    "through ends": pages.through_ends,
     "text": pages.text,
     "outputs": pages.outputs,
     "components": pages.components,
@@ -169,10 +170,11 @@ def test_every_kind_of_page(
         assert page.locator("[role=checkbox][aria-checked=false]").count() == 2
 
 
+@pytest.mark.parametrize("kind", ["outputs", "through ends"])
 def test_every_index_at_every_order_is_what_python_computes(
-    browser: Any, made: dict[str, tuple[Explanation, Path]]
+    browser: Any, made: dict[str, tuple[Explanation, Path]], kind: str
 ) -> None:
-    explanation, path = made["outputs"]
+    explanation, path = made[kind]
     with opened(browser, path) as page:
         choice(page, "Show").select_option("all")
         choice(page, "Certainty").select_option("all")

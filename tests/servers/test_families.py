@@ -22,7 +22,14 @@ pytestmark = [pytest.mark.server, pytest.mark.slow]
 
 KINDS = ("llama 3", "prepend (llama 2)", "byte level, begin and end")
 TEXT = "The film is not bad. I was never bored."
-PROMPTS = ("{text} It is", "{text}\nAnswer:", "{text}\nAnswer:\n", "{text} (", "<s>{text} It is")
+PROMPTS = (
+    "{text} It is",
+    "{text} It is ",
+    "{text}\nAnswer:",
+    "{text}\nAnswer:\n",
+    "{text} (",
+    "<s>{text} It is",
+)
 TARGETS = (
     Response("good"),
     Response(" good"),

@@ -180,7 +180,7 @@ LISTED = (" good", " bad", " fine", "Yes", "No")
 def truthful(body: Json) -> Json:
     """The answer of a server without faults to a plain or a chat completion."""
     beside: Json = {}
-    if body.get("return_token_ids"):
+    if body.get("return_token_ids") and "messages" in body:
         choice, beside = _continued(body)
     elif "messages" in body:
         prompt = "\n".join(message["content"] for message in body["messages"])

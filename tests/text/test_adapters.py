@@ -206,6 +206,24 @@ def test_adapters_that_are_not_layers_alone_are_refused(config: Any) -> None:
         game_of(model)
 
 
+@pytest.mark.parametrize("family", ["llama", "bart"])
+def test_a_folder_with_an_adapter_is_loaded_with_its_base_model(
+    family: str, tmp_path: Path
+) -> None:
+    made(family).save_pretrained(tmp_path / "base")
+    auto = AutoModelForSeq2SeqLM if family == "bart" else AutoModelForCausalLM
+    base = auto.from_pretrained(tmp_path / "base")
+    config = peft.LoraConfig(r=4, target_modules=["q_proj"], init_lora_weights=False)
+    model = peft.get_peft_model(base, config).eval()
+    model.save_pretrained(tmp_path / "adapter")
+    tokenizer_of(KIND[family]).save_pretrained(tmp_path / "adapter")
+    loaded, _ = ip.text.load_model(str(tmp_path / "adapter"), download=False)
+    game, expected = game_of(loaded, family), game_of(model, family)
+    np.testing.assert_allclose(game(masks_of(game)), expected(masks_of(game)), atol=1e-6)
+    assert game.describe()["adapters"] == ["default"]
+    assert game.fingerprint == expected.fingerprint
+
+
 def test_components_of_a_model_with_an_adapter_are_refused() -> None:
     for model in (with_lora("llama"), with_lora("llama").get_base_model()):
         with pytest.raises(ValueError, match=r"merge_and_unload"):
@@ -281,6 +299,15 @@ def quantised(model: Any) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch is about to drop these
         return quantize_dynamic(model, {torch.nn.Linear}, dtype=torch.qint8)
+
+
+def test_that_rows_depend_on_each_other_is_found_below_the_head_too() -> None:
+    model = made("llama")
+    model.model = quantised(model.model)
+    game = game_of(model)
+    with pytest.warns(UserWarning, match=r"equal: logits differ .* one by one"):
+        values = game(masks_of(game))
+    np.testing.assert_allclose(values[:, 0], plain(model, game, " Yes it"), rtol=0, atol=1e-6)
 
 
 def test_a_model_whose_rows_depend_on_each_other_reads_one_prompt_at_a_time() -> None:

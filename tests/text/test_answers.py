@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from interplay.fourier.masks import end_masks
 from interplay.text import LogitDifference, Options, Response, TextGame
-from interplay.text.answers import end_masks, ends
+from interplay.text.answers import ends
 
 CHAT = [
     {"role": "system", "content": "Answer in one word."},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -16,7 +17,7 @@ from interplay.text import ApiGame, Contrast, LogitDifference, Options, Response
 from interplay.text.api import Usage
 from interplay.text.api.account import RequestFailed
 from interplay.text.api.prompt_tokens import read_echo, read_prompt_logprobs
-from tests.text.servers import BEGINNING, Json, Reply, serving, truth, truthful
+from tests.text.servers import BEGINNING, Json, Reply, pieces, serving, truth, truthful
 
 TEXT = "The film is long. The cast is fine. I liked the end. My sister slept."
 PROMPT = "Review: {text}\nIt is"
@@ -157,7 +158,7 @@ def test_all_pieces_of_an_answers_characters_count(
     echoed, listed = _listed(tokens)
     prompt = "".join(tokens).removesuffix(answer)
     assert read_echo(echoed, prompt, answer).logprobs.tolist() == expected
-    assert read_prompt_logprobs(listed, answer).logprobs.tolist() == expected
+    assert read_prompt_logprobs(listed, prompt, answer).logprobs.tolist() == expected
 
 
 def test_a_character_that_begins_with_the_prompts_last_space() -> None:
@@ -165,7 +166,7 @@ def test_a_character_that_begins_with_the_prompts_last_space() -> None:
     with pytest.raises(RequestFailed, match="token ' ἄ' begins in the prompt"):
         read_echo(echoed, "It is ", "ἄν")
     with pytest.raises(RequestFailed, match="token ' ἄ' begins in the prompt"):
-        read_prompt_logprobs(listed, "ἄν")
+        read_prompt_logprobs(listed, "It is ", "ἄν")
 
 
 def test_an_end_token_that_the_server_appends_is_no_part_of_the_answer() -> None:
@@ -174,6 +175,61 @@ def test_an_end_token_that_the_server_appends_is_no_part_of_the_answer() -> None
         echoed, _ = _listed(tokens)
         echoed["text"] = "It is good" + generated
         assert read_echo(echoed, "It is", " good").logprobs.tolist() == [-3.0]
+
+
+# --- texts without their spaces, as of Llama 2's tokens -------------------------------------------
+
+
+def spaceless(body: Json, number: int) -> Reply:
+    """A server whose tokens are words with the space before them, and whose texts lack it."""
+    assert body["max_tokens"] == 1
+    tokens = pieces(body["prompt"])
+    values = [truth("".join(tokens[:at]), token) for at, token in enumerate(tokens)]
+    ids = [zlib.crc32(token.encode()) for token in tokens]
+    texts = [token.strip(" ") or token for token in tokens]
+    choice: Json = {"text": body["prompt"] if body.get("echo") else " so"}
+    choice["logprobs"] = {
+        "tokens": texts,
+        "text_offset": [0] * len(tokens),
+        "token_logprobs": [None, *values[1:]],
+    }
+    choice["prompt_token_ids"] = ids if body.get("return_token_ids") else None
+    choice["prompt_logprobs"] = [None] + [
+        {str(key): {"logprob": value, "decoded_token": text}}
+        for key, value, text in list(zip(ids, values, texts, strict=True))[1:]
+    ]
+    return Reply({"choices": [choice]})
+
+
+@pytest.mark.parametrize("method", ["echo", "prompt_logprobs"])
+def test_an_answer_is_found_by_its_tokens_where_their_texts_lack_spaces(method: str) -> None:
+    with serving(spaceless) as server:
+        asked = game(server.url, Response(" very good"), method=method)
+        expected = [
+            truth(p, " very") + truth(f"{p} very", " good") for p in map(asked.prompt, MASKS)
+        ]
+        np.testing.assert_allclose(asked(MASKS), expected)
+        # the first also by the texts
+        assert asked.usage.requests == 1 + 2 * (16 + REPEATED)
+
+
+@pytest.mark.parametrize("method", ["echo", "prompt_logprobs"])
+def test_a_space_that_is_lost_is_no_border(method: str) -> None:
+    """The last token is " good", and the space is the prompt's: its text alone would fit."""
+    with serving(spaceless) as server, pytest.raises(GameError, match="begins in the prompt"):
+        game(server.url, Response("good"), prompt="{text}\nIt is ", method=method)(MASKS)
+
+
+@pytest.mark.parametrize("refuses", [False, True])
+def test_where_texts_lack_spaces_and_there_are_no_tokens(refuses: bool) -> None:
+    def respond(body: Json, number: int) -> Reply:
+        if body.pop("return_token_ids", None) and refuses:
+            return Reply({"error": {"message": "prompt_logprobs is unknown"}}, 400)
+        return spaceless(body, number)
+
+    for prompt, answer in ((PROMPT, " good"), ("{text}\nIt is ", "good")):
+        with serving(respond) as server, pytest.raises(GameError, match=r"last tokens .* are not"):
+            game(server.url, Response(answer), prompt=prompt)(MASKS)
 
 
 # --- two beginnings -------------------------------------------------------------------------------

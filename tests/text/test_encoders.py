@@ -37,9 +37,9 @@ from interplay.text import (
     answer_similarity,
     load_model,
 )
+from interplay.text.digests import model_digest
 from interplay.text.inference.encoders import EncoderReader, EncoderReadout, join_encoder_readouts
 from interplay.text.inference.reader import Reader
-from interplay.text.digests import model_digest
 from interplay.text.models import context_length
 from tests.text.tiny import CLS, PAD, SEP, SPECIAL, VOCABULARY, tiny, word_tokenizer
 

@@ -33,8 +33,9 @@ from typer.testing import CliRunner
 import interplay as ip
 from interplay.cli.app import app
 from interplay.components import ComponentGame
+from interplay.fourier.masks import end_masks
 from interplay.text import Contrast, Generated, LogitDifference, LogitFunction, Options, Response
-from interplay.text.answers import end_masks, ends
+from interplay.text.answers import ends
 from interplay.text.inference.seq2seq import AnswerTokens, Seq2SeqReader
 from interplay.text.models import context_length
 from interplay.text.prompts.token_texts import TokenTexts
@@ -257,9 +258,24 @@ def test_an_answer_after_a_forced_beginning() -> None:
     tokenizer.tgt_lang = "de_DE"
     with pytest.raises(ValueError, match=r"fr_XX.*de_DE.*so that they agree"):
         AnswerTokens(model, tokenizer)
-    model.generation_config.decoder_start_token_id = None
-    model.generation_config.bos_token_id = None
+    tokenizer.tgt_lang = "fr_XX"
+    for config in (model.generation_config, model.config):
+        config.decoder_start_token_id = config.bos_token_id = None
     with pytest.raises(ValueError, match=r"set model\.generation_config\.decoder_start_token_id"):
+        AnswerTokens(model, tokenizer)
+
+
+def test_the_language_of_an_answer_is_what_mbart_begins_with() -> None:
+    tokenizer = of_languages(MBartTokenizer, **FRENCH)
+    french = tokenizer.convert_tokens_to_ids("fr_XX")
+    model = tiny(AutoModelForSeq2SeqLM, bartish(MBartConfig, french)(tokenizer))
+    assert AnswerTokens(model, tokenizer).begin == (french,)
+    model.generation_config.decoder_start_token_id = None
+    assert AnswerTokens(model, tokenizer).begin == (french,)  # as the configuration says
+    model.config.decoder_start_token_id = None
+    assert AnswerTokens(model, tokenizer).begin == (french,)  # as the tokenizer says
+    model.generation_config.decoder_start_token_id = tokenizer.convert_tokens_to_ids("de_DE")
+    with pytest.raises(ValueError, match=r"begins with de_DE.*in fr_XX.*so that they agree"):
         AnswerTokens(model, tokenizer)
 
 

@@ -66,6 +66,12 @@ def trusted(explanation: Explanation, has_store: bool) -> tuple[Trusted, ...]:
     else:
         reason = "nothing shows whether there was one that was left out"
         entries.append(Trusted("confirmation", "null", reason))
+    if explanation.ends is None:
+        reason = "nothing shows whether the full and the empty input were evaluated and left out"
+        entries.append(Trusted("ends", "null", reason))
+    elif not has_store:
+        reason = "the values of the full and the empty input; without a store nothing has them"
+        entries.append(Trusted("ends", _shown(explanation.ends.tolist()), reason))
     if provenance.get("until") is None:
         reason = "nothing shows whether a stopping rule chose the budget"
         entries.append(Trusted("until", "null", reason))

@@ -29,7 +29,7 @@ from interplay.audit.stored import Stored, check_ablations, check_store, count, 
 from interplay.audit.trusted import trusted
 from interplay.explanation.explanation import Explanation
 from interplay.extensions import BackendName
-from interplay.fourier.masks import describe
+from interplay.fourier.masks import describe, end_masks
 from interplay.game import Game, described, fingerprint_of, repeats_of
 
 MODEL_TOLERANCE = 1e-3
@@ -123,7 +123,7 @@ def verify(
     derivation = check_derivation(explanation, stored, lookup)
     checks = [
         check_ablations(explanation),
-        check_store(explanation, stored, store),
+        check_store(explanation, stored, lookup(end_masks(len(explanation.players))), store),
         *derivation.checks,
         *check_stopping(explanation, lookup),
         *check_confirmation(explanation, derivation, lookup, n_stored),

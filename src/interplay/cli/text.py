@@ -12,6 +12,7 @@ import typer
 from rich.markup import escape
 
 from interplay import text as lens
+from interplay._types import FloatArray
 from interplay.ablation.evaluator import Evaluator
 from interplay.cli.folders import finest, print_written, refuse_another, write
 from interplay.cli.options import (
@@ -31,8 +32,9 @@ from interplay.cli.trust import PATTERN_SECONDS, TYPED, Trust, time_limit
 from interplay.explanation.explain import explain
 from interplay.explanation.explanation import FILE
 from interplay.explanation.plan import plan
+from interplay.fourier.masks import end_masks
 from interplay.text.analysis.drill import LEVEL_FILE, Refinement, drill
-from interplay.text.answers import end_masks, ends
+from interplay.text.answers import ends
 from interplay.text.api.account import public_address
 from interplay.text.prompts.build import mask_prompt
 from interplay.text.prompts.chat import TEMPLATE_TIME
@@ -61,7 +63,7 @@ class TextOptions:
     model: Annotated[
         str,
         typer.Option(
-            help='Folder or hub name of a causal model, or "smollm2" (packaged); with --base-url '
+            help='Folder or hub name of a language model, or "smollm2" (packaged); with --base-url '
             "the name that the server knows the model by."
         ),
     ]
@@ -319,13 +321,17 @@ def text_command(
     refuse_another(game, out / (LEVEL_FILE.format(1) if finer.drill_down else FILE))
     print_prompt(game)
     with interruptible():
-        print_ends(game, out / STORE, run.backend)
+        values_of_ends = print_ends(game, out / STORE, run.backend)
     units = finer.drill_down or []
     settings = run.settings("text")
     with interruptible():
         result: Any = (
             drill(game, list(map(unit, units)), **settings) if units else explain(game, **settings)
         )
+    if not isinstance(result, Refinement):
+        # a server's single output may be a column before its first answer is known
+        values_of_ends = values_of_ends.reshape(2, *result.fit.values.shape[1:])
+        result = replace(result, ends=values_of_ends)
     levels = (
         tuple(zip(units, result.chosen, strict=False)) if isinstance(result, Refinement) else ()
     )
@@ -371,10 +377,13 @@ def plan_command(prompt: TextOptions, run: RunOptions, price: PriceOptions) -> N
     console.print(str(planned), markup=False, highlight=False)
 
 
-def print_ends(game: _Game, store: Path, backend: str) -> None:
+def print_ends(game: _Game, store: Path, backend: str) -> FloatArray:
     """Print the values of the whole input and of the empty one, and what the model answers.
 
     Warns if the answer that is scored is one that the model hardly ever gives.
+
+    Returns:
+        The two values, ``(2,)`` or ``(2, k)``.
     """
     masks = end_masks(game.n_players)
     with Evaluator.of(game, store=store, backend=backend, progress=False) as evaluator:
@@ -392,6 +401,7 @@ def print_ends(game: _Game, store: Path, backend: str) -> None:
     for answer in answers:
         if answer.warning:
             console.print(f"Warning: {answer.warning}", style="yellow", markup=False)
+    return values
 
 
 def print_prompt(game: _Game) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -55,6 +55,8 @@ def derive(plan: RunPlan, evaluated: Evaluated) -> Derived:
     decoded = run_decoder(inputs.chosen, design, values, inputs.order, plan.fit_rng, inputs.options)
     if plan.has_ends:
         decoded = corrected(decoded, design.masks)
+        spectrum = replace(decoded.spectrum, ends=evaluated.values[[1, 0]])
+        decoded = replace(decoded, spectrum=spectrum)
     score = faithfulness(
         decoded.spectrum,
         inputs.held_out.masks,

@@ -27,8 +27,8 @@ from interplay.explanation.faithfulness import Faithfulness, r2
 from interplay.explanation.judging import verdict_on
 from interplay.explanation.verdict import Verdict
 from interplay.extensions import BackendName, IndexName
-from interplay.fourier.ends import through_ends
 from interplay.fourier.interactions import Interactions
+from interplay.fourier.masks import end_masks
 from interplay.fourier.spectrum import Spectrum
 from interplay.game import Game, fingerprint_of
 
@@ -92,6 +92,8 @@ class Explanation:
         game: the game. ``None`` if the explanation was loaded from a file, which has no game.
         confirmation: the result of :meth:`confirm`. It is saved and reported if it is put here:
             ``dataclasses.replace(explanation, confirmation=explanation.confirm())``.
+        ends: the values of the full and of the empty input, ``(2,)`` or ``(2, k)``, if they were
+            evaluated beside the run, as ``interplay text`` does. Reports show them.
         surrogate: everything that the decoder learned, for :meth:`predict`, if ``spectrum`` is only
             its strongest terms. Otherwise ``None``.
     """
@@ -105,6 +107,7 @@ class Explanation:
     game: Game | None = field(default=None, repr=False)
     confirmation: Confirmation | None = None
     surrogate: Spectrum | None = None
+    ends: FloatArray | None = None
 
     def predict(self, masks: npt.ArrayLike) -> FloatArray:
         """Predict the value of each mask: by the surrogate if there is one, else by the spectrum.
@@ -159,14 +162,7 @@ class Explanation:
         Raises:
             ValueError: the index is unknown, or the order does not fit it.
         """
-        interactions = self.spectrum.to(index, order=order, players=self.players)
-        if self.measure == UNIFORM or self.faithfulness.exact:
-            return interactions
-        n_players = len(self.players)
-        ends = self.spectrum.predict(np.array([[False] * n_players, [True] * n_players]))
-        assert self.baseline is not None
-        assert self.full is not None
-        return through_ends(interactions, self.full - ends[1], self.baseline - ends[0])
+        return self.spectrum.to(index, order=order, players=self.players)
 
     @property
     def measure(self) -> str:
@@ -177,15 +173,17 @@ class Explanation:
     @property
     def baseline(self) -> FloatArray | None:
         """The value with every player removed, ``()`` or ``(k,)``; ``None`` if not evaluated."""
-        return self._evaluated(np.zeros(len(self.players), dtype=np.bool_))
+        return self._end(1)
 
     @property
     def full(self) -> FloatArray | None:
         """The value with every player kept, ``()`` or ``(k,)``; ``None`` if not evaluated."""
-        return self._evaluated(np.ones(len(self.players), dtype=np.bool_))
+        return self._end(0)
 
-    def _evaluated(self, mask: BoolArray) -> FloatArray | None:
-        known = self.ablations
+    def _end(self, row: int) -> FloatArray | None:
+        if self.ends is not None:
+            return np.asarray(self.ends[row])
+        known, mask = self.ablations, end_masks(len(self.players))[row]
         rows = np.flatnonzero((known.masks == mask).all(axis=1))
         return np.asarray(known.values[rows[0]]) if len(rows) else None
 
@@ -363,6 +361,8 @@ class Explanation:
             arrays["surrogate_coefficients"] = np.asarray(
                 self.surrogate.coefficients, dtype=np.float64
             )
+        if self.ends is not None:
+            arrays["ends"] = np.asarray(self.ends, dtype=np.float64)
         return write_archive(path, document, arrays)
 
     def to_html(self, path: str | Path) -> Path:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from interplay._arrays import unpack
+from interplay._types import FloatArray
 from interplay.confirmation.verdict import Confirmation
+from interplay.designs.flat import FLAT
 from interplay.explanation.archive import read_archive
 from interplay.explanation.explanation import FORMAT_VERSION, Ablations, Explanation
 from interplay.explanation.faithfulness import Faithfulness
@@ -41,13 +44,17 @@ def load(path: str | Path) -> Explanation:
         deviations = deviations.astype(np.float64)
     n_players = document["n_players"]
     scores = document["faithfulness"]
+    spectrum = Spectrum(n_players, arrays["supports"], arrays["coefficients"], deviations)
+    fit = Ablations(unpack(arrays["fit_masks"], n_players), arrays["fit_values"])
+    if document["provenance"]["design"]["kind"].endswith(FLAT):
+        spectrum = replace(spectrum, ends=_ends(fit))
     confirmation = document.get("confirmation")
     return Explanation(
-        spectrum=Spectrum(n_players, arrays["supports"], arrays["coefficients"], deviations),
+        spectrum=spectrum,
         players=tuple(document["players"]),
         faithfulness=Faithfulness.from_json(scores),
         provenance=document["provenance"],
-        fit=Ablations(unpack(arrays["fit_masks"], n_players), arrays["fit_values"]),
+        fit=fit,
         held_out=Ablations(unpack(arrays["held_masks"], n_players), arrays["held_values"]),
         confirmation=None if confirmation is None else Confirmation.from_json(confirmation),
         surrogate=(
@@ -55,4 +62,19 @@ def load(path: str | Path) -> Explanation:
             if "surrogate_supports" in arrays
             else None
         ),
+        ends=arrays.get("ends"),
     )
+
+
+def _ends(fit: Ablations) -> FloatArray:
+    """The values of the full and of the empty input, which a flat design has.
+
+    Raises:
+        ValueError: it has not.
+    """
+    rows = [np.flatnonzero((fit.masks == kept).all(axis=1)) for kept in (True, False)]
+    if not all(map(len, rows)):
+        raise ValueError(
+            "fit_masks.npy: it lacks the full or the empty mask, which a flat design has"
+        )
+    return np.stack([fit.values[found[0]] for found in rows])

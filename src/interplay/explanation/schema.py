@@ -30,6 +30,7 @@ ARRAYS: Mapping[str, tuple[str, ...]] = {
     "deviations": _SPREAD,
     "surrogate_supports": _PACKED,
     "surrogate_coefficients": _REAL,
+    "ends": _REAL,
 }
 """The arrays beside the document, by name, and the types that each may have."""
 _REQUIRED = tuple(ARRAYS)[:6]
@@ -311,6 +312,8 @@ def check_shapes(document: Json, arrays: Mapping[str, tuple[str, tuple[int, ...]
             f"held_masks.npy: it has {n_held} masks; {document['faithfulness']['n_masks']} are "
             "expected (faithfulness.n_masks)"
         )
+    if "ends" in arrays:
+        _same("ends", arrays["ends"][1], (2, *outputs))
     if "deviations" in arrays:
         shape = arrays["deviations"][1]
         _same("deviations", shape, (n_terms, *outputs, shape[-1] if shape else 1))

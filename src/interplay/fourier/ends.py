@@ -111,6 +111,27 @@ def of_indicators(index: str, n_players: int, order: int) -> Ends | None:
     return [float(value) for value in full], [float(value) for value in empty]
 
 
+def by_size(
+    index: str, n_players: int, order: int, full: FloatArray, empty: FloatArray
+) -> FloatArray | None:
+    """What the ends add to every set, by its size: ``(order + 1,)`` or ``(order + 1, k)``.
+
+    ``None`` if they add nothing: to an index of uniform masks, or up to order n.
+    """
+    if order >= n_players:
+        return None
+    tables = of_indicators(index, n_players, order)
+    if tables is None:
+        return None
+    of_full, of_empty = (np.array(table) for table in tables)
+    return np.asarray(np.multiply.outer(of_full, full) + np.multiply.outer(of_empty, empty))
+
+
+def all_are_listed(n_players: int, order: int) -> bool:
+    """Whether all sets up to an order are listed."""
+    return sum(comb(n_players, s) for s in range(order + 1)) <= LISTED
+
+
 def through_ends(interactions: Interactions, full: FloatArray, empty: FloatArray) -> Interactions:
     """The interactions of a function that passes through both ends.
 
@@ -123,14 +144,11 @@ def through_ends(interactions: Interactions, full: FloatArray, empty: FloatArray
         empty: f(none) less the spectrum's prediction.
     """
     n, order = interactions.n_players, interactions.order
-    tables = of_indicators(interactions.index, n, order)
-    if tables is None or order >= n:
+    by_order = by_size(interactions.index, n, order, full, empty)
+    if by_order is None:
         return interactions
     least = 1 if interactions.index == "SV" else 0
-    of_full, of_empty = (np.array(table) for table in tables)
-    by_order = np.multiply.outer(of_full, full) + np.multiply.outer(of_empty, empty)
-    counts = [comb(n, s) for s in range(order + 1)]
-    all_listed = sum(counts) <= LISTED
+    all_listed = all_are_listed(n, order)
     orders = range(least, order + 1) if all_listed else range(least, min(order, 1) + 1)
     members = _with_all(interactions.members, n, orders)
     listed = _padded(interactions.members, n, members.shape[1])

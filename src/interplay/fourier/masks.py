@@ -64,6 +64,11 @@ def distinct(masks: BoolArray) -> tuple[BoolArray, IntArray]:
     return masks[first], inverse
 
 
+def end_masks(n_players: int) -> BoolArray:
+    """The masks of the full input and of the empty one, ``(2, n)``."""
+    return np.array([[True] * n_players, [False] * n_players])
+
+
 def sorted_by_prefix(masks: BoolArray) -> IntArray:
     """Sort masks so that those that agree on their first players are neighbours: rows, ``(m,)``."""
     return np.lexsort(masks.T[::-1])

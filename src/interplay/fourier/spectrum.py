@@ -13,9 +13,10 @@ from interplay._arrays import as_columns, unit_of
 from interplay._types import ByteArray, FloatArray, IntArray, Players, whole
 from interplay.extensions import IndexName
 from interplay.fourier.characters import synthesise
+from interplay.fourier.ends import through_ends
 from interplay.fourier.indices import convert
 from interplay.fourier.interactions import Interactions, checked_output, names_of
-from interplay.fourier.masks import as_masks
+from interplay.fourier.masks import as_masks, end_masks
 from interplay.fourier.sets import (
     Members,
     as_players,
@@ -49,12 +50,16 @@ class Spectrum:
         deviations: the uncertainty of the coefficients, ``(s, r)`` or ``(s, k, r)``: a factor L of
             their covariance L L^T, output by output; ``None`` where the decoder gives none.
             Arithmetic with other spectra drops it.
+        ends: the measured values of the full and of the empty input, ``(2,)`` or ``(2, k)``. An
+            index then passes through them (see :mod:`interplay.fourier.ends`). ``None``: it is the
+            spectrum's own. Arithmetic with other spectra drops them.
     """
 
     n_players: int
     supports: ByteArray
     coefficients: FloatArray
     deviations: FloatArray | None = None
+    ends: FloatArray | None = None
 
     def __post_init__(self) -> None:
         if len(self.supports) != len(self.coefficients):
@@ -162,7 +167,8 @@ class Spectrum:
         if deviations is not None and self.n_outputs is not None:
             deviations = deviations[:, column]
         coefficients = as_columns(self.coefficients)[:, column]
-        return replace(self, coefficients=coefficients, deviations=deviations)
+        ends = None if self.ends is None else as_columns(self.ends)[:, column]
+        return replace(self, coefficients=coefficients, deviations=deviations, ends=ends)
 
     def mean_output(self) -> Spectrum:
         """The spectrum of the mean over the outputs.
@@ -170,7 +176,8 @@ class Spectrum:
         It has no uncertainty: ``deviations`` lack the covariance between outputs.
         """
         mean = as_columns(self.coefficients).mean(axis=1)
-        return replace(self, coefficients=mean, deviations=None)
+        ends = None if self.ends is None else as_columns(self.ends).mean(axis=1)
+        return replace(self, coefficients=mean, deviations=None, ends=ends)
 
     # --- arithmetic -----------------------------------------------------------------------------
 
@@ -203,7 +210,10 @@ class Spectrum:
         if not isinstance(factor, int | float | np.number):
             return NotImplemented
         deviations = None if self.deviations is None else self.deviations * abs(factor)
-        return replace(self, coefficients=self.coefficients * factor, deviations=deviations)
+        ends = None if self.ends is None else self.ends * factor
+        return replace(
+            self, coefficients=self.coefficients * factor, deviations=deviations, ends=ends
+        )
 
     __rmul__ = __mul__
 
@@ -242,7 +252,8 @@ class Spectrum:
         """
         coefficients = self.coefficients.copy()
         coefficients[self.orders == 0] = 0.0
-        return replace(self, coefficients=coefficients / unit_of(coefficients), deviations=None)
+        relative = coefficients / unit_of(coefficients)
+        return replace(self, coefficients=relative, deviations=None, ends=None)
 
     def truncate(
         self, *, energy: float | None = None, n_terms: int | None = None, order: int | None = None
@@ -294,7 +305,8 @@ class Spectrum:
         """Compute the interactions under an index (see :mod:`interplay.fourier.indices`).
 
         They follow in closed form. If the spectrum has an uncertainty, they have one too, since an
-        index is linear in the coefficients.
+        index is linear in the coefficients. If it has measured ends, the interactions pass through
+        them, and have no uncertainty.
 
         Args:
             index: ``"Fourier"``, ``"Moebius"``, ``"SII"``, ``"k-SII"``, ``"STII"``, ``"FSII"``,
@@ -304,8 +316,17 @@ class Spectrum:
         """
         sets, values, used = convert(self.members, self.coefficients, self.n_players, index, order)
         names = names_of(players, self.n_players)
+        if self.ends is not None:
+            interactions = Interactions(index, used, self.n_players, sets, values, names)
+            return through_ends(interactions, *self.end_errors)
         deviations = self._deviations(index, order)
         return Interactions(index, used, self.n_players, sets, values, names, deviations)
+
+    @property
+    def end_errors(self) -> FloatArray:
+        """What the measured ends are above the predicted ones, ``(2,)`` or ``(2, k)``."""
+        predicted = self.predict(end_masks(self.n_players))
+        return np.zeros_like(predicted) if self.ends is None else self.ends - predicted
 
     def _deviations(self, index: IndexName | str, order: int | None) -> FloatArray | None:
         """Compute the standard deviations of the interactions.

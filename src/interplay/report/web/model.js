@@ -33,6 +33,17 @@ export function readModel(data) {
         ),
       ]),
     ),
+    ends: Object.fromEntries(
+      Object.entries(data.ends).map(([index, orders]) => [
+        index,
+        Object.fromEntries(
+          Object.entries(orders).map(([order, ends]) => [
+            order,
+            { ...ends, values: withMean(ends.values) },
+          ]),
+        ),
+      ]),
+    ),
     ablations: {
       ...ablations,
       bytes,

@@ -26,7 +26,8 @@ export function energyByOrder(model, output) {
 /**
  * Interactions under an index: I(S) = sum over T that contain S of W(|S|, |T|) F(T).
  *
- * The weights W come with the data; no index is defined here.
+ * The weights W come with the data; no index is defined here. Nor is what measured ends add to
+ * sets of each size.
  *
  * @returns {{players: number[], value: number, half: number|null}[]} sorted by order and then
  *     lexicographically; `half` is half an interval's width, `null` where there is none.
@@ -55,6 +56,21 @@ export function interactions(model, index, order, output) {
         else found.set(key, { players, value, half: null });
       }
     }
+  }
+  const ends = model.ends[index]?.[order];
+  if (ends) {
+    // sets of one size all get the same; the empty set has no value under an index of single players
+    const least = model.weights[index][order].some(([s]) => s === 0) ? 0 : 1;
+    for (let size = least; size < ends.values[output].length; size++) {
+      if (!ends.all && size > 1) continue;
+      for (const players of subsets(model.n, size)) {
+        const key = small
+          ? players.reduce((all, player) => all * base + player + 1, 0)
+          : players.join();
+        if (!found.has(key)) found.set(key, { players, value: 0, half: null });
+      }
+    }
+    for (const row of found.values()) row.value += ends.values[output][row.players.length];
   }
   const rows = [...found.values()].sort((a, b) => compare(a.players, b.players));
   const halves = model.halves[`${index}/${order}`]?.[output];

@@ -2,7 +2,9 @@
 
 The server cuts prompt and answer into tokens together, as the model reads them. The answer's tokens
 are the last ones. They are found by their texts, or by their offsets where a token is a piece of a
-character. An answer that begins inside a token is refused.
+character. Where texts and prompt differ, as where a tokenizer's spaces are lost, they are found by
+the tokens of the prompt alone, if the server gives them. An answer that begins inside a token is
+refused.
 """
 
 from __future__ import annotations
@@ -25,6 +27,10 @@ _ALTERNATIVES = (
 
 class NoEcho(RequestFailed):
     """The server gives no log-probabilities of the prompt's own tokens."""
+
+
+class OtherText(RequestFailed):
+    """The texts of the server's tokens are not those of the prompt and the answer."""
 
 
 def echo_body(model: str, prompt: str, answer: str) -> Json:
@@ -65,7 +71,7 @@ def read_echo(choice: Json, prompt: str, answer: str) -> Reading:
         )
     _check_beginning(tokens, sent)
     stop = _end_of_prompt(tokens, sent, str(choice["text"])[len(sent) :])
-    start = _start_by_texts(tokens[:stop], answer)
+    start = _start_by_texts(tokens[:stop], prompt, answer)
     if start is None:
         start = _start_by_offsets(tokens, listed["text_offset"], stop, prompt, answer)
     return _reading(tokens[start:stop], listed["token_logprobs"][start:stop], answer)
@@ -99,7 +105,7 @@ def _end_of_prompt(tokens: Sequence[str], sent: str, generated: str) -> int:
     return stop
 
 
-def _start_by_texts(tokens: Sequence[str], answer: str) -> int | None:
+def _start_by_texts(tokens: Sequence[str], prompt: str | None, answer: str) -> int | None:
     """Where the answer's tokens begin, by their texts: they are the last ones.
 
     ``None`` if a token is a piece of a character, as its text is not known then.
@@ -114,6 +120,8 @@ def _start_by_texts(tokens: Sequence[str], answer: str) -> int | None:
         # first token is the prompt's
         while start > 1 and not tokens[start - 1] and not last[0].isascii():
             start -= 1
+        if prompt is not None and not _is_end(tokens[:start], prompt):
+            raise _other_text(tokens[max(0, start - 2) :], answer)
         return start
     if any(map(_is_piece, last)):
         return None
@@ -124,6 +132,21 @@ def _start_by_texts(tokens: Sequence[str], answer: str) -> int | None:
             "with the space (' Paris'), and the prompt end without one"
         )
     raise _other_text(last, answer)
+
+
+def _is_end(tokens: Sequence[str], prompt: str) -> bool:
+    """Whether a prompt ends with the texts of its tokens, as far as these are known.
+
+    Without this, a token whose space was lost would seem to begin after the prompt's last space.
+    """
+    rest = prompt
+    for token in reversed(tokens):
+        if not rest or _is_piece(token):
+            return True
+        if not rest.endswith(token):
+            return False
+        rest = rest[: len(rest) - len(token)]
+    return True
 
 
 def _start_by_offsets(
@@ -154,17 +177,19 @@ def prompt_logprobs_body(model: str, prompt: str, answer: str, chat: bool) -> Js
     In a chat, the answer is the beginning of a message that is to be continued.
     """
     body: Json = {"model": model, "max_tokens": 1, "temperature": 0}
+    extra = {"prompt_logprobs": 1, "return_token_ids": True}
     if not chat:
-        return body | {"prompt": prompt + answer, "extra_body": {"prompt_logprobs": 1}}
+        return body | {"prompt": prompt + answer, "extra_body": extra}
     continued = {"add_generation_prompt": False, "continue_final_message": True}
-    return body | {
-        "messages": [*json.loads(prompt), {"role": "assistant", "content": answer}],
-        "extra_body": {"prompt_logprobs": 1, "return_token_ids": True} | continued,
-    }
+    messages = [*json.loads(prompt), {"role": "assistant", "content": answer}]
+    return body | {"messages": messages, "extra_body": extra | continued}
 
 
-def read_prompt_logprobs(choice: Json, answer: str) -> Reading:
-    """Read the answer's tokens: the last ones. Their texts together are the answer."""
+def read_prompt_logprobs(choice: Json, prompt: str | None, answer: str) -> Reading:
+    """Read the answer's tokens: the last ones. Their texts together are the answer.
+
+    ``prompt`` is ``None`` where its text is not known, in a chat.
+    """
     positions = choice.get("prompt_logprobs")
     if not isinstance(positions, list):
         raise RequestFailed(
@@ -174,15 +199,45 @@ def read_prompt_logprobs(choice: Json, answer: str) -> Reading:
     # each position lists the prompt's own token, and the likeliest one if that is another
     entries = [max(listed.values(), key=_rank) if listed else {} for listed in positions]
     tokens = [str(entry.get("decoded_token", "")) for entry in entries]
-    start = _start_by_texts(tokens, answer)
+    start = _start_by_texts(tokens, prompt, answer)
     if start is None:
         raise _other_text(tokens[-len(answer) :], answer)
     return _reading(tokens[start:], [entry.get("logprob") for entry in entries[start:]], answer)
 
 
-def chat_tokens_body(model: str, prompt: str) -> Json:
-    """Request the tokens of a chat up to where the model's answer begins, from vLLM."""
-    return next_token_body(model, prompt, 1, chat=True) | {"extra_body": {"return_token_ids": True}}
+def tokens_body(model: str, prompt: str, chat: bool) -> Json:
+    """Request a prompt's tokens, of a chat up to where the model's answer begins, from vLLM."""
+    return next_token_body(model, prompt, 1, chat) | {"extra_body": {"return_token_ids": True}}
+
+
+def read_by_tokens(alone: Json, both: Json, answer: str) -> Reading | None:
+    """Read the answer's tokens: those that follow the tokens of the prompt.
+
+    Args:
+        alone: the response to :func:`tokens_body`.
+        both: the response to :func:`prompt_logprobs_body`.
+        answer: the answer.
+
+    Returns:
+        ``None`` if the server does not give its tokens.
+
+    Raises:
+        RequestFailed: the tokens of the prompt are no beginning of those of both.
+    """
+    before, after = (response.get("prompt_token_ids") for response in (alone, both))
+    positions = both.get("prompt_logprobs")
+    if not (isinstance(before, list) and isinstance(after, list) and isinstance(positions, list)):
+        return None
+    start = len(before)
+    if after[:start] != before or len(positions) != len(after):
+        raise RequestFailed(
+            f"a token of the server's begins in the prompt and ends in the answer {answer!r}, so "
+            "the answer has no probability of its own; let the answer begin with the space "
+            "(' Paris'), and the prompt end without one"
+        )
+    entries = [positions[at][str(after[at])] for at in range(start, len(after))]
+    tokens = [str(entry.get("decoded_token", "")) for entry in entries]
+    return _reading(tokens, [entry.get("logprob") for entry in entries], answer)
 
 
 def check_continued(alone: Json, continued: Json, reading: Reading, answer: str) -> None:
@@ -192,7 +247,7 @@ def check_continued(alone: Json, continued: Json, reading: Reading, answer: str)
     out what stands before an answer.
 
     Args:
-        alone: the response to :func:`chat_tokens_body`.
+        alone: the response to :func:`tokens_body`.
         continued: the response to :func:`prompt_logprobs_body`.
         reading: what was read of that.
         answer: the answer.
@@ -220,8 +275,8 @@ def _rank(entry: Json) -> int:
     return entry.get("rank") or 0
 
 
-def _other_text(tokens: Sequence[str], answer: str) -> RequestFailed:
-    return RequestFailed(
+def _other_text(tokens: Sequence[str], answer: str) -> OtherText:
+    return OtherText(
         f"the server's last tokens {list(tokens)!r} are not the answer {answer!r}: it changes the "
         f"text, or cuts characters in pieces that cannot be distinguished; {_ALTERNATIVES}"
     )

@@ -13,12 +13,12 @@ from interplay.text.api.account import RequestFailed
 from interplay.text.api.client import Connection
 from interplay.text.api.methods import Reading
 from interplay.text.api.observations import Observations, Repeats
-from interplay.text.api.prompt_tokens import NoEcho
+from interplay.text.api.prompt_tokens import NoEcho, OtherText
 from interplay.text.api.prompts import CHARACTERS_PER_TOKEN
 
 _Read = TypeVar("_Read")
-_NO_ECHO = (400, 404, 405, 422)
-"""Statuses by which servers refuse to echo, or have no plain completions."""
+_REFUSALS = (400, 404, 405, 422)
+"""Statuses by which servers refuse to echo, or what only vLLM knows, or lack an endpoint."""
 _BESIDE = ("prompt_logprobs", "prompt_token_ids")
 
 
@@ -75,6 +75,7 @@ class Requester:
         self.settings = settings
         self.observed = Observations()
         self.tokens: tuple[str, ...] = ()
+        self._by_tokens = False
         self._workarounds: list[Callable[[Json], Json]] = []
 
     def tokens_needed(self, characters: float) -> float:
@@ -122,7 +123,7 @@ class Requester:
                 for answer in self.settings.answers
             ]
         except RequestFailed as error:
-            if method != "exact" or not (isinstance(error, NoEcho) or error.status in _NO_ECHO):
+            if method != "exact" or not (isinstance(error, NoEcho) or error.status in _REFUSALS):
                 raise
             no_echo = "; it was asked for echo first, which it does not give"
         else:
@@ -155,22 +156,24 @@ class Requester:
     async def _request_answer(
         self, connection: Connection, prompt: str, answer: str, method: str
     ) -> Reading:
-        """Read an answer after its prompt: one request."""
+        """Read an answer after its prompt: one request, or two where the texts of tokens differ."""
         settings = self.settings
-        if method == "echo":
-            choice = await self._send(
-                connection, prompt_tokens.echo_body(settings.model, prompt, answer)
-            )
-            reading = self._read(lambda: prompt_tokens.read_echo(choice, prompt, answer), method)
-        else:
-            body = prompt_tokens.prompt_logprobs_body(settings.model, prompt, answer, settings.chat)
-            choice = await self._send(connection, body)
-            reading = self._read(lambda: prompt_tokens.read_prompt_logprobs(choice, answer), method)
-            if settings.chat and self.observed.method is None:
-                alone = await self._send(
-                    connection, prompt_tokens.chat_tokens_body(settings.model, prompt)
-                )
-                prompt_tokens.check_continued(alone, choice, reading, answer)
+        reading = None
+        if not self._by_tokens:
+            try:
+                reading = await self._request_by_texts(connection, prompt, answer, method)
+            except OtherText as error:
+                try:
+                    reading = await self._request_by_tokens(connection, prompt, answer)
+                except RequestFailed as refusal:  # of what only vLLM knows
+                    if refusal.status not in _REFUSALS:
+                        raise
+                if reading is None:
+                    raise error from None
+                self._by_tokens = True
+        reading = reading or await self._request_by_tokens(connection, prompt, answer)
+        if reading is None:
+            raise RequestFailed("the server no longer gives the tokens of prompts; try again")
         if settings.single_token and len(reading.tokens) != 1:
             raise RequestFailed(
                 f"the answer {answer!r} is {len(reading.tokens)} tokens, but a logit difference "
@@ -184,6 +187,37 @@ class Requester:
                     f"into {list(self.tokens)!r} before; use score='logprob', one number for all"
                 )
         return reading
+
+    async def _request_by_texts(
+        self, connection: Connection, prompt: str, answer: str, method: str
+    ) -> Reading:
+        """Read an answer, found by the texts of its tokens."""
+        model, chat = self.settings.model, self.settings.chat
+        if method == "echo":
+            choice = await self._send(connection, prompt_tokens.echo_body(model, prompt, answer))
+            return self._read(lambda: prompt_tokens.read_echo(choice, prompt, answer), method)
+        body = prompt_tokens.prompt_logprobs_body(model, prompt, answer, chat)
+        choice = await self._send(connection, body)
+        text = None if chat else prompt
+        reading = self._read(
+            lambda: prompt_tokens.read_prompt_logprobs(choice, text, answer), method
+        )
+        if chat and self.observed.method is None:
+            alone = await self._send(connection, prompt_tokens.tokens_body(model, prompt, chat))
+            prompt_tokens.check_continued(alone, choice, reading, answer)
+        return reading
+
+    async def _request_by_tokens(
+        self, connection: Connection, prompt: str, answer: str
+    ) -> Reading | None:
+        """Read an answer, found by the tokens of its prompt: vLLM only, otherwise ``None``."""
+        model, chat = self.settings.model, self.settings.chat
+        body = prompt_tokens.prompt_logprobs_body(model, prompt, answer, chat)
+        both = await self._send(connection, body)
+        alone = await self._send(connection, prompt_tokens.tokens_body(model, prompt, chat))
+        return self._read(
+            lambda: prompt_tokens.read_by_tokens(alone, both, answer), "prompt_logprobs"
+        )
 
     async def repeat(self, connection: Connection, first: dict[str, Completion]) -> None:
         """Ask for some prompts again, the last one first, and note how far the answers differ.

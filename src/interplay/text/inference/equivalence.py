@@ -11,6 +11,7 @@ import inspect
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
@@ -47,7 +48,11 @@ def choose_strategy(forward: Forward, ids: Sequence[int], window: float) -> Stra
     half, quarter = len(ids) // 2, len(ids) // 4
     prompts = [ids, ids[:half] + ids[half + quarter :], ids[:quarter] + ids[half:]]
     prompts.append(prompts[1][:1] + prompts[1][:0:-1])
-    plain = [_plain(forward.model, prompt) for prompt in prompts]
+
+    @cache
+    def plain(number: int) -> torch.Tensor:
+        return _plain(forward.model, prompts[number])
+
     sequences = [with_positions(prompt, range(len(prompt))) for prompt in prompts]
     strategies: dict[Strategy, list[int]] = {"shared": [0, 1, 2], "padded": [0, 1, 2]}
     strategies["equal"] = [1, 3]
@@ -58,7 +63,7 @@ def choose_strategy(forward: Forward, ids: Sequence[int], window: float) -> Stra
         difference = _difference(
             replace(forward, strategy=strategy),
             [sequences[number] for number in chosen],
-            [plain[number] for number in chosen],
+            list(map(plain, chosen)),
         )
         if not difference:
             break

@@ -13,8 +13,8 @@ import numpy as np
 
 from interplay._arrays import real_numbers
 from interplay._types import FloatArray
-from interplay.errors import out_of_memory
 from interplay.text.inference.batches import Batches, BatchStrategy, relative_tolerance
+from interplay.text.inference.padding import choose_generation_strategy
 from interplay.text.inference.seq2seq import AnswerTokens
 from interplay.text.models import context_length
 from interplay.text.prompts.token_texts import TokenTexts
@@ -289,51 +289,21 @@ class AnswerReader:
             )
 
     def _choose_strategy(self, longest: tuple[int, ...]) -> BatchStrategy:
-        """Check whether prompts get the logits in a batch that each gets alone."""
-        half, quarter = len(longest) // 2, len(longest) // 4
-        sample = [
-            longest,
-            longest[:half] + longest[half + quarter :],
-            longest[:quarter] + longest[half:],
-            longest[-quarter:],
-        ]
-        reason = self._difference(sample)
-        if not reason:
-            return "padded"
-        strategy: BatchStrategy = "equal"
-        if self._difference([longest, longest[:1] + longest[-2:0:-1] + longest[-1:]]):
-            strategy = "single"
-        warnings.warn(
-            f"{type(self.model).__name__} gives other logits in a batch ({reason}); prompts are "
-            f"answered {'with others of their length' if strategy == 'equal' else 'one by one'}, "
-            "which takes longer",
-            stacklevel=3,
-        )
-        return strategy
-
-    def _difference(self, sample: Sequence[tuple[int, ...]]) -> str:
-        """Describe how the logits of a batch differ from those of its prompts alone."""
-        import torch
-
-        def logits(prompts: Sequence[Sequence[int]]) -> list[torch.Tensor]:
+        def two_steps(prompts: Sequence[Sequence[int]]) -> list[torch.Tensor]:
             generated = self._generate(prompts, 2, [], output_logits=True)
             return [step.float() for step in generated.logits]
 
-        alone = [torch.cat(steps) for steps in zip(*(logits([p]) for p in sample), strict=True)]
-        try:
-            batched = logits(sample)
-        except (TypeError, ValueError, AttributeError, LookupError, RuntimeError) as error:
-            if out_of_memory(error):
-                raise
-            return f"{type(error).__name__}: {error}"
-        # logits at the second token can be compared only where the first tokens are the same
-        same = batched[0].argmax(-1) == alone[0].argmax(-1)
-        differences = [batched[0] - alone[0], (batched[1] - alone[1])[same]]
-        difference = float(torch.cat(differences).abs().max())
-        largest = float(alone[0].abs().max())
-        if difference <= relative_tolerance(self.model) * largest:
-            return ""
-        return f"logits differ by {difference / largest:.1%} of the largest"
+        strategy, reason = choose_generation_strategy(
+            two_steps, longest, relative_tolerance(self.model)
+        )
+        if reason:
+            how = "one by one" if strategy == "single" else "with others of their length"
+            warnings.warn(
+                f"{type(self.model).__name__} gives other logits in a batch ({reason}); prompts "
+                f"are answered {how}, which takes longer",
+                stacklevel=3,
+            )
+        return strategy
 
 
 def greedy_answers(

@@ -1,4 +1,4 @@
-"""Equivalence checks of padding and of masked tokens, for models that read a whole text at once.
+"""Equivalence checks of padding and of masked tokens.
 
 Nothing is concluded from a model's name: a few texts are evaluated in the batched or masked form
 and by themselves, and the outputs are compared. Each function is given ``outputs_of``, which
@@ -62,6 +62,48 @@ def choose_batch_strategy(
             return strategy, reasons
         reasons.append(f"{strategy}: outputs differ by {difference:.1%} of the largest")
     return "single", reasons
+
+
+def choose_generation_strategy(
+    two_steps: Callable[[Sequence[Sequence[int]]], list[torch.Tensor]],
+    ids: tuple[int, ...],
+    tolerance: float,
+) -> tuple[BatchStrategy, str]:
+    """Choose the fastest strategy under which prompts are answered as each is alone.
+
+    Args:
+        two_steps: answers b prompts in one batch; gives the logits of the answers' first and second
+            tokens, ``(b, vocabulary)`` each.
+        ids: a prompt; the others are made from it.
+        tolerance: the share of the largest logit by which logits may differ.
+
+    Returns:
+        The strategy, and why padded batches were rejected.
+    """
+    import torch
+
+    def difference(prompts: list[tuple[int, ...]]) -> str:
+        alone = [torch.cat(steps) for steps in zip(*(two_steps([p]) for p in prompts), strict=True)]
+        try:
+            batched = two_steps(prompts)
+        except (TypeError, ValueError, AttributeError, LookupError, RuntimeError) as error:
+            if out_of_memory(error):
+                raise
+            return f"{type(error).__name__}: {error}"
+        # logits at the second token can be compared only where the first tokens are the same
+        same = batched[0].argmax(-1) == alone[0].argmax(-1)
+        differences = [batched[0] - alone[0], (batched[1] - alone[1])[same]]
+        share = float(torch.cat(differences).abs().max()) / float(alone[0].abs().max())
+        # a comparison by ">" would let NaN pass
+        return "" if share <= tolerance else f"logits differ by {share:.1%} of the largest"
+
+    half, quarter = len(ids) // 2, len(ids) // 4
+    mixed = [ids, ids[:half] + ids[half + quarter :], ids[:quarter] + ids[half:], ids[-quarter:]]
+    reason = difference(mixed)
+    if not reason:
+        return "padded", ""
+    backwards = ids[:1] + ids[-2:0:-1] + ids[-1:]
+    return "single" if difference([ids, backwards]) else "equal", reason
 
 
 def check_masked_tokens(

@@ -30,11 +30,12 @@ class AnswerTokens:
     """How an encoder-decoder's answers are written.
 
     A decoder reads tokens that say where an answer begins, and then the answer. As in ``generate``,
-    the first of them is the generation configuration's ``decoder_start_token_id``, or its
-    ``bos_token_id``. It is followed by the ``forced_bos_token_id``, such as the language of the
-    answer. Without one, it is followed by what the tokenizer puts before a target, such as BART's
-    ``<s>``, unless that is the first token already. What the tokenizer puts behind a target, such
-    as its end token, is not a part of an answer.
+    the first of them is the ``decoder_start_token_id`` of the model's configuration, or else its
+    ``bos_token_id``; of mBART without one, the language that the tokenizer puts behind a target. It
+    is followed by the ``forced_bos_token_id``, such as the language of the answer. Without one, it
+    is followed by what the tokenizer puts before a target, such as BART's ``<s>``, unless that is
+    the first token already. What the tokenizer puts behind a target, such as its end token, is not
+    a part of an answer.
 
     Args:
         model: an encoder-decoder.
@@ -57,11 +58,17 @@ class AnswerTokens:
         starts = range(len(framed) - len(plain) + 1)
         self._n_front = next((n for n in starts if framed[n : n + len(plain)] == plain), 0)
         self._n_end = len(framed) - len(plain) - self._n_front
-        self.begin = self._begin(model, framed[: self._n_front])
+        end = framed[len(framed) - self._n_end :]
+        self.begin = self._begin(model, framed[: self._n_front], end)
 
-    def _begin(self, model: PreTrainedModel, front: list[int]) -> Tokens:
+    def _begin(self, model: PreTrainedModel, front: list[int], end: list[int]) -> Tokens:
         config = getattr(model, "generation_config", None)
         first = getattr(config, "decoder_start_token_id", None)
+        if first is None:
+            first = getattr(model.config, "decoder_start_token_id", None)
+        language = next((token for token in end[-1:] if token not in self._usual()), None)
+        if first is None and language is not None:
+            first = language
         if first is None:
             first = getattr(config, "bos_token_id", None)
         if not isinstance(first, int):
@@ -69,6 +76,13 @@ class AnswerTokens:
                 f"the configuration of this {type(model).__name__} does not say which token its "
                 f"decoder begins with (decoder_start_token_id={first!r}); set "
                 "model.generation_config.decoder_start_token_id"
+            )
+        if language not in (None, first) and first not in self._usual():
+            raise ValueError(
+                f"the model's decoder begins with {self._named([first])} "
+                f"(decoder_start_token_id={first}), but the tokenizer's answers are in "
+                f"{self._named(end[-1:])}; set tokenizer.tgt_lang or "
+                "model.generation_config.decoder_start_token_id so that they agree"
             )
         forced = getattr(config, "forced_bos_token_id", None)
         if forced is not None:

@@ -8,9 +8,9 @@ OUT ?= out/demo
 demo: .venv/ready
 	$(BIN)/interplay demo --out $(OUT)
 
-# all but what `make test-servers` runs
+# all but what `make test-servers` runs; two processes, each with whole files
 test: .venv/ready page
-	$(BIN)/python -m pytest --ignore=tests/servers
+	$(BIN)/python -m pytest --ignore=tests/servers -n 2 --dist loadfile
 
 # in two minutes on two cores: no packaged model, browser, Ray or server's process. It installs
 # nothing: .venv must be there

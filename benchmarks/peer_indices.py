@@ -4,9 +4,9 @@
 
 GAMES.npz holds a table of 2^n values for each game, ``values[sum_i m_i 2^i]``. BUDGETS.json is
 ``{game: {"budgets": [...], "seeds": [...]}}``. Every method gets the budget as its number of
-evaluations; distinct ones are counted. OUT.npz has an array ``game|index|method|budget|seed`` for each estimate,
-and ``...|n`` for the distinct evaluations: Shapley values ``(n,)``, SII of all pairs, and FSII of
-order 2 (singles, then pairs), in the order of ``itertools.combinations``.
+evaluations; distinct ones are counted. OUT.npz has an array ``game|index|method|budget|seed`` for
+each estimate, and ``...|n`` for the distinct evaluations: Shapley values ``(n,)``, SII of all
+pairs, and FSII of order 2 (singles, then pairs), in the order of ``itertools.combinations``.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from math import ceil, log2
@@ -48,10 +49,10 @@ class Complete:
     def n_players(self) -> int:
         return int(log2(len(self.values)))
 
-    def budgets(self) -> dict[str, int]:
+    def budgets(self, alphas: Sequence[float]) -> dict[str, int]:
         """The budgets by their names, those of fewer masks than all."""
         n = self.n_players
-        wanted = {f"{alpha:g}": ceil(alpha * n * log2(n)) for alpha in ALPHAS} | {"500": FIXED}
+        wanted = {f"{alpha:g}": ceil(alpha * n * log2(n)) for alpha in alphas} | {"500": FIXED}
         return {name: m for name, m in wanted.items() if SMALLEST <= m < 2**n}
 
     def game(self) -> ip.FunctionGame:
@@ -108,7 +109,7 @@ def error(estimate: FloatArray, exact: FloatArray) -> float:
 
 
 def peers(
-    games: list[Complete], seeds: int, folder: Path
+    games: list[Complete], alphas: Sequence[float], seeds: int, folder: Path
 ) -> dict[tuple[str, str, str, int], list[float]]:
     """Errors of the peers by game, index, method and budget; estimates are kept in the folder."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -116,7 +117,9 @@ def peers(
     for game in games:
         table, wanted = folder / f"{game.name}.npz", folder / f"{game.name}.json"
         out = folder / f"{game.name}-peers.npz"
-        settings = {game.name: {"budgets": [*game.budgets().values()], "seeds": [*range(seeds)]}}
+        settings = {
+            game.name: {"budgets": [*game.budgets(alphas).values()], "seeds": [*range(seeds)]}
+        }
         if not (out.exists() and wanted.exists() and json.loads(wanted.read_text()) == settings):
             np.savez(table, **{game.name: game.values})
             script = Path(__file__).with_name("peer_indices.py")
@@ -135,6 +138,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--games", type=Path, required=True, help="a folder of complete games")
     parser.add_argument("--measure", default="shapley", choices=MEASURES)
+    parser.add_argument("--alphas", nargs="*", type=float, default=ALPHAS)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--out", type=Path, default=Path("out/bench/indices"))
     chosen = parser.parse_args()
@@ -142,11 +146,11 @@ def main() -> None:
     if not paths:
         parser.error(f"{chosen.games} has no complete games (NAME.npz with values)")
     games = [read(path) for path in paths]
-    by_peers = peers(games, chosen.seeds, chosen.out)
+    by_peers = peers(games, chosen.alphas, chosen.seeds, chosen.out)
     by_us: dict[tuple[str, str, int], float] = {}
     covered: dict[tuple[str, str, str], list[float]] = {}
     for game in games:
-        for label, budget in game.budgets().items():
+        for label, budget in game.budgets(chosen.alphas).items():
             runs = [ours(game, budget, chosen.measure, seed) for seed in range(chosen.seeds)]
             for index in INDICES:
                 exact = game.exact[index]
@@ -159,24 +163,26 @@ def main() -> None:
                         covered.setdefault((index, label, game.name), []).append(inside.mean())
         print(f"{game.name}: n = {game.n_players}", flush=True)
     for index in INDICES:
-        report(index, games, by_us, by_peers, covered)
+        report(index, games, chosen.alphas, by_us, by_peers, covered)
 
 
 def report(
     index: str,
     games: list[Complete],
+    alphas: Sequence[float],
     by_us: dict[tuple[str, str, int], float],
     by_peers: dict[tuple[str, str, str, int], list[float]],
     covered: dict[tuple[str, str, str], list[float]],
 ) -> None:
     """Print one index's table."""
     methods = sorted({method for _, i, method, _ in by_peers if i == index})
-    labels = [*(f"{alpha:g}" for alpha in ALPHAS), "500"]
+    labels = [*(f"{alpha:g}" for alpha in alphas), "500"]
     print(f"\n{index}\n| n log2 n | " + " | ".join(labels) + " |\n|" + "---|" * (len(labels) + 1))
     rows: dict[str, list[float]] = {name: [] for name in ("ours", *methods)}
     ratios, best_of_game, coverage, never = [], [], [], []
     for label in labels:
-        at = [(game.name, game.budgets()[label]) for game in games if label in game.budgets()]
+        budgets = {game.name: game.budgets(alphas) for game in games}
+        at = [(name, of_game[label]) for name, of_game in budgets.items() if label in of_game]
         if not at:
             continue
         us = [by_us[name, index, m] for name, m in at]
@@ -191,18 +197,22 @@ def report(
             rows[method].append(float(np.nanmedian(table[method])))
         ratios.append(rows["ours"][-1] / min(rows[method][-1] for method in methods))
         best = np.nanmin(list(table.values()), axis=0)
-        best_of_game.append(float(np.median(np.array(us) / np.maximum(best, 1e-12))))
+        best_of_game.append(float(np.nanmedian(np.array(us) / np.maximum(best, 1e-12))))
         shares = [np.mean(covered.get((index, label, name), [np.nan])) for name, _ in at]
         coverage.append(float(np.nanmean(shares)))
         never.append(float((np.array(shares) < 0.05).sum()))
     for name, values in rows.items():
         print(f"| {name} | " + " | ".join(f"{value:.4f}" for value in values) + " |")
-    for name, values in (
+    shown = [
         ("ours / best peer", ratios),
         ("ours / best peer of each game, median", best_of_game),
-        ("coverage of 90 % intervals, ours", coverage),
-        ("games that are never covered", never),
-    ):
+    ]
+    if covered:
+        shown += [
+            ("coverage of 90 % intervals, ours", coverage),
+            ("games that are never covered", never),
+        ]
+    for name, values in shown:
         print(f"| *{name}* | " + " | ".join(f"{value:.2f}" for value in values) + " |")
 
 

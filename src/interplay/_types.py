@@ -318,3 +318,24 @@ def plain(value: Any, unknown: Callable[[Any], Any] = str) -> Any:
     if isinstance(value, list | tuple):
         return [plain(entry, unknown) for entry in value]
     return plain(str(unknown(value)), unknown)
+
+
+HIDDEN = re.compile(
+    "[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200b\u200e\u200f\u2028-\u202e"
+    "\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff]"
+)
+"""Characters that a terminal acts on, or that cannot be seen."""
+
+
+def visible(text: str) -> str:
+    r"""A text in which characters that cannot be seen, or reorder their neighbours, are named.
+
+    These are the control characters (C0 and C1, which begin escape sequences), bidirectional
+    controls, separators and halves of characters. Line breaks, tabs and the joiners of emoji and of
+    scripts stay as they are.
+
+    Example:
+        >>> visible("a\x1b[31mb")
+        'a⟨U+001B⟩[31mb'
+    """
+    return HIDDEN.sub(lambda match: f"\u27e8U+{ord(match[0]):04X}\u27e9", text)

@@ -447,7 +447,7 @@ def test_evidence_is_read_only(tmp_path: Path, state: str) -> None:
 
     def work() -> None:
         if os.getuid() == 0:  # root may write what is read-only
-            for parent in (tmp_path, *tmp_path.parents[:2]):
+            for parent in (tmp_path, *tmp_path.parents[:3]):
                 parent.chmod(parent.stat().st_mode | stat.S_IXOTH)
             os.setgid(65534)
             os.setuid(65534)

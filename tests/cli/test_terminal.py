@@ -12,7 +12,8 @@ from rich.table import Table
 from typer.testing import CliRunner
 
 import interplay as ip
-from interplay.ablation.terminal import Terminal, visible
+from interplay._types import visible
+from interplay.ablation.terminal import Terminal
 from interplay.cli.app import app, main
 
 ESCAPES = "\x1b]0;pwned\x07\x1b[2J\x9b31m\x1b]8;;http://evil\x1b\\click\u202e\u2066\r\x08"
@@ -74,7 +75,18 @@ def test_exports_and_the_notebook(saved: Path, tmp_path: Path) -> None:
     tables = markdown.split("### Provenance")[0]
     assert not set(HIDDEN) & set(tables)
     assert r"\[link=http://evil\]click" in tables
+    assert not set(HIDDEN) & set(markdown)
     assert not set(HIDDEN) & set(explanation._repr_html_())
+
+
+def test_what_python_prints(saved: Path) -> None:
+    explanation = ip.load(saved)
+    assert not set(HIDDEN) & set(str(explanation.interactions("FSII", order=2).top(9)))
+    assert "U+001B" in str(explanation.interactions("SV"))
+    game = ip.FunctionGame(
+        lambda masks: masks[:, 0] + 2.0 * (masks[:, 1] & masks[:, 0]), 5, players=HOSTILE
+    )
+    assert "U+001B" in str(ip.explain(game).confirm(1))
 
 
 def test_tables_and_styles_come_through() -> None:

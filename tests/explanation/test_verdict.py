@@ -269,6 +269,29 @@ def test_no_budget_is_guessed(
     assert words in verdict.outlook
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(4))
+def test_no_budget_is_told_for_noise(seed: int) -> None:
+    rng, values = np.random.default_rng(seed + 100), {}
+
+    def noise(masks: BoolArray) -> FloatArray:
+        return np.array([values.setdefault(mask.tobytes(), rng.normal()) for mask in masks])
+
+    explanation = ip.explain(ip.FunctionGame(noise, 46), budget=100, random_state=seed)
+    assert explanation.verdict.budget is None
+    assert "unknown" in explanation.verdict.outlook
+
+
+def test_an_answer_that_the_model_hardly_ever_gives_is_weak(good: Explanation) -> None:
+    warning = "the answer ' green' has the probability 5.9e-07 a token at the whole input"
+    entry = {"text": " green", "probability": 5.9e-07, "warning": warning}
+    answers = {"own_answer": "Red", "scored": [entry, {**entry, "warning": None}]}
+    verdict = ran(good, answers=answers)
+    assert (verdict.level, verdict.codes) == ("weak", ("negligible_answer",))
+    assert warning in verdict.warnings[0].message
+    assert ran(good, answers={**answers, "scored": []}).level == "usable"
+
+
 def test_what_no_longer_grew_is_not_said_to_grow(good: Explanation) -> None:
     until = {"stopped_since": "it no longer grew", "steps": []}
     verdict = predicting(good, 0.5, [0.5], until=until)

@@ -38,6 +38,9 @@ from interplay.text.inference import reader as reader_module
 from interplay.text.inference.limits import max_cached_tokens, stable_length
 from interplay.text.inference.reader import Reader
 from interplay.text.inference.trie import build
+from interplay.text.prompts.token_texts import TokenTexts
+from interplay.text.prompts.tokens import Continuation
+from interplay.text.readouts import answers_readout
 
 VOCABULARY = 50
 WINDOW = 40
@@ -220,7 +223,9 @@ def test_masking_by_attention_on_the_packaged_model() -> None:
     attention = np.random.default_rng(0).random((12, len(prompt))) < 0.6
     attention[:, -1] = True
     attention[:6, 0] = True
-    readout = Response(" rather negative", score="logprob").prepare(tokenizer)
+    answer = tokenizer(" rather negative", add_special_tokens=False)["input_ids"]
+    target, texts = Response(" rather negative"), TokenTexts(tokenizer)
+    readout = answers_readout(target, [Continuation(tuple(answer))], texts)
     values = Reader(model).attending(prompt, attention, readout)
     (feed,) = readout.feeds
     expected = []

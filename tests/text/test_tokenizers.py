@@ -413,3 +413,29 @@ def test_items_are_scored_as_the_model_reads_them(kind: str, border: str) -> Non
         np.testing.assert_allclose(
             value, [first - second, first, float(logits[5])], rtol=0, atol=5e-5
         )
+
+
+def test_a_border_inside_a_character_is_refused() -> None:
+    """Bytes of the prompt's last character are merged with the answer: nothing can be scored."""
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    vocabulary = {token: n for n, token in enumerate([*SPECIALS, *alphabet, "©b"])}
+    backend = Tokenizer(models.BPE(vocabulary, [("©", "b")]))
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    backend.decoder = decoders.ByteLevel()
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=backend, unk_token="<unk>", bos_token="<s>", eos_token="</s>"
+    )
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=64,
+    )
+    model = tiny(AutoModelForCausalLM, config, scale=6.0)
+    with pytest.raises(ValueError, match=r"merges the end of the prompt .* inside a character"):
+        TextGame(model, tokenizer, "it is", Response("b"), by="word", prompt="{text} é")
+    game = TextGame(model, tokenizer, "it is", Response(" b"), by="word", prompt="{text} é")
+    ids = tokenizer("it is é b")["input_ids"]
+    total = sum(logprobs(model, ids)[at - 1, ids[at]] for at in (-2, -1))
+    assert game(np.ones((1, 2), dtype=bool))[0] == pytest.approx(total, abs=2e-5)

@@ -7,7 +7,6 @@ sequences, links, or characters that turn their neighbours around. All printing 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -15,24 +14,7 @@ from rich.console import Console
 from rich.segment import Segment
 from rich.text import Text
 
-_HIDDEN = re.compile(
-    "[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200b\u200e\u200f\u2028-\u202e"
-    "\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff]"
-)
-
-
-def visible(text: str) -> str:
-    r"""A text in which characters that cannot be seen, or reorder their neighbours, are named.
-
-    These are the control characters (C0 and C1, which begin escape sequences), bidirectional
-    controls, separators and halves of characters. Line breaks, tabs and the joiners of emoji and of
-    scripts stay as they are.
-
-    Example:
-        >>> visible("a\x1b[31mb")
-        'a⟨U+001B⟩[31mb'
-    """
-    return _HIDDEN.sub(lambda match: f"\u27e8U+{ord(match[0]):04X}\u27e9", text)
+from interplay._types import HIDDEN, visible
 
 
 class Terminal(Console):
@@ -48,7 +30,7 @@ class Terminal(Console):
 
     def _visible(self, segments: Iterable[Segment]) -> Iterator[Segment]:
         for segment in segments:
-            if segment.control or not _HIDDEN.search(segment.text):
+            if segment.control or not HIDDEN.search(segment.text):
                 yield segment
             else:
                 yield Segment(visible(segment.text), segment.style)

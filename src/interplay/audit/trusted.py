@@ -78,10 +78,13 @@ def trusted(explanation: Explanation, has_store: bool) -> tuple[Trusted, ...]:
     if not has_store and explanation.faithfulness.noise is not None:
         reason = "without a store there is nothing to derive it from"
         entries.append(Trusted("faithfulness.noise", f"{explanation.faithfulness.noise}", reason))
+    if provenance.get("answers") is not None:
+        reason = "only values are evaluated again, not what the model answers by itself"
+        entries.append(Trusted("answers", _shown(provenance["answers"]), reason))
     if "observed" in provenance:
         reason = "what the server said of itself"
         entries.append(Trusted("observed", _shown(provenance["observed"]), reason))
-    known_names = (*CHECKED, *_REASONS, "versions", "observed")
+    known_names = (*CHECKED, *_REASONS, "versions", "observed", "answers")
     unknown = [name for name in provenance if name not in known_names]
     values = {name: provenance[name] for name in unknown}
     for part, known in ("game", _GAME), ("budget", _BUDGET):

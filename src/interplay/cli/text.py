@@ -12,7 +12,7 @@ import typer
 from rich.markup import escape
 
 from interplay import text as lens
-from interplay._types import FloatArray
+from interplay._types import FloatArray, Json
 from interplay.ablation.evaluator import Evaluator
 from interplay.cli.folders import finest, print_written, refuse_another, write
 from interplay.cli.options import (
@@ -30,7 +30,7 @@ from interplay.cli.prompts import pattern, read_prompt, unit
 from interplay.cli.tables import console, interruptible, print_explanation
 from interplay.cli.trust import PATTERN_SECONDS, TYPED, Trust, time_limit
 from interplay.explanation.explain import explain
-from interplay.explanation.explanation import FILE
+from interplay.explanation.explanation import FILE, Explanation
 from interplay.explanation.plan import plan
 from interplay.fourier.masks import end_masks
 from interplay.text.analysis.drill import LEVEL_FILE, Refinement, drill
@@ -321,14 +321,17 @@ def text_command(
     refuse_another(game, out / (LEVEL_FILE.format(1) if finer.drill_down else FILE))
     print_prompt(game)
     with interruptible():
-        values_of_ends = print_ends(game, out / STORE, run.backend)
+        values_of_ends, answers = print_ends(game, out / STORE, run.backend)
     units = finer.drill_down or []
     settings = run.settings("text")
     with interruptible():
         result: Any = (
             drill(game, list(map(unit, units)), **settings) if units else explain(game, **settings)
         )
-    if not isinstance(result, Refinement):
+    if isinstance(result, Refinement):
+        result = replace(result, levels=tuple(_with(level, answers) for level in result.levels))
+    else:
+        result = _with(result, answers)
         # a server's single output may be a column before its first answer is known
         values_of_ends = values_of_ends.reshape(2, *result.fit.values.shape[1:])
         result = replace(result, ends=values_of_ends)
@@ -377,13 +380,18 @@ def plan_command(prompt: TextOptions, run: RunOptions, price: PriceOptions) -> N
     console.print(str(planned), markup=False, highlight=False)
 
 
-def print_ends(game: _Game, store: Path, backend: str) -> FloatArray:
+def _with(explanation: Explanation, answers: Json) -> Explanation:
+    """An explanation whose provenance has what the model answers, and how likely that is."""
+    return replace(explanation, provenance=explanation.provenance | {"answers": answers})
+
+
+def print_ends(game: _Game, store: Path, backend: str) -> tuple[FloatArray, Json]:
     """Print the values of the whole input and of the empty one, and what the model answers.
 
     Warns if the answer that is scored is one that the model hardly ever gives.
 
     Returns:
-        The two values, ``(2,)`` or ``(2, k)``.
+        The two values, ``(2,)`` or ``(2, k)``; the model's own answer and those scored, as JSON.
     """
     masks = end_masks(game.n_players)
     with Evaluator.of(game, store=store, backend=backend, progress=False) as evaluator:
@@ -401,7 +409,8 @@ def print_ends(game: _Game, store: Path, backend: str) -> FloatArray:
     for answer in answers:
         if answer.warning:
             console.print(f"Warning: {answer.warning}", style="yellow", markup=False)
-    return values
+    scored = [answer.to_json() for answer in answers]
+    return values, {"own_answer": own_answer, "scored": scored}
 
 
 def print_prompt(game: _Game) -> None:

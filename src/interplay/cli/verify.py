@@ -10,11 +10,12 @@ from typing import Annotated, Any
 
 import typer
 
+from interplay._types import visible
 from interplay.audit.checks import MATCH, MISMATCH, Check, Trusted, Verification
 from interplay.audit.verify import verify
-from interplay.cli.folders import check_page, saved
-from interplay.cli.manifest import SIGNATURE, check_audit_hash, check_files, read_manifest
-from interplay.cli.options import AllowPickle, command
+from interplay.cli.folders import PAGE, check_page, saved
+from interplay.cli.manifest import MANIFEST, SIGNATURE, check_audit_hash, check_files, read_manifest
+from interplay.cli.options import STORE, AllowPickle, command
 from interplay.cli.prompts import unit
 from interplay.cli.recipes import RECIPE, Recipe, read_recipe, store_of
 from interplay.cli.signatures import check_signature
@@ -25,6 +26,10 @@ from interplay.game import Game
 
 EXIT_MISMATCH, EXIT_INCOMPLETE = 1, 3
 """The exit statuses of an audit that finds a difference, and of one that lacks something."""
+
+
+_MOST_OTHERS = 20
+"""The most files of a folder that are listed as taken on trust."""
 
 
 @dataclass(frozen=True)
@@ -222,6 +227,21 @@ def _trusted(folder: Path, signature_was_checked: bool) -> Iterator[Trusted]:
         yield Trusted("recipe.json", "options that the fingerprint does not cover", reason)
     if (folder / SIGNATURE).exists() and not signature_was_checked:
         yield Trusted("signature", SIGNATURE, "it is not checked without --signers FILE")
+    if not folder.is_dir():
+        return
+    if not (folder / PAGE).exists():
+        yield Trusted("page", "none", "nothing shows whether there was one")
+    others = sorted(path.name for path in folder.iterdir() if _is_other(path))
+    for name in others[:_MOST_OTHERS]:
+        yield Trusted(visible(name), "a file", "its hash at most is compared, not what it says")
+    if len(others) > _MOST_OTHERS:
+        yield Trusted("other files", str(len(others)), "they are too many to be listed")
+
+
+def _is_other(path: Path) -> bool:
+    """Whether a run does not write a file of that name."""
+    known = (PAGE, STORE, RECIPE, MANIFEST, SIGNATURE, f"{STORE}-wal", f"{STORE}-shm")
+    return path.name not in known and path.suffix != ".interplay" and not path.is_dir()
 
 
 def games_of(recipe: Recipe, trust: Trust = UNTRUSTED) -> Iterator[Game]:

@@ -8,7 +8,7 @@ from math import sqrt
 
 from scipy.stats import t as student_t
 
-from interplay._types import FloatArray, Json, Players
+from interplay._types import FloatArray, Json, Players, visible
 
 HOLDS, FAILS, UNCLEAR = "holds", "does not hold", "unclear"
 LEVEL = 0.95
@@ -181,7 +181,7 @@ class Confirmation:
             lines.append("{:<13} {:>9} {:>9}  {:^20} {:>11}  {}".format(*head))
         for interaction in self.tested:
             lines += _lines(interaction)
-        return "\n".join(lines)
+        return visible("\n".join(lines))
 
 
 def _lines(tested: Tested) -> list[str]:

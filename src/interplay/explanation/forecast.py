@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import ceil, floor, log10
+from math import ceil, floor, log10, sqrt
 
 from interplay._types import Json
 from interplay.explanation.faithfulness import Faithfulness
@@ -14,6 +14,9 @@ NOISY = 0.2
 """From this share of noise in the variance on, noise is what limits R2."""
 _LEAST = 0.1
 """Below this R2 nothing is forecast."""
+_CHANCE = 3.0
+"""Of noise, m ablations give a cross-validated R2 of up to about this over sqrt(m) by chance (0.31
+with 46 players and 90 ablations)."""
 _POWER = 0.7
 """The power of the number of ablations with which the error 1 - R2 typically falls."""
 
@@ -55,6 +58,8 @@ def outlook_of(
     error = sum(min(1.0 - r2, 1.0) for r2 in (score.r2, cross_validated)) / 2
     if error > 1.0 - _LEAST:
         return None, f"{unknown}: it predicts too little as yet to extrapolate from."
+    if cross_validated < _CHANCE / sqrt(provenance["budget"]["fit"]):
+        return None, f"{unknown}: what it predicts may be chance."
     if error <= 1.0 - GOAL:
         return None, (
             f"R2 is probably about {GOAL} already; more held-out masks (holdout) would show it."

@@ -62,6 +62,8 @@ def verdict_on(
     known = [int((certain & rows).sum()) if has_intervals else None for rows in (together, alone)]
     if level == "usable" and has_intervals and not any(known):
         level = "weak"
+    if level == "usable" and _negligible(provenance):
+        level = "weak"
     flat = measure_of(provenance["design"]["kind"]) == SHAPLEY
     budget, outlook = outlook_of(level, score, cross_validated, provenance)
     return Verdict(
@@ -227,6 +229,12 @@ def _of_findings(
     return []
 
 
+def _negligible(provenance: Json) -> list[str]:
+    """What to say of scored answers that the model would hardly ever give."""
+    scored = (provenance.get("answers") or {}).get("scored") or []
+    return [answer["warning"] for answer in scored if answer["warning"]]
+
+
 def _of_run(provenance: Json) -> list[VerdictWarning]:
     budget, decoder = provenance["budget"], provenance["decoder"]
     warnings = []
@@ -238,6 +246,7 @@ def _of_run(provenance: Json) -> list[VerdictWarning]:
         if budget.get("left_out", 0) > 0:
             message += f" {budget['left_out']} more were evaluated, which would make it unfair."
         warnings.append(VerdictWarning("interrupted", message))
+    warnings += [VerdictWarning("negligible_answer", f"{one}.") for one in _negligible(provenance)]
     if budget["skipped"]:
         message = (
             f"{_number(budget['skipped'], 'ablation')} failed and were left out. Ablations do not "

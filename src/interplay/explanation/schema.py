@@ -130,6 +130,17 @@ class _Seconds(TypedDict):
     total: float
 
 
+class _Answer(TypedDict):
+    text: str
+    probability: float
+    warning: str | None
+
+
+class _Answers(TypedDict):
+    own_answer: str | None
+    scored: list[_Answer]
+
+
 class _Provenance(TypedDict):
     """Entries that older versions did not record are ``NotRequired``."""
 
@@ -146,6 +157,7 @@ class _Provenance(TypedDict):
     backend: str
     until: NotRequired[_Until | None]
     seconds: _Seconds
+    answers: NotRequired[_Answers | None]
 
 
 class _Document(TypedDict):

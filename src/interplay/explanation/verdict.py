@@ -32,6 +32,7 @@ CODES = (
     "interrupted",
     "skipped",
     "other_decoder",
+    "negligible_answer",
     "whole_input_off",
     "empty_input_off",
 )

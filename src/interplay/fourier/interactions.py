@@ -11,7 +11,16 @@ import numpy as np
 from scipy.special import ndtri
 
 from interplay._arrays import as_columns, root_of_squares
-from interplay._types import BoolArray, FloatArray, IntArray, Players, has_surrogate, shown, whole
+from interplay._types import (
+    BoolArray,
+    FloatArray,
+    IntArray,
+    Players,
+    has_surrogate,
+    shown,
+    visible,
+    whole,
+)
 from interplay.errors import MissingDependencyError
 from interplay.fourier.sets import Members, as_players, tuples
 
@@ -177,7 +186,7 @@ class Interactions:
             f"  {np.array2string(np.asarray(value), precision=4, sign='+')}  {self.label(players)}"
             for players, value in shown
         ]
-        return "\n".join(lines)
+        return visible("\n".join(lines))
 
 
 _WIDTH = float(ndtri((1 + LEVEL) / 2))

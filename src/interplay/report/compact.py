@@ -8,7 +8,7 @@ import numpy as np
 from markupsafe import Markup
 
 from interplay._arrays import as_columns
-from interplay.ablation.terminal import visible
+from interplay._types import visible
 from interplay.explanation.explanation import Explanation
 from interplay.explanation.verdict import Verdict
 from interplay.fourier.interactions import Interactions
@@ -34,7 +34,7 @@ def compact(parts: Sequence[tuple[str, Explanation]]) -> str:
     Returns:
         HTML without scripts, styled in its elements, legible on light and on dark.
     """
-    return "".join(_compact(title, explanation) for title, explanation in parts)
+    return visible("".join(_compact(title, explanation) for title, explanation in parts))
 
 
 def _compact(title: str, explanation: Explanation) -> Markup:

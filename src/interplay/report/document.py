@@ -16,8 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from interplay._arrays import as_columns, pack, unit_of
-from interplay._types import Json
-from interplay.ablation.terminal import visible
+from interplay._types import Json, visible
 from interplay.explanation.explanation import Ablations, Explanation
 from interplay.explanation.verdict import ROUNDING, SHADE_FLOOR
 from interplay.extensions import INDICES

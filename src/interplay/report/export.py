@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 
 from interplay._arrays import as_columns
-from interplay._types import BoolArray, FloatArray, Json
-from interplay.ablation.terminal import visible
+from interplay._types import BoolArray, FloatArray, Json, visible
 from interplay.confirmation.verdict import Confirmation
 from interplay.explanation.explanation import Explanation
 from interplay.explanation.faithfulness import Faithfulness
@@ -135,7 +134,7 @@ def as_markdown(parts: Sequence[tuple[str, Explanation]]) -> str:
     for number, record in enumerate(records, 1):
         before = f"{number}. " if len(records) > 1 else ""
         lines += [f"## {before}{_inline(record['title'])}", "", *_markdown(record)]
-    return "\n".join(lines).rstrip("\n") + "\n"
+    return visible("\n".join(lines).rstrip("\n") + "\n")
 
 
 # --- Markdown -----------------------------------------------------------------------------------

@@ -17,8 +17,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from interplay._arrays import as_columns
-from interplay._types import FloatArray, Json
-from interplay.ablation.terminal import visible
+from interplay._types import FloatArray, Json, visible
 from interplay.confirmation.verdict import Confirmation
 from interplay.explanation.explanation import Explanation
 from interplay.fourier.interactions import Interactions

@@ -6,10 +6,10 @@ spectrum predicts it. Mostly only the form is wrong: a leading space or a capita
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from interplay._arrays import as_columns
-from interplay._types import FloatArray
+from interplay._types import FloatArray, Json
 from interplay.text.game import TextGame
 from interplay.text.inference.generation import AnswerReader
 from interplay.text.scoring import score_by
@@ -37,6 +37,10 @@ class ScoredAnswer:
     probability: float
     likelier: str | None = None
     likelier_probability: float | None = None
+
+    def to_json(self) -> Json:
+        """Its fields, and the warning."""
+        return asdict(self) | {"warning": self.warning}
 
     @property
     def is_negligible(self) -> bool:

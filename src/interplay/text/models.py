@@ -6,6 +6,8 @@ import json
 import shutil
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -88,7 +90,6 @@ def load_model(
         torch.empty(0, device=device)
     except (AssertionError, RuntimeError) as error:
         raise ValueError(f"device={device!r} cannot be used: {error}") from error
-    import transformers
     from transformers.utils import logging
 
     if threads is not None:
@@ -96,6 +97,39 @@ def load_model(
             raise ValueError(f"threads={threads} is not a number from 1 to {_MOST_THREADS}")
         torch.set_num_threads(threads)
     logging.disable_progress_bar()
+    if not download:
+        with _offline():
+            try:
+                return _loaded(name, task, dtype, device, allow_pickle, download=False)
+            except OSError as error:
+                raise ValueError(
+                    f"{name!r} is neither the folder of a model nor in the model hub's cache on "
+                    "this machine, and nothing is downloaded unasked: give download=True "
+                    f"(--allow-download in an audit) ({error})"
+                ) from error
+    return _loaded(name, task, dtype, device, allow_pickle, download=True)
+
+
+@contextmanager
+def _offline() -> Iterator[None]:
+    """The library of the model hub contacts nobody, not even to say who is there."""
+    from huggingface_hub import constants
+
+    before = constants.HF_HUB_OFFLINE
+    constants.HF_HUB_OFFLINE = True
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before
+
+
+def _loaded(
+    name: str, task: str, dtype: str, device: str, allow_pickle: bool, download: bool
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """The model and its tokenizer, from a folder, the package or the hub."""
+    import torch
+    import transformers
+
     source = str(_packaged_model()) if name == PACKAGED else name
     where = {"trust_remote_code": False, "local_files_only": not download}
     tokenizer = transformers.AutoTokenizer.from_pretrained(source, **where)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from interplay._types import FloatArray
+from interplay._types import FloatArray, visible
 from interplay.explanation.explanation import Explanation
 from interplay.extensions import IndexName
 
@@ -66,7 +66,7 @@ class Structure:
         ):
             listed = "; ".join(f"{name} {value:+.3g}" for name, value in interactions)
             lines.append(f"{title}: {listed or 'none'}")
-        return "\n".join(lines)
+        return visible("\n".join(lines))
 
 
 def structure(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from interplay._arrays import EPSILON, as_columns
-from interplay._types import FloatArray, Json, Players
+from interplay._types import FloatArray, Json, Players, visible
 from interplay.explanation.explanation import Explanation
 from interplay.extensions import IndexName
 from interplay.fourier.spectrum import Spectrum
@@ -38,7 +38,7 @@ class Relation:
 
     def __str__(self) -> str:
         rms = "" if self.rms <= abs(self.value) else f" (rms {self.rms:.3g})"
-        return f"{self.label} {self.value:+.3g}{rms}"
+        return visible(f"{self.label} {self.value:+.3g}{rms}")
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Relations:
         lines = [f"test point {self.point}" if self.point is not None else "all test points"]
         for title, of_kind in self.kinds:
             lines.append(f"  {title}: {'; '.join(map(str, of_kind)) or 'none'}")
-        return "\n".join(lines)
+        return visible("\n".join(lines))
 
 
 def relations(

@@ -11,6 +11,7 @@ from contextlib import redirect_stderr, redirect_stdout
 from unittest.mock import patch
 
 from interplay.cli.app import main
+from interplay.cli.tables import console
 
 WIDTH = "160"
 """Columns of the terminal."""
@@ -28,6 +29,8 @@ def run(*arguments: object, code: int = 0) -> str:
     status: object = 0
     with (
         patch.dict(os.environ, COLUMNS=WIDTH),
+        # a console keeps the width that it had when it was made, in whatever process that was
+        patch.object(console, "_width", int(WIDTH)),
         patch.object(sys, "argv", ["interplay", *map(str, arguments)]),
         patch.object(sys.modules["__main__"], "__package__", None),  # a script's, not pytest's
         redirect_stdout(out),

@@ -386,3 +386,13 @@ def test_the_verdicts_and_their_exit_statuses(copied: Path) -> None:
         assert result["verdict"] == verdict
         assert result["matches"] is (verdict == "match")
         assert {entry["what"] for entry in result["trusted"]} >= {"created", "seconds"}
+
+
+def test_what_the_manifest_alone_covers_is_taken_on_trust(copied: Path) -> None:
+    """A forged report, hashed anew, and a page that is gone: neither passes without a word."""
+    (copied / "report.md").write_text("R2 = 1.0 for everything\n", encoding="utf-8")
+    (copied / "explanation.html").unlink()
+    write_manifest(copied)
+    _, said = audited(copied)
+    assert "taken on trust: report.md: a file (its hash at most is compared" in said
+    assert "taken on trust: page: none (nothing shows whether there was one)" in said

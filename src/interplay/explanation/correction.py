@@ -81,7 +81,7 @@ def _residual_values(masks: BoolArray, residuals: FloatArray) -> tuple[FloatArra
     n_players = masks.shape[1]
     sizes = masks.sum(axis=1)
     counts = np.bincount(sizes, minlength=n_players + 1)
-    share = np.array([counts[k] / comb(n_players, k) for k in range(n_players + 1)])[sizes]
+    share = np.array([int(counts[k]) / comb(n_players, k) for k in range(n_players + 1)])[sizes]
     weights = 1.0 / (sizes * (n_players - sizes) * counts[sizes])
     weights /= weights.mean()
     centred = masks - sizes[:, None] / n_players

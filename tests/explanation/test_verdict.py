@@ -223,6 +223,11 @@ def test_an_end_that_is_predicted_badly_is_warned_of(good: Explanation) -> None:
     odd = replace(good, fit=good.fit + Ablations(masks, np.array([99.0]))).verdict
     assert odd.codes == ("whole_input_off",)
     assert "where the model gave 99" in odd.warnings[0].message
+    ends = additive(np.array([[True] * N, [False] * N]))
+    assert replace(good, ends=ends).verdict.codes == ()
+    beside = replace(good, ends=ends - [0.0, 50.0]).verdict
+    assert beside.codes == ("empty_input_off",)
+    assert 'measure="shapley"' in beside.warnings[0].message
 
 
 # --- what a larger budget would do --------------------------------------------------------------

@@ -125,7 +125,7 @@ class Explanation:
         """Whether the explanation may be used, and why: what every report shows first."""
         used = self.ablations
         return verdict_on(
-            self.spectrum, self.faithfulness, self.provenance, (used.masks, used.values)
+            self.spectrum, self.faithfulness, self.provenance, (used.masks, used.values), self.ends
         )
 
     @property

@@ -17,6 +17,7 @@ from interplay.explanation.faithfulness import Faithfulness
 from interplay.explanation.forecast import NOISY, outlook_of
 from interplay.explanation.verdict import ROUNDING, Level, Verdict, VerdictWarning, in_some_output
 from interplay.fourier.interactions import LEVEL
+from interplay.fourier.masks import end_masks
 from interplay.fourier.spectrum import Spectrum
 
 USABLE_LOW = 0.5
@@ -35,6 +36,7 @@ def verdict_on(
     score: Faithfulness,
     provenance: Json,
     ablations: tuple[BoolArray, FloatArray],
+    ends: FloatArray | None = None,
 ) -> Verdict:
     """Judge an explanation by its spectrum, score and provenance (see ``Explanation.verdict``).
 
@@ -43,8 +45,9 @@ def verdict_on(
         score: its faithfulness.
         provenance: what ran.
         ablations: the masks, ``(m, n)``, and values, ``(m,)`` or ``(m, k)``, of the whole run.
+        ends: the values of the full and of the empty input, if they were evaluated beside it.
     """
-    masks, values = ablations
+    _, values = ablations
     # what varies by rounding errors only has no range
     ranges = tuple((np.ptp(as_columns(values), axis=0) * varying(values)).tolist())
     cross_validated = _cross_validated(provenance)
@@ -84,7 +87,7 @@ def verdict_on(
             *_of_findings(score, known, has_intervals, level),
             *_of_run(provenance),
             # indices of flat designs pass through the ends, whatever the spectrum predicts there
-            *(() if flat else _of_ends(spectrum, masks, values, ranges)),
+            *(() if flat else _of_ends(spectrum, ablations, ends, ranges)),
         ),
         ranges=ranges,
         trusted=trusted,
@@ -263,13 +266,20 @@ def _of_run(provenance: Json) -> list[VerdictWarning]:
 
 
 def _of_ends(
-    spectrum: Spectrum, masks: BoolArray, values: FloatArray, ranges: tuple[float, ...]
+    spectrum: Spectrum,
+    ablations: tuple[BoolArray, FloatArray],
+    ends: FloatArray | None,
+    ranges: tuple[float, ...],
 ) -> list[VerdictWarning]:
     """Warn where the whole or the empty input was evaluated, and is predicted badly.
 
     Shapley values and FSII add up to the difference between the two, which lie far outside of
     uniform masks.
     """
+    masks, values = ablations
+    if ends is not None:
+        masks = np.concatenate([end_masks(masks.shape[1]), masks])
+        values = np.concatenate([ends, values])
     warnings = []
     for name, rows in (("whole", masks.all(axis=1)), ("empty", ~masks.any(axis=1))):
         if not rows.any():
@@ -282,7 +292,8 @@ def _of_ends(
             column = int(np.argmax(off))
             message = (
                 f"At the {name} input it predicts {predicted[column]:.3g} where the model gave "
-                f"{actual[column]:.3g}; indices that add up, as FSII, carry this error."
+                f"{actual[column]:.3g}; indices that add up, as FSII, carry this error. With "
+                'measure="shapley" they pass through both inputs.'
             )
             warnings.append(VerdictWarning(f"{name}_input_off", message))
     return warnings

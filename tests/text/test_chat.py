@@ -242,3 +242,18 @@ def test_arguments_and_the_time_of_a_template(tokenizer: Any, smollm: Any) -> No
         game(template={"messages": []})
     with pytest.raises(ValueError, match=r"are no JSON: .*give texts, numbers"):
         game(template={"tools": [keep]})
+
+
+def test_white_space_inside_a_segment_is_the_segments(smollm: Any) -> None:
+    """A token of white space alone goes with the segment that it is inside of."""
+    text = "Anna has the key.\n  Ben has none.\n\nThe door is shut."
+    masked = mask_prompt(text, "{text}\n\nSo", by="paragraph", masking="attention")
+    encoder = Encoder(smollm[1], chat=False)
+    (ids,) = encoder([masked.parts(np.ones(2, dtype=bool))])
+    owners = encoder.owners(masked, ids).tolist()
+    first, second = owners.index(0), owners.index(1)
+    last = len(owners) - owners[::-1].index(0)
+    assert owners[first:last] == [0] * (last - first)  # line break and indentation too
+    assert set(owners[last:second]) <= {-1, 1}
+    tokens = smollm[1].convert_ids_to_tokens(ids)
+    assert any(set(token) <= set("ĊĠ") for token in tokens[first:last])

@@ -13,11 +13,13 @@ import torch
 import interplay as ip
 from interplay.fourier.masks import every_mask, uniform
 from interplay.text import (
+    Contrast,
     EmbeddingSimilarity,
     Generated,
     Label,
     LogitDifference,
     LogitFunction,
+    Options,
     Response,
     TextGame,
 )
@@ -187,3 +189,19 @@ def test_targets_and_models_that_are_not_compatible(smollm: Any, minilm: tuple[A
     )  # fmt: skip
     with pytest.raises(ValueError, match="masking='attention' cannot be used with Generated"):
         game(np.ones((1, game.n_players), dtype=bool))
+
+
+@pytest.mark.model
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        (Options("ab"), "texts='ab' is one text; give a tuple of answers"),  # type: ignore[arg-type]
+        (Response(5), "the answer 5 is a int; give a text"),  # type: ignore[arg-type]
+        (Contrast(("a",), "b"), "is a tuple; give a text"),  # type: ignore[arg-type]
+        (Response(max_tokens=2.5), "max_tokens=2.5 is not a whole number"),  # type: ignore[arg-type]
+        (Response(max_tokens=0), "max_tokens=0 of Response is below 1"),
+    ],
+)
+def test_targets_that_are_none(smollm: Any, target: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        TextGame(*smollm, "It is good.", target, by="word", prompt="{text} So")

@@ -210,3 +210,18 @@ def test_line_breaks_are_not_joined() -> None:
     text = "See the works of Dr.\nSmith was there.\n\nFig.\n\n3 apples."
     assert "3 apples." in pieces(text, "sentence")
     assert pieces("Punkt 1.\n\nTeil zwei.", "sentence", "de") == ["Punkt 1.", "Teil zwei."]
+
+
+@pytest.mark.parametrize(
+    ("text", "language"),
+    [
+        ("Frau Prof. Weber kommt am 3. Mai um 10 Uhr.", "de"),
+        ("Mein Bruder wohnt in Berlin. Er arbeitet als Koch.", "de"),
+        ("Mrs. Hill takes aspirin. Mr. Cole no.", "en"),
+        ("El Sr. López no vino.", "es"),
+        ("O Sr. Silva não veio.", "pt"),
+        ("M. Dupont est arrivé.", "fr"),
+    ],
+)
+def test_the_language_of_a_short_text(text: str, language: str) -> None:
+    assert detect(text) == language

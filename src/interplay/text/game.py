@@ -118,6 +118,11 @@ class TextGame:
         self._encode = Encoder(tokenizer, chat=masked.is_chat, ended=ended)
         self._template = None
         if masked.is_chat:
+            if template is not None and not isinstance(template, Mapping):
+                raise ValueError(
+                    f"template={template!r} is no mapping; give the arguments of the chat template "
+                    'by name, such as {"enable_thinking": False}'
+                )
             self._template = ChatTemplate(tokenizer, dict(template or {}), template_time)
             masked = apply_template(self._template, masked)
         self._set_prompt(masked)

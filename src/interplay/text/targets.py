@@ -52,8 +52,9 @@ class Response:
         part: the part of the response to score, a string that occurs in it once or a span of
             characters. What precedes it is given, and what follows it is ignored.
         max_tokens: the most tokens of the answer if ``text`` is ``None``.
-        tokens: of the model's own answer, which are scored as they are. The game sets them, with
-            ``text`` as what they say; an unfinished character at its end is shown as an ellipsis.
+        tokens: of the model's own answer, without white space at its end, which are scored as they
+            are. The game sets them, with ``text`` as what they say; an unfinished character at its
+            end is shown as an ellipsis.
     """
 
     text: str | None = None
@@ -141,6 +142,9 @@ class Options:
     @property
     def answers(self) -> tuple[str, ...]:
         """The texts whose tokens' log-probabilities are needed."""
+        given: object = self.texts
+        if isinstance(given, str):
+            raise ValueError(f"texts={given!r} is one text; give a tuple of answers")
         texts = tuple(self.texts)
         if len(texts) < 2 or len(set(texts)) < len(texts):
             raise ValueError(

@@ -69,6 +69,10 @@ class ChatTemplate:
                 "this tokenizer has no chat template, which a prompt of chat messages needs; write "
                 "the prompt as one string, or set tokenizer.chat_template"
             )
+        if not isinstance(self.time, datetime):
+            raise ValueError(
+                f"template_time={self.time!r} is no datetime; give datetime.datetime(2026, 1, 31)"
+            )
         taken = sorted(_SET_HERE & self.arguments.keys())
         if taken:
             raise ValueError(

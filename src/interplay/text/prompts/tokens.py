@@ -151,6 +151,7 @@ class Encoder:
         token_owner = np.full(len(ids), -1, dtype=np.int64)
         for at, (start, stop) in enumerate(encoded["offset_mapping"][: len(ids)]):
             candidates = [int(owner[c]) for c in range(start, stop) if not text[c].isspace()]
+            candidates = candidates or [int(player) for player in owner[start:stop]]
             if candidates:
                 token_owner[at] = Counter(candidates).most_common(1)[0][0]
         return token_owner

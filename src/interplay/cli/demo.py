@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from interplay.cli.ends import print_ends, print_prompt, with_ends
 from interplay.cli.folders import print_written, write
 from interplay.cli.options import STORE, Seed
 from interplay.cli.tables import console, interruptible, print_explanation
-from interplay.cli.text import print_ends, print_prompt
 from interplay.cli.trust import TYPED, Trust
 from interplay.explanation.explain import explain
 from interplay.text import (
@@ -150,11 +150,12 @@ def demo_command(
         console.rule(f"[bold]{case.title}")
         print_prompt(game)
         with interruptible():
-            print_ends(game, out / STORE, "local")
+            values, answers = print_ends(game, out / STORE, "local")
         with interruptible():
             explanation = explain(
                 game, budget=case.budget, store=out / STORE, random_state=random_state
             )
+        explanation = with_ends(explanation, values, answers)
         folder = out / case.name
         pages.append(write(explanation, folder, "demo", {"name": case.name}, store=out / STORE))
         print_explanation(explanation, "FSII", 3, 6)

@@ -5,15 +5,12 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal
 
-import numpy as np
 import typer
-from rich.markup import escape
 
 from interplay import text as lens
-from interplay._types import FloatArray, Json
-from interplay.ablation.evaluator import Evaluator
+from interplay.cli.ends import PromptGame, print_ends, print_prompt, with_answers, with_ends
 from interplay.cli.folders import finest, print_written, refuse_another, write
 from interplay.cli.options import (
     STORE,
@@ -30,17 +27,13 @@ from interplay.cli.prompts import pattern, read_prompt, unit
 from interplay.cli.tables import console, interruptible, print_explanation
 from interplay.cli.trust import PATTERN_SECONDS, TYPED, Trust, time_limit
 from interplay.explanation.explain import explain
-from interplay.explanation.explanation import FILE, Explanation
+from interplay.explanation.explanation import FILE
 from interplay.explanation.plan import plan
-from interplay.fourier.masks import end_masks
 from interplay.text.analysis.drill import LEVEL_FILE, Refinement, drill
-from interplay.text.answers import ends
 from interplay.text.api.account import public_address
 from interplay.text.prompts.build import mask_prompt
 from interplay.text.prompts.chat import TEMPLATE_TIME
 from interplay.text.prompts.segments import checked_language
-
-_Game: TypeAlias = lens.TextGame | lens.ApiGame
 
 _CONTRASTS = {"contrast": lens.Contrast, "logit-difference": lens.LogitDifference}
 """Targets of two answers."""
@@ -187,7 +180,7 @@ class TextOptions:
     max_tokens: Annotated[int | None, typer.Option(help="Most tokens at the endpoint.")] = None
     concurrency: Annotated[int, typer.Option(help="Requests to the endpoint at a time.")] = 8
 
-    def game(self, trust: Trust = TYPED, /) -> _Game:
+    def game(self, trust: Trust = TYPED, /) -> PromptGame:
         """The prompt as a game.
 
         Args:
@@ -329,12 +322,10 @@ def text_command(
             drill(game, list(map(unit, units)), **settings) if units else explain(game, **settings)
         )
     if isinstance(result, Refinement):
-        result = replace(result, levels=tuple(_with(level, answers) for level in result.levels))
+        levels_told = (with_answers(level, answers) for level in result.levels)
+        result = replace(result, levels=tuple(levels_told))
     else:
-        result = _with(result, answers)
-        # a server's single output may be a column before its first answer is known
-        values_of_ends = values_of_ends.reshape(2, *result.fit.values.shape[1:])
-        result = replace(result, ends=values_of_ends)
+        result = with_ends(result, values_of_ends, answers)
     levels = (
         tuple(zip(units, result.chosen, strict=False)) if isinstance(result, Refinement) else ()
     )
@@ -378,44 +369,3 @@ def plan_command(prompt: TextOptions, run: RunOptions, price: PriceOptions) -> N
     with interruptible():
         planned = plan(game, price=price.price, warm_up=price.warm_up, **run.settings("text"))
     console.print(str(planned), markup=False, highlight=False)
-
-
-def _with(explanation: Explanation, answers: Json) -> Explanation:
-    """An explanation whose provenance has what the model answers, and how likely that is."""
-    return replace(explanation, provenance=explanation.provenance | {"answers": answers})
-
-
-def print_ends(game: _Game, store: Path, backend: str) -> tuple[FloatArray, Json]:
-    """Print the values of the whole input and of the empty one, and what the model answers.
-
-    Warns if the answer that is scored is one that the model hardly ever gives.
-
-    Returns:
-        The two values, ``(2,)`` or ``(2, k)``; the model's own answer and those scored, as JSON.
-    """
-    masks = end_masks(game.n_players)
-    with Evaluator.of(game, store=store, backend=backend, progress=False) as evaluator:
-        values = evaluator.values(masks)
-    if isinstance(game, lens.TextGame):
-        described = ends(game, values)
-        own_answer, answers = described.own_answer, described.answers
-    else:
-        own_answer, answers = None, ()
-    full, empty = (", ".join(f"{value:.4g}" for value in row) for row in values)
-    line = f"whole input: {full}; empty input: {empty}"
-    if own_answer is not None:
-        line += f"; the model's own answer: {own_answer!r}"
-    console.print(line, markup=False, highlight=False)
-    for answer in answers:
-        if answer.warning:
-            console.print(f"Warning: {answer.warning}", style="yellow", markup=False)
-    scored = [answer.to_json() for answer in answers]
-    return values, {"own_answer": own_answer, "scored": scored}
-
-
-def print_prompt(game: _Game) -> None:
-    """Print the whole prompt, and what is scored."""
-    console.print(game.prompt(np.ones(game.n_players, dtype=np.bool_)), markup=False, style="dim")
-    targets = game.targets if isinstance(game, lens.TextGame) else (game.target,)
-    scored = escape("; ".join(map(str, targets)))
-    console.print(f"{game.n_players} players by {escape(game.masked.by)}; target: {scored}")

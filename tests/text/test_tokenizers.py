@@ -22,6 +22,7 @@ from transformers import AutoModelForCausalLM, LlamaConfig, LlamaTokenizer, PreT
 from interplay import components
 from interplay.text import (
     Contrast,
+    LogitDifference,
     LogitFunction,
     Options,
     Response,
@@ -334,7 +335,7 @@ def test_answers_are_scored_as_the_model_reads_them(kind: str, border: str, form
         n_new -= same.index(False) if False in same else len(same)
         last = logprobs(model, ids)[-1]
         wanted = [first, second / n_new, first, second, second - first, last[5] - last[6]]
-        np.testing.assert_allclose(value, wanted, rtol=0, atol=2e-5)
+        np.testing.assert_allclose(value, wanted, rtol=0, atol=1e-5)
     assert values.std(axis=0).min() > 1e-3
 
 
@@ -354,7 +355,7 @@ def test_the_own_answer_is_scored_as_it_was_generated(kind: str) -> None:
         ids = tokens_of(tokenizer, prompt)
         table = logprobs(model, ids + list(target.tokens))
         total = sum(table[len(ids) - 1 + at, token] for at, token in enumerate(target.tokens))
-        assert value == pytest.approx(total, abs=2e-5)
+        assert value == pytest.approx(total, abs=1e-5)
 
 
 def test_an_answer_cut_inside_a_character_is_scored_as_it_is() -> None:
@@ -375,7 +376,7 @@ def test_an_answer_cut_inside_a_character_is_scored_as_it_is() -> None:
         ids = tokens_of(tokenizer, f"The {word} is")
         table = logprobs(model, ids + list(target.tokens or ()))
         total = sum(table[len(ids) - 1 + at, t] for at, t in enumerate(target.tokens or ()))
-        assert game(np.ones((1, 2), dtype=bool))[0] == pytest.approx(total, abs=2e-5)
+        assert game(np.ones((1, 2), dtype=bool))[0] == pytest.approx(total, abs=1e-5)
     assert cuts
 
 
@@ -388,7 +389,7 @@ def test_masking_by_attention_reads_the_same_answer(kind: str) -> None:
     (value,) = game(np.ones((1, game.n_players), dtype=bool))
     prompt = game.prompt(np.ones(game.n_players, dtype=bool))
     good, bad = (answer_logprob(model, tokenizer, prompt, a) for a in (" good", " not bad"))
-    np.testing.assert_allclose(value, [good, bad - good], rtol=0, atol=2e-5)
+    np.testing.assert_allclose(value, [good, bad - good], rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("border", BORDERS)
@@ -411,7 +412,7 @@ def test_items_are_scored_as_the_model_reads_them(kind: str, border: str) -> Non
         with torch.inference_mode():
             logits = model(torch.tensor([tokens_of(tokenizer, text)])).logits[0, -1]
         np.testing.assert_allclose(
-            value, [first - second, first, float(logits[5])], rtol=0, atol=5e-5
+            value, [first - second, first, float(logits[5])], rtol=0, atol=1e-5
         )
 
 
@@ -438,4 +439,31 @@ def test_a_border_inside_a_character_is_refused() -> None:
     game = TextGame(model, tokenizer, "it is", Response(" b"), by="word", prompt="{text} é")
     ids = tokenizer("it is é b")["input_ids"]
     total = sum(logprobs(model, ids)[at - 1, ids[at]] for at in (-2, -1))
-    assert game(np.ones((1, 2), dtype=bool))[0] == pytest.approx(total, abs=2e-5)
+    assert game(np.ones((1, 2), dtype=bool))[0] == pytest.approx(total, abs=1e-5)
+
+
+WORDS = (" good", " bad", " not", " it", " is", "Yes", "No", "no", "yes", "It", ".")
+
+
+@pytest.mark.parametrize(
+    "prompt", ["The film: {text}. It", "The film: {text}\n", "Is it ({text} ("]
+)
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_logit_difference_is_of_the_tokens_in_their_place(kind: str, prompt: str) -> None:
+    model, tokenizer = model_of(kind), tokenizer_of(kind)
+    whole = prompt.format(text=TEXT)
+    before = tokens_of(tokenizer, whole)
+    single = {}
+    for word in WORDS:
+        joint = tokens_of(tokenizer, whole + word)
+        if joint[:-1] == before:
+            single.setdefault(joint[-1], word)
+    if len(single) < 2:
+        pytest.skip("no two of the words are one token here")
+    one, two = list(single.values())[:2]
+    game = TextGame(model, tokenizer, TEXT, LogitDifference(one, two), by="word", prompt=prompt)
+    (value,) = game(np.ones((1, game.n_players), dtype=bool))
+    with torch.inference_mode():
+        logits = model(torch.tensor([before])).logits[0, -1].double()
+    first, second = list(single)[:2]
+    assert value == pytest.approx(float(logits[first] - logits[second]), abs=1e-5)

@@ -52,3 +52,10 @@ def test_random_masks_of_flat_sizes() -> None:
     rest = flat(100, 4, np.random.default_rng(2))
     assert len(rest) == 14
     assert len(flat(5, 1, np.random.default_rng(0))) == 0
+
+
+@pytest.mark.slow
+def test_a_design_ends_where_a_large_size_is_exhausted() -> None:
+    """Sizes of more sets than are listed, of which the last are drawn too."""
+    masks = flat_design((1 << 15) - 1, 15, np.random.default_rng(0)).masks
+    assert len(set(keys(masks))) == (1 << 15) - 1

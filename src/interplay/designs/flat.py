@@ -13,7 +13,7 @@ therefore followed by its complement, so that no even term is mistaken for an od
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import combinations
+from itertools import combinations, islice
 from math import comb
 
 import numpy as np
@@ -42,12 +42,9 @@ def flat_design(n_masks: int, n_players: int, rng: np.random.Generator) -> Plain
             f"{n_masks} distinct masks do not exist for {n_players} players; there are "
             f"{1 << n_players}"
         )
-    chosen: dict[bytes, BoolArray] = {}
-    for mask in _pairs(n_players, rng):
-        if len(chosen) >= n_masks:
-            break
-        chosen.setdefault(keys(mask[None])[0], mask)
-    return PlainDesign(FLAT, np.array([*chosen.values()][:n_masks], dtype=np.bool_))
+    return PlainDesign(
+        FLAT, np.array(list(islice(_pairs(n_players, rng), n_masks)), dtype=np.bool_)
+    )
 
 
 def without_ends(design: Design, values: FloatArray) -> tuple[PlainDesign, FloatArray]:
@@ -76,9 +73,7 @@ def flat(
     while len(drawn) < n_masks and left.any():
         size = int(rng.choice(np.flatnonzero(left)))
         mask = _unseen(size, n_players, seen, rng)
-        if mask is None:
-            left[size] = 0
-            continue
+        assert mask is not None
         seen.add(keys(mask[None])[0])
         left[size] -= 1
         drawn.append(mask)
@@ -103,18 +98,20 @@ def _pairs(n_players: int, rng: np.random.Generator) -> Iterator[BoolArray]:
     sizes = [k for k in range(1, n_players // 2 + 1) for _ in range(1 if 2 * k == n_players else 2)]
     used = np.zeros((n_players // 2 + 1, n_players))
     seen: set[bytes] = set()
+    left = _counts_left(n_players, None)
     while sizes:
         exhausted: set[int] = set()
         for size in rng.permutation(sizes).tolist():
             if size in exhausted:
                 continue
-            mask = _unseen(size, n_players, seen, rng, used[size])
+            mask = _unseen(size, n_players, seen, rng, used[size], any_left=left[size] > 0)
             if mask is None:
                 exhausted.add(size)
                 continue
             used[size] += mask
             for one in (mask, ~mask):
                 seen.add(keys(one[None])[0])
+                left[one.sum()] -= 1
                 yield one
         sizes = [size for size in sizes if size not in exhausted]
 
@@ -124,11 +121,13 @@ def _unseen(
     n_players: int,
     seen: set[bytes],
     rng: np.random.Generator,
-    used: np.ndarray | None = None,
+    used: FloatArray | None = None,
+    any_left: bool = True,
 ) -> BoolArray | None:
     """A mask of that size that is not among those seen; ``None`` if there is none.
 
-    The first tries keep the players that were used least.
+    The first try keeps the players that were used least. Without ``any_left`` all masks of that
+    size were seen.
     """
     for _ in range(_TRIES):
         order = rng.random(n_players) + (0.0 if used is None else used)
@@ -138,11 +137,12 @@ def _unseen(
             return mask
         used = None
     if comb(n_players, size) > _LISTED:
-        while True:
+        while any_left:
             mask = np.zeros(n_players, dtype=np.bool_)
             mask[rng.choice(n_players, size, replace=False)] = True
             if keys(mask[None])[0] not in seen:
                 return mask
+        return None
     listed = list(combinations(range(n_players), size))
     masks = np.zeros((len(listed), n_players), dtype=np.bool_)
     masks[np.arange(len(listed))[:, None], listed] = True

@@ -396,3 +396,11 @@ def test_what_the_manifest_alone_covers_is_taken_on_trust(copied: Path) -> None:
     _, said = audited(copied)
     assert "taken on trust: report.md: a file (its hash at most is compared" in said
     assert "taken on trust: page: none (nothing shows whether there was one)" in said
+
+
+def test_the_neighbours_of_one_explanation_are_nobodys_evidence(copied: Path) -> None:
+    (copied / "diary.txt").write_text("mine", encoding="utf-8")
+    _, of_folder = audited(copied)
+    assert "taken on trust: diary.txt" in of_folder
+    _, of_file = audited(copied / "explanation.interplay")
+    assert "taken on trust: diary.txt" not in of_file

@@ -176,7 +176,7 @@ def verify_command(
                 tolerance=again.tolerance,
                 random_state=again.random_state,
             )
-        of_files = _trusted(folder, anchor.signers is not None)
+        of_files = _trusted(folder, anchor.signers is not None, whole=path.is_dir())
         result = Verification((*of_folder, *result.checks), (*result.trusted, *of_files))
         results.append((name, result))
         _print(name, result)
@@ -220,14 +220,20 @@ def _announce(recipe: Recipe, sample: int, trust: Trust) -> None:
     )
 
 
-def _trusted(folder: Path, signature_was_checked: bool) -> Iterator[Trusted]:
-    """What of a run's folder is compared with nothing."""
+def _trusted(folder: Path, signature_was_checked: bool, whole: bool) -> Iterator[Trusted]:
+    """What of a run's folder is compared with nothing.
+
+    Args:
+        folder: the folder.
+        signature_was_checked: whether its signature was.
+        whole: whether the folder is audited, and not one explanation in it.
+    """
     if (folder / RECIPE).exists():
         reason = "they do not change what is computed"
         yield Trusted("recipe.json", "options that the fingerprint does not cover", reason)
     if (folder / SIGNATURE).exists() and not signature_was_checked:
         yield Trusted("signature", SIGNATURE, "it is not checked without --signers FILE")
-    if not folder.is_dir():
+    if not whole:
         return
     if not (folder / PAGE).exists():
         yield Trusted("page", "none", "nothing shows whether there was one")

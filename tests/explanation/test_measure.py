@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import interplay as ip
-from interplay.fourier.ends import efficiency_gap
 from interplay.fourier.masks import every_mask
+from tests.fourier.efficiency import efficiency_gap
 
 N = 11
 

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 import interplay as ip
-from interplay.fourier.ends import LISTED, efficiency_gap, of_indicators, through_ends
+from interplay.fourier.ends import LISTED, of_indicators, through_ends
 from interplay.fourier.masks import every_mask
+from tests.fourier.efficiency import efficiency_gap
 
 INDICES = ("SV", "SII", "k-SII", "STII", "FSII")
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import replace
@@ -24,7 +22,7 @@ from interplay.components.scoring import readout_of
 from interplay.components.tasks import Item, LogitScore, Task
 from interplay.components.units import Player, check_players
 from interplay.fourier.masks import as_masks
-from interplay.text.digests import model_digest, tokenizer_digest
+from interplay.text.digests import document_digest, model_digest, tokenizer_digest
 from interplay.text.models import context_length, require_llm
 from interplay.text.prompts.chat import TEMPLATE_TIME, ChatTemplate
 from interplay.text.prompts.tokens import Encoder
@@ -97,6 +95,9 @@ class ComponentGame:
             )
         self._players = check_players(self._architecture, players)
         self._template_settings = dict(template or {}), template_time
+        # a chat's template has already added the special tokens
+        ended = self._architecture.predicts != "next"
+        self._encoders = {chat: Encoder(tokenizer, chat, ended) for chat in (False, True)}
         chosen = as_ablation(ablation)
         reference: list[tuple[int, ...]] = []
         if not isinstance(chosen, Zero):
@@ -104,8 +105,7 @@ class ComponentGame:
                 prompts = {self._text(item): self._prompt(item) for item in task.items}
                 chosen, reference = replace(chosen, texts=tuple(prompts)), list(prompts.values())
             else:
-                ended = self._architecture.predicts != "next"
-                reference = self._encoded(chosen.texts, Encoder(tokenizer, False, ended))
+                reference = self._encoded(chosen.texts, self._encoders[False])
         sites = sites_of(self._architecture, self._players)
         self._passes = Passes(model, self._architecture, sites, chosen, reference)
         self._set_task(task)
@@ -165,9 +165,7 @@ class ComponentGame:
         return ChatTemplate(self.tokenizer, *self._template_settings)
 
     def _encoder(self, item: Item) -> Encoder:
-        # a chat's template has already added the special tokens
-        ended = self._architecture.predicts != "next"
-        return Encoder(self.tokenizer, chat=not isinstance(item.prompt, str), ended=ended)
+        return self._encoders[not isinstance(item.prompt, str)]
 
     def _prompt(self, item: Item) -> tuple[int, ...]:
         (ids,) = self._encoded([self._text(item)], self._encoder(item))
@@ -267,7 +265,7 @@ class ComponentGame:
             [self._text(item), item.answer, list(item.wrong), isinstance(item.prompt, str)]
             for item in self.task.items
         ]
-        return hashlib.sha256(json.dumps(items).encode()).hexdigest()
+        return document_digest(items)
 
     @property
     def fingerprint(self) -> str | None:
@@ -290,7 +288,7 @@ class ComponentGame:
         }
         if self._passes.reference:
             identity["reference"] = self._passes.reference
-        return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+        return document_digest(identity)
 
     def __repr__(self) -> str:
         return (

@@ -10,7 +10,6 @@ import numpy as np
 
 from interplay._types import FloatArray
 from interplay.components.tasks import Item, LogitScore, Score
-from interplay.text.prompts.token_texts import TokenTexts
 from interplay.text.prompts.tokens import Continuation, Encoder
 from interplay.text.readouts import Readout, answers_readout, join_readouts
 from interplay.text.targets import LogitFunction, Options, Response
@@ -55,9 +54,10 @@ def readout_of(
             answers = _continuations(item, predicts, encoder, prompt)
             n_tokens = len(answers[0].tokens)
             replaced = max((answer.replaced for answer in answers), key=len)
-            target = Options((item.answer, *item.wrong), "logprob") if item.wrong else None
-            texts = TokenTexts(encoder.tokenizer)
-            readouts.append(answers_readout(target or Response(item.answer), answers, texts))
+            target: Options | Response = Response(item.answer)
+            if item.wrong:
+                target = Options((item.answer, *item.wrong), "logprob")
+            readouts.append(answers_readout(target, answers, encoder.texts))
     functions = [score for score in scores if isinstance(score, LogitScore)]
     readouts += [_function(score, item).prepare(encoder.tokenizer) for score in functions]
     joined = join_readouts([*[item] * (n_answers > 0), *functions], readouts, replaced)

@@ -10,7 +10,7 @@ import numpy as np
 from interplay._arrays import unpack
 from interplay._types import FloatArray
 from interplay.confirmation.verdict import Confirmation
-from interplay.designs.flat import FLAT
+from interplay.designs.measures import SHAPLEY, measure_of
 from interplay.explanation.archive import read_archive
 from interplay.explanation.explanation import FORMAT_VERSION, Ablations, Explanation
 from interplay.explanation.faithfulness import Faithfulness
@@ -46,7 +46,7 @@ def load(path: str | Path) -> Explanation:
     scores = document["faithfulness"]
     spectrum = Spectrum(n_players, arrays["supports"], arrays["coefficients"], deviations)
     fit = Ablations(unpack(arrays["fit_masks"], n_players), arrays["fit_values"])
-    if document["provenance"]["design"]["kind"].endswith(FLAT):
+    if measure_of(document["provenance"]["design"]["kind"]) == SHAPLEY:
         spectrum = replace(spectrum, ends=_ends(fit))
     confirmation = document.get("confirmation")
     return Explanation(

@@ -36,7 +36,6 @@ from math import comb
 
 import numpy as np
 
-from interplay._arrays import as_columns
 from interplay._types import FloatArray, IntArray
 from interplay.fourier.indices import bernoulli, fsii_of_moebius
 from interplay.fourier.interactions import Interactions
@@ -178,18 +177,3 @@ def _with_all(members: Members, n_players: int, orders: range) -> Members:
     everything = np.unique(np.concatenate(blocks), axis=0)
     size: IntArray = (everything < n_players).sum(axis=1)
     return everything[np.argsort(size, kind="stable")]
-
-
-def efficiency_gap(interactions: Interactions, full: FloatArray, empty: FloatArray) -> FloatArray:
-    """The sum of all interactions of one or more players less f(all) - f(none), ``()`` or ``(k,)``.
-
-    It is zero up to rounding for an efficient index.
-    """
-    chosen = interactions.orders > 0
-    total = as_columns(interactions.values)[chosen].sum(axis=0)
-    if interactions.rest is not None:
-        n = interactions.n_players
-        for s in range(1, interactions.order + 1):
-            unlisted = comb(n, s) - int((interactions.orders == s).sum())
-            total = total + unlisted * np.atleast_1d(interactions.rest[s])
-    return np.asarray(total - (np.atleast_1d(full) - np.atleast_1d(empty)))

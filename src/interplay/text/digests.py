@@ -15,6 +15,11 @@ if TYPE_CHECKING:
 _PLAIN = (str, int, float, bool, type(None))
 
 
+def document_digest(document: object) -> str:
+    """Hash a JSON value, whatever the order of its entries."""
+    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
+
+
 def model_digest(model: PreTrainedModel) -> str | None:
     """Hash what a model computes: its configuration, every bit of its weights, and its adapters.
 

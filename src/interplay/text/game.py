@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
@@ -20,7 +18,7 @@ from interplay.extensions import MaskingName
 from interplay.fourier.masks import as_masks, sorted_by_prefix
 from interplay.text.adapters import active_adapters, without_wrapper
 from interplay.text.answer_readouts import Rows
-from interplay.text.digests import model_digest, tokenizer_digest
+from interplay.text.digests import document_digest, model_digest, tokenizer_digest
 from interplay.text.models import check_usable, require_llm
 from interplay.text.prompts.build import PLACEHOLDER, Message, Text, mask_prompt
 from interplay.text.prompts.chat import TEMPLATE_TIME, ChatTemplate, apply_template
@@ -301,7 +299,7 @@ class TextGame:
             "special_tokens": not self._encode.chat,
             "fed": self._scorer.feeds,
         }
-        return hashlib.sha256(json.dumps(contents, sort_keys=True).encode()).hexdigest()
+        return document_digest(contents)
 
     def __repr__(self) -> str:
         return (

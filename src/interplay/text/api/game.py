@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import json
 import re
 from collections.abc import Coroutine, Iterable, Sequence
 from copy import copy
@@ -21,6 +19,7 @@ from interplay.text.api.client import Connection, connect, require_openai, run_i
 from interplay.text.api.prompts import check_sendable, lengths, sent
 from interplay.text.api.requests import Completion, Requester, RequestSettings
 from interplay.text.api.targets import ApiTarget, choose_method
+from interplay.text.digests import document_digest
 from interplay.text.inference.generation import Generated
 from interplay.text.prompts.build import PLACEHOLDER, Message, Text, mask_prompt
 from interplay.text.prompts.masking import Masking, get_masking
@@ -346,7 +345,7 @@ class ApiGame:
         irrelevant = ("outputs", "paid", "view")
         contents = {k: v for k, v in self.describe().items() if k not in irrelevant}
         contents["code"] = _CODE_VERSION
-        return hashlib.sha256(json.dumps(contents, sort_keys=True).encode()).hexdigest()
+        return document_digest(contents)
 
     def __repr__(self) -> str:
         return (

@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import takewhile
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -14,6 +15,7 @@ import numpy as np
 from interplay._types import IntArray
 from interplay.text.prompts.prompt import MaskedPrompt
 from interplay.text.prompts.segments import offsets
+from interplay.text.prompts.token_texts import TokenTexts
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -66,6 +68,11 @@ class Encoder:
         )
         self._special = re.compile("|".join(map(re.escape, special))) if special else None
         self._checked = False
+
+    @cached_property
+    def texts(self) -> TokenTexts:
+        """The characters of the tokenizer's tokens."""
+        return TokenTexts(self.tokenizer)
 
     def __call__(self, prompts: Sequence[Sequence[Part]]) -> list[list[int]]:
         """The token ids of each prompt."""

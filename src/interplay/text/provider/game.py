@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,6 +17,7 @@ from interplay.extensions import MaskingName
 from interplay.fourier.masks import as_masks, sorted_by_prefix
 from interplay.text.api.prompts import CHARACTERS_PER_TOKEN, check_sendable, lengths, sent
 from interplay.text.api.targets import ApiTarget, check_target
+from interplay.text.digests import document_digest
 from interplay.text.inference.generation import Generated
 from interplay.text.prompts.build import PLACEHOLDER, Message, Text, mask_prompt
 from interplay.text.prompts.masking import Masking, get_masking
@@ -279,7 +279,7 @@ class ProviderGame:
         irrelevant = ("outputs", "paid", "view")
         contents = {k: v for k, v in self.describe().items() if k not in irrelevant}
         contents["provider_code"] = _CODE_VERSION
-        return hashlib.sha256(json.dumps(contents, sort_keys=True).encode()).hexdigest()
+        return document_digest(contents)
 
     def __repr__(self) -> str:
         return (

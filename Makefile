@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 OUT ?= out/demo
 
-.PHONY: demo test test-fast test-servers check format page bench race race-indices examples-regulated clean
+.PHONY: demo test test-fast test-servers check format page bench race race-indices record-complete examples-regulated clean
 
 demo: .venv/ready
 	$(BIN)/interplay demo --out $(OUT)
@@ -41,12 +41,16 @@ bench-%: .venv/ready
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/bench_$(subst -,_,$*).py
 
 # those that measure the peers in the same run
-bench-proxyspex bench-spex bench-gp: .venv-peer/ready
+bench-proxyspex bench-spex bench-gp bench-end-to-end: .venv-peer/ready
 bench-page: page
 
 # it shares the servers' processes with the tests
 bench-server-cache: .venv/ready .venv-vllm/ready
 	OMP_NUM_THREADS=1 PYTHONPATH=. $(BIN)/python benchmarks/bench_server_cache.py
+
+# what decoding takes, in CPU seconds and memory, at the two sizes that there are limits for
+bench-decoding: .venv/ready
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/bench_gp.py --no-peers --decoders gp auto --sizes 128x2000 1000x10000
 
 bench: bench-core bench-proxyspex
 
@@ -55,10 +59,16 @@ race: .venv/ready .venv-peer/ready
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/race.py
 	$(MAKE) bench-gp bench-intervals
 
-# Shapley values and interactions against the peers, on a folder of complete games of others
-GAMES ?= games
+# Shapley values and interactions against the peers; GAMES: a folder of complete games of others.
+# RACE=--full takes hours; whatever was run before is kept in out/bench/indices
+GAMES ?=
+RACE ?=
 race-indices: .venv/ready .venv-peer/ready
-	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/race_indices.py --games $(GAMES)
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/race_indices.py $(if $(GAMES),--games $(GAMES)) $(RACE)
+
+# the complete games of that race that are ours, all masks of them; some twenty minutes
+record-complete: .venv/ready
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/record_complete.py
 
 # the pages of the two documents for regulated use, and their audit
 examples-regulated: .venv/ready
@@ -76,9 +86,9 @@ examples-regulated: .venv/ready
 
 # the peers need Python 3.12; PEER chooses the interpreter
 PEER ?= python3.12
-.venv-peer/ready:
+.venv-peer/ready: benchmarks/peers.txt
 	$(PEER) -m venv .venv-peer
-	.venv-peer/bin/pip install --quiet --disable-pip-version-check shapiq==1.8 lightgbm==4.7.0 spectralexplain==0.0.4
+	.venv-peer/bin/pip install --quiet --disable-pip-version-check -r benchmarks/peers.txt
 	touch $@
 
 # vLLM for this machine's CPU, and `transformers serve`: 6 GB. torch comes first and pinned, since

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import resource
 import subprocess
 import time
 import tracemalloc
@@ -189,12 +190,48 @@ def growth() -> None:
     print(f"refit of {len(spectrum)} terms on 40,000 masks: {seconds:.1f} s")
 
 
+def large(n_players: int, n_terms: int, snr: float) -> None:
+    """Decode and refit at many players, with noise; CPU seconds and peak memory of this process."""
+    rng = np.random.default_rng(0)
+    terms: dict[Players, float] = {(): 0.7}
+    while len(terms) <= n_terms:
+        players = rng.choice(n_players, int(rng.integers(1, ERRORS + 1)), replace=False)
+        terms[tuple(sorted(players.tolist()))] = float(rng.choice([-1, 1]) * rng.uniform(0.5, 1.5))
+    truth = ip.Spectrum.from_dict(n_players, terms)
+    budget = 48 * (bch_code(n_players, ERRORS).n_parity + 1)
+    if n_terms > TERMS // 10:
+        budget = 3 * (bch_code(n_players, ERRORS).n_parity + 1) << BITS - 1
+    started = time.process_time()
+    design = ip.spex.design(n_players, budget, random_state=0)
+    designed = time.process_time()
+    values = truth.predict(design.masks)
+    values += np.random.default_rng(0).normal(size=len(values)) * values.std() * 10 ** (-snr / 20)
+    evaluated = time.process_time()
+    found = ip.decode(design, values, decoder="spex")
+    decoded = time.process_time()
+    test = np.random.default_rng(1).random((500, n_players)) < 0.5
+    supports = {players for players, value in found if abs(value) > 0.1}
+    scores = score(truth, supports, found.predict(test), test)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    print(
+        f"{n_players:6} players, {n_terms:3} terms, {snr:.0f} dB, {len(values):6} masks: recall "
+        f"{scores['recall']:.3f}, false {scores['false']}, R2 {scores['r2']:.6f}; CPU seconds: "
+        f"design {designed - started:.1f}, decoding {decoded - evaluated:.1f}; peak {peak:.2f} GiB",
+        flush=True,
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--peer-timeout", type=float, default=900.0)
     parser.add_argument("--n", type=int, nargs="+", default=[30, 100, 300, 1000])
     parser.add_argument("--snr", nargs="+", default=["inf", "20", "10"])
+    parser.add_argument("--large", type=int, help="only this: so many players, without the peer")
     options = parser.parse_args()
+    if options.large:
+        for n_terms in (TERMS // 10, TERMS):
+            large(options.large, n_terms, 10.0)
+        return
     growth()
     compare(options.n, options.snr, options.peer_timeout)
 

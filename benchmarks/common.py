@@ -21,6 +21,7 @@ class PeerResult:
     predictions: FloatArray
     seconds: float
     terms: int
+    cpu_seconds: float
 
 
 def run_peer(peer: str, masks: BoolArray, values: FloatArray, test: BoolArray) -> PeerResult:
@@ -35,7 +36,12 @@ def run_peer(peer: str, masks: BoolArray, values: FloatArray, test: BoolArray) -
             stderr=subprocess.DEVNULL,
         )
         with np.load(target) as found:
-            return PeerResult(found["predictions"], float(found["seconds"]), int(found["terms"]))
+            return PeerResult(
+                found["predictions"],
+                float(found["seconds"]),
+                int(found["terms"]),
+                float(found["cpu_seconds"]),
+            )
 
 
 def hierarchical(n_players: int, rng: np.random.Generator) -> Spectrum:

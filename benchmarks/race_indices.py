@@ -1,219 +1,254 @@
-"""Errors of Shapley values, SII of pairs and FSII of order 2 against the peers, on complete games.
+"""Errors of Shapley values, SII of pairs and FSII of order 2 against the peers, and our coverage.
 
-    make race-indices GAMES=folder
+    make race-indices [GAMES=folder] [RACE="--full"]
 
-GAMES is a folder of complete games that others recorded: ``NAME.npz`` with ``values``, the 2^n
-values ``values[sum_i m_i 2^i]``. The exact indices are computed here from the table. Ours and the
-peers (shapiq 1.8.0) get the same number of evaluations, held-out ones included; a peer may use
-fewer distinct ones. The error of an estimate is |estimate - exact|^2 / |exact|^2 over the sets of
-the index, the mean over seeds. The tables have its median over games; the ratio of ours to the best
-single peer's median; the median over games of the ratio to the best peer of each game; and how
-often our intervals (nominal 90 %) cover. The peers' estimates are kept in out/bench.
+The functions are complete games that others recorded (GAMES: a folder of ``NAME.npz`` with
+``values``, the 2^n values ``values[sum_i m_i 2^i]``; without it they are left out), complete games
+of SmolLM2 and of retrained classifiers (``games/complete``, by :mod:`record_complete`), and planted
+functions of 50 and 100 players (:mod:`planted_games`). The exact indices follow from the table or
+from the planted terms. Ours and the peers (shapiq 1.8.0, :mod:`peer_indices`) get the same number
+of distinct evaluations, ours with held-out ones among them. The error of an estimate is
+|estimate - exact|^2 / |exact|^2 over the sets of the index, the mean over seeds;
+:mod:`index_tables` prints its medians over games.
+
+Every run is kept in ``--out``: an interrupted race goes on where it was, and a peer runs once. Ours
+run again after the code has changed. By default it is short: one seed, two budgets, and planted
+functions of 50 players; ``--full`` is the whole of it.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
+import os
 import subprocess
-from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import combinations
-from math import ceil, log2
+import time
+from collections.abc import Iterator, Sequence
+from math import ceil, comb, log2
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 import interplay as ip
 from common import PEER_PYTHON
-from interplay._types import FloatArray
-from interplay.designs.measures import MEASURES
+from estimates_cache import Cache
+from index_tables import SHAPLEY, UNIFORM, Judged, OurRun, Race, print_tables
+from interplay._types import BoolArray, FloatArray
+from interplay.fourier.masks import every_mask
+from planted_games import INDICES, ORDER, SIZES, exact, planted, sets_of
+from set_functions import SetFunction
 
-ALPHAS = (0.5, 1.0, 2.0, 4.0, 8.0)
+ALPHAS, SHORT_ALPHAS = (0.5, 1.0, 2.0, 4.0, 8.0), (1.0, 4.0)
 """Budgets, in n log2 n."""
 FIXED = 500
-INDICES = ("SV", "SII", "FSII")
-SMALLEST = 30
-"""Budgets below this are left out: ours needs so many."""
+SEEDS = 5
+LIMIT = 30.0
+"""CPU seconds that a peer's estimate may take."""
+N_TEST = 4000
+"""Masks of a measure on which R2 is taken where there is no complete table."""
+MEASURE_OF = dict.fromkeys(INDICES, SHAPLEY) | {"BII": UNIFORM}
+"""The measure that an index weighs masks by."""
+DEFAULT = "default"
+"""In place of a measure: none is given to :func:`interplay.explain`."""
+COMPLETE = Path(__file__).with_name("games") / "complete"
+KINDS = {
+    "adult_fs": "tabular",
+    "adult_loc": "tabular",
+    "adult_unsup": "tabular",
+    "bike_clus": "tabular",
+    "bike_glob": "tabular",
+    "bike_ens": "training",
+    "bike_dsv": "training",
+    "cal_dv": "training",
+    "resnet": "vision",
+    "vit": "vision",
+    "sent": "text",
+    "soum": "planted",
+}
+"""Kinds of the games of others, by how their names begin: tabular ones remove features, training
+ones data or models of an ensemble."""
 
 
-@dataclass(frozen=True)
-class Complete:
-    """A complete game and its exact indices."""
-
-    name: str
-    values: FloatArray
-    exact: dict[str, FloatArray]
-
-    @property
-    def n_players(self) -> int:
-        return int(log2(len(self.values)))
-
-    def budgets(self, alphas: Sequence[float]) -> dict[str, int]:
-        """The budgets by their names, those of fewer masks than all."""
-        n = self.n_players
-        wanted = {f"{alpha:g}": ceil(alpha * n * log2(n)) for alpha in alphas} | {"500": FIXED}
-        return {name: m for name, m in wanted.items() if SMALLEST <= m < 2**n}
-
-    def game(self) -> ip.FunctionGame:
-        powers = 1 << np.arange(self.n_players, dtype=np.int64)
-        return ip.FunctionGame(lambda masks: self.values[masks @ powers], self.n_players)
+def functions(folder: Path | None, sizes: Sequence[int], only: Sequence[str]) -> Iterator[Judged]:
+    """The functions of the race with their exact indices."""
+    found: list[tuple[str, str, SetFunction]] = []
+    others = [] if folder is None else sorted(folder.glob("*.npz"))
+    for path in [*others, *sorted(COMPLETE.glob("*.npz"))]:
+        if path.stem.startswith("exact_"):
+            continue
+        with np.load(path, allow_pickle=False) as file:
+            values = file["values"].astype(np.float64)
+            about = json.loads(str(file["about"])) if "about" in file else {}
+        by_name = [kind for name, kind in KINDS.items() if path.stem.startswith(name)]
+        kind = about.get("kind") or (by_name or ["other"])[0]
+        found.append((path.stem, kind, SetFunction(int(log2(len(values))), values)))
+    for n_players in sizes:
+        found += [(name, "planted", function) for name, function in planted(n_players).items()]
+    for name, kind, function in found:
+        if not only or name in only:
+            yield Judged(name, kind, function, exact(function))
 
 
-def read(path: Path) -> Complete:
-    """Read a table and compute its exact indices."""
-    values = np.load(path, allow_pickle=False)["values"].astype(np.float64)
-    n_players = int(log2(len(values)))
-    rows = np.arange(len(values))
-    masks = (rows[:, None] >> np.arange(n_players) & 1).astype(np.bool_)
-    spectrum = ip.decode(masks, values, decoder="exact", order=n_players)
-    exact = {index: listed(spectrum.to(index, order=2), n_players, index)[0] for index in INDICES}
-    return Complete(path.stem, values, exact)
+def budgets_of(game: Judged, alphas: Sequence[float], fixed: int | None) -> dict[str, int]:
+    """The budgets by their labels, those of fewer masks than all."""
+    n = game.n_players
+    wanted = {f"{alpha:g}": ceil(alpha * n * log2(n)) for alpha in alphas}
+    if fixed is not None:
+        wanted[f"{fixed} masks"] = fixed
+    return {label: m for label, m in wanted.items() if m < 2**n}
 
 
-def listed(
-    interactions: ip.Interactions, n_players: int, index: str
-) -> tuple[FloatArray, FloatArray | None, FloatArray | None]:
-    """Values and interval ends of all sets of an index, singles first, pairs in lexical order."""
-    sets = [(i,) for i in range(n_players)] if index != "SII" else []
-    if index != "SV":
-        sets += list(combinations(range(n_players), 2))
-    rows = {players: row for row, players in enumerate(interactions.sets)}
-
-    def column(values: FloatArray | None) -> FloatArray | None:
-        if values is None:
-            return None
-        return np.array([values[rows[s]] if s in rows else 0.0 for s in sets])
-
-    values = column(interactions.values)
-    assert values is not None
-    return values, column(interactions.low), column(interactions.high)
+def code_digest() -> str:
+    """A hash of the code that makes our estimates."""
+    hashed = hashlib.sha256()
+    package = Path(ip.__file__).parent
+    for room in ("ablation", "decoders", "designs", "explanation", "fourier"):
+        for path in sorted((package / room).rglob("*.py")):
+            hashed.update(path.read_bytes())
+    return hashed.hexdigest()[:16]
 
 
-def ours(
-    game: Complete, budget: int, measure: str, seed: int
-) -> dict[str, tuple[FloatArray, FloatArray | None, FloatArray | None]]:
-    """Our estimates of every index from one explanation."""
-    explanation = ip.explain(
-        game.game(), budget=budget, measure=measure, random_state=seed, progress=False
-    )
-    return {
-        index: listed(explanation.interactions(index, order=2), game.n_players, index)
-        for index in INDICES
-    }
+def test_masks(game: Judged, measure: str) -> tuple[BoolArray, FloatArray]:
+    """Masks and their weights, by which a mean is one over a measure.
+
+    Under ``"shapley"`` the sizes 1 to n - 1 are equally likely; the ends are measured anyway.
+    """
+    n = game.n_players
+    if len(game.function.values):
+        masks = every_mask(n)
+        by_size = [0.0, *(1 / ((n - 1) * comb(n, size)) for size in range(1, n)), 0.0]
+        of_size = np.full(n + 1, 0.5**n) if measure == UNIFORM else np.array(by_size)
+        return masks, of_size[masks.sum(axis=1)]
+    rng = np.random.default_rng(0)
+    masks = rng.random((N_TEST, n)) < 0.5
+    if measure == SHAPLEY:
+        ranks = rng.random((N_TEST, n)).argsort(axis=1).argsort(axis=1)
+        masks = ranks < rng.integers(1, n, N_TEST)[:, None]
+    return masks, np.full(N_TEST, 1 / N_TEST)
 
 
-def error(estimate: FloatArray, exact: FloatArray) -> float:
-    """The normalised squared error."""
-    return float(((estimate - exact) ** 2).sum() / (exact**2).sum())
+def r2(explanation: ip.Explanation, game: Judged, measure: str) -> float:
+    """R2 of an explanation's predictions under a measure."""
+    masks, weights = test_masks(game, measure)
+    values = game.function(masks)
+    wrong = weights @ (values - explanation.predict(masks)) ** 2
+    return float(1 - wrong / (weights @ (values - weights @ values) ** 2))
 
 
-def peers(
-    games: list[Complete], alphas: Sequence[float], seeds: int, folder: Path
-) -> dict[tuple[str, str, str, int], list[float]]:
-    """Errors of the peers by game, index, method and budget; estimates are kept in the folder."""
+def ours(game: Judged, budget: int, measure: str, seed: int) -> dict[str, Any]:
+    """The numbers of one explanation: errors and coverage by index, R2 by measure, CPU seconds."""
+    started = time.process_time()
+    given = {} if measure == DEFAULT else {"measure": measure}
+    try:
+        explanation = ip.explain(
+            ip.FunctionGame(game.function, game.n_players),
+            budget=budget,
+            random_state=seed,
+            progress=False,
+            **given,
+        )
+    except ValueError as error:
+        return {"failure": str(error)}
+    seconds = time.process_time() - started
+    errors, coverage = {}, {}
+    for index in INDICES:
+        errors[index], coverage[index] = judge(explanation.interactions(index, order=ORDER), game)
+    scores = {scored: r2(explanation, game, scored) for scored in (UNIFORM, SHAPLEY)}
+    return {"error": errors, "coverage": coverage, "r2": scores, "seconds": seconds}
+
+
+def judge(interactions: ip.Interactions, game: Judged) -> tuple[float, float | None]:
+    """The error of an index, and the share of the listed sets whose interval holds the truth.
+
+    There is no share where there are no intervals.
+    """
+    sets, truth = sets_of(interactions.index, game.n_players), game.exact[interactions.index]
+    estimate = np.array([float(interactions[players]) for players in sets])
+    low, high = interactions.low, interactions.high
+    covered = None
+    if low is not None and high is not None:
+        rows = {players: row for row, players in enumerate(interactions.sets)}
+        places = [place for place, players in enumerate(sets) if players in rows]
+        listed = [rows[sets[place]] for place in places]
+        inside = (low[listed] <= truth[places]) & (truth[places] <= high[listed])
+        covered = float(inside.mean()) if len(places) else None
+    return game.error(interactions.index, estimate), covered
+
+
+def run_peers(
+    games: Sequence[Judged], budgets: dict[str, dict[str, int]], options: argparse.Namespace
+) -> None:
+    """Run the peers on what they have not been run on yet."""
+    folder = options.out / "functions"
     folder.mkdir(parents=True, exist_ok=True)
-    errors: dict[tuple[str, str, str, int], list[float]] = {}
     for game in games:
-        table, wanted = folder / f"{game.name}.npz", folder / f"{game.name}.json"
-        out = folder / f"{game.name}-peers.npz"
-        settings = {
-            game.name: {"budgets": [*game.budgets(alphas).values()], "seeds": [*range(seeds)]}
-        }
-        if not (out.exists() and wanted.exists() and json.loads(wanted.read_text()) == settings):
-            np.savez(table, **{game.name: game.values})
-            script = Path(__file__).with_name("peer_indices.py")
-            wanted.write_text(json.dumps(settings))
-            subprocess.run([PEER_PYTHON, script, table, wanted, out], check=True)
-        for key, estimate in np.load(out, allow_pickle=False).items():
-            if not key.endswith("|n"):
-                name, index, method, budget, _ = key.split("|")
-                errors.setdefault((name, index, method, int(budget)), []).append(
-                    error(estimate, game.exact[index])
-                )
-    return errors
+        game.function.save(folder / f"{game.name}.npz")
+    jobs = folder / f"jobs-{os.getpid()}.json"
+    wanted = {name: list(of_game.values()) for name, of_game in budgets.items()}
+    settings = {"budgets": wanted, "seeds": [*range(options.seeds)], "limit": LIMIT}
+    jobs.write_text(json.dumps(settings))
+    script = Path(__file__).with_name("peer_indices.py")
+    command = [PEER_PYTHON, script, folder, jobs, options.out / "estimates.db"]
+    subprocess.run(command, check=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    jobs.unlink()
+
+
+def run_ours(
+    games: Sequence[Judged],
+    budgets: dict[str, dict[str, int]],
+    options: argparse.Namespace,
+    cache: Cache,
+) -> list[OurRun]:
+    """Our runs: those in the cache, and the others."""
+    runs, code = [], code_digest()
+    for seed in range(options.seeds):
+        for game in games:
+            started = time.process_time()
+            for label, budget in budgets[game.name].items():
+                for measure in options.measures:
+                    key = (game.function.digest, code, measure, budget, seed)
+                    numbers = cache.ours(*key)
+                    if numbers is None:
+                        numbers = ours(game, budget, measure, seed)
+                        cache.add_ours(game.name, *key, numbers)
+                    runs.append(OurRun(game.name, label, measure, seed, numbers))
+            spent = time.process_time() - started
+            if spent > 1:
+                print(f"ours: {game.name}, seed {seed}, {spent:.0f} CPU s", flush=True)
+    return runs
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--games", type=Path, required=True, help="a folder of complete games")
-    parser.add_argument("--measure", default="shapley", choices=MEASURES)
-    parser.add_argument("--alphas", nargs="*", type=float, default=ALPHAS)
-    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--games", type=Path, help="a folder of complete games of others")
+    parser.add_argument("--full", action="store_true", help="all budgets, seeds and functions")
+    parser.add_argument("--alphas", nargs="*", type=float, help="budgets, in n log2 n")
+    parser.add_argument("--fixed", type=int, help="one more budget, in masks")
+    parser.add_argument("--seeds", type=int)
+    parser.add_argument("--only", nargs="*", default=(), help="names of functions")
+    parser.add_argument("--measures", nargs="*", default=(SHAPLEY, UNIFORM), help="of our runs")
+    parser.add_argument("--speaks", help="the measure whose runs count as ours for every index")
+    parser.add_argument("--peers-only", action="store_true", help="fill the cache, and stop")
     parser.add_argument("--out", type=Path, default=Path("out/bench/indices"))
-    chosen = parser.parse_args()
-    paths = sorted(p for p in chosen.games.glob("*.npz") if not p.stem.startswith("exact_"))
-    if not paths:
-        parser.error(f"{chosen.games} has no complete games (NAME.npz with values)")
-    games = [read(path) for path in paths]
-    by_peers = peers(games, chosen.alphas, chosen.seeds, chosen.out)
-    by_us: dict[tuple[str, str, int], float] = {}
-    covered: dict[tuple[str, str, str], list[float]] = {}
-    for game in games:
-        for label, budget in game.budgets(chosen.alphas).items():
-            runs = [ours(game, budget, chosen.measure, seed) for seed in range(chosen.seeds)]
-            for index in INDICES:
-                exact = game.exact[index]
-                by_us[game.name, index, budget] = float(
-                    np.mean([error(run[index][0], exact) for run in runs])
-                )
-                for _, low, high in (run[index] for run in runs):
-                    if low is not None and high is not None:
-                        inside = (low <= exact) & (exact <= high)
-                        covered.setdefault((index, label, game.name), []).append(inside.mean())
-        print(f"{game.name}: n = {game.n_players}", flush=True)
-    for index in INDICES:
-        report(index, games, chosen.alphas, by_us, by_peers, covered)
-
-
-def report(
-    index: str,
-    games: list[Complete],
-    alphas: Sequence[float],
-    by_us: dict[tuple[str, str, int], float],
-    by_peers: dict[tuple[str, str, str, int], list[float]],
-    covered: dict[tuple[str, str, str], list[float]],
-) -> None:
-    """Print one index's table."""
-    methods = sorted({method for _, i, method, _ in by_peers if i == index})
-    labels = [*(f"{alpha:g}" for alpha in alphas), "500"]
-    print(f"\n{index}\n| n log2 n | " + " | ".join(labels) + " |\n|" + "---|" * (len(labels) + 1))
-    rows: dict[str, list[float]] = {name: [] for name in ("ours", *methods)}
-    ratios, best_of_game, coverage, never = [], [], [], []
-    for label in labels:
-        budgets = {game.name: game.budgets(alphas) for game in games}
-        at = [(name, of_game[label]) for name, of_game in budgets.items() if label in of_game]
-        if not at:
-            continue
-        us = [by_us[name, index, m] for name, m in at]
-        table = {
-            method: [
-                float(np.mean(by_peers.get((name, index, method, m), [np.nan]))) for name, m in at
-            ]
-            for method in methods
-        }
-        rows["ours"].append(float(np.median(us)))
-        for method in methods:
-            rows[method].append(float(np.nanmedian(table[method])))
-        ratios.append(rows["ours"][-1] / min(rows[method][-1] for method in methods))
-        best = np.nanmin(list(table.values()), axis=0)
-        best_of_game.append(float(np.nanmedian(np.array(us) / np.maximum(best, 1e-12))))
-        shares = [np.mean(covered.get((index, label, name), [np.nan])) for name, _ in at]
-        coverage.append(float(np.nanmean(shares)))
-        never.append(float((np.array(shares) < 0.05).sum()))
-    for name, values in rows.items():
-        print(f"| {name} | " + " | ".join(f"{value:.4f}" for value in values) + " |")
-    shown = [
-        ("ours / best peer", ratios),
-        ("ours / best peer of each game, median", best_of_game),
-    ]
-    if covered:
-        shown += [
-            ("coverage of 90 % intervals, ours", coverage),
-            ("games that are never covered", never),
-        ]
-    for name, values in shown:
-        print(f"| *{name}* | " + " | ".join(f"{value:.2f}" for value in values) + " |")
+    options = parser.parse_args()
+    if options.games is not None and not options.games.is_dir():
+        print(f"{options.games} is no folder: the games of others are left out", flush=True)
+        options.games = None
+    options.seeds = options.seeds or (SEEDS if options.full else 1)
+    fixed = options.fixed or (FIXED if options.full else None)
+    alphas = options.alphas or (ALPHAS if options.full else SHORT_ALPHAS)
+    sizes = SIZES if options.full or options.peers_only else SIZES[:1]
+    games = [*functions(options.games, sizes, options.only)]
+    budgets = {game.name: budgets_of(game, alphas, fixed) for game in games}
+    run_peers(games, budgets, options)
+    if options.peers_only:
+        return
+    cache = Cache(options.out / "estimates.db")
+    runs = run_ours(games, budgets, options, cache)
+    measure_of = dict.fromkeys(INDICES, options.speaks) if options.speaks else MEASURE_OF
+    print_tables(Race(games, budgets, options.seeds, measure_of, runs, cache))
 
 
 if __name__ == "__main__":

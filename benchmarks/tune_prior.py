@@ -11,7 +11,8 @@ from __future__ import annotations
 import numpy as np
 from sklearn.decomposition import FactorAnalysis
 
-from interplay.decoders.gaussian.kernel import MAX_DEGREE, Inputs
+from interplay.decoders.gaussian.inputs import Inputs
+from interplay.decoders.gaussian.kernel import MAX_DEGREE
 from interplay.decoders.gaussian.learn import learn
 from record_games import read, recorded
 

@@ -126,6 +126,13 @@ def test_the_first_python_of_the_readme(tmp_path: Path, monkeypatch: pytest.Monk
     exec(blocks("README.md", "python")[0], {})
 
 
+@of("docs/measures.md")
+def test_measures(page: Page) -> None:
+    near, share, share_of_half = page.run().splitlines()
+    assert near == "keep:0.95 True"
+    assert float(share.split()[-1]) > 0.2 + float(share_of_half.split()[-1])
+
+
 @pytest.mark.model
 @of("docs/text.md")
 def test_text(page: Page) -> None:

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from interplay import FunctionGame, Game, GameError
 from interplay._types import BoolArray, FloatArray, IntArray
-from interplay.game import call, seeds_of
+from interplay.game import Hints, call, hints_of, seeds_of
 
 
 def test_function_game_is_a_game() -> None:
@@ -50,3 +52,37 @@ def test_repeats_come_side_by_side() -> None:
     seeds = seeds_of(MASKS, 2).reshape(3, 2)
     np.testing.assert_array_equal(values[:, [1, 3]], seeds)
     np.testing.assert_array_equal(values[:, 0], MASKS[:, 0])
+
+
+class Hinting(FunctionGame):
+    """A game that gives what it is told as hints."""
+
+    def __init__(self, given: Any) -> None:
+        super().__init__(lambda masks: masks.sum(axis=1), 3)
+        self.given = given
+
+    def hints(self) -> Any:
+        if isinstance(self.given, Exception):
+            raise self.given
+        return self.given
+
+
+def test_hints_are_checked_at_the_door() -> None:
+    assert hints_of(FunctionGame(len, 3)) is None
+    assert hints_of(Hinting(None)) is None
+    hints = hints_of(Hinting(Hints("size", np.array([1, 0, 2]), cost=5)))
+    assert hints is not None
+    assert hints.to_json() == {"kind": "size", "values": [1.0, 0.0, 2.0], "cost": 5.0}
+    with pytest.raises(ValueError, match=r"have shape \(2,\); \(3,\) is expected"):
+        hints_of(Hinting(Hints("size", np.ones(2))))
+    for number in (-1.0, np.nan, np.inf):
+        with pytest.raises(ValueError, match=rf"value of player 1 .* is {number}; a finite number"):
+            hints_of(Hinting(Hints("size", np.array([1.0, number, 1.0]))))
+    with pytest.raises(ValueError, match="are complex numbers"):
+        hints_of(Hinting(Hints("size", np.ones(3) * 1j)))
+    with pytest.raises(ValueError, match=r"interplay\.game\.Hints or None is expected"):
+        hints_of(Hinting(np.ones(3)))
+    with pytest.raises(ValueError, match=r"kind='' and cost=0\.0"):
+        hints_of(Hinting(Hints("", np.ones(3))))
+    with pytest.raises(GameError, match="raised KeyError: 'no size'; correct it, or let it return"):
+        hints_of(Hinting(KeyError("no size")))

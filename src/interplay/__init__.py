@@ -9,8 +9,10 @@ from interplay.audit.verify import verify
 from interplay.confirmation.verdict import Confirmation
 from interplay.decoders import spex
 from interplay.decoders.decode import decode
+from interplay.designs.measures import Keep, Measure
 from interplay.errors import (
     AblationError,
+    ExtrapolationWarning,
     GameError,
     InterplayError,
     MissingDependencyError,
@@ -35,12 +37,15 @@ __all__ = [
     "AblationError",
     "Confirmation",
     "Explanation",
+    "ExtrapolationWarning",
     "Faithfulness",
     "FunctionGame",
     "Game",
     "GameError",
     "Interactions",
     "InterplayError",
+    "Keep",
+    "Measure",
     "MissingDependencyError",
     "OutputShapeError",
     "Plan",

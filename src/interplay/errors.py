@@ -9,6 +9,8 @@
     │   └── StoreError: a store of ablations cannot be used
     └── MissingDependencyError (also an ImportError): an optional package is missing
 
+    ExtrapolationWarning (a UserWarning): an index of masks that a run says nothing of
+
 Ctrl-C raises a ``KeyboardInterrupt``, which carries masks and values like an ``AblationError``.
 """
 
@@ -61,6 +63,14 @@ class MissingDependencyError(InterplayError, ImportError):
         super().__init__(
             f'{purpose} needs the package {package}: pip install "interplay[{extra}]"', name=package
         )
+
+
+class ExtrapolationWarning(UserWarning):
+    """An index is read from an explanation whose masks say little of where the index looks.
+
+    What was measured there contradicts the explanation. The message says what, and which measure
+    has the masks for this index.
+    """
 
 
 def hand_over(

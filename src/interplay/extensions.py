@@ -36,7 +36,7 @@ from typing import Any, Literal, TypeAlias
 
 DecoderName: TypeAlias = Literal["auto", "gp", "proxyspex", "spex", "lasso", "exact"]
 IndexName: TypeAlias = Literal[
-    "Fourier", "Moebius", "BII", "BV", "SII", "SV", "k-SII", "STII", "FSII", "FBII"
+    "Fourier", "Moebius", "Co-Moebius", "BII", "BV", "SII", "SV", "k-SII", "STII", "FSII", "FBII"
 ]
 BackendName: TypeAlias = Literal["local", "ray"]
 MaskingName: TypeAlias = Literal["delete", "mask_token", "attention"]
@@ -122,6 +122,7 @@ INDICES = ExtensionPoint(
     {
         "Fourier": "interplay.fourier.indices:FOURIER",
         "Moebius": "interplay.fourier.indices:MOEBIUS",
+        "Co-Moebius": "interplay.fourier.indices:CO_MOEBIUS",
         "BII": "interplay.fourier.indices:BII",
         "BV": "interplay.fourier.indices:BV",
         "SII": "interplay.fourier.indices:SII",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from inspect import getattr_static
 from typing import Any, Protocol, TypedDict, cast, runtime_checkable
 
@@ -17,7 +18,7 @@ import numpy.typing as npt
 
 from interplay._arrays import real_numbers
 from interplay._types import BoolArray, Count, FloatArray, IntArray, Json, check, parse
-from interplay.errors import OutputShapeError
+from interplay.errors import GameError, OutputShapeError
 from interplay.fourier.interactions import names_of
 from interplay.fourier.masks import as_masks, describe, keys
 
@@ -121,6 +122,97 @@ def costs(game: Game, masks: BoolArray) -> FloatArray:
     """The cost of each ablation, ``(m,)``. It is 1 if the game has no costs."""
     planned = as_planned(game)
     return np.ones(len(masks)) if planned is None else planned.cost(masks)
+
+
+@dataclass(frozen=True, eq=False)
+class Hints:
+    """What a game says, before it is evaluated, of which players are likely to matter.
+
+    Decoders that take hints (``gp``, and ``auto`` with it) expect more of players with larger
+    values, as far as the ablations agree. Hints are no part of a game's fingerprint, since values
+    do not depend on them.
+
+    Attributes:
+        kind: what the numbers are, such as ``"tokens"``.
+        values: finite numbers from 0 on, one for each player, ``(n,)``. Only their ratios count.
+        cost: what they took, in the unit of :meth:`PlannedGame.cost`; 0 if they were free.
+    """
+
+    kind: str
+    values: FloatArray
+    cost: float = 0.0
+
+    def to_json(self) -> Json:
+        """The hints as JSON, for the provenance."""
+        return {"kind": self.kind, "values": self.values.tolist(), "cost": float(self.cost)}
+
+    @classmethod
+    def recorded(cls, document: Json) -> Hints:
+        """Read :meth:`to_json`."""
+        values = np.array(document["values"], dtype=np.float64)
+        return cls(document["kind"], values, document["cost"])
+
+
+@runtime_checkable
+class HintingGame(Game, Protocol):
+    """A game that gives hints. A run reads them once, before its first evaluation."""
+
+    def hints(self) -> Hints | None:
+        """The hints, or ``None`` if there are none to give."""
+        ...
+
+
+def hints_of(game: Game) -> Hints | None:
+    """A game's hints, checked; ``None`` if it gives none.
+
+    Raises:
+        GameError: ``hints()`` raised.
+        ValueError: it returned something else than ``None`` or :class:`Hints` of n finite numbers
+            from 0 on.
+    """
+    if getattr_static(game, "hints", None) is None:
+        return None
+    try:
+        hints = cast(HintingGame, game).hints()
+    except Exception as error:
+        raise GameError(
+            f"hints() of {game!r} raised {type(error).__name__}: {error}; correct it, or let it "
+            "return None, for a run without hints"
+        ) from error
+    return None if hints is None else check_hints(hints, game.n_players, f"hints() of {game!r}")
+
+
+def check_hints(hints: Any, n_players: int, where: str) -> Hints:
+    """Check hints, and convert their values to float64.
+
+    Args:
+        hints: what is to be :class:`Hints`.
+        n_players: n.
+        where: what they are, for the message.
+
+    Raises:
+        ValueError: as for :func:`hints_of`.
+    """
+    if not isinstance(hints, Hints):
+        raise ValueError(f"{where} is {hints!r}; interplay.game.Hints or None is expected")
+    values = real_numbers(hints.values, f"the values of {where}")
+    if values.shape != (n_players,):
+        raise ValueError(
+            f"the values of {where} have shape {values.shape}; ({n_players},) is expected, a "
+            "number for each player"
+        )
+    if not (np.isfinite(values) & (values >= 0)).all():
+        player = int(np.flatnonzero(~(np.isfinite(values) & (values >= 0)))[0])
+        raise ValueError(
+            f"the value of player {player} in {where} is {values[player]}; a finite number from 0 "
+            "on is expected, such as the size of an effect"
+        )
+    if not (isinstance(hints.kind, str) and hints.kind and 0 <= hints.cost < np.inf):
+        raise ValueError(
+            f"{where} has kind={hints.kind!r} and cost={hints.cost!r}; a name, and a finite number "
+            "from 0 on, are expected"
+        )
+    return Hints(hints.kind, values, float(hints.cost))
 
 
 class Description(TypedDict, total=False):

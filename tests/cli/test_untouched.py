@@ -106,15 +106,12 @@ def test_the_ends_are_recorded_and_checked(runs: Path, tmp_path: Path) -> None:
     assert f"whole input: {ends[0]:.4g}; empty input: {ends[1]:.4g}" in said
     assert [explanation.full, explanation.baseline] == ends.tolist()
     recorded = document(explanation, shown_terms(explanation.spectrum))["ablations"]
-    extra = sum(not (known.masks == end).all(axis=1).any() for end in (True, False))
-    assert recorded["total"] == len(known) + extra
+    assert recorded["total"] == len(known)
     store = out / "ablations.db"
     assert ip.verify(explanation, store=store).verdict != "mismatch"
     for row in (0, 1):
         other = ends.copy()
         other[row] += 0.5
-        verification = ip.verify(replace(explanation, ends=other), store=store)
-        assert verification.verdict == "mismatch", row
-    for without in (None, ends):
-        trusted = ip.verify(replace(explanation, ends=without)).trusted
-        assert "ends" in [entry.what for entry in trusted]
+        forged = replace(explanation, spectrum=replace(explanation.spectrum, ends=other))
+        assert ip.verify(forged, store=store).verdict == "mismatch", row
+        assert ip.verify(forged).verdict == "mismatch", row

@@ -19,7 +19,9 @@ import interplay as ip
 from interplay._types import BoolArray, FloatArray, IntArray, Players
 from interplay.cli.tables import console, print_explanation
 from interplay.confirmation.patterns import averaged, derivatives, patterns, predicted_variance
-from interplay.confirmation.verdict import FAILS, HOLDS, UNCLEAR, interval, judge
+from interplay.confirmation.sample import sample_of
+from interplay.confirmation.verdict import FAILS, HOLDS, UNCLEAR, half_width, judge
+from interplay.designs.measures import UNIFORM
 from interplay.explanation.explanation import Ablations, Explanation
 from interplay.fourier.masks import every_mask, keys
 from tests.conftest import planted
@@ -56,12 +58,19 @@ def claiming(
     spectrum: ip.Spectrum,
     f: Callable[..., Any] = TRUTH.predict,
     n_known: int = 50,
+    measure: Any = "uniform",
     **settings: Any,
 ) -> Explanation:
     """An explanation that claims a spectrum of a function, whatever the function is."""
     game = ip.FunctionGame(f, spectrum.n_players, **settings)
-    explanation = ip.explain(game, decoder="lasso", budget=n_known, holdout=10)
-    return dataclasses.replace(explanation, spectrum=spectrum)
+    explanation = ip.explain(game, decoder="lasso", budget=n_known, holdout=10, measure=measure)
+    ends = explanation.spectrum.ends
+    n_drawn = len(explanation.fit) + len(explanation.held_out)
+    if measure == "uniform" and ends is not None:  # a claim of the spectrum's own
+        used = explanation.ablations
+        beside = Ablations(used.masks[n_drawn:], used.values[n_drawn:])
+        return dataclasses.replace(explanation, spectrum=spectrum, fit=explanation.fit + beside)
+    return dataclasses.replace(explanation, spectrum=dataclasses.replace(spectrum, ends=ends))
 
 
 def changed(terms: Mapping[Players, float]) -> ip.Spectrum:
@@ -291,10 +300,15 @@ def test_derivatives_average_to_the_banzhaf_index(seed: int, size: int) -> None:
     # averaged over the patterns of a larger set
     larger = tuple(sorted({*players, *rng.choice(n, 2, replace=False).tolist()}))
     backgrounds = every_mask(n)[rng.permutation(1 << n)[:7]]
-    means = derivatives(averaged(value_of, backgrounds, players, [players, larger]))
+    no_end = backgrounds[:0]
+
+    def over(masks: BoolArray) -> FloatArray:
+        outside = sample_of(masks, no_end, False, larger, UNIFORM).outside
+        return derivatives(averaged(value_of, outside, players, larger, UNIFORM))
+
     others = [tuple(mask[list(set(range(n)) - set(larger))]) for mask in backgrounds]
-    assert len(means) == len(set(others))
-    everywhere = derivatives(averaged(value_of, every_mask(n), players, [players, larger]))
+    assert len(over(backgrounds)) == len(set(others))
+    everywhere = over(every_mask(n))
     assert everywhere.mean() == pytest.approx(effects.mean())
     assert everywhere.var() == pytest.approx(predicted_variance(spectrum, players, larger))
 
@@ -330,12 +344,12 @@ def test_verdicts(
 
 def test_interval() -> None:
     effects = np.array([1.0, 2.0, 4.0, 5.0])
-    low, high = interval(effects, 0.0, 1)
-    expected = student_t.interval(0.95, 3, loc=3.0, scale=effects.std(ddof=1) / 2)
-    assert (low, high) == pytest.approx(expected)
-    five = interval(effects, 0.0, 5)
-    assert five == pytest.approx(student_t.interval(0.99, 3, 3.0, effects.std(ddof=1) / 2))
-    assert interval(np.ones(4), 1.0, 1) == pytest.approx(student_t.interval(0.95, 3, 1.0, 0.5))
+    error = effects.std(ddof=1) / 2
+    one, five = student_t.interval(0.95, 3)[1], student_t.interval(0.99, 3)[1]
+    assert half_width(effects, 0.0, 1) == pytest.approx(one * error)
+    assert half_width(effects, 0.0, 5) == pytest.approx(five * error)
+    assert half_width(np.ones(4), 1.0, 1) == pytest.approx(one * 0.5)
+    assert half_width(effects, 0.0, 1, 16.0) == pytest.approx(one * error / 2)
 
 
 # --- what is evaluated --------------------------------------------------------------------------
@@ -365,10 +379,11 @@ def test_known_masks_are_no_backgrounds() -> None:
     half = claiming(truth, truth.predict, n_known=1 << 12).confirm(1, budget=100)
     assert half.n_fresh == half.n_backgrounds
     assert half.n_evaluated < half.n_ablations  # the known patterns of fresh backgrounds
-    most = claiming(truth, truth.predict, n_known=(1 << 13) - 3).confirm(1, budget=100)
-    assert most.n_fresh == 3
-    assert most.n_evaluated <= 3
-    assert f"{most.n_backgrounds - 3} of the backgrounds are not fresh" in most.summary
+    explanation = claiming(truth, truth.predict, n_known=(1 << 13) - 3)
+    most, n_unknown = explanation.confirm(1, budget=100), (1 << 13) - len(explanation.ablations)
+    assert most.n_fresh == n_unknown <= 5
+    assert most.n_evaluated <= n_unknown
+    assert f"{most.n_backgrounds - n_unknown} of the backgrounds are not fresh" in most.summary
     assert most.n_backgrounds == half.n_backgrounds
 
 
@@ -447,10 +462,11 @@ def test_a_budget_for_all_masks_makes_them_all() -> None:
     truth = planted(8, 6, np.random.default_rng(1), max_order=3)
     explanation = claiming(truth, truth.predict, n_known=100)
     assert not explanation.confirm(1).exact
-    confirmation = explanation.confirm(3, budget=156)
+    n_unknown = 256 - len(explanation.ablations)
+    confirmation = explanation.confirm(3, budget=n_unknown)
     assert confirmation.exact
-    assert (confirmation.n_backgrounds, confirmation.n_fresh) == (256, 156)
-    assert confirmation.n_evaluated == 156
+    assert (confirmation.n_backgrounds, confirmation.n_fresh) == (256, n_unknown)
+    assert confirmation.n_evaluated == n_unknown
     for one in confirmation.tested:
         assert one.measured == pytest.approx(one.predicted, abs=1e-9)
 
@@ -553,11 +569,14 @@ def test_a_confirmation_takes_no_more_than_the_explanation_did() -> None:
 def test_where_all_masks_are_known_by_then_the_answer_is_exact() -> None:
     truth = planted(6, 5, np.random.default_rng(1), max_order=2)
     explanation = claiming(truth, truth.predict, n_known=40)
-    cost = explanation.confirmation_cost(2)
-    assert (cost.exact, cost.n_new, cost.n_ablations) == (True, 24, 64)
-    assert "24 of them new, after which all masks are known and the answer is exact" in str(cost)
+    cost, n_unknown = explanation.confirmation_cost(2), 64 - len(explanation.ablations)
+    assert (cost.exact, cost.n_new, cost.n_ablations) == (True, n_unknown, 64)
+    assert (
+        f"{n_unknown} of them new, after which all masks are known and the answer is exact"
+        in str(cost)
+    )
     confirmation = explanation.confirm(2)
-    assert (confirmation.exact, confirmation.n_evaluated) == (True, 24)
+    assert (confirmation.exact, confirmation.n_evaluated) == (True, n_unknown)
 
 
 def test_many_interactions_need_a_budget_for_them() -> None:

@@ -291,6 +291,7 @@ WRONG_ENTRIES: list[tuple[str, Any, str]] = [
     ("confirmation", [], r"confirmation is \[\]; an object"),
     ("confirmation.more", 1, "confirmation has 'more'; only"),
     ("confirmation.output", 1, "confirmation.output is 1"),
+    ("confirmation.measure", "keep:2", "confirmation.measure is 'keep:2'"),
     ("confirmation.level", "x", "confirmation.level is 'x'; a number"),
     (f"{TESTED}.players", [0, 99], "numbers of players from 0 to 11 are expected"),
     (f"{TESTED}.players", [1, 0], "ascending numbers of players"),

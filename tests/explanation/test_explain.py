@@ -73,7 +73,7 @@ def test_spex_explains_within_the_budget() -> None:
     ran = explanation.provenance["decoder"]
     assert ran["ran"] == "spex"
     assert ran["settings"]["decoding"] == "soft"
-    assert ran["settings"]["coded_masks"] + ran["settings"]["uniform_masks"] == 3600
+    assert ran["settings"]["coded_masks"] + ran["settings"]["further_masks"] == 3600
     assert ran["diagnosis"]["explained"] > 1 - 1e-9
     assert "terms after" in ran["diagnosis"]["summary"]
 

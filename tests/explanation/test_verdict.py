@@ -12,7 +12,7 @@ import pytest
 
 import interplay as ip
 from interplay._types import BoolArray, FloatArray, Json
-from interplay.explanation.explanation import Ablations, Explanation
+from interplay.explanation.explanation import Explanation
 from interplay.explanation.faithfulness import r2
 from interplay.explanation.forecast import GOAL
 from interplay.explanation.verdict import CODES, SHADE_FLOOR, Verdict
@@ -218,16 +218,17 @@ def test_an_effect_of_a_hundredth_of_the_range_is_shaded_as_such(good: Explanati
 
 
 def test_an_end_that_is_predicted_badly_is_warned_of(good: Explanation) -> None:
-    masks = np.ones((1, N), dtype=bool)
-    assert replace(good, fit=good.fit + Ablations(masks, additive(masks))).verdict.codes == ()
-    odd = replace(good, fit=good.fit + Ablations(masks, np.array([99.0]))).verdict
-    assert odd.codes == ("whole_input_off",)
-    assert "where the model gave 99" in odd.warnings[0].message
-    ends = additive(np.array([[True] * N, [False] * N]))
-    assert replace(good, ends=ends).verdict.codes == ()
-    beside = replace(good, ends=ends - [0.0, 50.0]).verdict
-    assert beside.codes == ("empty_input_off",)
-    assert 'measure="shapley"' in beside.warnings[0].message
+    def measured(whole: float, empty: float) -> Explanation:
+        ends = additive(np.array([[True] * N, [False] * N])) + np.array([whole, empty])
+        return replace(good, spectrum=replace(good.spectrum, ends=ends))
+
+    assert measured(0.0, 0.0).verdict.codes == ()
+    assert measured(0.0, 0.0).extrapolated("SV") is None
+    for name, odd in (("whole", measured(99.0, 0.0)), ("empty", measured(0.0, -50.0))):
+        (warning,) = (w for w in odd.verdict.warnings if w.code.endswith("input_off"))
+        assert warning.code == f"{name}_input_off"
+        assert "where the model gave" in warning.message
+        assert 'measure="shapley"' in warning.message
 
 
 # --- what a larger budget would do --------------------------------------------------------------

@@ -82,6 +82,6 @@ def test_what_is_not_listed_counts(index: str) -> None:
 
 def test_indices_of_uniform_masks_are_left_alone() -> None:
     spectrum = ip.Spectrum.from_dict(5, {(): 0.4, (0,): 1.0})
-    for index in ("BII", "BV", "Fourier", "FBII", "Moebius"):
+    for index in ("BII", "BV", "Fourier", "FBII", "Moebius", "Co-Moebius"):
         interactions = spectrum.to(index, order=2)  # type: ignore[arg-type]
         assert through_ends(interactions, np.array(1.0), np.array(1.0)) is interactions

@@ -126,6 +126,9 @@ def brute_force(index: str, v: FloatArray, n: int, k: int) -> Values:
         return fourier(v, n)
     if index == "Moebius":
         return moebius(v, n)
+    if index == "Co-Moebius":  # g(R) = f(all without R), with the sign of keeping players
+        removed = moebius(v[::-1], n)
+        return {s: (-1) ** len(s) * value for s, value in removed.items()}
     if index in ("SII", "BII"):
         return averaged_derivative(v, n, k, shapley=index == "SII")
     if index in ("SV", "BV"):
@@ -168,7 +171,9 @@ def test_equals_definition(index: str, game: tuple[int, FloatArray], k: int) -> 
     assert all(len(s) <= limit for s in found.sets)
 
 
-@pytest.mark.parametrize("index", ["SII", "k-SII", "STII", "FBII", "BII", "SV", "BV", "Moebius"])
+@pytest.mark.parametrize(
+    "index", ["SII", "k-SII", "STII", "FBII", "BII", "SV", "BV", "Moebius", "Co-Moebius"]
+)
 @pytest.mark.parametrize(("n", "k"), [(3, 2), (7, 3), (10, 2)])
 def test_equals_shapiq(index: str, n: int, k: int) -> None:
     _compare_with_shapiq(index, n, k, tolerance=1e-9)
@@ -199,7 +204,7 @@ def _compare_with_shapiq(index: str, n: int, k: int, tolerance: float) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         theirs = shapiq.ExactComputer(TableGame(), n_players=n)(index, order=k)
-    ours = exact(n, table).to(index, order=None if index == "Moebius" else k)
+    ours = exact(n, table).to(index, order=None if index.endswith("Moebius") else k)
     compared = 0
     for players, row in theirs.interaction_lookup.items():
         # () is a baseline of shapiq's own for the indices that do not define it

@@ -182,7 +182,7 @@ def test_every_index_at_every_order_is_what_python_computes(
         page.get_by_role("button", name="more").click()
         choice(page, "Output").select_option("1")
         spectrum = explanation.spectrum.output(1)
-        for index in ("FSII", "STII", "k-SII", "SII", "FBII", "BII", "Moebius", "Fourier"):
+        for index in ("FSII", "STII", "k-SII", "SII", "FBII", "BII", "Moebius", "Co-Moebius"):
             choice(page, "Index").select_option(index)
             for order in range(1, 5):
                 choice(page, "Up to order").select_option(str(order))

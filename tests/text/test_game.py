@@ -21,6 +21,7 @@ from interplay.text import (
     Response,
     TextGame,
 )
+from interplay.text.digests import model_digest
 
 pytestmark = pytest.mark.model
 
@@ -197,6 +198,31 @@ class _Margin:
             return best[:, [0]] - best[:, [1]]
 
         return Readout(((),), read, lambda kept: kept[0][:, 0])
+
+
+def test_an_explanation_hashes_the_weights_once(
+    smollm: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And each explanation does: weights that change in place are noticed."""
+    _, tokenizer = smollm
+    model = tiny("llama", tokenizer)
+    game = TextGame(model, tokenizer, TEXT, Response(" good"), by="word", prompt="It is: {text}")
+    hashed = []
+
+    def counted(of: Any) -> str | None:
+        hashed.append(model_digest(of))
+        return hashed[-1]
+
+    monkeypatch.setattr("interplay.text.game.model_digest", counted)
+    ip.explain(game, budget=60)
+    assert len(hashed) == 1
+    ip.explain(game, budget=80, until=0.99)
+    assert len(hashed) == 2
+    assert hashed[0] == hashed[1]
+    next(model.parameters()).data.mul_(1.5)
+    ip.explain(game, budget=60)
+    assert len(hashed) == 3
+    assert hashed[2] != hashed[1]
 
 
 def test_a_target_of_the_users_own(smollm: Any) -> None:

@@ -6,7 +6,6 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -34,10 +33,9 @@ from transformers import (
 from interplay._types import BoolArray, FloatArray
 from interplay.text import Readout, Response, load_model
 from interplay.text.inference import layers
-from interplay.text.inference import reader as reader_module
+from interplay.text.inference import trie as trie_module
 from interplay.text.inference.limits import max_cached_tokens, stable_length
 from interplay.text.inference.reader import Reader
-from interplay.text.inference.trie import build
 from interplay.text.prompts.token_texts import TokenTexts
 from interplay.text.prompts.tokens import Continuation
 from interplay.text.readouts import answers_readout
@@ -140,7 +138,7 @@ def test_masking_by_attention_is_a_mask_over_the_whole_prompt(
     # is read attends to them
     reference = tiny(CONFIGS[kind], attn_implementation="eager")
     reader = Reader(model)
-    monkeypatch.setattr(reader_module, "build", partial(build, min_saved=1))
+    monkeypatch.setattr(trie_module, "THRESHOLDS", (1,))
 
     @given(attentions(), st.integers(1, 40), st.booleans())
     @settings(max_examples=15)
@@ -266,7 +264,7 @@ def test_long_prompts_in_pieces(kind: str, monkeypatch: pytest.MonkeyPatch) -> N
             cached.append(self.size)
 
     monkeypatch.setattr(layers, "Prefixes", Watched)
-    monkeypatch.setattr(reader_module, "build", partial(build, min_saved=1))
+    monkeypatch.setattr(trie_module, "THRESHOLDS", (1,))
 
     @given(st.lists(LONG, min_size=1, max_size=6), st.integers(8, 40), st.integers(1, 300))
     @settings(max_examples=15)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -32,9 +31,9 @@ from transformers import (
 )
 
 from interplay.text import Readout
-from interplay.text.inference import reader as reader_module
+from interplay.text.inference import trie as trie_module
 from interplay.text.inference.reader import Reader
-from interplay.text.inference.trie import PASS_TOKENS, build, passes
+from interplay.text.inference.trie import PASS_TOKENS, THRESHOLDS, build, cheapest, passes
 
 VOCABULARY = 50
 SMALL: dict[str, Any] = {
@@ -150,6 +149,18 @@ def test_a_long_stretch_is_a_chain() -> None:
     assert cuts(25) == [(0, 25)]
 
 
+def test_of_several_trees_the_cheapest_is_evaluated() -> None:
+    # the first six tokens are worth a pass of their own only if enough sequences share them
+    for n_sequences, n_inner in ((2, 0), (30, 1)):
+        sequences = [(0, 1, 2, 3, 4, 5, 10 + n) for n in range(n_sequences)]
+        unshared = [1] * n_sequences
+        trie = cheapest(sequences, unshared, 512)
+        assert len(trie.inner) == n_inner
+        costs = [build(sequences, unshared, saved).cost(512) for saved in THRESHOLDS]
+        assert trie.cost(512) == min(costs)
+    assert trie.cost(512) == 6 + PASS_TOKENS + n_sequences + PASS_TOKENS
+
+
 @given(st.lists(st.integers(1, 30), min_size=1, max_size=9), st.integers(1, 120), st.integers(1, 9))
 @settings(max_examples=100)
 def test_passes_cost_the_least(sizes: list[int], limit: int, max_rows: int) -> None:
@@ -196,7 +207,7 @@ def test_logits_are_those_of_whole_prompts(kind: str) -> None:
     reader.values([tuple(range(3, 43)), tuple(range(3, 30))], all_logits(((),)))
     assert reader.strategy == "shared", kind
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(reader_module, "build", partial(build, min_saved=1))
+        patch.setattr(trie_module, "THRESHOLDS", (1,))
         check()
 
 

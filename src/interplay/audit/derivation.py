@@ -164,14 +164,14 @@ def _evaluated(
     if in_store is not None and len(set(keys(plan.masks[in_store.known]))) == claimed(budget):
         values, noise = in_store.values, in_store.noise
     else:
-        row_of = {key: row for row, key in enumerate(keys(plan.masks))}
-        rows = [row_of[key] for key in keys(used.masks)]
+        row_of = {key: row for row, key in enumerate(keys(used.masks))}
+        rows = np.array([row_of.get(key, -1) for key in keys(plan.masks)])
         source = used.values if stored is None else stored.values
         values, noise = np.full((len(plan.masks), *source.shape[1:]), np.nan), None
-        values[rows] = source
+        values[rows >= 0] = source[rows[rows >= 0]]
         if stored is not None and stored.noise is not None:
             noise = np.full_like(values, np.nan)
-            noise[rows] = stored.noise
+            noise[rows >= 0] = stored.noise[rows[rows >= 0]]
     return Evaluated(values, noise, 0, len(used), budget["skipped"], budget["interrupted"])
 
 
@@ -189,6 +189,10 @@ def _spectrum(explanation: Explanation, derived: Derived) -> list[Check]:
             SPECTRUM_TOLERANCE,
         )
     ]
+    if old.ends is not None or new.ends is not None:
+        ends = numbers("values of the full and of the empty input", old.ends, new.ends)
+        status = checks[0].status if ends.matches else MISMATCH
+        checks[0] = replace(checks[0], entries=(*checks[0].entries, ends), status=status)
     surrogates = (explanation.surrogate, derived.decoded.surrogate)
     if surrogates != (None, None):
         sides = [
@@ -286,7 +290,11 @@ def _score(explanation: Explanation, derived: Derived, stored: Stored | None) ->
     recorded, again = asdict(explanation.faithfulness), asdict(derived.score)
     if stored is None:  # the explanation itself does not hold the noise of each value
         recorded["noise"] = again["noise"]
-    entries = documents("faithfulness", recorded, again, SCORE_TOLERANCE)
+    entries = list(documents("faithfulness", recorded, again, SCORE_TOLERANCE))
+    old, new = explanation.held_predictions, derived.held_predictions
+    if old is not None or new is not None:
+        tolerance = 0.0 if new is None else SPECTRUM_TOLERANCE * float(np.ptp(new))
+        entries.append(numbers("predictions of the held-out masks", old, new, tolerance))
     return checked(
         "faithfulness",
         f"the score is the one re-derived{version_remark(explanation.provenance)}",

@@ -53,6 +53,8 @@ def check_record(explanation: Explanation, plan: RunPlan, derived: Derived) -> C
     """Check the entries of the provenance that follow from the plan and the values."""
     provenance = explanation.provenance
     again = derived_provenance(plan, derived)
+    if provenance.get("hints") is not None:
+        again.setdefault("hints", None)  # a run without them records none
     if provenance.get("ablations") is None:  # their own check says so
         del again["ablations"]
     recorded = {

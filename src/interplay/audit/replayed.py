@@ -16,6 +16,7 @@ from interplay.audit.checks import Check, checked, documents, texts, unchecked
 from interplay.audit.derivation import Derivation
 from interplay.audit.record import SCORE_TOLERANCE, Lookup
 from interplay.confirmation.run import confirm
+from interplay.designs.measures import UNIFORM
 from interplay.errors import GameError
 from interplay.explanation.adaptive import evaluate_until
 from interplay.explanation.explanation import Explanation
@@ -43,10 +44,10 @@ def check_stopping(explanation: Explanation, lookup: Lookup) -> list[Check]:
     if explanation.provenance["budget"]["interrupted"]:
         return [unchecked(name, "the run was interrupted before the rule was met")]
     try:
-        request = Request(
-            **explanation.provenance["request"]
-            | {"budget": recorded["budget"], "until": recorded["goal"]},
-            random_state=explanation.provenance["random_state"],
+        request = replace(
+            Request.recorded(explanation.provenance),
+            budget=recorded["budget"],
+            until=recorded["goal"],
         )
         game = _recorded_game(explanation, lookup, n_repeats=1)
         with Evaluator.of(game, on_error="skip", progress=False) as evaluator:
@@ -85,6 +86,8 @@ def check_confirmation(
     # a design takes as many masks as the budget allows, and the store must have them all
     most = _MOST_PLANNED * (n_stored + len(used)) + _FEWEST_ALLOWED
     budget = None if recorded.budget is None else min(recorded.budget, most)
+    # backgrounds are masks of the explanation's measure; those of earlier versions were uniform
+    measure = UNIFORM if recorded.measure == UNIFORM else explanation.measure
     try:
         spectrum = derivation.derived.decoded.spectrum.output(recorded.output)
         claims = spectrum.to(recorded.index, order=recorded.order, players=explanation.players)
@@ -97,6 +100,7 @@ def check_confirmation(
                 output=recorded.output,
                 budget=budget,
                 random_state=recorded.random_state,
+                measure=measure,
             )
     except GameError:
         reason = "the store lacks ablations that the confirmation needs"

@@ -117,15 +117,12 @@ def count(explanation: Explanation, path: Path) -> int:
         return store.count(store_key(fingerprint, stand_in(explanation).n_repeats))
 
 
-def check_store(
-    explanation: Explanation, stored: Stored | None, ends: Stored | None, path: str | Path | None
-) -> Check:
+def check_store(explanation: Explanation, stored: Stored | None, path: str | Path | None) -> Check:
     """Check that the store has each of the explanation's ablations, with the same value.
 
     Args:
         explanation: the explanation.
         stored: its ablations in the store.
-        ends: the full and the empty input in the store.
         path: the store.
     """
     if path is None:
@@ -142,13 +139,6 @@ def check_store(
             used.masks, used.values, stored.values, stored.known, strict=True
         )
     ]
-    if explanation.ends is not None and ends is not None:
-        entries += [
-            numbers(f"value of the {name} input", value, there if known else None)
-            for name, value, there, known in zip(
-                ("full", "empty"), explanation.ends, ends.values, ends.known, strict=True
-            )
-        ]
     recorded = explanation.provenance.get("ablations", {}).get("sha256")
     if recorded is not None:
         digest = ablations_digest(used.masks[stored.known], stored.values[stored.known])

@@ -9,7 +9,10 @@ from interplay.audit.checks import Trusted
 from interplay.explanation.explanation import Explanation
 from interplay.explanation.provenance import versions
 
-CHECKED = ("game", "request", "random_state", "design", "ablations", "decoder", "budget", "until")
+CHECKED = (
+    *("game", "request", "random_state", "hints", "design", "ablations", "decoder", "budget"),
+    "until",
+)
 """The entries of a provenance that are compared, or from which the others are derived."""
 _MOST_UNKNOWN = 100
 _NO_WITNESS = "nothing else records it"
@@ -26,12 +29,15 @@ _BUDGET = (
 _GAME = ("fingerprint", "n_players", "n_outputs", "n_repeats", "description")
 
 
-def trusted(explanation: Explanation, has_store: bool) -> tuple[Trusted, ...]:
+def trusted(
+    explanation: Explanation, has_store: bool, has_hints: bool = False
+) -> tuple[Trusted, ...]:
     """Everything in an explanation that an audit compares with nothing.
 
     Args:
         explanation: the explanation.
         has_store: whether the store of its ablations is there.
+        has_hints: whether a game is there that gave its hints again.
     """
     provenance, budget = explanation.provenance, explanation.provenance["budget"]
     entries = [
@@ -48,6 +54,9 @@ def trusted(explanation: Explanation, has_store: bool) -> tuple[Trusted, ...]:
             "everything is derived from them; others that derive the same cannot be told apart",
         ),
     ]
+    if provenance.get("hints") is not None and not has_hints:
+        reason = "what the game expected of its players; no game was there to say it again"
+        entries.append(Trusted("hints", _shown(provenance["hints"]), reason))
     if explanation.confirmation is not None:
         entries.append(
             Trusted(
@@ -66,12 +75,9 @@ def trusted(explanation: Explanation, has_store: bool) -> tuple[Trusted, ...]:
     else:
         reason = "nothing shows whether there was one that was left out"
         entries.append(Trusted("confirmation", "null", reason))
-    if explanation.ends is None:
+    if explanation.ends is None and not has_store:
         reason = "nothing shows whether the full and the empty input were evaluated and left out"
         entries.append(Trusted("ends", "null", reason))
-    elif not has_store:
-        reason = "the values of the full and the empty input; without a store nothing has them"
-        entries.append(Trusted("ends", _shown(explanation.ends.tolist()), reason))
     if provenance.get("until") is None:
         reason = "nothing shows whether a stopping rule chose the budget"
         entries.append(Trusted("until", "null", reason))

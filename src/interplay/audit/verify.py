@@ -29,8 +29,8 @@ from interplay.audit.stored import Stored, check_ablations, check_store, count, 
 from interplay.audit.trusted import trusted
 from interplay.explanation.explanation import Explanation
 from interplay.extensions import BackendName
-from interplay.fourier.masks import describe, end_masks
-from interplay.game import Game, described, fingerprint_of, repeats_of
+from interplay.fourier.masks import describe
+from interplay.game import Game, described, fingerprint_of, hints_of, repeats_of
 
 MODEL_TOLERANCE = 1e-3
 """How far a recorded value may lie from the game's, as a share of the range of the game's."""
@@ -66,8 +66,8 @@ def verify(
       design and the counts.
     - ``stopping rule``: adaptive sampling stops where it stopped.
     - ``confirmation``: the store's values give the same figures and verdicts.
-    - ``game``: the game has the fingerprint of the one that was explained, and describes itself in
-      the same way.
+    - ``game``: the game has the fingerprint of the one that was explained, describes itself in the
+      same way, and gives the same hints.
     - ``model``: the game gives the recorded values for a random sample of the masks.
 
     What cannot be compared with anything, such as the date, is listed in ``trusted``.
@@ -123,7 +123,7 @@ def verify(
     derivation = check_derivation(explanation, stored, lookup)
     checks = [
         check_ablations(explanation),
-        check_store(explanation, stored, lookup(end_masks(len(explanation.players))), store),
+        check_store(explanation, stored, store),
         *derivation.checks,
         *check_stopping(explanation, lookup),
         *check_confirmation(explanation, derivation, lookup, n_stored),
@@ -133,7 +133,8 @@ def verify(
         checks += [left_out("game", reason), left_out("model", reason)]
     else:
         checks += _evaluated(explanation, game, sample, tolerance, seed, backend)
-    return Verification(tuple(checks), trusted(explanation, stored is not None))
+    has_hints = game is not None and _gives_hints(explanation, sample)
+    return Verification(tuple(checks), trusted(explanation, stored is not None, has_hints))
 
 
 def _evaluated(
@@ -160,6 +161,15 @@ def _evaluated(
         model = left_out("model", "sample=0: the model was not asked for")
     else:
         model = _model(explanation, game, sample, tolerance, random_state, backend)
+    if _gives_hints(explanation, sample):
+        hints = hints_of(game)
+        half = str(before.get("dtype", "")).endswith(_HALF)
+        same += documents(
+            "hints",
+            explanation.provenance["hints"],
+            None if hints is None else hints.to_json(),
+            COARSE_TOLERANCE if half else MODEL_TOLERANCE,
+        )
     # a server may tell the names of its outputs with its first answer
     same += _description(explanation, before, described(game))
     identity = checked("game", "the game is the one that was explained", same)
@@ -168,6 +178,12 @@ def _evaluated(
             "game", "the explanation has no fingerprint; its players and its description match"
         )
     return [identity, model]
+
+
+def _gives_hints(explanation: Explanation, sample: int) -> bool:
+    """Whether the game is asked for its hints again: not where that takes the model in vain."""
+    recorded = explanation.provenance.get("hints")
+    return recorded is not None and (sample > 0 or not recorded["cost"])
 
 
 def _nothing_to_evaluate() -> Check:

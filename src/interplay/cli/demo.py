@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from interplay.cli.ends import print_ends, print_prompt, with_ends
+from interplay.cli.ends import print_ends, print_prompt, with_answers
 from interplay.cli.folders import print_written, write
 from interplay.cli.options import STORE, Seed
 from interplay.cli.tables import console, interruptible, print_explanation
@@ -150,12 +150,12 @@ def demo_command(
         console.rule(f"[bold]{case.title}")
         print_prompt(game)
         with interruptible():
-            values, answers = print_ends(game, out / STORE, "local")
+            answers = print_ends(game, out / STORE, "local")
         with interruptible():
             explanation = explain(
                 game, budget=case.budget, store=out / STORE, random_state=random_state
             )
-        explanation = with_ends(explanation, values, answers)
+        explanation = with_answers(explanation, answers)
         folder = out / case.name
         pages.append(write(explanation, folder, "demo", {"name": case.name}, store=out / STORE))
         print_explanation(explanation, "FSII", 3, 6)

@@ -10,7 +10,7 @@ import numpy as np
 from rich.markup import escape
 
 from interplay import text as lens
-from interplay._types import FloatArray, Json
+from interplay._types import Json
 from interplay.ablation.evaluator import Evaluator
 from interplay.cli.tables import console
 from interplay.explanation.explanation import Explanation
@@ -25,20 +25,13 @@ def with_answers(explanation: Explanation, answers: Json) -> Explanation:
     return replace(explanation, provenance=explanation.provenance | {"answers": answers})
 
 
-def with_ends(explanation: Explanation, values: FloatArray, answers: Json) -> Explanation:
-    """An explanation with what :func:`print_ends` gave."""
-    # a server's single output is a column before its first answer
-    ends_of_outputs = values.reshape(2, *explanation.fit.values.shape[1:])
-    return replace(with_answers(explanation, answers), ends=ends_of_outputs)
-
-
-def print_ends(game: PromptGame, store: Path, backend: str) -> tuple[FloatArray, Json]:
+def print_ends(game: PromptGame, store: Path, backend: str) -> Json:
     """Print the values of the whole input and of the empty one, and what the model answers.
 
     Warns if the answer that is scored is one that the model hardly ever gives.
 
     Returns:
-        The two values, ``(2,)`` or ``(2, k)``; the model's own answer and those scored, as JSON.
+        The model's own answer and those scored, as JSON.
     """
     masks = end_masks(game.n_players)
     with Evaluator.of(game, store=store, backend=backend, progress=False) as evaluator:
@@ -57,7 +50,7 @@ def print_ends(game: PromptGame, store: Path, backend: str) -> tuple[FloatArray,
         if answer.warning:
             console.print(f"Warning: {answer.warning}", style="yellow", markup=False)
     scored = [answer.to_json() for answer in answers]
-    return values, {"own_answer": own_answer, "scored": scored}
+    return {"own_answer": own_answer, "scored": scored}
 
 
 def print_prompt(game: PromptGame) -> None:

@@ -92,9 +92,18 @@ class RunOptions:
     measure: Annotated[
         str,
         typer.Option(
-            help=f"The law of the masks: {' or '.join(MEASURES)}, for Shapley values, SII and FSII."
+            help=f"The law of the masks: {', '.join(MEASURES)} (for Shapley values, SII and FSII), "
+            "keep:0.9 or keep:0.5-0.97 (near the intact input, each player kept with that "
+            "probability), or several with + between them."
         ),
-    ] = UNIFORM
+    ] = str(UNIFORM)
+    per: Annotated[
+        str,
+        typer.Option(
+            help="What masks are chosen for: the fewest ablations (ablation), or the fewest tokens "
+            "that a model with shared prefixes reads (token)."
+        ),
+    ] = "ablation"
     random_state: Seed = 0
     backend: Annotated[str, typer.Option(help=f"Where it runs: {BACKENDS.listed}.")] = "local"
     batch_size: Annotated[

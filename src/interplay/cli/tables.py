@@ -67,7 +67,10 @@ def print_explanation(
         everything: list values too that are not distinguishable from zero.
     """
     print_verdict(explanation)
-    interactions = explanation.interactions(index, order=order)
+    interactions = explanation.spectrum.to(index, order=order, players=explanation.players)
+    doubt = explanation.extrapolated(index)
+    if doubt is not None:
+        console.print(f"  {doubt}", style="yellow", markup=False, highlight=False)
     outputs = explanation.outputs or ("value",)
     for what, least, most in (("single players", 1, 1), ("interactions", 2, None)):
         chosen, left_out = explanation.verdict.strongest(

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from interplay import text as lens
-from interplay.cli.ends import PromptGame, print_ends, print_prompt, with_answers, with_ends
+from interplay.cli.ends import PromptGame, print_ends, print_prompt, with_answers
 from interplay.cli.folders import finest, print_written, refuse_another, write
 from interplay.cli.options import (
     STORE,
@@ -101,6 +101,13 @@ class TextOptions:
             "the text, and the recipe says which it was."
         ),
     ] = None
+    hints: Annotated[
+        str,
+        typer.Option(
+            help="What is expected of the segments beforehand: tokens (the longer ones matter "
+            "more), or gradient (of a local model; about five ablations, for small budgets)."
+        ),
+    ] = "tokens"
     fixed: Annotated[
         str | None, typer.Option(help="A pattern: segments that a match of it touches are kept.")
     ] = None
@@ -206,6 +213,10 @@ class TextOptions:
             with time_limit(PATTERN_SECONDS, _SLOW_PATTERN):
                 mask_prompt(written.text, **settings)
         if self.base_url is not None:
+            if self.hints != "tokens":
+                raise ValueError(
+                    f"--hints {self.hints} is of a local model; leave it out for an endpoint"
+                )
             if written.template is not None:
                 raise ValueError(
                     f"{', '.join(written.template)} are not sent to a server; take them out of the "
@@ -241,6 +252,7 @@ class TextOptions:
             scored,
             template=written.template,
             template_time=self.template_time,
+            hints=self.hints,
             **settings,
         )
 
@@ -314,7 +326,7 @@ def text_command(
     refuse_another(game, out / (LEVEL_FILE.format(1) if finer.drill_down else FILE))
     print_prompt(game)
     with interruptible():
-        values_of_ends, answers = print_ends(game, out / STORE, run.backend)
+        answers = print_ends(game, out / STORE, run.backend)
     units = finer.drill_down or []
     settings = run.settings("text")
     with interruptible():
@@ -325,7 +337,7 @@ def text_command(
         levels_told = (with_answers(level, answers) for level in result.levels)
         result = replace(result, levels=tuple(levels_told))
     else:
-        result = with_ends(result, values_of_ends, answers)
+        result = with_answers(result, answers)
     levels = (
         tuple(zip(units, result.chosen, strict=False)) if isinstance(result, Refinement) else ()
     )

@@ -279,7 +279,7 @@ def _uncertain(
     The intervals of several points do not determine those of their mean: over all points a set is
     uncertain if it is a finding at none.
     """
-    interactions = explanation.interactions(index, order=order)
+    interactions = explanation.spectrum.to(index, order=order)
     findings = explanation.verdict.findings(interactions)
     if point is not None and findings.ndim == 2:
         findings = findings[:, [point]]

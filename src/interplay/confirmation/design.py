@@ -9,7 +9,9 @@ from itertools import combinations
 import numpy as np
 
 from interplay._types import BoolArray, Players
-from interplay.confirmation.patterns import patterns
+from interplay.confirmation.patterns import largest_containing, patterns
+from interplay.confirmation.sample import Sample, ends_of, sample_of
+from interplay.designs.measures import UNIFORM, Measure
 from interplay.fourier.interactions import Interactions
 from interplay.fourier.masks import distinct, every_mask, keys, uniform
 
@@ -21,6 +23,9 @@ RANDOM_SETS = 5
 _FEWEST_RANDOM_SETS = 2
 _TABLE_LIMIT = 12
 """Up to so many players, all masks are evaluated if the budget allows."""
+_SIMULATED = 2_000
+"""From so many backgrounds the variance that the explanation itself predicts is computed, under
+measures other than ``"uniform"``."""
 _TRIES = 1000
 """How often a random set of one size is drawn before the search ends."""
 
@@ -64,6 +69,7 @@ def cost_of(
     known: BoolArray,
     budget: int,
     random_state: int,
+    measure: Measure,
     *,
     fewer: bool = True,
 ) -> tuple[Interactions, Cost]:
@@ -74,6 +80,7 @@ def cost_of(
         known: the masks of the explanation, ``(m, n)``.
         budget: the most masks to evaluate beyond these.
         random_state: seed of the backgrounds and of the random sets.
+        measure: the measure that the backgrounds are drawn from.
         fewer: leave out the weakest claims where the budget does not pay for all.
 
     Raises:
@@ -83,7 +90,7 @@ def cost_of(
     count = len(claims)
     while True:
         try:
-            design = choose_design(claims.sets[:count], known, budget, random_state)
+            design = choose_design(claims.sets[:count], known, budget, random_state, measure)
             break
         except ValueError:
             if count <= 1 or not fewer:
@@ -100,12 +107,14 @@ class Design:
     """Which sets are switched on and off on which backgrounds.
 
     Attributes:
-        backgrounds: ``(m, n)``.
+        backgrounds: ``(m, n)``; under measures other than ``"uniform"`` some may be there twice.
         n_fresh: how many of the backgrounds took no part in the explanation.
         complete: the backgrounds are all 2^n masks.
         sets: the claimed sets.
         controls: the random sets.
         n_compared: the controls are evaluated on so many of the backgrounds, the first ones.
+        measure: the measure that the backgrounds are drawn from.
+        ends: the ends that are evaluated beside the backgrounds, for all sets, ``(e, n)``.
     """
 
     backgrounds: BoolArray
@@ -114,6 +123,8 @@ class Design:
     sets: Sequence[Players]
     controls: Sequence[Players]
     n_compared: int
+    measure: Measure
+    ends: BoolArray
 
     @property
     def whole_input(self) -> BoolArray:
@@ -123,12 +134,31 @@ class Design:
     @property
     def masks(self) -> BoolArray:
         """All masks that are needed, each once."""
-        backgrounds = np.concatenate([self.backgrounds, self.whole_input])
-        compared = backgrounds[: self.n_compared]
+        backgrounds = np.concatenate([self.backgrounds, self.whole_input, self.ends])
+        compared = np.concatenate([self.backgrounds[: self.n_compared], self.ends])
         parts = [patterns(backgrounds, players) for players in self.sets]
         parts += [patterns(compared, players) for players in self.controls]
         flat = [part.reshape(-1, backgrounds.shape[1]) for part in parts]
         return distinct(np.concatenate([backgrounds[:0], *flat]))[0]
+
+    def sample(self, players: Players) -> tuple[Players, Sample]:
+        """The largest claimed set T that contains the players, and its backgrounds."""
+        larger = largest_containing(players, self.sets)
+        return larger, self._sample(self.backgrounds, larger)
+
+    def compared(self, players: Players) -> tuple[Players, Sample]:
+        """The same for a random set."""
+        larger = largest_containing(players, self.controls)
+        return larger, self._sample(self.backgrounds[: self.n_compared], larger)
+
+    def simulated(self, larger: Players) -> Sample:
+        """Many backgrounds of T that are not evaluated, the same ones for every seed."""
+        rng = np.random.default_rng(0)
+        masks = self.measure.draw(_SIMULATED, self.backgrounds.shape[1], rng)
+        return self._sample(masks, larger)
+
+    def _sample(self, backgrounds: BoolArray, larger: Players) -> Sample:
+        return sample_of(backgrounds, self.ends, self.complete, larger, self.measure)
 
 
 def choose_design(
@@ -136,6 +166,7 @@ def choose_design(
     known: BoolArray,
     budget: int,
     random_state: int,
+    measure: Measure = UNIFORM,
 ) -> Design:
     """Choose as many backgrounds as the budget allows, half of them for the random sets too.
 
@@ -149,23 +180,31 @@ def choose_design(
     known = distinct(known)[0]
     n_players = known.shape[1]
     if not sets:
-        return Design(known[:0], 0, False, (), (), 0)
+        return Design(known[:0], 0, False, (), (), 0, measure, known[:0])
     controls: Sequence[Players] = _random_sets(sets, n_players, sets_rng)
     available = 1 << n_players
     unknown = available - len(known)
 
     def complete() -> Design:
-        return Design(every_mask(n_players), unknown, True, sets, controls, available)
+        masks, no_end = every_mask(n_players), known[:0]
+        return Design(masks, unknown, True, sets, controls, available, measure, no_end)
 
     if n_players <= _TABLE_LIMIT and unknown <= budget:
         return complete()
-    m, n_random = _affordable(budget, sets, controls)
+    ends = ends_of(n_players, max(map(len, sets)), measure)
+    m, n_random = _affordable(budget, sets, controls, ends)
     m, controls = min(m, available), _fewer(controls, sets, n_random)
-    fresh = min(m, available - len(known))
-    backgrounds = uniform(fresh, n_players, masks_rng, exclude=known)
-    reused = known[masks_rng.permutation(len(known))[: m - fresh]]
-    backgrounds = np.concatenate([backgrounds, reused])
-    design = Design(backgrounds, fresh, False, sets, controls, -(-m // 2))
+    if measure == UNIFORM:
+        fresh = min(m, available - len(known))
+        backgrounds = uniform(fresh, n_players, masks_rng, exclude=known)
+        reused = known[masks_rng.permutation(len(known))[: m - fresh]]
+        backgrounds = np.concatenate([backgrounds, reused])
+    else:
+        # one by one, so that those of a larger budget start with those of a smaller one
+        drawn = [measure.draw(1, n_players, masks_rng) for _ in range(m)]
+        backgrounds, seen = np.concatenate(drawn), set(keys(known))
+        fresh = sum(key not in seen for key in keys(backgrounds))
+    design = Design(backgrounds, fresh, False, sets, controls, -(-m // 2), measure, ends)
     if n_players <= _TABLE_LIMIT:
         together = distinct(np.concatenate([known, design.masks]))[0]
         if len(together) == available:
@@ -174,19 +213,21 @@ def choose_design(
 
 
 def _affordable(
-    budget: int, sets: Sequence[Players], controls: Sequence[Players]
+    budget: int, sets: Sequence[Players], controls: Sequence[Players], ends: BoolArray
 ) -> tuple[int, int]:
     """How many backgrounds a budget allows, and beside how many random sets of each size.
 
-    There are at least :data:`MIN_BACKGROUNDS`. Random sets are given up only for these.
+    The ends are paid for as well, and the whole input for the claimed sets in any case. There are
+    at least :data:`MIN_BACKGROUNDS`. Random sets are given up only for these.
     """
     claimed = _subsets(sets)
+    n_beside = 1 + int((~ends).all(axis=1).sum())
 
     def controls_of(n_random: int) -> int:
         return len(_subsets(_fewer(controls, sets, n_random)) - claimed)
 
     def cost(m: int, n_controls: int) -> int:
-        return (m + 1) * len(claimed) + -(-m // 2) * n_controls
+        return (m + n_beside) * len(claimed) + (-(-m // 2) + len(ends)) * n_controls
 
     n_random, n_controls = RANDOM_SETS, controls_of(RANDOM_SETS)
     while cost(MIN_BACKGROUNDS, n_controls) > budget and n_random > _FEWEST_RANDOM_SETS:
@@ -201,7 +242,7 @@ def _affordable(
             f"backgrounds; use budget={least} or more, or test fewer interactions (top) or "
             "smaller ones (order)"
         )
-    pairs = (budget - len(claimed)) // (2 * len(claimed) + n_controls)
+    pairs = (budget - cost(0, n_controls)) // (2 * len(claimed) + n_controls)
     m = max(MIN_BACKGROUNDS, 2 * pairs)  # of an even number the cost is a multiple of the pairs
     return m + (cost(m + 1, n_controls) <= budget), n_random
 

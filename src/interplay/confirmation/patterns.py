@@ -5,8 +5,8 @@ For a set S of s players and a background B, a subset of all players, the discre
 .. math:: \Delta_S f(B) = \sum_{T \subseteq S} (-1)^{s-|T|} f((B \setminus S) \cup T):
 
 For two players it is f(both) - f(first only) - f(second only) + f(neither), with everything else
-as in B. Its mean over all backgrounds is the Banzhaf interaction index BII(S) = (-2)^s F(S), where
-F(S) is the Fourier coefficient of S. A spectrum predicts it in closed form.
+as in B. Its mean over the backgrounds of a measure is an interaction index
+(:mod:`interplay.confirmation.sample`), which a spectrum predicts in closed form.
 
 If S lies in a larger set T and the patterns of T are evaluated too, the derivative on B can be
 averaged over all patterns of T - S. The average has the same expectation, but not the variance that
@@ -22,8 +22,10 @@ import numpy as np
 
 from interplay._arrays import unpack
 from interplay._types import BoolArray, FloatArray, Players
+from interplay.confirmation.sample import Sample, containing_terms, pattern_chances
 from interplay.confirmation.verdict import Removed
-from interplay.fourier.masks import distinct, every_mask
+from interplay.designs.measures import Measure
+from interplay.fourier.masks import every_mask
 from interplay.fourier.spectrum import Spectrum
 
 Values: TypeAlias = Callable[[BoolArray], FloatArray]
@@ -47,29 +49,25 @@ def derivatives(values: FloatArray) -> FloatArray:
 
 
 def averaged(
-    value_of: Values, backgrounds: BoolArray, players: Players, sets: Sequence[Players]
+    value_of: Values, outside: BoolArray, players: Players, larger: Players, measure: Measure
 ) -> FloatArray:
-    """The values of the patterns of S, ``(m, 2**s)``, as means over the patterns of T - S.
-
-    T is the largest of the sets that contains S. Backgrounds that differ only in players of T count
-    once, since all patterns of T are evaluated on each of them.
+    """The values of the patterns of S, ``(b, 2**s)``, as means over the patterns of T - S.
 
     Args:
         value_of: gives the values of masks.
-        backgrounds: ``(b, n)``, of which m differ outside T.
+        outside: backgrounds without the players of T, ``(b, n)``.
         players: S.
-        sets: the sets whose patterns are evaluated; one of them contains S.
+        larger: T, a set that contains S.
+        measure: the measure, under which patterns of T - S are more or less likely.
     """
-    larger = largest_containing(players, sets)
-    outside = backgrounds.copy()
-    outside[:, list(larger)] = False
-    values = value_of(patterns(distinct(outside)[0], larger))
+    values = value_of(patterns(outside, larger))
+    values = values * pattern_chances(outside, players, larger, measure)
     # an axis for each player of T, in reverse: the last is that of larger[0]
     cube = values.reshape(-1, *[2] * len(larger))
     axes = tuple(
         len(larger) - place for place, player in enumerate(larger) if player not in players
     )
-    return np.asarray(cube.mean(axis=axes).reshape(len(cube), -1))
+    return np.asarray(cube.sum(axis=axes).reshape(len(cube), -1))
 
 
 def largest_containing(players: Players, sets: Sequence[Players]) -> Players:
@@ -77,15 +75,15 @@ def largest_containing(players: Players, sets: Sequence[Players]) -> Players:
     return max((larger for larger in sets if set(players) <= set(larger)), key=len)
 
 
-def removed(values: FloatArray) -> Removed:
-    """The mean effect of removing players, from the values of their patterns, ``(m, 2**s)``."""
-    change = (values - values[:, -1:]).mean(axis=0)
+def removed(values: FloatArray, sample: Sample) -> Removed:
+    """The mean effect of removing players, from the values of their patterns, ``(b, 2**s)``."""
+    change = sample.mean(values - values[:, -1:])
     places = range(len(change).bit_length() - 1)
     return Removed(tuple(float(change[-1 - (1 << place)]) for place in places), float(change[0]))
 
 
 def predicted_variance(spectrum: Spectrum, players: Players, larger: Players) -> float:
-    """The variance over backgrounds of Delta_S averaged over all patterns of T - S.
+    """The variance over uniform backgrounds of Delta_S averaged over all patterns of T - S.
 
     It is the sum of 4^s F(U)^2 over all sets U that contain S and other players, but none of T - S.
 
@@ -99,3 +97,28 @@ def predicted_variance(spectrum: Spectrum, players: Players, larger: Players) ->
     excluded = list(set(larger) - set(players))
     counted = member[:, list(players)].all(axis=1) & ~member[:, excluded].any(axis=1)
     return float(4 ** len(players) * (spectrum.coefficients[above][counted] ** 2).sum())
+
+
+def simulated_variance(
+    spectrum: Spectrum, players: Players, larger: Players, sample: Sample, measure: Measure
+) -> float:
+    """The same under a measure, over the backgrounds of a sample that do not count exactly.
+
+    Args:
+        spectrum: F.
+        players: S, of s players.
+        larger: T.
+        sample: many backgrounds of the measure without the players of T.
+        measure: the measure.
+    """
+    containing = containing_terms(spectrum, players)
+    if len(containing) < 2:
+        return 0.0
+
+    def value_of(masks: BoolArray) -> FloatArray:
+        flat = containing.predict(masks.reshape(-1, masks.shape[-1]))
+        return flat.reshape(masks.shape[:-1])
+
+    drawn = sample.outside[len(sample.exact) :]
+    effects = derivatives(averaged(value_of, drawn, players, larger, measure))
+    return float(effects.var()) if len(effects) else 0.0

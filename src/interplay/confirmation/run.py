@@ -1,8 +1,8 @@
 r"""Test the interactions that an explanation claims, by fresh ablations.
 
-All on/off patterns of each claimed set are evaluated on the same few random backgrounds and on the
-whole input. The patterns of some random sets are evaluated too, for comparison (see
-:mod:`interplay.confirmation.patterns`).
+All on/off patterns of each claimed set are evaluated on the same few random backgrounds of the
+explanation's measure and on the whole input. The patterns of some random sets are evaluated too,
+for comparison (see :mod:`interplay.confirmation.patterns`).
 """
 
 from __future__ import annotations
@@ -18,12 +18,14 @@ from interplay.confirmation.patterns import (
     Values,
     averaged,
     derivatives,
-    largest_containing,
     patterns,
     predicted_variance,
     removed,
+    simulated_variance,
 )
-from interplay.confirmation.verdict import LEVEL, UNCLEAR, Confirmation, Tested, interval, judge
+from interplay.confirmation.sample import Sample, mean_derivative
+from interplay.confirmation.verdict import LEVEL, UNCLEAR, Confirmation, Tested, half_width, judge
+from interplay.designs.measures import UNIFORM, Measure
 from interplay.fourier.interactions import Interactions
 from interplay.fourier.masks import keys
 from interplay.fourier.spectrum import Spectrum
@@ -41,6 +43,7 @@ def confirm(
     output: int,
     budget: int | None,
     random_state: int,
+    measure: Measure,
 ) -> Confirmation:
     """Test claims about a game (see ``Explanation.confirm``).
 
@@ -52,21 +55,22 @@ def confirm(
         spectrum: the spectrum of the output in question.
         claims: the interactions to test, each of two or more players.
         known: the masks of the explanation, ``(m, n)``, and their values, ``(m,)`` or ``(m, k)``.
-            These values are not evaluated again. The masks serve as backgrounds only if there are
-            no others.
+            These values are not evaluated again. Under ``"uniform"`` the masks serve as backgrounds
+            only if there are no others.
         output: the number of the output in question.
         budget: the most masks to evaluate beyond the known ones; ``None``: 500.
         random_state: seed of the backgrounds and of the random sets.
+        measure: the measure of the explanation, from which backgrounds are drawn.
     """
     budget = DEFAULT_BUDGET if budget is None else budget
-    design = choose_design(claims.sets, known[0], budget, random_state)
+    design = choose_design(claims.sets, known[0], budget, random_state, measure)
     masks = design.masks
     values = dict(zip(keys(known[0]), as_columns(known[1])[:, output], strict=True))
     missing = masks[[key not in values for key in keys(masks)]]
     if evaluator.progress and len(masks):
         say(
             f"Confirming {len(claims)} interactions by {len(masks):,} ablations, on "
-            f"{len(design.backgrounds)} backgrounds and on the whole input"
+            f"{len(design.backgrounds)} backgrounds and on {_beside(design)}"
         )
     n_new = 0
     if len(missing):
@@ -78,10 +82,10 @@ def confirm(
         flat = keys(masks.reshape(-1, masks.shape[-1]))
         return np.array([values[key] for key in flat]).reshape(masks.shape[:-1])
 
-    exact = design.complete and evaluator.n_repeats == 1
+    noisy = evaluator.n_repeats > 1
     return Confirmation(
         tested=tuple(
-            _test(claims, row, spectrum, design, value_of, exact) for row in range(len(claims))
+            _test(claims, row, spectrum, design, value_of, noisy) for row in range(len(claims))
         ),
         index=claims.index,
         order=claims.order,
@@ -89,12 +93,19 @@ def confirm(
         level=LEVEL,
         n_backgrounds=len(design.backgrounds),
         n_fresh=design.n_fresh,
-        exact=exact,
+        exact=design.complete and not noisy,
         n_ablations=len(masks),
         n_evaluated=n_new,
         random_state=random_state,
         budget=budget,
+        measure=str(measure),
     )
+
+
+def _beside(design: Design) -> str:
+    """The ends that are evaluated beside the backgrounds, in words."""
+    both = any(not end.any() for end in design.ends)
+    return "both ends" if both else "the whole input"
 
 
 def _test(
@@ -103,31 +114,40 @@ def _test(
     spectrum: Spectrum,
     design: Design,
     value_of: Values,
-    exact: bool,
+    noisy: bool,
 ) -> Tested:
     """Compare one claim with the values of its patterns."""
+    exact = design.complete and not noisy
     players, value = claims.sets[row], float(claims.values[row])
-    on_average = averaged(value_of, design.backgrounds, players, design.sets)
+    larger, sample = design.sample(players)
+    on_average = averaged(value_of, sample.outside, players, larger, design.measure)
     on_whole_input = value_of(patterns(design.whole_input, players))
     effects = derivatives(on_average)
-    predicted = float(spectrum.to("BII")[players])
-    measured = low = high = float(effects.mean())
-    if not exact and len(effects) > 1:
-        larger = largest_containing(players, design.sets)
-        floor = predicted_variance(spectrum, players, larger)
-        low, high = interval(effects, floor, len(claims))
+    predicted = mean_derivative(spectrum, players, design.measure)
+    measured = low = high = float(sample.mean(effects))
+    varying = effects if design.complete else effects[len(sample.exact) :]
+    if not exact and len(varying) > 1:
+        if design.measure == UNIFORM:
+            floor = predicted_variance(spectrum, players, larger)
+        else:
+            imagined = design.simulated(larger)
+            floor = simulated_variance(spectrum, players, larger, imagined, design.measure)
+        half = half_width(varying, floor, len(claims), sample.count(noisy))
+        low, high = measured - half, measured + half
     # an offset, which cancels in a derivative, leaves the rounding errors of its own size
     rounding = _ROUNDING * float(np.ptp(on_average))
     rounding += 4 * on_average.shape[1] * float(rounding_error(on_average).max())
     low, high = low - rounding, high + rounding
-    compared = design.backgrounds[: design.n_compared]
-    random = tuple(
-        float(derivatives(averaged(value_of, compared, control, design.controls)).mean())
-        for control in of_size(design.controls, len(players))
-    )
+    random = []
+    for control in of_size(design.controls, len(players)):
+        around, compared = design.compared(control)
+        values = averaged(value_of, compared.outside, control, around, design.measure)
+        random.append(float(compared.mean(derivatives(values))))
     verdict, reason = judge(value, predicted, measured, low, high, random)
-    if not exact and len(effects) < 2:
+    if not exact and len(varying) < 2:
         verdict, reason = UNCLEAR, "one background does not show the noise of a random game"
+        if not design.complete:
+            reason = "there are too few backgrounds for an interval; a larger budget may help"
     return Tested(
         players=players,
         labels=tuple(claims.players[player] for player in players),
@@ -137,9 +157,9 @@ def _test(
         low=low,
         high=high,
         whole=float(derivatives(on_whole_input)[0]),
-        random=random,
-        removed=removed(on_average),
-        removed_from_whole=removed(on_whole_input),
+        random=tuple(random),
+        removed=removed(on_average, sample),
+        removed_from_whole=removed(on_whole_input, Sample(design.whole_input, np.zeros(0))),
         verdict=verdict,
         reason=reason,
     )

@@ -9,6 +9,7 @@ from math import sqrt
 from scipy.stats import t as student_t
 
 from interplay._types import FloatArray, Json, Players, visible
+from interplay.designs.measures import SHAPLEY, UNIFORM, get_measure
 
 HOLDS, FAILS, UNCLEAR = "holds", "does not hold", "unclear"
 LEVEL = 0.95
@@ -43,21 +44,21 @@ class Removed:
 class Tested:
     """One claimed interaction, and what fresh ablations measured.
 
-    BII is the Banzhaf interaction index; the discrete derivative is defined in
-    :mod:`interplay.confirmation.patterns`.
+    The discrete derivative is defined in :mod:`interplay.confirmation.patterns`, its mean under a
+    measure in :mod:`interplay.confirmation.sample`.
 
     Attributes:
         players: the set, as numbers of players.
         labels: the players' names.
         value: the claimed value, under the index of the :class:`Confirmation`.
-        predicted: BII(S) according to the explanation. If the claim is right, ``measured`` is close
-            to it.
+        predicted: the mean derivative according to the explanation: BII(S) under ``"uniform"``,
+            SII(S) under ``"shapley"``. If the claim is right, ``measured`` is close to it.
         measured: the mean of the discrete derivative over the backgrounds.
         low: lower end of the interval of ``measured``.
         high: upper end.
         whole: the discrete derivative on the whole input.
         random: the mean derivatives of random sets with the same number of players.
-        removed: the effect of removing the players, the mean over backgrounds.
+        removed: the effect of removing the players, the mean over the same backgrounds.
         removed_from_whole: the effect of removing the players from the whole input.
         verdict: ``"holds"``, ``"does not hold"`` or ``"unclear"`` (see :func:`judge`).
         reason: the reason for the verdict, in words.
@@ -108,14 +109,16 @@ class Confirmation:
         order: the order of that index.
         output: the number of the output, if there are several.
         level: nominal coverage of all the intervals together.
-        n_backgrounds: how many backgrounds each mean is taken over.
+        n_backgrounds: how many backgrounds each mean is taken over, beside the ends under measures
+            other than ``"uniform"``.
         n_fresh: how many of the backgrounds took no part in the explanation.
-        exact: the backgrounds are all 2^n masks and the game is not random. Then each mean is
-            BII(S) itself and its interval is a point.
+        exact: the backgrounds are all 2^n masks and the game is not random. Then each mean is the
+            index itself and its interval is a point.
         n_ablations: distinct masks that were needed.
         n_evaluated: how many of these masks were evaluated; the others were known.
         random_state: the seed.
         budget: the most masks that might be evaluated beyond those of the explanation.
+        measure: the measure that the backgrounds are drawn from, as text: the explanation's.
     """
 
     tested: tuple[Tested, ...]
@@ -130,6 +133,7 @@ class Confirmation:
     n_evaluated: int
     random_state: int
     budget: int | None = None
+    measure: str = str(UNIFORM)
 
     @classmethod
     def from_json(cls, document: Json) -> Confirmation:
@@ -152,6 +156,16 @@ class Confirmation:
         return cls(**{**document, "tested": tuple(tested)})
 
     @property
+    def quantity(self) -> str:
+        """What is predicted and measured, in words."""
+        names = {
+            str(UNIFORM): "Banzhaf interaction index",
+            str(SHAPLEY): "Shapley interaction index",
+        }
+        over = f"mean joint effect over masks {get_measure(self.measure).description}"
+        return f"the {names.get(self.measure, over)}"
+
+    @property
     def summary(self) -> str:
         """How many interactions hold and how many do not, and how they were tested, in words."""
         if not self.tested:
@@ -159,19 +173,23 @@ class Confirmation:
         words = {HOLDS: "hold", FAILS: "do not hold", UNCLEAR: "unclear"}
         verdicts = [interaction.verdict for interaction in self.tested]
         counts = ", ".join(f"{verdicts.count(verdict)} {words[verdict]}" for verdict in words)
+        uniform = self.measure == UNIFORM
+        law = "" if uniform else f" {get_measure(self.measure).description}, and at the ends"
         method = (
             f"on all {self.n_backgrounds} masks, so that the measured values are exact"
             if self.exact
-            else f"by {self.n_ablations:,} ablations on {self.n_backgrounds} backgrounds; "
+            else f"by {self.n_ablations:,} ablations on {self.n_backgrounds} backgrounds{law}; "
             f"all intervals hold together with probability {self.level:.0%}"
         )
         reused = (
             f" {self.n_backgrounds - self.n_fresh} of the backgrounds are not fresh: the "
-            "explanation used them already, and there were no others."
+            "explanation used them already"
+            + (", and there were no others." if uniform or self.exact else ".")
         )
         return (
             f"Of {len(self.tested)} interactions: {counts}. Tested {method}."
             f"{'' if self.n_fresh == self.n_backgrounds else reused}"
+            f"{'' if uniform else f' Measured is {self.quantity}.'}"
         )
 
     def __str__(self) -> str:
@@ -219,15 +237,15 @@ def judge(
       predicts at most a tenth of the value that it claims. Such a claim is about larger sets or
       certain backgrounds, and a mean over backgrounds cannot test it.
 
-    The intervals of all claims hold together (see :func:`interval`). With nominal coverage, at most
-    one confirmation in forty therefore calls a set confirmed although its mean effect is zero,
+    The intervals of all claims hold together (see :func:`half_width`). With nominal coverage, at
+    most one confirmation in forty therefore calls a set confirmed although its mean effect is zero,
     however many claims are tested. The random sets guard against games in which every set
     interacts a little: the effect of one more random set exceeds those of k others with
     probability 1 / (k + 1).
 
     Args:
         value: the claimed value.
-        predicted: BII(S) according to the explanation.
+        predicted: the mean derivative according to the explanation.
         measured: the mean derivative.
         low: lower end of the interval of ``measured``.
         high: upper end.
@@ -255,27 +273,32 @@ def judge(
     return UNCLEAR, "the interval holds zero and half of the prediction; a larger budget may help"
 
 
-def interval(effects: FloatArray, floor: float, n_tested: int) -> tuple[float, float]:
-    r"""An interval for the mean derivative, one of several that hold together.
+def half_width(
+    effects: FloatArray, floor: float, n_tested: int, count: float | None = None
+) -> float:
+    r"""Half an interval for the mean derivative, one of several that hold together.
 
     Student's t with Bonferroni's correction,
 
-    .. math:: \bar d \pm t_{m-1,\,1-0.05/(2 n)} \sqrt{\max(s^2, v) / m}.
+    .. math:: \bar d \pm t_{m-1,\,1-0.05/(2 n)} \sqrt{\max(s^2, v) / c}.
 
     Here d are the derivatives on m backgrounds, with variance s^2, and n intervals hold together. v
     is the variance that the explanation itself predicts. It matters for an effect that exists on
-    few backgrounds only: the sample may miss all of these and would then look certain.
+    few backgrounds only: the sample may miss all of these and would then look certain. c is m where
+    the mean is taken over these backgrounds alone; backgrounds that count exactly, without an error
+    of their own, make it larger (``Sample.count``).
 
     A bootstrap interval would be too narrow for so few values. In noisy planted games with 13
     backgrounds and five claims, all five t intervals held in 94 % of 300 runs, all five percentile
     bootstrap intervals in 85 %.
 
     Args:
-        effects: the derivatives on m >= 2 backgrounds, ``(m,)``.
+        effects: the derivatives on m >= 2 backgrounds that were drawn at random, ``(m,)``.
         floor: v.
         n_tested: n, the number of intervals.
+        count: c; ``None``: m.
     """
-    mean, m = float(effects.mean()), len(effects)
+    m = len(effects)
     variance = max(float(effects.var(ddof=1)), floor)
-    half = float(student_t.ppf(1 - (1 - LEVEL) / (2 * n_tested), m - 1)) * sqrt(variance / m)
-    return mean - half, mean + half
+    quantile = float(student_t.ppf(1 - (1 - LEVEL) / (2 * n_tested), m - 1))
+    return quantile * sqrt(variance / (m if count is None else count))

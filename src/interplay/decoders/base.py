@@ -55,6 +55,10 @@ class Decoder:
             that may lack a value (NaN); ``None``: it decodes any masks.
         can_stop: whether it works with a stopping rule: its ``diagnosis`` has ``cv_r2``, and a
             larger design starts with the smaller ones.
+        takes_hints: whether ``decode`` takes the keyword ``hints``: the values of the game's
+            :class:`interplay.game.Hints`, ``(n,)``.
+        by_order: makes the decoder for a largest order, where its masks depend on that; ``None``:
+            they do not.
     """
 
     name: str
@@ -67,3 +71,9 @@ class Decoder:
     options: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     most_missing: float | None = None
     can_stop: bool = False
+    takes_hints: bool = False
+    by_order: Callable[[int], Decoder] | None = None
+
+    def for_order(self, order: int) -> Decoder:
+        """The decoder with the masks that interactions of up to so many players need."""
+        return self if self.by_order is None else self.by_order(order)

@@ -17,8 +17,8 @@ from interplay.fourier.spectrum import Spectrum
 
 N_FOLDS = 5
 LEARNING_RATE = 0.1
-_SCREENED = 2
-"""The folds that choose the depth."""
+_SCREENED, _LARGE = 2, 400
+"""The folds that choose the depth: so many, or only one if it holds out so many masks."""
 _SHALLOW = 3
 """Trees of this depth compete with trees as deep as the order (the published depths: 3 and 5)."""
 _PATIENCE = 30
@@ -106,10 +106,11 @@ def grow(masks: BoolArray, target: FloatArray, fold_of: IntArray, order: int, se
         return float(np.mean([((target[f.held] - f.predictions) ** 2).mean() for f in folds]))
 
     # the first folds choose the depth; the other folds are fitted at that depth only
+    n_screened = 1 if len(masks) >= N_FOLDS * _LARGE else _SCREENED
     depths = sorted({min(_SHALLOW, order), order})
-    screened = {depth: fit_folds(depth, range(_SCREENED)) for depth in depths}
+    screened = {depth: fit_folds(depth, range(n_screened)) for depth in depths}
     depth = min(screened, key=lambda d: error(screened[d]))
-    folds = screened[depth] + fit_folds(depth, range(_SCREENED, N_FOLDS))
+    folds = screened[depth] + fit_folds(depth, range(n_screened, N_FOLDS))
     predictions = np.empty(len(masks))
     for fold in folds:
         predictions[fold.held] = fold.predictions

@@ -16,6 +16,7 @@ leaves whose paths have the same length, of all trees, are transformed at once.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
@@ -29,6 +30,9 @@ from interplay.fourier.spectrum import Spectrum
 
 if TYPE_CHECKING:
     import lightgbm as lgb
+
+_FIELD = re.compile(r"^(split_feature|left_child|right_child|leaf_value)=(.*)$", re.MULTILINE)
+"""What is read of a tree in LightGBM's text form."""
 
 Path: TypeAlias = tuple[tuple[int, int], ...]
 """The (player, sign) pairs on the way to a leaf; sign -1 where kept, +1 where removed."""
@@ -106,6 +110,7 @@ def fit_boosted(
         n_trees,
         valid_sets=[held_out],
         callbacks=[lgb.early_stopping(patience, verbose=False)],
+        keep_training_booster=True,  # without it the booster is written and read again
     )
     return booster, booster.best_iteration or n_trees
 
@@ -118,7 +123,7 @@ def read_trees(booster: lgb.Booster, n_trees: int | None = None) -> list[Tree]:
     text = booster.model_to_string(num_iteration=n_trees if n_trees is not None else -1)
     trees = []
     for block in text.split("\nTree=")[1:]:
-        fields = dict(line.split("=", 1) for line in block.splitlines()[1:] if "=" in line)
+        fields = dict(_FIELD.findall(block))
         value = np.array(fields["leaf_value"].split(), dtype=np.float64)
         if len(value) == 1:
             none = np.zeros(0, dtype=np.int64)

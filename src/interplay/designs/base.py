@@ -10,16 +10,23 @@ import numpy as np
 from interplay._types import BoolArray
 from interplay.fourier.masks import every_mask, uniform
 
-GROWING = ("uniform", "optimal", "flat")
-"""Kinds of designs whose first masks are a smaller design of the same kind."""
+GROWING = ("uniform", "optimal", "flat", "trie")
+"""Kinds of designs whose first masks are a smaller design of the same kind; :data:`STRATA` too."""
+STRATA = "strata of "
+"""How the kind of a stratified design begins, with its measure after it."""
+
+
+def grows(kind: str) -> bool:
+    """Whether the first masks of a design are a smaller one of its kind, or of a part of it."""
+    return kind.endswith(GROWING) or STRATA in kind
 
 
 class Design(Protocol):
     """The masks of a decoder, with whatever it needs to know about their structure.
 
     Attributes:
-        kind: ``"uniform"``, ``"optimal"``, ``"flat"``, ``"table"`` (all 2^n masks), or the name of
-            a coded design.
+        kind: ``"uniform"``, ``"optimal"``, ``"flat"``, ``"strata of ..."`` with a measure,
+            ``"table"`` (all 2^n masks), or the name of a coded design.
         masks: ``(m, n) bool``, distinct.
     """
 

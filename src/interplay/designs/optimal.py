@@ -56,6 +56,15 @@ def optimal_design(n_masks: int, n_players: int, rng: np.random.Generator) -> Pl
     return PlainDesign("optimal", np.concatenate([chosen, further]))
 
 
+def n_chosen(n_players: int) -> int:
+    """How many masks of a large design are chosen; from there on they are uniform."""
+    return max(MAX_OPTIMAL, 2 * n_players * _n_blocks(n_players))
+
+
+def _n_blocks(n_players: int) -> int:
+    return max(1, n_players // 16)
+
+
 def foldover(n_masks: int, n_players: int, rng: np.random.Generator) -> BoolArray:
     r"""Build blocks of n masks that distinguish players, each followed by its complement.
 
@@ -86,7 +95,7 @@ def foldover(n_masks: int, n_players: int, rng: np.random.Generator) -> BoolArra
     covariance = np.eye(n_players) * _FIRST / n_players
     n_starts = max(1, _STARTS // n_players)
     chosen: dict[bytes, BoolArray] = {}
-    for _ in range(max(1, n_players // 16)):
+    for _ in range(_n_blocks(n_players)):
         block: list[FloatArray] = []
         for step in range(2 * n_players):
             if len(chosen) == n_masks:
@@ -138,30 +147,61 @@ def most_informative(pool: BoolArray, n_masks: int, known: BoolArray) -> IntArra
     Returns:
         Rows of the pool, ``(n_masks,)``. A smaller result is the beginning of a larger one.
     """
-    n_players = pool.shape[1]
-    n_known, total = len(known), len(known) + n_masks
-    signs = np.where(np.concatenate([known, pool]), -1.0, 1.0)
-    pairs = max(n_players * (n_players - 1), 1)
-
-    def covariances(a: FloatArray, b: FloatArray) -> FloatArray:
-        e = a @ b.T
-        return np.asarray(_CONSTANT + _FIRST * e / n_players + _SECOND * (e**2 - n_players) / pairs)
-
-    prior = _CONSTANT + _FIRST + _SECOND * (n_players > 1)
-    waiting = deque(range(n_known, len(signs)))
-    chosen = np.arange(total)
-    inverse = np.zeros((total, total))  # of the Cholesky factor of the covariance of those chosen
-    before = covariances(signs[:n_known], signs[:n_known]) + _NOISE * np.eye(n_known)
-    inverse[:n_known, :n_known] = np.linalg.inv(np.linalg.cholesky(before))
-    for step in range(n_known, total):
+    informed = Informed(known, n_masks)
+    signs = np.where(pool, -1.0, 1.0)
+    waiting = deque(range(len(pool)))
+    chosen = np.arange(n_masks)
+    for step in range(n_masks):
         candidates = [waiting.popleft() for _ in range(min(_CANDIDATES, len(waiting)))]
-        earlier = chosen[:step]
-        along = inverse[:step, :step] @ covariances(signs[earlier], signs[candidates])
-        variance = prior - (along**2).sum(axis=0)
-        best = int(variance.argmax())
+        best = informed.take(signs[candidates])
         chosen[step] = candidates.pop(best)
         waiting.extend(candidates)
+    return chosen
+
+
+class Informed:
+    """Masks that were chosen, and which other tells the most beyond them.
+
+    Args:
+        known: the masks chosen before, ``(k, n)``.
+        n_more: how many more will be.
+    """
+
+    def __init__(self, known: BoolArray, n_more: int) -> None:
+        self.n_players = known.shape[1]
+        self._size = len(known)
+        total = self._size + n_more
+        self._signs = np.ones((total, self.n_players))
+        self._signs[: self._size] = np.where(known, -1.0, 1.0)
+        self._inverse = np.zeros((total, total))
+        """The inverse of the Cholesky factor of the covariance of the masks chosen."""
+        signs = self._signs[: self._size]
+        before = self._covariances(signs, signs) + _NOISE * np.eye(self._size)
+        self._inverse[: self._size, : self._size] = np.linalg.inv(np.linalg.cholesky(before))
+
+    def take(self, candidates: FloatArray) -> int:
+        """Choose the candidate with the largest predictive variance.
+
+        Args:
+            candidates: chi_{i} of each, ``(c, n)``.
+
+        Returns:
+            Its row.
+        """
+        step, inverse = self._size, self._inverse
+        prior = _CONSTANT + _FIRST + _SECOND * (self.n_players > 1)
+        along = inverse[:step, :step] @ self._covariances(self._signs[:step], candidates)
+        variance = prior - (along**2).sum(axis=0)
+        best = int(variance.argmax())
         size = np.sqrt(variance[best] + _NOISE)
         inverse[step, :step] = -along[:, best] @ inverse[:step, :step] / size
         inverse[step, step] = 1.0 / size
-    return chosen[n_known:] - n_known
+        self._signs[step] = candidates[best]
+        self._size += 1
+        return best
+
+    def _covariances(self, a: FloatArray, b: FloatArray) -> FloatArray:
+        e = a @ b.T
+        pairs = max(self.n_players * (self.n_players - 1), 1)
+        first = _CONSTANT + _FIRST * e / self.n_players
+        return np.asarray(first + _SECOND * (e**2 - self.n_players) / pairs)

@@ -13,9 +13,9 @@ from interplay.ablation.evaluator import Evaluator
 from interplay.ablation.table import Evaluated
 from interplay.decoders.decode import get_decoder, run_decoder
 from interplay.designs.base import PlainDesign
-from interplay.designs.flat import without_ends
 from interplay.explanation.run_plan import Request, RunPlan, needed
 from interplay.extensions import DECODERS
+from interplay.game import hints_of
 
 _FIRST = 0.5
 """The size of the first batch, as a multiple of n log2 n."""
@@ -79,6 +79,8 @@ def evaluate_until(
     """
     game = evaluator.game
     evaluations, most = budgets_until(request, int(game.n_players))
+    if request.hints is None and get_decoder(request.decoder).takes_hints:
+        request = replace(request, hints=hints_of(game))
     scores: list[float] = []
     steps: list[Json] = []
 
@@ -96,15 +98,14 @@ def evaluate_until(
         if len(plan.held_out) == 0:
             return plan, stopped("all masks were made"), None
         # a design that grows: every beginning is a smaller one, and a fair sample
-        evaluated = evaluator(plan.design.masks, order=np.arange(len(plan.design.masks)))
+        masks = np.concatenate([plan.ends, plan.design.masks])
+        evaluated = evaluator(masks, order=np.arange(len(masks)))
         if evaluated.interrupted:
             padded = _with_unknown(evaluated, len(plan.held_out))
             return plan, stopped("it was interrupted"), padded
-        known = finite_rows(evaluated.values)  # masks that failed are left out
-        design = PlainDesign(plan.design.kind, plan.design.masks[known])
-        values = evaluated.values[known]
-        if plan.has_ends:
-            design, values = without_ends(design, values)
+        values = evaluated.values[len(plan.ends) :]
+        known = finite_rows(values)  # masks that failed are left out
+        design, values = PlainDesign(plan.design.kind, plan.design.masks[known]), values[known]
         rng = np.random.default_rng(plan.random_state)
         decoded = run_decoder(plan.chosen, design, values, plan.order, rng, plan.options)
         cross_validated = decoded.diagnosis["cv_r2"]

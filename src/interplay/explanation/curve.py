@@ -7,12 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from interplay.decoders.decode import get_decoder, run_decoder
-from interplay.designs.base import GROWING, PlainDesign
-from interplay.designs.flat import FLAT, without_ends
-from interplay.designs.measures import SHAPLEY
+from interplay.designs.base import PlainDesign, grows
 from interplay.explanation.explanation import Ablations, Explanation
 from interplay.explanation.faithfulness import Faithfulness, faithfulness
 from interplay.explanation.run_plan import MIN_HELD_OUT
+from interplay.game import Hints
 
 
 @dataclass(frozen=True)
@@ -62,22 +61,22 @@ def budget_curve(explanation: Explanation, *, points: int = 6) -> BudgetCurve:
     decoder = get_decoder(ran)
     if decoder.most_missing is not None:  # it needs its whole design, so it cannot fit a part
         decoder = get_decoder("proxyspex")
+    hints, options = provenance.get("hints"), {}
+    if hints is not None and decoder.takes_hints:
+        options = {"hints": Hints.recorded(hints).values}
     order = settings.get("order", decoder.order)
     if ran == "exact":
         order = min(order, decoder.order)
     fit, held, exact = explanation.fit, explanation.held_out, explanation.faithfulness.exact
     # as in explain: the seed's third and fourth generators are those of the fit and of the score
     draw, _, fit_seed, score_seed = np.random.SeedSequence(provenance["random_state"]).spawn(4)
-    if exact or not provenance["design"]["kind"].endswith(GROWING):
+    if exact or not grows(provenance["design"]["kind"]):
         rows = np.random.default_rng(draw).permutation(len(fit))
         if exact:
             count = max(MIN_HELD_OUT, len(fit) // 10)
             rows, last = rows[:-count], rows[-count:]
             held = Ablations(fit.masks[last], fit.values[last])
         fit = Ablations(fit.masks[rows], fit.values[rows])
-    if explanation.measure == SHAPLEY:
-        design, values = without_ends(PlainDesign(FLAT, fit.masks), fit.values)
-        fit = Ablations(design.masks, values)
     fewest = decoder.min_masks(fit.masks.shape[1])
     if len(fit) <= fewest:
         raise ValueError(
@@ -95,11 +94,15 @@ def budget_curve(explanation: Explanation, *, points: int = 6) -> BudgetCurve:
             fit.values[:size],
             order,
             np.random.default_rng(fit_seed),
-            {},
+            options,
         )
         scores.append(
             faithfulness(
-                decoded.spectrum, held.masks, held.values, np.random.default_rng(score_seed)
+                decoded.spectrum,
+                held.masks,
+                held.values,
+                np.random.default_rng(score_seed),
+                measure=explanation.faithfulness.measure,
             )
         )
     return BudgetCurve(decoder.name, order, tuple(sizes.tolist()), tuple(scores), len(held))

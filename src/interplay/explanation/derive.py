@@ -11,8 +11,8 @@ from interplay._types import BoolArray, FloatArray
 from interplay.ablation.table import Evaluated
 from interplay.decoders.base import Decoded, Decoder
 from interplay.decoders.decode import get_decoder, run_decoder
-from interplay.designs.base import Design, PlainDesign
-from interplay.designs.flat import without_ends
+from interplay.designs.base import Design, PlainDesign, grows
+from interplay.designs.measures import SHAPLEY, UNIFORM, get_measure, measure_of
 from interplay.errors import GameError, hand_over
 from interplay.explanation.correction import corrected
 from interplay.explanation.explanation import Ablations
@@ -20,8 +20,9 @@ from interplay.explanation.fairness import ENOUGH_HELD_OUT, fair_order, fair_row
 from interplay.explanation.faithfulness import Faithfulness, faithfulness
 from interplay.explanation.run_plan import MIN_HELD_OUT, RunPlan
 
-_INTERCHANGEABLE = ("uniform", "optimal", "flat", "table")
-"""Kinds of designs some of whose masks can be held out of the fit in place of held-out masks."""
+_INTERCHANGEABLE = ("table",)
+"""Kinds of designs, beside those that grow, some of whose masks can be held out of the fit in place
+of held-out masks."""
 
 
 @dataclass(frozen=True)
@@ -31,16 +32,22 @@ class Derived:
     Attributes:
         inputs: the ablations of the fit and of the score, and the settings of the decoder.
         decoded: the spectrum, with what else the decoder gives.
-        score: the faithfulness of the spectrum.
+        score: the faithfulness of the spectrum, or of the one that was fitted without the held-out
+            ablations.
+        held_predictions: what that one predicts for these; ``None`` if there is only one.
     """
 
     inputs: Inputs
     decoded: Decoded
     score: Faithfulness
+    held_predictions: FloatArray | None
 
 
 def derive(plan: RunPlan, evaluated: Evaluated) -> Derived:
     """Decode the values of a plan's masks, and score the result.
+
+    Under measures other than uniform, another decoding follows, of the held-out ablations too. The
+    score is that of the first, so it errs on the low side.
 
     The same run plan and the same values give the same result. An audit relies on this.
 
@@ -49,14 +56,7 @@ def derive(plan: RunPlan, evaluated: Evaluated) -> Derived:
         KeyboardInterrupt: too few masks have a value because the run was interrupted.
     """
     inputs = _inputs(plan, evaluated)
-    design, values = inputs.design, inputs.fit_values
-    if plan.has_ends:
-        design, values = without_ends(design, values)
-    decoded = run_decoder(inputs.chosen, design, values, inputs.order, plan.fit_rng, inputs.options)
-    if plan.has_ends:
-        decoded = corrected(decoded, design.masks)
-        spectrum = replace(decoded.spectrum, ends=evaluated.values[[1, 0]])
-        decoded = replace(decoded, spectrum=spectrum)
+    decoded = _decoded(inputs, inputs.design, inputs.fit_values, plan.fit_rng)
     score = faithfulness(
         decoded.spectrum,
         inputs.held_out.masks,
@@ -64,8 +64,26 @@ def derive(plan: RunPlan, evaluated: Evaluated) -> Derived:
         plan.score_rng,
         exact=inputs.exact,
         noise=inputs.held_noise,
+        measure=str(UNIFORM if inputs.exact else get_measure(plan.request.measure)),
     )
-    return Derived(inputs, decoded, score)
+    if inputs.exact or measure_of(inputs.design.kind) == UNIFORM:
+        return Derived(inputs, decoded, score, None)
+    predictions, used = (
+        decoded.spectrum.predict(inputs.held_out.masks),
+        inputs.fit + inputs.held_out,
+    )
+    design = PlainDesign(inputs.design.kind, used.masks)
+    decoded = _decoded(inputs, design, used.values, plan.fit_rng)
+    return Derived(inputs, decoded, score, predictions)
+
+
+def _decoded(
+    inputs: Inputs, design: Design, values: FloatArray, rng: np.random.Generator
+) -> Decoded:
+    """Decode, correct under ``"shapley"``, and let indices pass through the ends."""
+    decoded = run_decoder(inputs.chosen, design, values, inputs.order, rng, inputs.options)
+    decoded = replace(decoded, spectrum=replace(decoded.spectrum, ends=inputs.ends))
+    return corrected(decoded, design.masks) if measure_of(design.kind) == SHAPLEY else decoded
 
 
 @dataclass(frozen=True)
@@ -83,6 +101,8 @@ class Inputs:
             out.
         fit: the ablations of the fit, all with values.
         held_out: the ablations of the score; those of the fit if they are all 2^n masks.
+        ends: the values of the full and of the empty input, ``(2,)`` or ``(2, k)``; ``None`` if one
+            has none, and if the ablations are all 2^n masks.
         held_noise: for a game with repeats, the variance of each value in ``held_out``; otherwise
             ``None``.
         exact: the ablations are all 2^n masks.
@@ -95,6 +115,7 @@ class Inputs:
     fit_values: FloatArray
     fit: Ablations
     held_out: Ablations
+    ends: FloatArray | None
     held_noise: FloatArray | None
     exact: bool
 
@@ -112,9 +133,12 @@ def _inputs(plan: RunPlan, evaluated: Evaluated) -> Inputs:
     side. Those of a coded design are not used for this: a spectrum may be right on them and nowhere
     else.
     """
-    n_fit = len(plan.design.masks)
-    values, masks = evaluated.values, plan.masks
-    fair, known_fit = fair_rows(plan, evaluated), finite_rows(values[:n_fit])
+    n_ends, n_fit = len(plan.ends), len(plan.design.masks)
+    values, masks = evaluated.values[n_ends:], plan.masks[n_ends:]
+    ends = evaluated.values[:n_ends] if n_ends else None
+    if ends is not None and not finite_rows(ends).all():
+        ends = None
+    fair, known_fit = fair_rows(plan, evaluated)[n_ends:], finite_rows(values[:n_fit])
     chosen, options, order = plan.chosen, dict(plan.options), plan.order
     missing = 1.0 - float(known_fit.mean())
     if chosen.most_missing is not None and missing <= chosen.most_missing:
@@ -127,11 +151,11 @@ def _inputs(plan: RunPlan, evaluated: Evaluated) -> Inputs:
     held_rows = n_fit + np.flatnonzero(fair[n_fit:])
     exact = len(plan.held_out) == 0 and not missing
     too_few_held = not exact and len(held_rows) < min(MIN_HELD_OUT, max(len(plan.held_out), 1))
-    if too_few_held and design.kind not in _INTERCHANGEABLE:
+    if too_few_held and not (design.kind in _INTERCHANGEABLE or grows(design.kind)):
         raise _too_few(plan, evaluated, fair)
     if too_few_held or needs_part:
         if too_few_held:
-            in_order = fair_order(plan)
+            in_order = fair_order(plan)[n_ends:] - n_ends
             in_order = in_order[fair[in_order] & (in_order < n_fit)]
             n_fair = int(fair.sum())
             n_wanted = max(MIN_HELD_OUT, min(ENOUGH_HELD_OUT, n_fair // 4), n_fair // 10)
@@ -145,16 +169,14 @@ def _inputs(plan: RunPlan, evaluated: Evaluated) -> Inputs:
         design = PlainDesign(f"part of {design.kind}", masks[fit_rows])
         fit_values = values[fit_rows]
     n_players = masks.shape[1]
-    if plan.has_ends and not known_fit[:2].all():
-        raise _too_few(plan, evaluated, fair)
     if not exact and (len(design.masks) < chosen.min_masks(n_players) or not len(held_rows)):
         raise _too_few(plan, evaluated, fair)
     fit = Ablations(masks[fit_rows], values[fit_rows])
     held_out = fit if exact else Ablations(masks[held_rows], values[held_rows])
     noise = evaluated.noise
     if noise is not None:
-        noise = noise[fit_rows if exact else held_rows]
-    return Inputs(chosen, options, order, design, fit_values, fit, held_out, noise, exact)
+        noise = noise[n_ends:][fit_rows if exact else held_rows]
+    return Inputs(chosen, options, order, design, fit_values, fit, held_out, ends, noise, exact)
 
 
 def _too_few(plan: RunPlan, evaluated: Evaluated, fair: BoolArray) -> BaseException:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from inspect import signature
 from pathlib import Path
 from typing import Literal
 
 from interplay.ablation.backends.base import Backend
 from interplay.ablation.evaluator import Evaluator, OnError
-from interplay.designs.measures import UNIFORM, MeasureName
+from interplay.designs.measures import UNIFORM, AnyMeasure
 from interplay.explanation.adaptive import evaluate_until
 from interplay.explanation.derive import derive
 from interplay.explanation.explanation import Explanation
 from interplay.explanation.fairness import fair_order
 from interplay.explanation.provenance import provenance_of
-from interplay.explanation.run_plan import Request
+from interplay.explanation.run_plan import Per, Request
 from interplay.extensions import BackendName, DecoderName
 from interplay.game import Game
 
@@ -28,7 +29,8 @@ def explain(
     until: float | None = None,
     order: int | None = None,
     holdout: float = 0.1,
-    measure: MeasureName | str = UNIFORM,
+    measure: AnyMeasure = UNIFORM,
+    per: Per | str = "ablation",
     random_state: int = 0,
     store: str | Path | None = None,
     backend: BackendName | str | Backend = "local",
@@ -47,7 +49,7 @@ def explain(
     the decoder. The provenance records this.
 
     With the same seed, the masks of a smaller budget are among those of a larger one. With a store,
-    only the difference is evaluated. SPEX is the exception: it chooses other masks for each budget.
+    only the difference is evaluated.
 
     Ctrl-C ends the run after the ablations in flight, and the explanation is made from what was
     evaluated, as far as that is a fair sample of the masks. The provenance and the report show
@@ -69,9 +71,9 @@ def explain(
 
     Args:
         game: the game to explain.
-        decoder: the algorithm. ``"auto"`` chooses between ``"gp"`` (a Gaussian process) and
-            ``"proxyspex"`` (boosted trees) by cross-validation. ``"spex"`` and ``"lasso"`` are the
-            others.
+        decoder: the algorithm. ``"auto"`` chooses by cross-validation between ``"gp"`` (a Gaussian
+            process), ``"proxyspex"`` (boosted trees) and, where its masks have a code,
+            ``"spex"``. ``"lasso"`` is another.
         budget: the most distinct evaluations of the game. Held-out and stored ones count too. The
             default is 4 n log2 n, but at least 100, at least what the decoder needs, and all 2^n
             masks up to 8 players. ``"auto"``
@@ -87,7 +89,14 @@ def explain(
         measure: the law under which masks are drawn and the faithfulness is judged. ``"uniform"``:
             each player is kept with probability 1/2, as for Fourier coefficients and Banzhaf
             values. ``"shapley"``: all sizes alike, and both ends, as for Shapley values and SII,
-            k-SII, STII and FSII, which are several times more accurate then.
+            k-SII, STII and FSII, which are several times more accurate then. ``interplay.Keep(p)``
+            or ``interplay.Keep(low, high)``: near the intact input. A tuple is a mixture.
+        per: what the masks are chosen to tell the most for. ``"ablation"``: the fewest ablations.
+            ``"token"``: the fewest tokens that a model reads, for a language model that computes
+            shared beginnings of prompts once (local models, servers with a prefix cache): masks
+            share their beginnings, players in reading order. Long texts gain the most; short ones
+            with few ablations gain nothing. The budget is counted in ablations nevertheless, and
+            held-out masks are uniform as ever.
         random_state: seed of the masks, the fit and the bootstrap.
         store: a file of ablations; it is made if it does not exist. Stored masks are not evaluated
             again. Processes that run at the same time with one store share the work. The values of
@@ -122,9 +131,11 @@ def explain(
         holdout=holdout,
         random_state=random_state,
         measure=measure,
+        per=per,
         options=options,
     )
     plan, stopped, evaluated = request.run_plan(game, ARGUMENTS), None, None
+    request = replace(request, hints=plan.request.hints)
     with Evaluator.of(
         game,
         store=store,
@@ -157,6 +168,7 @@ def explain(
         derived.inputs.held_out,
         game,
         surrogate=derived.decoded.surrogate,
+        held_predictions=derived.held_predictions,
     )
 
 

@@ -20,9 +20,11 @@ from interplay.ablation.evaluator import Evaluator
 from interplay.confirmation.design import DEFAULT_BUDGET, Cost, cost_of
 from interplay.confirmation.run import confirm
 from interplay.confirmation.verdict import Confirmation
-from interplay.designs.measures import UNIFORM
+from interplay.designs.measures import UNIFORM, Measure, get_measure
+from interplay.errors import ExtrapolationWarning
 from interplay.explanation.archive import write_archive
 from interplay.explanation.exports import export, exported
+from interplay.explanation.extrapolation import extrapolated, ranges_of
 from interplay.explanation.faithfulness import Faithfulness, r2
 from interplay.explanation.judging import verdict_on
 from interplay.explanation.verdict import Verdict
@@ -61,6 +63,18 @@ class Ablations:
             np.concatenate([self.masks, other.masks]), np.concatenate([self.values, other.values])
         )
 
+    def with_ends(self, ends: FloatArray | None) -> Ablations:
+        """Append the full and the empty input where they are missing.
+
+        Args:
+            ends: their values, ``(2,)`` or ``(2, k)``; ``None``: they have none.
+        """
+        if ends is None:
+            return self
+        masks = end_masks(self.masks.shape[1])
+        new = [row for row in (0, 1) if not (self.masks == masks[row]).all(axis=1).any()]
+        return self + Ablations(masks[new], ends[new])
+
 
 @dataclass(frozen=True, eq=False)
 class Explanation:
@@ -92,10 +106,11 @@ class Explanation:
         game: the game. ``None`` if the explanation was loaded from a file, which has no game.
         confirmation: the result of :meth:`confirm`. It is saved and reported if it is put here:
             ``dataclasses.replace(explanation, confirmation=explanation.confirm())``.
-        ends: the values of the full and of the empty input, ``(2,)`` or ``(2, k)``, if they were
-            evaluated beside the run, as ``interplay text`` does. Reports show them.
         surrogate: everything that the decoder learned, for :meth:`predict`, if ``spectrum`` is only
             its strongest terms. Otherwise ``None``.
+        held_predictions: what the fit that was scored predicts for the held-out masks, in the shape
+            of their values, if ``spectrum`` and ``surrogate`` were fitted to these too afterwards,
+            as under measures other than ``"uniform"``. ``None``: they were not.
     """
 
     spectrum: Spectrum
@@ -107,7 +122,7 @@ class Explanation:
     game: Game | None = field(default=None, repr=False)
     confirmation: Confirmation | None = None
     surrogate: Spectrum | None = None
-    ends: FloatArray | None = None
+    held_predictions: FloatArray | None = None
 
     def predict(self, masks: npt.ArrayLike) -> FloatArray:
         """Predict the value of each mask: by the surrogate if there is one, else by the spectrum.
@@ -132,10 +147,11 @@ class Explanation:
     def surrogate_r2(self) -> float | None:
         """R2 of the surrogate on the held-out masks, the mean over outputs whose values vary.
 
-        ``None`` if there is no surrogate. ``faithfulness`` has the R2 of the spectrum. The
-        difference between the two comes from the terms that the spectrum leaves out.
+        ``None`` if there is no surrogate, or if it was fitted to these too. ``faithfulness`` has
+        the R2 of the spectrum. The difference between the two comes from the terms that the
+        spectrum leaves out.
         """
-        if self.surrogate is None:
+        if self.surrogate is None or self.held_predictions is not None:
             return None
         held = self.held_out
         scores = r2(held.values, self.surrogate.predict(held.masks))
@@ -144,16 +160,24 @@ class Explanation:
 
     @property
     def ablations(self) -> Ablations:
-        """All ablations, each once: first those of the fit, then the held-out ones."""
-        return self.fit if self.faithfulness.exact else self.fit + self.held_out
+        """All ablations, each once: those of the fit, the held-out ones, the ends."""
+        if self.faithfulness.exact:
+            return self.fit
+        return (self.fit + self.held_out).with_ends(self.ends)
+
+    def predict_held_out(self) -> FloatArray:
+        """What the fit that was scored predicts for the held-out masks, ``(h,)`` or ``(h, k)``."""
+        if self.held_predictions is not None:
+            return self.held_predictions
+        return self.spectrum.predict(self.held_out.masks)
 
     def interactions(
         self, index: IndexName | str = "FSII", *, order: int | None = None
     ) -> Interactions:
         """The interactions under an index, with the players' names.
 
-        Under ``measure="shapley"`` they pass through the measured ends: SV, k-SII, STII and FSII
-        add up to ``full - baseline`` (see :mod:`interplay.fourier.ends`). They have no intervals.
+        They pass through the measured ends: SV, k-SII, STII and FSII add up to ``full - baseline``
+        (see :mod:`interplay.fourier.ends`).
 
         Args:
             index: the interaction index, one of :data:`interplay.INDICES`.
@@ -161,14 +185,32 @@ class Explanation:
 
         Raises:
             ValueError: the index is unknown, or the order does not fit it.
+
+        Warns:
+            ExtrapolationWarning: the index weighs masks that the run says little of, as what was
+                measured there shows (see :meth:`extrapolated`).
         """
+        doubt = self.extrapolated(index)
+        if doubt is not None:
+            warnings.warn(doubt, ExtrapolationWarning, stacklevel=2)
         return self.spectrum.to(index, order=order, players=self.players)
 
+    def extrapolated(self, index: IndexName | str) -> str | None:
+        """Why the values of an index are extrapolated from the run's masks, or ``None``.
+
+        It is said only where a measured end or the score of a band of sizes shows it.
+        """
+        score, ranges = self.faithfulness, ranges_of(self.ablations.values)
+        return extrapolated(index, self.measure, score, self.spectrum, self.ends, ranges)
+
     @property
-    def measure(self) -> str:
-        """The law under which masks were drawn and the faithfulness was judged."""
+    def measure(self) -> Measure:
+        """The law under which masks were drawn and the faithfulness was judged.
+
+        It equals its text, such as ``"uniform"`` or ``"keep:0.9"``.
+        """
         request: Json = self.provenance.get("request") or {}
-        return str(request.get("measure", UNIFORM))
+        return get_measure(request.get("measure", UNIFORM))
 
     @property
     def baseline(self) -> FloatArray | None:
@@ -180,12 +222,16 @@ class Explanation:
         """The value with every player kept, ``()`` or ``(k,)``; ``None`` if not evaluated."""
         return self._end(0)
 
+    @property
+    def ends(self) -> FloatArray | None:
+        """The values of the full and of the empty input, ``(2,)`` or ``(2, k)``."""
+        if self.spectrum.ends is not None or not self.faithfulness.exact:
+            return self.spectrum.ends
+        rows = [np.flatnonzero((self.fit.masks == kept).all(axis=1))[0] for kept in (True, False)]
+        return self.fit.values[rows]
+
     def _end(self, row: int) -> FloatArray | None:
-        if self.ends is not None:
-            return np.asarray(self.ends[row])
-        known, mask = self.ablations, end_masks(len(self.players))[row]
-        rows = np.flatnonzero((known.masks == mask).all(axis=1))
-        return np.asarray(known.values[rows[0]]) if len(rows) else None
+        return None if self.ends is None else np.asarray(self.ends[row])
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -214,12 +260,14 @@ class Explanation:
         """Test the strongest interactions by fresh ablations.
 
         The players of each interaction are removed in all patterns, on the same few random
-        backgrounds (see :mod:`interplay.confirmation.patterns`). The mean of the discrete
-        derivative estimates the Banzhaf interaction index of the set, and is compared with the
-        explanation's own ``spectrum.to("BII")``. This is so whatever the ``index`` by which the
-        interactions were chosen. ``interplay.confirmation.verdict.judge`` has the rule of the
-        verdict. If the budget covers all 2^n masks of a small game, all of them are evaluated and
-        the comparison is exact.
+        backgrounds (see :mod:`interplay.confirmation.patterns`). These are masks of the
+        explanation's :attr:`measure`. The mean of the discrete derivative over them is an
+        interaction index, and is compared with what the spectrum predicts for it: under
+        ``"shapley"`` the Shapley interaction index, ``interactions("SII")``; under ``"uniform"``
+        the Banzhaf interaction index, ``interactions("BII")``; under another measure the same mean
+        over its masks. This is so whatever the ``index`` by which the interactions were chosen.
+        ``interplay.confirmation.verdict.judge`` has the rule of the verdict. If the budget covers
+        all 2^n masks of a small game, all of them are evaluated and the comparison is exact.
 
         Args:
             top: how many interactions of two or more players to test.
@@ -267,6 +315,7 @@ class Explanation:
                 output=output,
                 budget=cost.budget,
                 random_state=whole_number(random_state),
+                measure=self.measure,
             )
 
     def confirmation_cost(
@@ -303,8 +352,9 @@ class Explanation:
         seed = whole_number(random_state)
         if budget is None:
             spent = self.provenance["budget"]["spent"]
-            return cost_of(claims, known, min(DEFAULT_BUDGET, spent), seed)
-        chosen, cost = cost_of(claims, known, whole_number(budget), seed, fewer=False)
+            return cost_of(claims, known, min(DEFAULT_BUDGET, spent), seed, self.measure)
+        limit = whole_number(budget)
+        chosen, cost = cost_of(claims, known, limit, seed, self.measure, fewer=False)
         return chosen, cost
 
     def _explained(self, game: Game | None) -> Game:
@@ -361,8 +411,10 @@ class Explanation:
             arrays["surrogate_coefficients"] = np.asarray(
                 self.surrogate.coefficients, dtype=np.float64
             )
-        if self.ends is not None:
-            arrays["ends"] = np.asarray(self.ends, dtype=np.float64)
+        if self.spectrum.ends is not None:
+            arrays["ends"] = np.asarray(self.spectrum.ends, dtype=np.float64)
+        if self.held_predictions is not None:
+            arrays["held_predictions"] = np.asarray(self.held_predictions, dtype=np.float64)
         return write_archive(path, document, arrays)
 
     def to_html(self, path: str | Path) -> Path:

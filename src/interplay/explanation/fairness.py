@@ -1,9 +1,10 @@
 """Which values of a run are a fair sample of its masks.
 
-The masks of a run have an order that has nothing to do with their values. Every beginning of it is
-a fair sample: held-out masks, masks of the fit, and of a design that grows, a smaller design. The
-first held-out masks come early, one after each mask of the fit, until there are enough for a score
-that means something; the others are spread evenly. A run evaluates its masks about in this order.
+The masks of a run have an order that has nothing to do with their values. Both ends come first.
+Every beginning is a fair sample: held-out masks, masks of the fit, and of a design that grows, a
+smaller design. The first held-out masks come early, one after each mask of the fit, until there are
+enough for a score that means something; the others are spread evenly. A run evaluates its masks
+about in this order.
 If it is interrupted, the masks up to the first that has no value are used. Which of the others have
 a value depends on which masks are neighbours in a block, on other processes or on earlier runs;
 they stay in the store.
@@ -20,7 +21,7 @@ from interplay._arrays import finite_rows
 from interplay._types import BoolArray, IntArray
 from interplay.ablation.evaluator import MOST_SKIPPED
 from interplay.ablation.table import Evaluated
-from interplay.designs.base import GROWING
+from interplay.designs.base import grows
 from interplay.explanation.run_plan import RunPlan
 
 ENOUGH_HELD_OUT = 20
@@ -35,9 +36,9 @@ def fair_order(plan: RunPlan) -> IntArray:
     Returns:
         Row numbers of ``plan.masks``, ``(m,)``.
     """
-    n_fit, n_held = len(plan.design.masks), len(plan.held_out)
+    n_ends, n_fit, n_held = len(plan.ends), len(plan.design.masks), len(plan.held_out)
     fit_rows = np.arange(n_fit)
-    if plan.design.kind not in GROWING:
+    if not grows(plan.design.kind):
         fit_rows = np.random.default_rng(0).permutation(n_fit)
     # how many masks of the fit come before each held-out one
     before = (np.arange(n_held) + 0.5) * n_fit / max(n_held, 1)
@@ -46,8 +47,10 @@ def fair_order(plan: RunPlan) -> IntArray:
         n_rest = n_held - n_early
         before[:n_early] = np.arange(1, n_early + 1)
         before[n_early:] = n_early + (np.arange(n_rest) + 0.5) * (n_fit - n_early) / max(n_rest, 1)
-    rows = np.concatenate([fit_rows, n_fit + np.arange(n_held)])
-    places = np.concatenate([np.arange(n_fit) + 0.5, before])
+    first_held = n_ends + n_fit
+    rows = np.concatenate([np.arange(first_held), first_held + np.arange(n_held)])
+    rows[n_ends:first_held] = n_ends + fit_rows
+    places = np.concatenate([np.zeros(n_ends), np.arange(n_fit) + 0.5, before])
     return np.asarray(rows[np.argsort(places, kind="stable")])
 
 
@@ -60,10 +63,10 @@ def fair_rows(plan: RunPlan, evaluated: Evaluated) -> BoolArray:
     known = finite_rows(evaluated.values)
     if not evaluated.interrupted:
         return known
-    n_fit = len(plan.design.masks)
+    first_held = len(plan.ends) + len(plan.design.masks)
     order = fair_order(plan)
-    if not known[n_fit:].any():
-        order = order[order < n_fit]
+    if not known[first_held:].any():
+        order = order[order < first_held]
     n_missing, n_rows = np.cumsum(~known[order]), np.arange(1, len(order) + 1)
     most = np.minimum(evaluated.n_skipped, MOST_SKIPPED * n_rows)
     beginnings = n_rows[n_missing <= most]

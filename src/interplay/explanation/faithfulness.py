@@ -10,6 +10,8 @@ from scipy.stats import rankdata
 
 from interplay._arrays import as_columns, varying
 from interplay._types import BoolArray, FloatArray, Json
+from interplay.designs.measures import UNIFORM
+from interplay.explanation.bands import Band, bands_of
 from interplay.fourier.spectrum import Spectrum
 
 _RESAMPLES = 2000
@@ -38,6 +40,11 @@ class Faithfulness:
         noise: for a random game, the share of the values' variance that is noise, the mean over
             outputs. No explanation can be expected to reach an R2 above 1 - noise. ``None`` for a
             game that is not random.
+        measure: the law of the masks, as the text of a measure: the R2 is one under this law.
+        bands: the errors by the share of players that masks keep, where sizes differ enough to tell
+            them apart; else empty.
+        uneven: whether the errors differ between bands beyond chance and by much, so that one R2
+            does not tell all.
     """
 
     r2: float
@@ -49,6 +56,9 @@ class Faithfulness:
     varies: bool
     by_output: tuple[float, ...]
     noise: float | None = None
+    measure: str = str(UNIFORM)
+    bands: tuple[Band, ...] = ()
+    uneven: bool = False
 
     @property
     def known(self) -> bool:
@@ -56,8 +66,15 @@ class Faithfulness:
         return self.varies and isfinite(self.r2)
 
     def to_json(self) -> Json:
-        """The score as JSON, which has no NaN: an R2 that is not known is ``null``."""
+        """The score as JSON, which has no NaN: an R2 that is not known is ``null``.
+
+        A uniform measure and bands that are not there are left out.
+        """
         document: Json = asdict(self)
+        if self.measure == str(UNIFORM):
+            del document["measure"]
+        if not self.bands:
+            del document["bands"], document["uneven"]
         for name in ("r2", "low", "high"):
             document[name] = _or_none(document[name])
         return document | {"by_output": [_or_none(score) for score in self.by_output]}
@@ -67,15 +84,20 @@ class Faithfulness:
         """Read what :meth:`to_json` gave."""
         numbers = {name: _or_nan(document[name]) for name in ("r2", "low", "high")}
         by_output = tuple(map(_or_nan, document["by_output"]))
-        return cls(**{**document, **numbers, "by_output": by_output})
+        bands = tuple(Band(**band) for band in document.get("bands", ()))
+        return cls(**{**document, **numbers, "by_output": by_output, "bands": bands})
 
     def __str__(self) -> str:
-        if self.noise is None or not self.varies:
-            return self._score()
-        return (
-            f"{self._score()}; {self.noise:.0%} of the variance is noise, so that R2 = "
-            f"{1 - self.noise:.3f} is the most to be expected"
-        )
+        parts = [self._score()]
+        if self.uneven:
+            missed = ", ".join(map(str, self.bands))
+            parts.append(f"the share of the variance that is missed: {missed}")
+        if self.noise is not None and self.varies:
+            parts.append(
+                f"{self.noise:.0%} of the variance is noise, so that R2 = {1 - self.noise:.3f} is "
+                "the most to be expected"
+            )
+        return "; ".join(parts)
 
     def _score(self) -> str:
         if not self.varies:
@@ -87,6 +109,7 @@ class Faithfulness:
         return (
             f"R2 = {self.r2:.3f} ({self.level:.0%} interval {self.low:.3f} to {self.high:.3f}) "
             f"on {self.n_masks} held-out masks"
+            + ("" if self.measure == str(UNIFORM) else f" of the measure {self.measure}")
         )
 
 
@@ -196,6 +219,7 @@ def faithfulness(
     exact: bool = False,
     level: float = 0.95,
     noise: FloatArray | None = None,
+    measure: str = str(UNIFORM),
 ) -> Faithfulness:
     r"""Score a spectrum on held-out masks, with a symmetric bootstrap-t interval over the masks.
 
@@ -225,14 +249,18 @@ def faithfulness(
         exact: the masks are all 2^n masks: R2 is known exactly and the interval is a point.
         level: nominal coverage of the interval.
         noise: the variance of each value around the game's mean, in the shape of ``values``.
+        measure: the law that the masks were drawn by, as the text of a measure.
     """
     predictions = spectrum.predict(masks)
     scores = r2(values, predictions)
     vary = ~np.isnan(scores)
     score = low = high = float(scores[vary].mean()) if vary.any() else nan
+    bands: tuple[Band, ...] = ()
+    uneven = False
     if not exact and vary.any():
         actual, predicted = (as_columns(side)[:, vary] for side in (values, predictions))
         low, high = interval(actual, predicted, level, rng)
+        bands, uneven = bands_of(masks, *_in_units(actual, predicted))
     return Faithfulness(
         r2=score,
         low=low,
@@ -243,6 +271,9 @@ def faithfulness(
         varies=bool(vary.any()),
         by_output=tuple(scores.tolist()),
         noise=None if noise is None else _noise_share(values, noise),
+        measure=measure,
+        bands=bands,
+        uneven=uneven,
     )
 
 

@@ -9,26 +9,26 @@ from math import floor, isfinite
 
 import numpy as np
 
-from interplay._arrays import as_columns, varying
+from interplay._arrays import as_columns
 from interplay._types import BoolArray, FloatArray, Json
-from interplay.designs.measures import SHAPLEY, measure_of
+from interplay.designs.measures import SHAPLEY, UNIFORM, Measure, measure_of
+from interplay.explanation.extrapolation import missed_ends, misses_the_middle, ranges_of
 from interplay.explanation.fairness import ENOUGH_HELD_OUT
 from interplay.explanation.faithfulness import Faithfulness
 from interplay.explanation.forecast import NOISY, outlook_of
 from interplay.explanation.verdict import ROUNDING, Level, Verdict, VerdictWarning, in_some_output
 from interplay.fourier.interactions import LEVEL
-from interplay.fourier.masks import end_masks
 from interplay.fourier.spectrum import Spectrum
 
 USABLE_LOW = 0.5
 """Usable: the lower end of R2's interval is at least this."""
 WIDE = 0.3
 """From this width on the interval of R2 is wide."""
-_END_OFF = 0.5
-"""The error at a recorded end, as a share of the range, from which it is warned of."""
 _INDEX, _ORDER = "FSII", 3
 
-_OF_FLAT = "It was judged on masks of all sizes alike, not on uniform ones."
+
+def _judged_on(measure: Measure) -> str:
+    return f"It was judged on masks {measure.description}, not on uniform ones."
 
 
 def verdict_on(
@@ -45,11 +45,10 @@ def verdict_on(
         score: its faithfulness.
         provenance: what ran.
         ablations: the masks, ``(m, n)``, and values, ``(m,)`` or ``(m, k)``, of the whole run.
-        ends: the values of the full and of the empty input, if they were evaluated beside it.
+        ends: the values of the full and of the empty input.
     """
     _, values = ablations
-    # what varies by rounding errors only has no range
-    ranges = tuple((np.ptp(as_columns(values), axis=0) * varying(values)).tolist())
+    ranges = ranges_of(values)
     cross_validated = _cross_validated(provenance)
     level = _level(score, cross_validated)
     below = [not (isfinite(r2) and r2 > 0.0) for r2 in score.by_output]
@@ -67,14 +66,14 @@ def verdict_on(
         level = "weak"
     if level == "usable" and _negligible(provenance):
         level = "weak"
-    flat = measure_of(provenance["design"]["kind"]) == SHAPLEY
+    measure = measure_of(provenance["design"]["kind"])
     budget, outlook = outlook_of(level, score, cross_validated, provenance)
     return Verdict(
         level=level,
         reasons=(
             *_reasons(level, score, cross_validated),
             *([_counted(level, counts, known, score)] if score.known else []),
-            *([_OF_FLAT] if flat and not score.exact else []),
+            *([_judged_on(measure)] if measure != UNIFORM and not score.exact else []),
         ),
         n_interactions=counts[0],
         n_players=counts[1],
@@ -86,8 +85,8 @@ def verdict_on(
             *_of_score(score, below, ranges, values),
             *_of_findings(score, known, has_intervals, level),
             *_of_run(provenance),
-            # indices of flat designs pass through the ends, whatever the spectrum predicts there
-            *(() if flat else _of_ends(spectrum, ablations, ends, ranges)),
+            *_of_ends(spectrum, measure, ends, ranges),
+            *_of_the_middle(score, measure),
         ),
         ranges=ranges,
         trusted=trusted,
@@ -267,33 +266,35 @@ def _of_run(provenance: Json) -> list[VerdictWarning]:
 
 def _of_ends(
     spectrum: Spectrum,
-    ablations: tuple[BoolArray, FloatArray],
+    measure: Measure,
     ends: FloatArray | None,
     ranges: tuple[float, ...],
 ) -> list[VerdictWarning]:
-    """Warn where the whole or the empty input was evaluated, and is predicted badly.
+    """Warn where the whole or the empty input is predicted badly.
 
-    Shapley values and FSII add up to the difference between the two, which lie far outside of
-    uniform masks.
+    Shapley values and FSII weigh masks of all sizes and both ends, which lie far outside of uniform
+    masks. A run with masks of all sizes has them anyway, and its indices pass through the ends.
     """
-    masks, values = ablations
-    if ends is not None:
-        masks = np.concatenate([end_masks(masks.shape[1]), masks])
-        values = np.concatenate([ends, values])
-    warnings = []
-    for name, rows in (("whole", masks.all(axis=1)), ("empty", ~masks.any(axis=1))):
-        if not rows.any():
-            continue
-        row = np.flatnonzero(rows)[:1]
-        sides = (values[row], spectrum.predict(masks[row]))
-        actual, predicted = (as_columns(side)[0] for side in sides)
-        off = np.abs(predicted - actual) > _END_OFF * np.array(ranges)
-        if off.any():
-            column = int(np.argmax(off))
-            message = (
-                f"At the {name} input it predicts {predicted[column]:.3g} where the model gave "
-                f"{actual[column]:.3g}; indices that add up, as FSII, carry this error. With "
-                'measure="shapley" they pass through both inputs.'
-            )
-            warnings.append(VerdictWarning(f"{name}_input_off", message))
-    return warnings
+    if SHAPLEY.ranges[0] in measure.ranges or ends is None:
+        return []
+    return [
+        VerdictWarning(
+            f"{name}_input_off",
+            f"At the {name} input it predicts {predicted:.3g} where the model gave {actual:.3g}; "
+            "indices of masks of all sizes, as SV and FSII, are extrapolated. "
+            'measure="shapley" is for them.',
+        )
+        for name, (predicted, actual) in missed_ends(spectrum, ends, ranges).items()
+    ]
+
+
+def _of_the_middle(score: Faithfulness, measure: Measure) -> list[VerdictWarning]:
+    """Warn where masks of half of the players are not what the run is good at."""
+    reason = misses_the_middle(score, measure)
+    if reason is None:
+        return []
+    message = (
+        "BV, BII, FBII and Fourier coefficients weigh masks of about half of the players; "
+        f'{reason}. measure="uniform" is for them.'
+    )
+    return [VerdictWarning("middle_off", message)]

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from interplay._arrays import unpack
-from interplay._types import FloatArray
 from interplay.confirmation.verdict import Confirmation
-from interplay.designs.measures import SHAPLEY, measure_of
 from interplay.explanation.archive import read_archive
 from interplay.explanation.explanation import FORMAT_VERSION, Ablations, Explanation
 from interplay.explanation.faithfulness import Faithfulness
@@ -44,10 +41,10 @@ def load(path: str | Path) -> Explanation:
         deviations = deviations.astype(np.float64)
     n_players = document["n_players"]
     scores = document["faithfulness"]
-    spectrum = Spectrum(n_players, arrays["supports"], arrays["coefficients"], deviations)
+    spectrum = Spectrum(
+        n_players, arrays["supports"], arrays["coefficients"], deviations, arrays.get("ends")
+    )
     fit = Ablations(unpack(arrays["fit_masks"], n_players), arrays["fit_values"])
-    if measure_of(document["provenance"]["design"]["kind"]) == SHAPLEY:
-        spectrum = replace(spectrum, ends=_ends(fit))
     confirmation = document.get("confirmation")
     return Explanation(
         spectrum=spectrum,
@@ -62,19 +59,5 @@ def load(path: str | Path) -> Explanation:
             if "surrogate_supports" in arrays
             else None
         ),
-        ends=arrays.get("ends"),
+        held_predictions=arrays.get("held_predictions"),
     )
-
-
-def _ends(fit: Ablations) -> FloatArray:
-    """The values of the full and of the empty input, which a flat design has.
-
-    Raises:
-        ValueError: it has not.
-    """
-    rows = [np.flatnonzero((fit.masks == kept).all(axis=1)) for kept in (True, False)]
-    if not all(map(len, rows)):
-        raise ValueError(
-            "fit_masks.npy: it lacks the full or the empty mask, which a flat design has"
-        )
-    return np.stack([fit.values[found[0]] for found in rows])

@@ -23,11 +23,11 @@ from interplay.ablation.backends.choose import get_backend
 from interplay.ablation.blocks import cut
 from interplay.ablation.evaluator import Evaluator, OnError
 from interplay.ablation.table import Evaluated
-from interplay.designs.measures import UNIFORM, MeasureName
+from interplay.designs.measures import UNIFORM, AnyMeasure
 from interplay.explanation.adaptive import budgets_until
 from interplay.explanation.decoding_time import decoding_seconds
 from interplay.explanation.fairness import fair_order
-from interplay.explanation.run_plan import Request
+from interplay.explanation.run_plan import Per, Request
 from interplay.extensions import BackendName, DecoderName
 from interplay.game import Game, as_planned, costs
 
@@ -122,7 +122,8 @@ def plan(
     until: float | None = None,
     order: int | None = None,
     holdout: float = 0.1,
-    measure: MeasureName | str = UNIFORM,
+    measure: AnyMeasure = UNIFORM,
+    per: Per | str = "ablation",
     random_state: int = 0,
     store: str | Path | None = None,
     backend: BackendName | str | Backend = "local",
@@ -154,6 +155,7 @@ def plan(
         order: see ``explain``.
         holdout: see ``explain``.
         measure: see ``explain``.
+        per: see ``explain``.
         random_state: see ``explain``.
         store: see ``explain``. Masks that are stored count as free.
         backend: see ``explain``. The measurement runs in this process, whatever the back end.
@@ -183,6 +185,7 @@ def plan(
         holdout=holdout,
         random_state=random_state,
         measure=measure,
+        per=per,
         options=options,
     )
     get_backend(backend)

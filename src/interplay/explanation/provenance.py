@@ -13,7 +13,7 @@ from interplay.ablation.table import Evaluated
 from interplay.explanation.derive import Derived
 from interplay.explanation.run_plan import RunPlan
 
-DERIVATION = 2
+DERIVATION = 3
 """Raised where the same values come to give another spectrum, score or order of masks. An audit by
 another version names it as the reason for differences."""
 _REPORTED_PACKAGES = (
@@ -65,10 +65,12 @@ def derived_provenance(plan: RunPlan, derived: Derived) -> Json:
     """
     inputs, decoded = derived.inputs, derived.decoded
     used = inputs.fit if inputs.exact else inputs.fit + inputs.held_out
+    used = used.with_ends(inputs.ends)
     n_held = 0 if inputs.exact else len(inputs.held_out)
     return {
         "game": {"n_players": len(plan.players), "n_outputs": decoded.spectrum.n_outputs},
         "request": plan.request.to_json(),
+        **({} if plan.request.hints is None else {"hints": plan.request.hints.to_json()}),
         "design": {
             "kind": inputs.design.kind,
             "masks_sha256": masks_digest(inputs.design.masks),
@@ -83,8 +85,8 @@ def derived_provenance(plan: RunPlan, derived: Derived) -> Json:
         },
         "budget": {
             "limit": plan.budget,
-            "planned": len(plan.masks),
-            "spent": len(inputs.fit) + n_held,
+            "planned": plan.n_masks,
+            "spent": len(used),
             "fit": len(inputs.fit),
             "held_out": n_held,
         },

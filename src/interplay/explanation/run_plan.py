@@ -6,20 +6,26 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from math import ceil, log2
 from operator import index
-from typing import Any
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 
 from interplay._types import BoolArray, Json
 from interplay.decoders.base import Decoder
 from interplay.decoders.decode import check_request, get_decoder
-from interplay.designs.base import Design
-from interplay.designs.flat import FLAT, flat_design
-from interplay.designs.measures import SHAPLEY, UNIFORM, MeasureName, get_measure, held_out_masks
-from interplay.extensions import DecoderName
+from interplay.designs.base import Design, PlainDesign
+from interplay.designs.measures import UNIFORM, AnyMeasure, Measure, get_measure
+from interplay.designs.trie import trie_design
+from interplay.extensions import DecoderName, unknown
 from interplay.fourier.interactions import names_of
-from interplay.game import Game
+from interplay.fourier.masks import distinct, end_masks, uniform
+from interplay.game import Game, Hints, hints_of
 
+Per: TypeAlias = Literal["ablation", "token"]
+"""What masks are chosen to tell the most for: an ablation, or a token that a model reads."""
+PER: tuple[str, ...] = get_args(Per)
+N_ENDS = 2
+"""The full and the empty input, which every run evaluates."""
 MIN_HELD_OUT = 10
 """The fewest held-out masks from which a score means anything."""
 _SEED_BITS = 512
@@ -40,7 +46,10 @@ class Request:
         holdout: the share or number of evaluations that are held out.
         random_state: the seed.
         measure: the law of the masks.
+        per: ``"ablation"``, or ``"token"``: masks share their beginnings.
         options: the decoder's options.
+        hints: the game's hints. ``None``: a run plan asks the game for them, if the decoder takes
+            hints.
     """
 
     decoder: DecoderName | str = "auto"
@@ -49,8 +58,10 @@ class Request:
     order: int | None = None
     holdout: float = 0.1
     random_state: int = 0
-    measure: MeasureName | str = UNIFORM
+    measure: AnyMeasure = UNIFORM
+    per: Per | str = "ablation"
     options: Mapping[str, object] = field(default_factory=dict)
+    hints: Hints | None = None
 
     @classmethod
     def of(cls, budget: int | str | None, until: float | None, **others: Any) -> Request:
@@ -72,7 +83,12 @@ class Request:
         Raises:
             KeyError: the provenance does not contain it.
         """
-        return cls(**provenance["request"], random_state=provenance["random_state"])
+        recorded = provenance.get("hints")
+        return cls(
+            **provenance["request"],
+            random_state=provenance["random_state"],
+            hints=None if recorded is None else Hints.recorded(recorded),
+        )
 
     def run_plan(self, game: Game, arguments: Iterable[str] = ()) -> RunPlan:
         """Check the request and choose its masks.
@@ -82,16 +98,27 @@ class Request:
             arguments: the names of the caller's arguments, to suggest one for a misspelt option.
 
         Raises:
-            ValueError: a decoder or an option is unknown, or the budget is below what the decoder
-                needs.
+            ValueError: a decoder or an option is unknown, the budget is below what the decoder
+                needs, or the game's hints cannot be used.
+            GameError: the game cannot give its hints.
         """
-        chosen = requested = get_decoder(self.decoder)
+        requested = get_decoder(self.decoder)
         largest = check_request(requested, self.order, self.options, arguments)
+        chosen = requested = requested.for_order(largest)
         measure = get_measure(self.measure)
         if measure != UNIFORM and requested.most_missing is not None:
             raise ValueError(
-                f"decoder={requested.name!r} has masks of its own, so measure={measure!r} does not "
-                'go with it; use decoder="auto", or leave the measure out'
+                f"decoder={requested.name!r} has masks of its own, so measure={str(measure)!r} "
+                'does not go with it; use decoder="auto", or leave the measure out'
+            )
+        if self.per not in PER:
+            raise unknown("per", self.per, PER)
+        by_token = self.per == "token"
+        if by_token and (measure != UNIFORM or requested.most_missing is not None):
+            raise ValueError(
+                'per="token" chooses uniform masks that share their beginnings, so it does not '
+                f"go with measure={str(measure)!r} and decoder={requested.name!r}; leave per out, "
+                'or use measure="uniform" and decoder="auto"'
             )
         n_players, random_state = int(game.n_players), index(self.random_state)
         if random_state.bit_length() > _SEED_BITS:
@@ -107,20 +134,35 @@ class Request:
         design_rng, held_rng, fit_rng, score_rng = (
             np.random.default_rng(seed) for seed in np.random.SeedSequence(random_state).spawn(4)
         )
-        order, options = largest, self.options
+        order, options, ends = largest, self.options, end_masks(n_players)
         if n_players < 63 and budget >= 1 << n_players:
             chosen, options = get_decoder("exact"), {}
             order = n_players if self.order is None else largest
-            n_held = 0
+            n_held, ends = 0, ends[:0]
         else:
             n_held = _n_held_out(self.holdout, budget)
             _check_budget(budget, n_held, n_players, requested, smallest)
-            requested.check(budget - n_held, n_players, min(largest, n_players))
-        make = flat_design if measure == SHAPLEY and chosen is requested else chosen.design
-        design = make(budget - n_held, n_players, design_rng)
+            requested.check(budget - n_held - N_ENDS, n_players, min(largest, n_players))
+        n_fit = budget - n_held - len(ends)
+        if measure == UNIFORM or chosen is not requested:
+            make = trie_design if by_token and chosen is requested else chosen.design
+            design = make(n_fit, n_players, design_rng)
+            known = np.concatenate([ends, design.masks])
+            held_out = uniform(n_held, n_players, held_rng, exclude=known)
+        else:
+            design, held_out = _balanced(measure, n_fit, n_held, n_players, design_rng)
+        hints = self.hints if requested.takes_hints else None
+        if hints is None and chosen.takes_hints:
+            hints = hints_of(game)
+        if hints is not None and chosen.takes_hints:
+            options = {**options, "hints": hints.values}
         return RunPlan(
             request=replace(
-                self, budget=budget, order=None if self.order is None else largest, until=None
+                self,
+                budget=budget,
+                order=None if self.order is None else largest,
+                until=None,
+                hints=hints,
             ),
             players=names_of(game.players, n_players),
             requested=requested,
@@ -129,21 +171,23 @@ class Request:
             order=order,
             budget=budget,
             random_state=random_state,
+            ends=ends,
             design=design,
-            held_out=held_out_masks(measure, n_held, n_players, held_rng, design.masks),
+            held_out=held_out,
             fit_rng=fit_rng,
             score_rng=score_rng,
         )
 
     def to_json(self) -> Json:
-        """The request as JSON. The provenance records it, and the seed and ``until`` separately."""
+        """The request as JSON. The provenance records the seed, ``until`` and hints separately."""
         return {
             "decoder": self.decoder,
             "budget": self.budget,
             "order": self.order,
             "holdout": float(self.holdout),
             "options": dict(self.options),
-            **({} if self.measure == UNIFORM else {"measure": self.measure}),
+            **({} if self.measure == UNIFORM else {"measure": str(get_measure(self.measure))}),
+            **({} if self.per == "ablation" else {"per": self.per}),
         }
 
 
@@ -152,14 +196,16 @@ class RunPlan:
     """Everything that is settled before the first ablation.
 
     Attributes:
-        request: the request, with the budget filled in.
+        request: the request, with the budget and the game's hints filled in.
         players: the players' names.
         requested: the decoder that was requested.
         chosen: the decoder that runs. It is ``exact`` if the budget covers all 2^n masks.
-        options: the decoder's options.
+        options: the decoder's options, and the values of the game's hints if it takes them.
         order: the largest order of interaction.
         budget: the most distinct evaluations.
         random_state: the seed.
+        ends: the masks of the full and of the empty input, ``(2, n)``, which are no part of the fit
+            unless the design has them too; ``(0, n)`` if the design is all 2^n masks.
         design: the masks of the fit.
         held_out: the held-out masks, ``(h, n)``. There are none if the design is all 2^n masks.
         fit_rng: the generator of the fit.
@@ -174,20 +220,34 @@ class RunPlan:
     order: int
     budget: int
     random_state: int
+    ends: BoolArray
     design: Design
     held_out: BoolArray
     fit_rng: np.random.Generator
     score_rng: np.random.Generator
 
     @property
-    def has_ends(self) -> bool:
-        """Whether the first two masks are the ends, which no decoder is given."""
-        return self.design.kind == FLAT
+    def masks(self) -> BoolArray:
+        """All masks, ``(m, n)``: the ends, those of the fit, the held-out ones."""
+        return np.concatenate([self.ends, self.design.masks, self.held_out])
 
     @property
-    def masks(self) -> BoolArray:
-        """All masks, ``(m, n)``: first those of the fit, then the held-out ones."""
-        return np.concatenate([self.design.masks, self.held_out])
+    def n_masks(self) -> int:
+        """How many distinct masks there are: a design may have an end too."""
+        return len(distinct(self.masks)[0])
+
+
+def _balanced(
+    measure: Measure, n_fit: int, n_held: int, n_players: int, rng: np.random.Generator
+) -> tuple[Design, BoolArray]:
+    """Divide one balanced design into the masks of a fit and held-out ones.
+
+    Any stretch of it is a fair sample. The explanation is fitted to all in the end, so that none of
+    the balance is lost. A mask and its complement stay together.
+    """
+    whole = measure.design(n_fit + n_held, n_players, rng)
+    n_fit = (len(whole.masks) - n_held) // 2 * 2
+    return PlainDesign(whole.kind, whole.masks[:n_fit]), whole.masks[n_fit:]
 
 
 def default_budget(n_players: int) -> int:
@@ -220,7 +280,7 @@ def _n_held_out(holdout: float, budget: int) -> int:
 
 def needed(decoder: Decoder, n_players: int, holdout: float) -> int:
     """The smallest budget that leaves the decoder enough masks after some are held out."""
-    fewest = decoder.min_masks(n_players)
+    fewest = decoder.min_masks(n_players) + N_ENDS
     share = holdout if holdout < 1 else 0.0
     budget = max(fewest + _n_held_out(holdout, 0), int(fewest / (1 - share)) - 2)
     while budget - _n_held_out(holdout, budget) < fewest:
@@ -231,10 +291,10 @@ def needed(decoder: Decoder, n_players: int, holdout: float) -> int:
 def _check_budget(budget: int, n_held: int, n_players: int, decoder: Decoder, needed: int) -> None:
     if budget < needed:
         raise ValueError(
-            f"budget={budget} leaves {max(budget - n_held, 0)} ablations for the fit beside "
-            f"{n_held} held out, below the {decoder.min_masks(n_players)} that "
-            f"decoder={decoder.name!r} needs for n={n_players} players; use a budget of at least "
-            f"{needed}"
+            f"budget={budget} leaves {max(budget - n_held - N_ENDS, 0)} ablations for the fit "
+            f"beside {n_held} held out and the full and the empty input, below the "
+            f"{decoder.min_masks(n_players)} that decoder={decoder.name!r} needs for "
+            f"n={n_players} players; use a budget of at least {needed}"
             + (
                 f", or 2^n = {1 << n_players} for all masks"
                 if needed < 1 << n_players < 5000

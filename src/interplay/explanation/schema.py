@@ -7,7 +7,7 @@ be shown: reports, plots, analyses and audits read no other entries.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NotRequired, TypeAlias, TypedDict
+from typing import Any, Literal, NotRequired, TypeAlias, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -15,8 +15,10 @@ import numpy.typing as npt
 from interplay._arrays import LARGEST
 from interplay._types import Count, Json, Positive, check, shown
 from interplay.confirmation.verdict import FAILS, HOLDS, UNCLEAR, Confirmation
+from interplay.designs.measures import get_measure, measure_of
+from interplay.explanation.bands import Band, check_bands
 from interplay.fourier.sets import sizes
-from interplay.game import MOST_REPEATS, check_description
+from interplay.game import MOST_REPEATS, Hints, check_description, check_hints
 
 Array: TypeAlias = npt.NDArray[Any]
 _PACKED, _REAL, _SPREAD = ("|u1",), ("<f8",), ("<f4", "<f8")
@@ -31,6 +33,7 @@ ARRAYS: Mapping[str, tuple[str, ...]] = {
     "surrogate_supports": _PACKED,
     "surrogate_coefficients": _REAL,
     "ends": _REAL,
+    "held_predictions": _REAL,
 }
 """The arrays beside the document, by name, and the types that each may have."""
 _REQUIRED = tuple(ARRAYS)[:6]
@@ -54,6 +57,9 @@ class _Faithfulness(TypedDict):
     varies: bool
     by_output: list[float | None]
     noise: NotRequired[float | None]
+    measure: NotRequired[str]
+    bands: NotRequired[list[Band]]
+    uneven: NotRequired[bool]
 
 
 class _Game(TypedDict):
@@ -71,6 +77,13 @@ class _Request(TypedDict):
     holdout: float
     options: dict[str, Any]
     measure: NotRequired[str]
+    per: NotRequired[Literal["ablation", "token"]]
+
+
+class _Hints(TypedDict):
+    kind: str
+    values: list[float]
+    cost: float
 
 
 class _Design(TypedDict):
@@ -149,6 +162,7 @@ class _Provenance(TypedDict):
     platform: str
     game: _Game
     request: NotRequired[_Request | None]
+    hints: NotRequired[_Hints | None]
     design: _Design
     ablations: NotRequired[_Ablations]
     decoder: _Decoder
@@ -216,9 +230,30 @@ def check_document(document: Json) -> None:
             "are expected"
         )
     check_description(game["description"], n_players, "provenance.game.description")
+    hints = document["provenance"].get("hints")
+    if hints is not None:
+        check_hints(Hints.recorded(hints), n_players, "provenance.hints")
+    _check_measures(document)
     _check_scores(document["faithfulness"], game["n_outputs"] or 1)
     if document.get("confirmation") is not None:
         _check_confirmation(document["confirmation"], n_players, game["n_outputs"] or 1)
+
+
+def _check_measures(document: Json) -> None:
+    provenance = document["provenance"]
+    request, kind = provenance.get("request") or {}, provenance["design"]["kind"]
+    confirmation = document.get("confirmation") or {}
+    for name, read, text in (
+        ("provenance.request.measure", get_measure, request.get("measure")),
+        ("provenance.design.kind", measure_of, kind),
+        ("faithfulness.measure", get_measure, document["faithfulness"].get("measure")),
+        ("confirmation.measure", get_measure, confirmation.get("measure")),
+    ):
+        try:
+            if text is not None:
+                read(text)
+        except ValueError as error:
+            raise ValueError(f"{name} is {shown(text)}; {error}") from error
 
 
 def _check_scores(scores: Json, n_outputs: int) -> None:
@@ -238,6 +273,10 @@ def _check_scores(scores: Json, n_outputs: int) -> None:
     for name in ("r2", "low", "high"):
         if scores["varies"] and scores[name] is None:
             raise ValueError(f"faithfulness.{name} is null; a number is expected since it varies")
+    if "bands" in scores:
+        check_bands(scores["bands"], scores["n_masks"])
+    if scores.get("uneven") and "bands" not in scores:
+        raise ValueError("faithfulness.uneven is true without bands; bands are expected")
 
 
 def _check_confirmation(confirmation: Json, n_players: int, n_outputs: int) -> None:
@@ -324,6 +363,8 @@ def check_shapes(document: Json, arrays: Mapping[str, tuple[str, tuple[int, ...]
             f"held_masks.npy: it has {n_held} masks; {document['faithfulness']['n_masks']} are "
             "expected (faithfulness.n_masks)"
         )
+    if "held_predictions" in arrays:
+        _same("held_predictions", arrays["held_predictions"][1], (n_held, *outputs))
     if "ends" in arrays:
         _same("ends", arrays["ends"][1], (2, *outputs))
     if "deviations" in arrays:

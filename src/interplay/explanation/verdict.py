@@ -35,6 +35,7 @@ CODES = (
     "negligible_answer",
     "whole_input_off",
     "empty_input_off",
+    "middle_off",
 )
 """The codes of all warnings."""
 ROUNDING = 1e-9

@@ -20,6 +20,7 @@ from interplay.fourier.sets import Members, members
 
 _MASKS_AT_ONCE = 1 << 12
 _SETS_AT_ONCE = 1 << 10
+_CELLS_AT_ONCE = 1 << 20
 
 
 def _rows_of_players(masks: BoolArray) -> npt.NDArray[np.uint64]:
@@ -70,6 +71,29 @@ def characters(
     result *= dtype(-2.0)
     result += dtype(1.0)
     return result.T
+
+
+def analyse(masks: BoolArray, packed: ByteArray, values: FloatArray) -> FloatArray:
+    r"""Compute \sum_m f(m) \chi_S(m) over the given masks, in blocks of bounded memory.
+
+    Args:
+        masks: ``(m, n)``.
+        packed: sets, ``(s, ceil(n / 8))``.
+        values: ``(m, k)``.
+
+    Returns:
+        ``(s, k)``.
+    """
+    sets = members(packed, masks.shape[1])
+    rows = _rows_of_players(masks)
+    # chi = 1 - 2 * parity, hence the sum is sum f - 2 * (f weighted by parity bits)
+    odd = np.empty((len(sets), values.shape[1]))
+    step = max(1, _CELLS_AT_ONCE // len(masks))
+    for start in range(0, len(sets), step):
+        terms = slice(start, start + step)
+        bits = _as_bits(_parities(rows, sets[terms]), len(masks))
+        odd[terms] = bits.astype(np.float64) @ values
+    return np.asarray(values.sum(axis=0) - 2.0 * odd)
 
 
 def synthesise(masks: BoolArray, packed: ByteArray, coefficients: FloatArray) -> FloatArray:

@@ -13,11 +13,12 @@ Indices that are defined through the Moebius transform or through the Shapley in
 The tables are computed in exact rational arithmetic. The large alternating terms of the Moebius
 transform therefore cancel before anything is rounded.
 
-=========  ==========================================================================
+========== ==========================================================================
 tag        definition (s = \|S\|, t = \|T\|, k = ``order``)
-=========  ==========================================================================
+========== ==========================================================================
 Fourier    F(S) itself
 Moebius    (-2)^s sum_{T >= S} F(T)   (Harsanyi dividends)
+Co-Moebius (-2)^s sum_{T >= S} (-1)^(t-s) F(T)   (at the full input; Grabisch et al. 2000)
 BII        (-2)^s F(S)   (Banzhaf interaction index; Grabisch and Roubens 1999)
 BV         BII of single players
 SII        (-2)^s sum_{T >= S, t-s even} F(T) / (t-s+1)   (Shapley interaction index)
@@ -26,12 +27,12 @@ k-SII      SII aggregated to an efficient index of order k   (Bord and von Luxbu
 STII       Shapley-Taylor   (Sundararajan, Dhamdhere and Agarwal 2020)
 FSII       faithful Shapley   (Tsai, Yeh and Ravikumar 2023)
 FBII       faithful Banzhaf: F cut to t <= k, then Moebius   (Tsai, Yeh and Ravikumar 2023)
-=========  ==========================================================================
+========== ==========================================================================
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
@@ -59,6 +60,15 @@ def _fourier(s: int, t: int) -> Fraction:
 
 def _moebius(s: int, t: int) -> Fraction:
     return Fraction((-2) ** s)
+
+
+def _co_moebius(s: int, t: int) -> Fraction:
+    """The discrete derivative f(all) - f(all without i) - f(all without j) + ... of a set.
+
+    As a sum over supersets of the Moebius transform it is that of g(R) = f(all without R), times
+    (-1)^s: removal effects, with the sign of what the players add by being there.
+    """
+    return Fraction((-2) ** s * (-1) ** (t - s))
 
 
 def _bii(s: int, t: int) -> Fraction:
@@ -146,6 +156,7 @@ def _plain(weight: Weight) -> Callable[[int], Weight]:
 
 FOURIER = Index(_plain(_fourier))
 MOEBIUS = Index(_plain(_moebius))
+CO_MOEBIUS = Index(_plain(_co_moebius))
 BII = Index(_plain(_bii))
 BV = Index(_plain(_bii), single=True)
 SII = Index(_plain(_sii))
@@ -237,8 +248,26 @@ def convert(
             f"largest order is {largest}, more than {MAX_SETS:,}; ask for a smaller order, or "
             "truncate the spectrum first"
         )
+    return *superset_sums(sets, coefficients, n_players, table), k
+
+
+def superset_sums(
+    sets: Members, coefficients: FloatArray, n_players: int, table: Mapping[tuple[int, int], float]
+) -> tuple[Members, FloatArray]:
+    """Sum coefficients over supersets, I(S) = sum over T >= S of W(s, t) F(T).
+
+    Args:
+        sets: the support as members, ``(s, d)``.
+        coefficients: ``(s,)`` or ``(s, k)``.
+        n_players: how many players there are.
+        table: the weights W by the orders (s, t); those that are not there are zero.
+
+    Returns:
+        Members of the sets S, sorted by order and then lexicographically, and their values.
+    """
+    order_of = (sets < n_players).sum(axis=1)
     if not table:
-        return sets[:0], coefficients[:0], k
+        return sets[:0], coefficients[:0]
     width = max(s for s, _ in table)
     set_blocks: list[Members] = []
     value_blocks: list[FloatArray] = []
@@ -249,5 +278,4 @@ def convert(
         subsets[:, :, :s] = sets[rows][:, chosen]
         set_blocks.append(subsets.reshape(len(rows) * len(chosen), width))
         value_blocks.append(np.repeat(value * coefficients[rows], len(chosen), axis=0))
-    merged, values = collapse(np.concatenate(set_blocks), np.concatenate(value_blocks), n_players)
-    return merged, values, k
+    return collapse(np.concatenate(set_blocks), np.concatenate(value_blocks), n_players)

@@ -13,7 +13,7 @@ from interplay._arrays import as_columns, unit_of
 from interplay._types import ByteArray, FloatArray, IntArray, Players, whole
 from interplay.extensions import IndexName
 from interplay.fourier.characters import synthesise
-from interplay.fourier.ends import through_ends
+from interplay.fourier.ends import by_size, through_ends
 from interplay.fourier.indices import convert
 from interplay.fourier.interactions import Interactions, checked_output, names_of
 from interplay.fourier.masks import as_masks, end_masks
@@ -204,6 +204,17 @@ class Spectrum:
             np.concatenate([self.coefficients, other.coefficients]),
         )
 
+    def with_added(self, other: Spectrum) -> Spectrum:
+        """Add a spectrum that is certain: the deviations and the ends stay as they are."""
+        total = self + other
+        deviations = None
+        if self.deviations is not None:
+            rows = {packed.tobytes(): row for row, packed in enumerate(total.supports)}
+            places = [rows[packed.tobytes()] for packed in self.supports]
+            deviations = np.zeros((len(total), *self.deviations.shape[1:]))
+            deviations[places] = self.deviations
+        return replace(total, deviations=deviations, ends=self.ends)
+
     __array_ufunc__ = None  # a NumPy number times a spectrum is a spectrum
 
     def __mul__(self, factor: float) -> Spectrum:
@@ -306,21 +317,31 @@ class Spectrum:
 
         They follow in closed form. If the spectrum has an uncertainty, they have one too, since an
         index is linear in the coefficients. If it has measured ends, the interactions pass through
-        them, and have no uncertainty.
+        them. What the ends add to a set counts as uncertain by its own size then: that the error at
+        an end belongs to all players alike is an assumption.
 
         Args:
-            index: ``"Fourier"``, ``"Moebius"``, ``"SII"``, ``"k-SII"``, ``"STII"``, ``"FSII"``,
-                ``"FBII"``, ``"BII"``, ``"SV"`` or ``"BV"``.
+            index: ``"Fourier"``, ``"Moebius"``, ``"Co-Moebius"``, ``"SII"``, ``"k-SII"``,
+                ``"STII"``, ``"FSII"``, ``"FBII"``, ``"BII"``, ``"SV"`` or ``"BV"``.
             order: the largest order; ``None``: the largest in the spectrum.
             players: names for the labels.
         """
-        sets, values, used = convert(self.members, self.coefficients, self.n_players, index, order)
-        names = names_of(players, self.n_players)
+        interactions = self._interactions(self.coefficients, index, order)
+        interactions = replace(interactions, players=names_of(players, self.n_players))
+        added = None
         if self.ends is not None:
-            interactions = Interactions(index, used, self.n_players, sets, values, names)
-            return through_ends(interactions, *self.end_errors)
-        deviations = self._deviations(index, order)
-        return Interactions(index, used, self.n_players, sets, values, names, deviations)
+            interactions = through_ends(interactions, *self.end_errors)
+            added = by_size(index, self.n_players, interactions.order, *self.end_errors)
+        if added is not None:
+            added = added[interactions.orders]
+        return replace(interactions, deviations=self._deviations(index, order, added))
+
+    def _interactions(
+        self, coefficients: FloatArray, index: IndexName | str, order: int | None
+    ) -> Interactions:
+        """The index of other coefficients of the same sets, ``(s,)`` or ``(s, c)``."""
+        sets, values, used = convert(self.members, coefficients, self.n_players, index, order)
+        return Interactions(index, used, self.n_players, sets, values, ())
 
     @property
     def end_errors(self) -> FloatArray:
@@ -328,10 +349,18 @@ class Spectrum:
         predicted = self.predict(end_masks(self.n_players))
         return np.zeros_like(predicted) if self.ends is None else self.ends - predicted
 
-    def _deviations(self, index: IndexName | str, order: int | None) -> FloatArray | None:
+    def _deviations(
+        self, index: IndexName | str, order: int | None, added: FloatArray | None
+    ) -> FloatArray | None:
         """Compute the standard deviations of the interactions.
 
-        The index is applied to each column of the factor L; the squares are summed over columns.
+        The index is applied to each column of the factor L, less what the measured ends take of its
+        error; the squares are summed over columns.
+
+        Args:
+            index: the index.
+            order: its largest order.
+            added: what the ends add to each interaction; ``None``: nothing.
         """
         if self.deviations is None:
             return None
@@ -343,9 +372,14 @@ class Spectrum:
         for start in range(0, width, _COLUMNS_AT_ONCE):
             block = self.deviations[..., start : start + _COLUMNS_AT_ONCE] / unit[..., None]
             columns = block.reshape(len(block), -1)
-            _, values, _ = convert(self.members, columns, self.n_players, index, order)
-            squares = (values.reshape(len(values), *block.shape[1:]) ** 2).sum(axis=-1)
+            part = self._interactions(columns, index, order)
+            if self.ends is not None:
+                errors = synthesise(end_masks(self.n_players), self.supports, columns)
+                part = through_ends(part, *-errors)
+            squares = (part.values.reshape(len(part), *block.shape[1:]) ** 2).sum(axis=-1)
             total = squares if total is None else total + squares
+        if total is not None and added is not None:
+            total = total + (added / unit) ** 2
         return None if total is None else np.sqrt(total) * unit
 
     def __str__(self) -> str:

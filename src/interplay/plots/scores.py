@@ -22,6 +22,8 @@ _DOTS = 5000
 def energy(explanation: Explanation, *, ax: Axes | None = None) -> Axes:
     """The share of the variation that the spectrum has at each order, of every output.
 
+    It is the variation over masks of the explanation's measure.
+
     Args:
         explanation: what to draw.
         ax: where to draw; by default a new figure.
@@ -31,7 +33,8 @@ def energy(explanation: Explanation, *, ax: Axes | None = None) -> Axes:
     """
     count = explanation.spectrum.n_outputs or 1
     spectra = [explanation.spectrum.output(at).relative for at in range(count)]
-    by_output = [spectrum.energy_by_order()[1:] for spectrum in spectra]
+    measure = explanation.measure
+    by_output = [measure.variance_by_order(spectrum)[1:, 0] for spectrum in spectra]
     orders = max(map(len, by_output))
     ax = style.axes(ax, 4.2, 3.0)
     style.title(ax, "Share of the variation by order")
@@ -76,7 +79,7 @@ def faithfulness(explanation: Explanation, *, output: int = 0, ax: Axes | None =
     output = checked_output(output, explanation.spectrum.n_outputs)
     held, score = explanation.held_out, explanation.faithfulness
     actual = as_columns(held.values)[:, output]
-    predicted = as_columns(explanation.spectrum.predict(held.masks))[:, output]
+    predicted = as_columns(explanation.predict_held_out())[:, output]
     rows = np.unique(np.linspace(0, len(held) - 1, min(len(held), _DOTS)).astype(int))
     ax = style.axes(ax, 4.2, 4.2)
     which = f"all {len(held)} ablations" if score.exact else f"{len(held)} held-out ablations"

@@ -17,19 +17,19 @@ import numpy.typing as npt
 
 from interplay._arrays import as_columns, pack, unit_of
 from interplay._types import Json, visible
+from interplay.designs.measures import UNIFORM, Measure
 from interplay.explanation.explanation import Ablations, Explanation
 from interplay.explanation.verdict import ROUNDING, SHADE_FLOOR
 from interplay.extensions import INDICES
 from interplay.fourier.ends import all_are_listed, by_size
 from interplay.fourier.indices import get_index, weights
 from interplay.fourier.interactions import LEVEL
-from interplay.fourier.masks import end_masks
 from interplay.fourier.spectrum import Spectrum
 
 INDEX = "FSII"
 ORDER = 3
 """The index and the largest order that the page shows first."""
-_OFFERED = ("FSII", "STII", "k-SII", "SII", "FBII", "BII", "Moebius", "Fourier")
+_OFFERED = ("FSII", "STII", "k-SII", "SII", "FBII", "BII", "Moebius", "Co-Moebius", "Fourier")
 """Those that the page offers, with those of other packages. Single players' SII and BII are the
 Shapley and Banzhaf values."""
 _HIGHEST = 5
@@ -64,6 +64,7 @@ def document(explanation: Explanation, shown: Spectrum) -> Json:
         shown: its spectrum, as :func:`shown_terms` gives it.
     """
     spectrum, outputs, view = shown, explanation.outputs, explanation.view
+    measure = explanation.measure
     orders = _orders(spectrum)
     first = min(ORDER, orders)
     sizes = np.unique(spectrum.orders).tolist()
@@ -89,6 +90,8 @@ def document(explanation: Explanation, shown: Spectrum) -> Json:
             for index in _indices()
         },
         "ends": _of_ends(spectrum, orders),
+        "measure": {"name": str(measure), "description": measure.description},
+        "energy": None if measure == UNIFORM else _energy(measure, spectrum, outputs, view),
         "intervals": {
             "level": LEVEL,
             "units": _units(spectrum),
@@ -178,10 +181,25 @@ def _of_ends(spectrum: Spectrum, orders: int) -> Json:
     return added
 
 
+def _energy(
+    measure: Measure, spectrum: Spectrum, outputs: tuple[str, ...], view: Json
+) -> list[list[float]]:
+    """The variance by order from 0 on, of each output and, if it is shown, of their mean."""
+    relative = spectrum.relative
+    by_order = measure.variance_by_order(relative).T.tolist()
+    if view.get("mean_first") and len(outputs) > 1:
+        by_order += measure.variance_by_order(relative.mean_output()).T.tolist()
+    return list(by_order)
+
+
 def _recorded(explanation: Explanation) -> Json:
     """Recorded ablations, the held-out ones first, as many as there is room for."""
     exact, held_out = explanation.faithfulness.exact, explanation.held_out
-    used = held_out if exact else held_out + _beside(explanation) + explanation.fit
+    n_fit = len(explanation.fit)
+    known = explanation.ablations
+    # the ends stand behind the held-out ones: there may not be room for all
+    rows = np.r_[n_fit : len(known), :n_fit]
+    used = held_out if exact else Ablations(known.masks[rows], known.values[rows])
     masks, values, n_held, total = used.masks, used.values, len(held_out), len(used)
     packed, columns = pack(masks), as_columns(values)
     room = max(1, _MAX_BYTES // (packed.shape[1] + 8 * columns.shape[1]))
@@ -189,18 +207,14 @@ def _recorded(explanation: Explanation) -> Json:
         "masks": _base64(packed[:room], "u1"),
         "values": _base64(columns[:room], "<f8"),
         "held": min(n_held, room),
+        **(
+            {}
+            if explanation.held_predictions is None
+            else {"predicted": _base64(as_columns(explanation.held_predictions)[:room], "<f8")}
+        ),
         "exact": exact,
         "total": total,
     }
-
-
-def _beside(explanation: Explanation) -> Ablations:
-    """The ends, where they were evaluated beside the run and are not among its ablations."""
-    masks, known = end_masks(len(explanation.players)), explanation.ablations
-    if explanation.ends is None:
-        return Ablations(masks[:0], known.values[:0])
-    new = [row for row in (0, 1) if not (known.masks == masks[row]).all(axis=1).any()]
-    return Ablations(masks[new], explanation.ends[new])
 
 
 def _base64(array: npt.NDArray[Any], dtype: str) -> str:

@@ -15,6 +15,7 @@ import numpy as np
 from interplay._arrays import as_columns
 from interplay._types import BoolArray, FloatArray, Json, visible
 from interplay.confirmation.verdict import Confirmation
+from interplay.designs.measures import UNIFORM
 from interplay.explanation.explanation import Explanation
 from interplay.explanation.faithfulness import Faithfulness
 from interplay.fourier.interactions import LEVEL
@@ -67,7 +68,7 @@ def _record(title: str, explanation: Explanation) -> Json:
     ranked = interactions.top(len(interactions))
     intervals = {} if ranked.low is None else {"low": ranked.low, "high": ranked.high}
     energy = [
-        spectrum.output(column).energy_by_order()[1:].tolist()
+        explanation.measure.variance_by_order(spectrum.output(column))[1:, 0].tolist()
         for column in range(spectrum.n_outputs or 1)
     ]
     record: Json = {
@@ -149,6 +150,7 @@ def _markdown(record: Json) -> Iterable[str]:
     yield (
         f"{budget['spent']} ablations ({budget['fit']} fitted, {budget['held_out']} held out), "
         f"decoder {provenance['decoder']['ran']}, seed {provenance['random_state']}, "
+        f"measure {(provenance.get('request') or {}).get('measure', UNIFORM)}, "
         f"{provenance['created']}."
     )
     for name in ("model", "template", "targets"):

@@ -93,6 +93,7 @@ def _body(explanation: Explanation) -> _Body:
         / (spectrum.relative.energies[spectrum.orders > 0].sum() or 1.0),
         verdict=explanation.verdict,
         faithfulness=faithfulness,
+        measure=explanation.measure,
         description=description,
         provenance=provenance,
         provenance_json=json.dumps(provenance, indent=2, ensure_ascii=False),
@@ -157,7 +158,7 @@ def _static(explanation: Explanation, shown: Spectrum, data: Json) -> dict[str, 
         interactions, _ROWS, max_order=1, output=0 if several else None
     )
     full = verdict.full_shade(float(interactions.strength.max(initial=0.0)))
-    energy = spectrum.relative.energy_by_order()[1:]
+    energy = explanation.measure.variance_by_order(spectrum.relative)[1:, 0]
     held_out = explanation.held_out
     return {
         "order": data["order"],
@@ -169,7 +170,9 @@ def _static(explanation: Explanation, shown: Spectrum, data: Json) -> dict[str, 
         if data["view"]["kind"] == "text"
         else None,
         "energy": (energy / energy.sum()).tolist() if energy.sum() else [],
-        "plot": _scatter(as_columns(held_out.values)[:, 0], spectrum.predict(held_out.masks)),
+        "plot": _scatter(
+            as_columns(held_out.values)[:, 0], as_columns(explanation.predict_held_out())[:, 0]
+        ),
     }
 
 

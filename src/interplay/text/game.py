@@ -9,16 +9,18 @@ from dataclasses import replace
 from datetime import datetime
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
 from interplay._types import BoolArray, FloatArray, IntArray, Json
 from interplay.extensions import MaskingName
 from interplay.fourier.masks import as_masks, sorted_by_prefix
+from interplay.game import Hints
 from interplay.text.adapters import active_adapters, without_wrapper
 from interplay.text.answer_readouts import Rows
 from interplay.text.digests import document_digest, model_digest, tokenizer_digest
+from interplay.text.hints import HintKind, gradient_hints
 from interplay.text.models import check_usable, require_llm
 from interplay.text.prompts.build import PLACEHOLDER, Message, Text, mask_prompt
 from interplay.text.prompts.chat import TEMPLATE_TIME, ChatTemplate, apply_template
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
 
 _CODE_VERSION = 4
 """Part of the fingerprint. It is raised when a change makes the same settings give other values."""
-_CPU_TOKENS, _GPU_TOKENS = 6_000, 200_000
+_CPU_TOKENS, _GPU_TOKENS = 12_000, 200_000
 """About how many tokens a call should have: enough for its prompts to share prefixes, but few, so
 that an interrupted call loses little."""
 _MIN_MASKS, _MAX_MASKS = 16, 512
@@ -70,10 +72,14 @@ class TextGame:
             ``documents``, ``enable_thinking``, ...
         template_time: the time that a template sees which writes the date.
         language: for sentences, its code, such as ``"de"``; by default it is guessed from the text.
+        hints: what a run expects of the segments before their ablations: ``"tokens"`` (longer ones
+            matter more), or ``"gradient"``, which takes about as long as five ablations and pays at
+            budgets below n log2 n. Values do not depend on it.
 
     Raises:
         ValueError: nothing to ablate, a prompt without ``{text}``, improper spans, no chat
-            template, a target without tokens, or a prompt longer than the model's context.
+            template, a target without tokens, a prompt longer than the model's context, or hints
+            that the model does not have.
         MissingDependencyError: torch or transformers are not installed.
     """
 
@@ -91,6 +97,7 @@ class TextGame:
         template: Mapping[str, Any] | None = None,
         template_time: datetime = TEMPLATE_TIME,
         language: str | None = None,
+        hints: HintKind | str = "tokens",
     ) -> None:
         require_llm("TextGame")
         check_usable(model)
@@ -127,6 +134,7 @@ class TextGame:
         self.model = without_wrapper(model, self.unmasked_ids)
         self._scorer = score_by(targets, self.model, tokenizer, self.whole())
         self._check_border()
+        self._hints = self._checked(hints)
 
     @property
     def targets(self) -> tuple[AnyTarget, ...]:
@@ -146,6 +154,16 @@ class TextGame:
         """Rows of tokens, with how an answer is written after each of the masked prompts."""
         parts = [self.masked.parts(mask) for mask in masks]
         return Rows(ids, partial(self._encode.continuations, parts, ids))
+
+    def _checked(self, hints: str) -> str:
+        if hints not in get_args(HintKind):
+            raise ValueError(f"hints={hints!r} is unknown; choose one of tokens, gradient")
+        if hints == "gradient" and self._scorer.readout is None:
+            raise ValueError(
+                "hints='gradient' needs a target that is read off a causal model's logits, which "
+                f"{'; '.join(map(str, self.targets))} is not; use hints='tokens'"
+            )
+        return hints
 
     def _check_border(self) -> None:
         """Refuse an answer that is merged with a removed token, of which the mask knows nothing."""
@@ -189,7 +207,8 @@ class TextGame:
         """
         masked, children = self.masked.refined(chosen, by, language, self.tokenizer)
         game = copy(self)
-        game.__dict__.pop("_lengths", None)
+        for name in ("_lengths", "_n_tokens"):
+            game.__dict__.pop(name, None)
         game._set_prompt(masked)
         return game, children
 
@@ -245,16 +264,42 @@ class TextGame:
         fixed, per_segment = self._lengths
         return np.asarray(fixed + masks @ per_segment)
 
+    def hints(self) -> Hints:
+        """Which segments are likely to matter: by their tokens, or by a backward pass.
+
+        See :mod:`interplay.text.hints`.
+
+        Raises:
+            ValueError: the gradient cannot be computed, such as of quantised weights.
+        """
+        readout = self._scorer.readout
+        if self._hints == "tokens" or readout is None:
+            return Hints("tokens", self._n_tokens)
+        try:
+            owners = self._owners
+            if owners is None:
+                owners = self._encode.owners(self.masked, self.unmasked_ids)
+            return gradient_hints(self.model, self.unmasked_ids, owners, readout, self.n_players)
+        except (ValueError, RuntimeError, MemoryError) as error:
+            raise ValueError(
+                f"the gradient of the score cannot be computed ({error}); use hints='tokens'"
+            ) from error
+
+    @cached_property
+    def _n_tokens(self) -> FloatArray:
+        """The number of tokens of each segment, ``(n,)``."""
+        segments = [self.masked.text[start:stop] for start, stop in self.masked.spans]
+        ids = self.tokenizer(segments, add_special_tokens=False)["input_ids"]
+        return np.array([len(segment_ids) for segment_ids in ids], dtype=np.float64)
+
     @cached_property
     def _lengths(self) -> tuple[float, FloatArray]:
         masked = self.masked
         if self._owners is not None and isinstance(masked.masking, TokenMasking):
             return masked.masking.lengths(self._owners, self.n_players)
-        segments = [masked.text[start:stop] for start, stop in masked.spans]
-        ids = self.tokenizer(segments, add_special_tokens=False)["input_ids"]
         empty_ids = self._encode([masked.parts(np.zeros(self.n_players, dtype=np.bool_))])[0]
         n_fixed = len(empty_ids) - self._scorer.n_cut + sum(map(len, self._scorer.feeds))
-        return float(n_fixed), np.array([len(segment_ids) for segment_ids in ids], dtype=np.float64)
+        return float(n_fixed), self._n_tokens
 
     def describe(self) -> Json:
         """The model, the prompt, the spans, the masking and the targets, as JSON."""

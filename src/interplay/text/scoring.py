@@ -46,6 +46,8 @@ class Scorer:
         feeds: the token sequences that are appended to the whole prompt.
         n_cut: how many tokens are taken off its end before that.
         reader: the reader of logits, whose cache limits the tokens of a call; ``None``: no limit.
+        readout: what is read off a causal model's logits after the whole prompt; ``None``: the
+            targets are read off something else.
     """
 
     targets: tuple[AnyTarget, ...]
@@ -54,6 +56,7 @@ class Scorer:
     feeds: tuple[tuple[int, ...], ...] = ((),)
     n_cut: int = 0
     reader: Reader | None = None
+    readout: Readout | None = None
 
 
 def score_by(
@@ -168,7 +171,7 @@ def _of_logits(
 
     check(prompt.ids, [of_whole])
     return Scorer(
-        readouts.targets, of_whole.outputs, values, of_whole.feeds, of_whole.n_cut, reader
+        readouts.targets, of_whole.outputs, values, of_whole.feeds, of_whole.n_cut, reader, of_whole
     )
 
 

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from interplay._types import BoolArray, FloatArray
-from interplay.decoders.gaussian.kernel import REACH, Inputs, Kernel, neighbours
-from interplay.decoders.gaussian.learn import factor, inverse, learn
+from interplay.decoders.gaussian.inputs import REACH, Inputs, neighbours, panels
+from interplay.decoders.gaussian.kernel import Kernel
+from interplay.decoders.gaussian.learn import factor, inverse, learn, likelihood
 from interplay.fourier.characters import characters
 from interplay.fourier.masks import every_mask, uniform
 from interplay.fourier.sets import members, pack_sets
@@ -98,17 +99,21 @@ def loss(kernel: Kernel, inputs: Inputs, values: FloatArray) -> float:
     return 0.5 * (fit + values.shape[1] * float(volume))
 
 
+@pytest.mark.parametrize("single", [False, True])
 @pytest.mark.parametrize(("n_players", "degree"), [(2, 1), (2, 2), (7, 1), (7, 2), (7, 3), (7, 4)])
-def test_the_gradient_against_finite_differences(n_players: int, degree: int) -> None:
+def test_the_gradient_against_finite_differences(
+    n_players: int, degree: int, single: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In several panels, of which the last is narrower."""
+    monkeypatch.setattr("interplay.decoders.gaussian.inputs._PANEL", 12)
     rng = np.random.default_rng(degree)
     masks = every_mask(n_players) if n_players == 2 else uniform(40, n_players, rng)
     inputs, values = Inputs.of(masks), rng.normal(size=(len(masks), 2))
     kernel = some_kernel(n_players, degree, rng)
-    powers = kernel.powers(inputs, inputs)
-    covariance = kernel(inputs, inputs) + kernel.noise * np.eye(len(masks))
-    weights = np.linalg.solve(covariance, values)
-    outer = (2 * np.linalg.inv(covariance) - weights @ weights.T) / 2
-    found = kernel.gradient(powers, inputs, outer)
+    rounding = 100.0 if single else 1.0
+    parts = list(panels(inputs.single() if single else inputs))
+    value, found = likelihood(kernel, parts, values)
+    assert value == pytest.approx(loss(kernel, inputs, values), rel=1e-6 * rounding)
     step = 1e-5
     for number in range(len(kernel.theta)):
         nudge = step * (np.arange(len(kernel.theta)) == number)
@@ -116,27 +121,56 @@ def test_the_gradient_against_finite_differences(n_players: int, degree: int) ->
             loss(replace(kernel, theta=kernel.theta + sign * nudge), inputs, values)
             for sign in (1, -1)
         )
-        assert found[number] == pytest.approx((up - down) / (2 * step), rel=1e-4, abs=1e-5)
+        expected = (up - down) / (2 * step)
+        assert found[number] == pytest.approx(expected, rel=1e-4, abs=1e-5 * rounding)
 
 
 def test_factor_and_inverse() -> None:
+    """Of a matrix whose upper half is not read."""
     rng = np.random.default_rng(0)
     half = rng.normal(size=(20, 20))
     covariance = half @ half.T
     total = covariance + 0.3 * np.eye(20)
-    lower = factor(covariance.copy(), 0.3)
+    lower = factor(np.where(np.tri(20, dtype=np.bool_), covariance, np.nan), 0.3)
     np.testing.assert_allclose(lower @ lower.T, total, rtol=1e-5)
-    np.testing.assert_allclose(inverse(lower) @ total, np.eye(20), atol=1e-5)
+    precision = inverse(lower.copy())
+    np.testing.assert_array_equal(np.triu(precision, 1), 0.0)
+    np.testing.assert_allclose(
+        (precision + np.tril(precision, -1).T) @ total, np.eye(20), atol=1e-5
+    )
 
 
-def test_learning_finds_who_matters_and_lowers_the_loss() -> None:
+def test_double_precision_where_there_is_next_to_no_noise() -> None:
+    kernel = plain_kernel(5, 2)
+    assert kernel.suits_single(400)
+    assert not kernel.suits_single(100)
+    at_noise = np.arange(len(kernel.theta)) == len(kernel.theta) - 1
+    assert not replace(kernel, theta=np.where(at_noise, -8.0, kernel.theta)).suits_single(400)
+    assert not replace(kernel, theta=kernel.theta + 5.0 * ~at_noise).suits_single(400)
+
+
+def test_the_covariances_in_panels_are_the_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("interplay.decoders.gaussian.inputs._PANEL", 12)
     rng = np.random.default_rng(0)
-    masks = uniform(150, 12, rng)
+    inputs = Inputs.of(uniform(40, 9, rng))
+    kernel = some_kernel(9, 4, rng)
+    np.testing.assert_allclose(
+        np.tril(kernel.lower(inputs)), np.tril(kernel(inputs, inputs)), rtol=1e-12, atol=1e-15
+    )
+
+
+@pytest.mark.parametrize("n_masks", [150, 400])
+def test_learning_finds_who_matters_and_lowers_the_loss(n_masks: int) -> None:
+    """Without noise; with many masks it begins in single precision and cannot end there."""
+    rng = np.random.default_rng(0)
+    masks = uniform(n_masks, 12, rng)
     signs = np.where(masks, -1.0, 1.0)
     values = signs[:, 2] + signs[:, 5] + signs[:, 2] * signs[:, 5]
     values = ((values - values.mean()) / values.std())[:, None]
     inputs, start = Inputs.of(masks), plain_kernel(12, 3)
     kernel = learn(inputs, values, 3)
+    assert start.suits_single(400)
+    assert not kernel.suits_single(400)
     assert loss(kernel, inputs, values) < loss(start, inputs, values) - 50
     others = np.delete(kernel.relevances, [2, 5])
     assert kernel.relevances[[2, 5]].min() > 2 * others.max()

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from interplay._types import FloatArray
-from interplay.decoders.gaussian.kernel import REACH, Inputs
-from interplay.decoders.gaussian.terms import Family, Posterior, candidates, correlations
+from interplay.decoders.gaussian.inputs import REACH, Inputs
+from interplay.decoders.gaussian.terms import Family, Posterior, candidates
 from interplay.fourier.characters import characters
 from interplay.fourier.masks import every_mask, uniform
 from interplay.fourier.sets import members, pack_sets, tuples
-from tests.conftest import planted, subsets
+from tests.conftest import subsets
 from tests.decoders.gaussian.test_kernel import plain_kernel, some_kernel
 
 
@@ -90,6 +90,15 @@ def test_leave_one_out_is_what_a_fit_without_each_mask_predicts(degree: int) -> 
         assert variance[row] == pytest.approx(expected.item(), rel=1e-4)
 
 
+def test_leave_one_out_in_single_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+    fit, values = posterior(8, 4, n_masks=200)
+    exact = fit.leave_one_out(values)
+    monkeypatch.setattr("interplay.decoders.gaussian.kernel._MOST_IN_DOUBLE", 0)
+    again = Posterior.of(fit.kernel, fit.inputs, values)
+    for rounded, expected in zip(again.leave_one_out(values), exact, strict=True):
+        np.testing.assert_allclose(rounded, expected, rtol=1e-3, atol=1e-4)
+
+
 @pytest.mark.parametrize("degree", [1, 4])
 def test_the_variance_of_a_value_is_that_of_the_dense_posterior(degree: int) -> None:
     fit, values = posterior(6, degree)
@@ -129,12 +138,3 @@ def test_quadruples_are_grown_where_they_matter() -> None:
     fit = Posterior.of(replace(kernel, theta=theta), Inputs.of(masks), target)
     assert (0, 7, 14, 21) in tuples(candidates(masks, [fit], 4), 24)
     assert (0, 7, 14, 21) not in tuples(candidates(masks, [fit], 3), 24)
-
-
-def test_correlations_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    rng = np.random.default_rng(0)
-    masks, weights = uniform(50, 10, rng), rng.normal(size=(50, 2))
-    packed = planted(10, 30, rng).supports
-    expected = characters(masks, packed).T @ weights
-    monkeypatch.setattr("interplay.decoders.gaussian.terms._CELLS_AT_ONCE", 350)
-    np.testing.assert_allclose(correlations(masks, packed, weights), expected, atol=1e-12)

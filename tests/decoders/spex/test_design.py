@@ -1,11 +1,14 @@
 """Designs: never more than the budget, no mask twice, the masks of the paper."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from interplay.decoders.spex import design, minimum_budget, plan
+from interplay.decoders.spex.decoder import SPEX
 
 
 @given(
@@ -81,4 +84,20 @@ def test_no_player_is_invisible() -> None:
 def test_plan_reads_well() -> None:
     text = str(plan(64, 20_000))
     assert "2^8 + 2^8 = 512 bins x 36 delays" in text
-    assert "1,568 uniform masks" in text
+    assert "1,568 masks of the next larger code" in text
+
+
+@pytest.mark.parametrize(("n", "t", "n_groups"), [(12, 2, None), (40, 5, None), (64, 3, 3)])
+def test_a_larger_design_starts_with_the_smaller_one(n: int, t: int, n_groups: int | None) -> None:
+    budgets = [budget for budget in (900, 1000, 1999, 4000) if budget < 1 << n]
+    designs = [design(n, budget, random_state=2, t=t, n_groups=n_groups) for budget in budgets]
+    for smaller, larger in pairwise(designs):
+        assert (larger.masks[: len(smaller.masks)] == smaller.masks).all()
+
+
+def test_a_smaller_order_takes_fewer_masks() -> None:
+    at_least = [minimum_budget(30, t=t) for t in range(1, 6)]
+    assert at_least == [168, 312, 456, 600, 672]
+    assert [SPEX.for_order(t).min_masks(30) for t in range(1, 6)] == at_least
+    drawn = SPEX.for_order(2).design(400, 30, np.random.default_rng(0))
+    assert drawn.plan.t == 2

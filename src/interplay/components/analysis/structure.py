@@ -9,6 +9,7 @@ import numpy as np
 from interplay._types import FloatArray, visible
 from interplay.explanation.explanation import Explanation
 from interplay.extensions import IndexName
+from interplay.fourier.sets import tuples
 
 
 @dataclass(frozen=True)
@@ -33,8 +34,9 @@ class LayerShare:
 class Structure:
     """Shares of the variance of the task's score, and the strongest interactions.
 
-    The variance is over uniform masks. By Parseval's theorem it is the sum of the energies F(S)^2
-    of all sets S but the empty one.
+    The variance is over masks of the explanation's measure. Over uniform masks it is, by Parseval's
+    theorem, the sum of the energies F(S)^2 of all sets S but the empty one; for others see
+    :func:`interplay.fourier.biased.variances`.
 
     Attributes:
         linear: the share of single players.
@@ -98,7 +100,9 @@ def structure(
     spectrum = explanation.spectrum.output(output)
     layers_of: list[set[int]] = [{unit[0] for unit in units} for units in description["units"]]
     shares = {layer: np.zeros(3) for layer in sorted(set[int]().union(*layers_of))}
-    for members, energy in zip(spectrum.sets, spectrum.relative.energies.tolist(), strict=True):
+    sets, variances = explanation.measure.variances(spectrum.relative)
+    listed = tuples(sets, spectrum.n_players)
+    for members, energy in zip(listed, variances[:, 0].tolist(), strict=True):
         touched = set[int]().union(*(layers_of[player] for player in members))
         for layer in touched:
             shares[layer][_kind(len(members), len(touched))] += energy / len(touched)

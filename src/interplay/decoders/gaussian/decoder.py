@@ -13,7 +13,7 @@ r"""The decoder ``gp``: a Gaussian process on masks, averaged with boosted trees
    :math:`F(S) = V(S)\, \chi_S^\top (K + s^2 I)^{-1} y`. Those of the trees come by their exact
    transform. All terms that are worth writing down are the ``surrogate``; the strongest of them are
    the spectrum that people read. Characters are orthogonal over uniform masks, so leaving the other
-   terms out needs no refit.
+   terms out needs no refit. Near the intact input it does (:mod:`.projection`).
 4. An optimal design's masks are harder to predict than uniform ones when they are left out. To
    estimate R2 and the prediction interval on masks of the measure (uniform, or of flat sizes), each
    leave-one-out error is scaled by the square root of the ratio of the two predictive variances.
@@ -26,6 +26,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from math import comb
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -33,12 +34,15 @@ from threadpoolctl import threadpool_limits
 from interplay._types import BoolArray, FloatArray, IntArray, Json
 from interplay.decoders.base import Decoded, Decoder
 from interplay.decoders.forest import LEARNING_RATE, N_FOLDS, Forest, grow_all
-from interplay.decoders.gaussian.kernel import MAX_DEGREE, Inputs
-from interplay.decoders.gaussian.learn import learn
+from interplay.decoders.gaussian.inputs import Inputs
+from interplay.decoders.gaussian.kernel import MAX_DEGREE
+from interplay.decoders.gaussian.learn import learn, standardised, weight_of
+from interplay.decoders.gaussian.projection import projected
 from interplay.decoders.gaussian.terms import Family, Posterior, candidates
 from interplay.designs.base import Design
-from interplay.designs.measures import draw, measure_of
+from interplay.designs.measures import SHAPLEY, UNIFORM, Measure, draw, measure_of
 from interplay.designs.optimal import optimal_design
+from interplay.fourier.biased import total_variance, truncate
 from interplay.fourier.characters import characters
 from interplay.fourier.spectrum import Spectrum, join_outputs
 
@@ -52,6 +56,11 @@ _WEIGHT_MEAN, _WEIGHT_DEVIATION = 0.95, 0.15
 """Prior mean and standard deviation of the blend weight."""
 _COVERAGE = 0.9
 """The nominal coverage of the prediction interval."""
+_MOST_PAIRS_LISTED = 300
+"""Under ``"shapley"`` all sets of up to two players are listed if they are at most so many."""
+_SHARE_OF_BIAS = 0.5
+"""What counts of the bias under ``"shapley"``, where characters are not orthogonal, so that the
+errors of other coefficients are in it too. Chosen for the coverage on recorded games."""
 _N_AVERAGE = 200
 """Masks of the measure that the predictive variance is averaged over."""
 
@@ -95,11 +104,17 @@ class _Blend:
         return list((1 - (errors**2).mean(axis=0) / self.value_variances).tolist())
 
 
-def _decode(design: Design, values: FloatArray, order: int, rng: np.random.Generator) -> Decoded:
+def _decode(
+    design: Design,
+    values: FloatArray,
+    order: int,
+    rng: np.random.Generator,
+    hints: FloatArray | None = None,
+) -> Decoded:
     # the matrices are small: a second thread of BLAS gains little, and it waits busily
     with threadpool_limits(1, user_api="blas"):
         forests = grow_all(design.masks, values, order, rng)
-        return averaged(design, values, forests, order, rng)
+        return averaged(design, values, forests, order, rng, hints)
 
 
 def averaged(
@@ -108,6 +123,7 @@ def averaged(
     forests: Sequence[Forest | None],
     order: int,
     rng: np.random.Generator,
+    hints: FloatArray | None = None,
 ) -> Decoded:
     """Fit the Gaussian process to k outputs and average it with trees that were grown before.
 
@@ -117,6 +133,7 @@ def averaged(
         forests: from :func:`interplay.decoders.forest.grow_all`, one for each output.
         order: the largest order.
         rng: draws the ablations that hyperparameters are learned from.
+        hints: the values of the game's hints, ``(n,)``; ``None``: it has none.
     """
     masks, mean, scale = design.masks, values.mean(axis=0), values.std(axis=0)
     grown = [forest for forest in forests if forest is not None]
@@ -129,10 +146,18 @@ def averaged(
             constant, {"constant": True}, {"cv_r2": [], "cv_r2_same_masks": []}, constant
         )
     target = (values[:, varying] - mean[varying]) / scale[varying]
-    blend = _fit(design, target, grown, order, rng)
-    surrogate = _surrogate(masks, blend, order)
-    spectrum = surrogate.truncate(n_terms=N_TERMS if len(varying) == 1 else N_TERMS_SHARED)
-    spectrum = replace(spectrum, deviations=_deviations(masks, spectrum, blend))
+    expected = None if hints is None else standardised(hints)
+    blend = _fit(design, target, grown, order, rng, expected)
+    surrogate, trees = _surrogate(masks, blend, order)
+    measure = measure_of(design.kind)
+    n_terms = N_TERMS if len(varying) == 1 else N_TERMS_SHARED
+    if measure not in (UNIFORM, SHAPLEY):
+        surrogate, spectrum = projected(
+            surrogate, n_terms, blend.posteriors, measure, blend.weights, trees, rng
+        )
+    else:
+        spectrum = _readable(surrogate, measure, n_terms)
+        spectrum = replace(spectrum, deviations=_deviations(masks, spectrum, blend, measure))
     kernel = blend.posteriors[0].kernel
     settings: Json = {
         "order": order,
@@ -145,6 +170,9 @@ def averaged(
         "weight_of_gaussian_process": blend.weights.tolist(),
         "terms_of_surrogate": len(surrogate),
     }
+    if expected is not None:
+        weights = [weight_of(expected, posterior.kernel) for posterior in blend.posteriors]
+        settings["weight_of_hints"] = float(np.mean(weights))
     errors = blend.average_errors
     half_width = np.quantile(np.abs(errors), _COVERAGE, axis=0) * scale[varying]
     diagnosis: Json = {
@@ -152,8 +180,8 @@ def averaged(
         "cv_r2_same_masks": blend.r2(blend.errors),
         "prediction_interval": half_width.tolist(),
         "share_of_variance_in_spectrum": float(
-            spectrum.energies[spectrum.orders > 0].sum()
-            / (surrogate.energies[surrogate.orders > 0].sum() or 1.0)
+            total_variance(spectrum, measure.mean)
+            / (total_variance(surrogate, measure.mean) or 1.0)
         ),
     }
     spectrum, surrogate = (_in_units(s, varying, mean, scale) for s in (spectrum, surrogate))
@@ -169,6 +197,7 @@ def _fit(
     forests: list[Forest],
     order: int,
     rng: np.random.Generator,
+    hints: FloatArray | None,
 ) -> _Blend:
     """Learn hyperparameters, condition on all ablations, and fit the blend weights."""
     masks = design.masks
@@ -180,7 +209,7 @@ def _fit(
     for number in range(n_posteriors):
         learned = np.flatnonzero(fold_of != number)
         learned = np.sort(rng.choice(learned, min(len(learned), most), replace=False))
-        kernel = learn(inputs[learned], target[learned], degree)
+        kernel = learn(inputs[learned], target[learned], degree, hints=hints)
         posteriors.append(Posterior.of(kernel, inputs, target))
         predicted, variance = posteriors[-1].leave_one_out(target)
         others = np.setdiff1d(np.arange(n_masks), learned)
@@ -222,8 +251,12 @@ def _blend_weights(tree_errors: FloatArray, difference: FloatArray) -> FloatArra
     return np.asarray((prior * fitted + variance * _WEIGHT_MEAN) / (prior + variance))
 
 
-def _surrogate(masks: BoolArray, blend: _Blend, order: int) -> Spectrum:
-    """Average the coefficients of k outputs, with every term that is worth writing down."""
+def _surrogate(masks: BoolArray, blend: _Blend, order: int) -> tuple[Spectrum, Spectrum]:
+    """Average the coefficients of k outputs, with every term that is worth writing down.
+
+    Returns:
+        The average, and the part of the trees in it.
+    """
     n_players = masks.shape[1]
     family = Family(candidates(masks, blend.posteriors, order), n_players)
     smooth = np.mean(family.means(masks, blend.posteriors), axis=0) * blend.weights
@@ -231,10 +264,29 @@ def _surrogate(masks: BoolArray, blend: _Blend, order: int) -> Spectrum:
     weighted = replace(trees, coefficients=trees.coefficients * (1 - blend.weights))
     total = Spectrum.from_members(n_players, family.members, smooth) + weighted
     keep = (total.energies > 0) | (total.orders == 0)
-    return Spectrum(n_players, total.supports[keep], total.coefficients[keep])
+    return Spectrum(n_players, total.supports[keep], total.coefficients[keep]), weighted
 
 
-def _deviations(masks: BoolArray, spectrum: Spectrum, blend: _Blend) -> FloatArray:
+def lists_pairs(n_players: int) -> bool:
+    """Whether a spectrum for Shapley values lists all sets of up to two players."""
+    return n_players + comb(n_players, 2) <= _MOST_PAIRS_LISTED
+
+
+def _readable(surrogate: Spectrum, measure: Measure, n_terms: int) -> Spectrum:
+    """The terms that people read: the strongest, and under ``"shapley"`` all pairs if they are few.
+
+    Where all sizes are alike, weak terms of a low order weigh as much in an index as strong ones.
+    """
+    if measure != SHAPLEY or not lists_pairs(surrogate.n_players):
+        return truncate(surrogate, measure.mean, n_terms)
+    strongest = surrogate.truncate(order=2)
+    higher = surrogate - strongest
+    return strongest + higher.truncate(n_terms=n_terms)
+
+
+def _deviations(
+    masks: BoolArray, spectrum: Spectrum, blend: _Blend, measure: Measure
+) -> FloatArray:
     r"""Compute a factor of the coefficients' covariance, ``(s, k, s + 6)``.
 
     The covariance is a sum of three parts:
@@ -257,6 +309,8 @@ def _deviations(masks: BoolArray, spectrum: Spectrum, blend: _Blend) -> FloatArr
     n_rows = len(blend.rows)
     delta = characters(masks[blend.rows], spectrum.supports).T @ blend.errors / n_rows
     bias = np.sign(delta) * np.sqrt(np.maximum(delta**2 - squared_errors / n_rows, 0.0))
+    if measure == SHAPLEY:
+        bias *= _SHARE_OF_BIAS
     factors = []
     for j, (forest, weight) in enumerate(zip(blend.forests, blend.weights, strict=True)):
         between = means[:, :, j] - means[:, :, j].mean(axis=0)
@@ -295,4 +349,5 @@ GAUSSIAN = Decoder(
     design=optimal_design,
     decode=_decode,
     can_stop=True,
+    takes_hints=True,
 )

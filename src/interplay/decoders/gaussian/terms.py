@@ -7,13 +7,14 @@ from functools import cached_property, lru_cache
 from itertools import combinations
 
 import numpy as np
-from scipy.linalg import cho_solve, lapack, solve_triangular
+from scipy.linalg import cho_solve, get_lapack_funcs, solve_triangular
 from scipy.sparse import csr_array
 
 from interplay._types import BoolArray, ByteArray, FloatArray, IntArray
-from interplay.decoders.gaussian.kernel import REACH, Inputs, Kernel, neighbours
+from interplay.decoders.gaussian.inputs import REACH, Floats, Inputs, neighbours
+from interplay.decoders.gaussian.kernel import Kernel
 from interplay.decoders.gaussian.learn import factor
-from interplay.fourier.characters import characters
+from interplay.fourier.characters import analyse, characters
 from interplay.fourier.sets import Members, collapse, pack_members
 
 _MOST_PAIRS = 60_000
@@ -25,7 +26,6 @@ _GROWN = 1_000
 """Triples that quadruples are grown from."""
 _NEAR = 32
 """The most relevant players, with which triples grow to quadruples."""
-_CELLS_AT_ONCE = 30_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,13 +47,17 @@ class Posterior:
     @classmethod
     def of(cls, kernel: Kernel, inputs: Inputs, values: FloatArray) -> Posterior:
         """Condition on standardised values ``(m, k)``."""
-        lower = factor(kernel(inputs, inputs), kernel.noise)
-        return cls(kernel, inputs, lower, cho_solve((lower, True), values))
+        lower = factor(kernel.lower(inputs), kernel.noise)
+        weights = cho_solve((lower.T, False), values, check_finite=False)
+        return cls(kernel, inputs, lower, weights)
 
     @cached_property
     def _precision(self) -> FloatArray:
-        half, _ = lapack.dtrtri(self.lower, lower=True)  # the inverse is half^T half
-        return np.asarray(np.einsum("ij,ij->j", half, half))
+        single = self.kernel.suits_single(len(self.inputs))
+        upper = self.lower.T.astype(np.float32 if single else np.float64)
+        (invert,) = get_lapack_funcs(("trtri",), (upper,))
+        half, _ = invert(upper, lower=False, overwrite_c=True)
+        return np.asarray(np.einsum("ij,ij->i", half, half), dtype=np.float64)
 
     def leave_one_out(self, values: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Predict each mask without its value, ``(m, k)``, with the predictive variance, ``(m,)``.
@@ -68,7 +72,8 @@ class Posterior:
         prior = np.diagonal(self.kernel(inputs, inputs)) + self.kernel.noise
         cross = self.kernel(self.inputs, inputs)
         return np.asarray(
-            prior - (solve_triangular(self.lower, cross, lower=True) ** 2).sum(axis=0)
+            prior
+            - (solve_triangular(self.lower, cross, lower=True, check_finite=False) ** 2).sum(axis=0)
         )
 
 
@@ -85,7 +90,8 @@ def candidates(masks: BoolArray, posteriors: list[Posterior], order: int) -> Mem
     n_masks, n = masks.shape
     relevance = np.mean([p.kernel.relevances for p in posteriors], axis=0)
     first = posteriors[0]
-    signs, weights = first.inputs.signs, first.weights
+    # single precision: it is only decided which sets are worth a look
+    signs, weights = first.inputs.signs.astype(np.float32), first.weights.astype(np.float32)
     families = [np.full((1, 1), n), np.arange(n)[:, None], _windows(n, order)]
     if order >= 2 and n >= 2:
         energy = np.zeros((n, n))
@@ -102,8 +108,8 @@ def candidates(masks: BoolArray, posteriors: list[Posterior], order: int) -> Mem
         families.append(chosen[triples])
         if order >= 4 and n >= 4 and first.kernel.degree >= 4:
             relevant = np.argsort(-relevance, kind="stable")[:_NEAR]
-            grown = _grow(chosen[triples[:_GROWN]], relevant, n)
-            families.append(_strongest(masks, grown, weights, relevance, _MOST_QUADRUPLES))
+            grown = chosen[triples[:_GROWN]]
+            families.append(_quadruples(signs, grown, relevant, weights, relevance))
     width = max(sets.shape[1] for sets in families)
     padded = [
         np.pad(np.sort(sets, axis=1), ((0, 0), (0, width - sets.shape[1])), constant_values=n)
@@ -113,39 +119,43 @@ def candidates(masks: BoolArray, posteriors: list[Posterior], order: int) -> Mem
     return collapse(joined, np.zeros(len(joined)), n)[0]
 
 
-def _triples(signs: FloatArray, weights: FloatArray, relevance: FloatArray) -> IntArray:
+def _triples(signs: Floats, weights: Floats, relevance: FloatArray) -> IntArray:
     """Find the strongest triples of columns, strongest first, ``(t, 3)``."""
     n = signs.shape[1]
-    strength = np.zeros((n, n, n))
+    strength = np.zeros((n, n, n), dtype=signs.dtype)
     for column in weights.T:
-        for i in range(n - 2):
-            block = signs[:, i + 1 :]
-            strength[i, i + 1 :, i + 1 :] += (
-                (block * (column * signs[:, i])[:, None]).T @ block
+        for first in range(n - 2):
+            block = signs[:, first + 1 :]
+            strength[first, first + 1 :, first + 1 :] += (
+                (block * (column * signs[:, first])[:, None]).T @ block
             ) ** 2
-    i, j, k = np.array(list(combinations(range(n), 3)), dtype=np.int64).T
+    player = np.arange(n)
+    rising = player[:, None] < player
+    i, j, k = np.nonzero(rising[:, :, None] & rising)
     size = np.sqrt(strength[i, j, k]) * relevance[i] * relevance[j] * relevance[k]
     best = np.argsort(-size, kind="stable")[:_MOST_TRIPLES]
     return np.stack([i[best], j[best], k[best]], axis=1)
 
 
-def _grow(sets: IntArray, players: IntArray, n_players: int) -> Members:
-    """Add each player to each set that lacks it; the result is distinct."""
-    both = np.concatenate(
-        [np.repeat(sets, len(players), axis=0), np.tile(players, len(sets))[:, None]], axis=1
-    )
-    both = np.sort(both, axis=1)
-    new = (np.diff(both, axis=1) > 0).all(axis=1)
-    return collapse(both[new].astype(np.int32), np.zeros(int(new.sum())), n_players)[0]
-
-
-def _strongest(
-    masks: BoolArray, sets: Members, weights: FloatArray, relevance: FloatArray, count: int
+def _quadruples(
+    signs: Floats, triples: IntArray, players: IntArray, weights: Floats, relevance: FloatArray
 ) -> Members:
-    """Take the sets with the largest expected coefficients."""
-    products = correlations(masks, pack_members(sets, masks.shape[1]), weights)
-    size = np.sqrt((products**2).sum(axis=1)) * relevance[sets].prod(axis=1)
-    return sets[np.argsort(-size, kind="stable")[:count]]
+    """Add each player to each triple that lacks it, and take the strongest, ``(q, 4)``."""
+    products = signs[:, triples].prod(axis=2)
+    energy = np.zeros((len(triples), len(players)), dtype=signs.dtype)
+    for column in weights.T:
+        energy += (products.T @ (signs[:, players] * column[:, None])) ** 2
+    sets = np.concatenate(
+        [np.repeat(triples, len(players), axis=0), np.tile(players, len(triples))[:, None]], axis=1
+    )
+    sets = np.sort(sets, axis=1)
+    new = (np.diff(sets, axis=1) > 0).all(axis=1)
+    size = np.sqrt(energy.ravel()[new]) * relevance[sets[new]].prod(axis=1)
+    # a set that was grown in several ways has several sizes, which differ by rounding errors
+    counted = np.stack([size, np.ones(len(size))], axis=1)
+    distinct, sums = collapse(sets[new].astype(np.int32), counted, signs.shape[1])
+    best = np.argsort(-sums[:, 0] / sums[:, 1], kind="stable")[:_MOST_QUADRUPLES]
+    return distinct[best]
 
 
 def _windows(n_players: int, order: int) -> Members:
@@ -160,16 +170,6 @@ def _windows(n_players: int, order: int) -> Members:
     result = np.full((len(rows), reach + 1), n_players, dtype=np.int32)
     for at, row in enumerate(rows):
         result[at, : len(row)] = row
-    return result
-
-
-def correlations(masks: BoolArray, packed: ByteArray, weights: FloatArray) -> FloatArray:
-    """Compute sum_m chi_S(m) weights[m], ``(s, k)``, in blocks of bounded memory."""
-    result = np.empty((len(packed), weights.shape[1]))
-    step = max(1, _CELLS_AT_ONCE // len(masks))
-    for start in range(0, len(packed), step):
-        block = packed[start : start + step]
-        result[start : start + step] = characters(masks, block).T @ weights
     return result
 
 
@@ -232,7 +232,7 @@ class Family:
         """The posterior means of F(S), ``(s, k)`` for each posterior."""
         k = posteriors[0].weights.shape[1]
         joined = np.hstack([p.weights for p in posteriors])
-        products = correlations(masks, self.packed, joined)
+        products = analyse(masks, self.packed, joined)
         means = []
         for number, posterior in enumerate(posteriors):
             kernel = posterior.kernel

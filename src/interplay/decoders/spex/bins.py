@@ -13,10 +13,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 
 from interplay._types import BoolArray, FloatArray, IntArray
 from interplay.decoders.spex.design import CodedDesign
-from interplay.fourier.sets import Members
+from interplay.fourier.characters import characters
+from interplay.fourier.sets import Members, pack_members
 from interplay.fourier.transform import walsh_hadamard
 
 _CELLS_AT_ONCE = 1 << 22
@@ -37,6 +39,7 @@ class Terms:
         signs: (-1)^<d, 1_S> for each delay d, ``(s, D)``.
         bins: the bin of each group, in the list of all bins, ``(s, C)``.
         offset_signs: (-1)^<p_c, 1_S> for each group c, ``(s, C)``.
+        outside: chi_S on masks outside the code, ``(s, q)``.
     """
 
     n_players: int
@@ -44,27 +47,28 @@ class Terms:
     signs: FloatArray
     bins: IntArray
     offset_signs: FloatArray
+    outside: npt.NDArray[np.float32]
 
     @classmethod
-    def of(cls, design: CodedDesign, members: Members) -> Terms:
+    def of(cls, design: CodedDesign, members: Members, outside: BoolArray) -> Terms:
         """Look up bins and signs of sets.
 
         Args:
             design: the coded design.
             members: the sets, ``(s, w)``.
+            outside: masks outside the code, ``(q, n)``.
         """
         # players as rows; the last one, all zeros, is the padding
         n_groups, n_delays = len(design.rows), len(design.delays)
-        hashes = np.concatenate([design.hashes, np.zeros((n_groups, 1), dtype=np.int64)], axis=1)
         delays = np.concatenate([design.delays.T, np.zeros((1, n_delays), dtype=np.bool_)])
         offsets = np.concatenate([design.offsets.T, np.zeros((1, n_groups), dtype=np.bool_)])
-        bins = np.bitwise_xor.reduce(hashes[:, members], axis=2).T + first_bins(design)[:-1]
         return cls(
             design.plan.n_players,
             members,
             1.0 - 2.0 * np.bitwise_xor.reduce(delays[members], axis=1),
-            bins,
+            bins_of(design, members),
             1.0 - 2.0 * np.bitwise_xor.reduce(offsets[members], axis=1),
+            characters(outside, pack_members(members, design.plan.n_players), np.float32).T,
         )
 
     def __len__(self) -> int:
@@ -77,6 +81,7 @@ class Terms:
             signs=self.signs[rows],
             bins=self.bins[rows],
             offset_signs=self.offset_signs[rows],
+            outside=self.outside[rows],
         )
 
     def join(self, other: Terms) -> Terms:
@@ -87,12 +92,21 @@ class Terms:
             signs=np.concatenate([self.signs, other.signs]),
             bins=np.concatenate([self.bins, other.bins]),
             offset_signs=np.concatenate([self.offset_signs, other.offset_signs]),
+            outside=np.concatenate([self.outside, other.outside]),
         )
 
     @property
     def orders(self) -> IntArray:
         """The order of each term, ``(s,)``."""
         return np.asarray((self.members < self.n_players).sum(axis=1), dtype=np.int64)
+
+
+def bins_of(design: CodedDesign, members: Members) -> IntArray:
+    """Hash sets ``(s, w)`` to their bin of each group, in the list of all bins, ``(s, C)``."""
+    padding = np.zeros((len(design.hashes), 1), dtype=np.int64)
+    hashes = np.concatenate([design.hashes, padding], axis=1)
+    bins = np.bitwise_xor.reduce(hashes[:, members], axis=2).T + first_bins(design)[:-1]
+    return np.asarray(bins, dtype=np.int64)
 
 
 def first_bins(design: CodedDesign) -> IntArray:
@@ -169,20 +183,29 @@ def correlate(bins: FloatArray, terms: Terms) -> FloatArray:
     return result
 
 
-def solve(bins: FloatArray, terms: Terms, weights: FloatArray) -> FloatArray:
-    r"""Solve for all coefficients at once by weighted least squares on the bins.
+def solve(
+    bins: FloatArray,
+    terms: Terms,
+    weights: FloatArray,
+    outside: FloatArray,
+    outside_weight: float,
+) -> FloatArray:
+    r"""Solve for all coefficients at once by weighted least squares on bins and other values.
 
     Two terms meet only in the bins that they share. The normal matrix is therefore
 
     .. math:: N(S, T) = \sum_d (-1)^{\langle d, 1_S + 1_T \rangle}
         \sum_{c : S, T \text{ share a bin}} w_c (-1)^{\langle p_c, 1_S + 1_T \rangle},
 
-    with the weight w_c of the shared bin.
+    with the weight w_c of the shared bin; and the products of the characters of the masks outside
+    the code, times their weight, are added.
 
     Args:
         bins: the bins, ``(bins, D, k)``.
         terms: s terms.
         weights: of the bins, inverse variances of their noise up to a factor, ``(bins,)``.
+        outside: the values of the masks outside the code, ``(q, k)``.
+        outside_weight: theirs.
 
     Returns:
         ``(s, k)``.
@@ -195,9 +218,12 @@ def solve(bins: FloatArray, terms: Terms, weights: FloatArray) -> FloatArray:
         is_shared = own_bins[:, None] == own_bins[None, :]
         shared += np.where(is_shared, root[:, None] * root[None, :], 0.0)
     normal = products * shared
+    normal += outside_weight * (terms.outside @ terms.outside.T)
     scale = 1.0 / np.sqrt(np.diag(normal))
     normal *= scale[:, None] * scale[None, :]
     normal[np.diag_indices(len(terms))] += _RIDGE
     right = correlate(bins, terms) * weights[terms.bins][:, :, None]
-    right = right.sum(axis=1) * bins.shape[1] * scale[:, None]
+    right = right.sum(axis=1) * bins.shape[1]
+    right += outside_weight * (terms.outside @ outside)
+    right *= scale[:, None]
     return np.asarray(np.linalg.solve(normal, right) * scale[:, None])

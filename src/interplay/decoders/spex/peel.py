@@ -2,11 +2,13 @@ r"""Peeling: find the sets that explain the bins, and subtract what they explain
 
 A bin in which one coefficient is large spells its set: the signs of the delays are the parity bits.
 The public implementation accepts such a set if subtracting it leaves less than 0.9 of the energy of
-this one bin. Here all bins of the set decide. The noise of each bin is taken as normal, of unknown
-variance. With D delays, and the energy E_c of the bin in group c before and E_c' after, the
-log-likelihood rises by
+this one bin. Here all bins of the set decide, and the q masks outside the code. The noise of each
+bin is taken as normal, of unknown variance, and so is that of the other masks. With D delays, the
+energy E_c of the bin in group c before and E_c' after, and the mean square E of the other masks'
+values before and E' after, the log-likelihood rises by
 
-.. math:: \mathrm{gain}(S) = \frac{D}{2} \sum_c \ln \frac{E_c}{E_c'},
+.. math:: \mathrm{gain}(S) = \frac{D}{2} \sum_c \ln \frac{E_c}{E_c'}
+    + \frac{q}{2} \ln \frac{E}{E'},
 
 and the set is accepted if that exceeds
 
@@ -19,6 +21,7 @@ round all coefficients are solved for together, so that an early error in one do
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import reduce
 from itertools import pairwise
 from math import lgamma
 
@@ -26,10 +29,18 @@ import numpy as np
 
 from interplay._arrays import as_columns
 from interplay._types import BoolArray, ByteArray, FloatArray, IntArray
-from interplay.decoders.spex.bins import Terms, alias, correlate, first_bins, solve, transform
-from interplay.decoders.spex.chase import decode_parity
+from interplay.decoders.spex.bins import (
+    Terms,
+    alias,
+    bins_of,
+    correlate,
+    first_bins,
+    solve,
+    transform,
+)
 from interplay.decoders.spex.design import CodedDesign
-from interplay.fourier.sets import collapse, pack_members
+from interplay.decoders.spex.search import LONG, PAIRED, has_pairs, spelled, spelled_by_pairs
+from interplay.fourier.sets import Members, collapse, pack_members
 
 _MARGIN = 4.0
 """A set of pure chance is accepted with a probability of about exp(-4) for each decoded bin."""
@@ -37,15 +48,15 @@ _SLACK = 1.0
 """A term is dropped when its gain is below the threshold by more than this."""
 _MOST_DROPPED = 2
 """A term that was dropped so many times is not accepted again."""
-_PATTERNS = (1, 64, 512)
-"""Test patterns for each bin, by level. A level is tried when the one before it changes nothing."""
 _QUIET = 1.2
-"""The last level skips bins below this multiple of the median energy; that loses no recall."""
+"""A long search skips bins below this multiple of the median energy; that loses no recall."""
 _CHANGED = 0.05
 """A bin is decoded again when the energy of its change exceeds this share of its energy."""
 _LOUD = 3.0
 """A bin is unresolved if its energy is more than this multiple of the median."""
 _MAX_ROUNDS = 60
+_MOST_OUTSIDE = 2_000
+"""The most masks outside the code that are used here; the regression uses all."""
 
 
 @dataclass(frozen=True)
@@ -107,8 +118,10 @@ def decode_coded(
             finite; or the design is a full table, which needs no decoding.
     """
     columns = _checked(design, values, decoding)
-    state = _Peeling(design, transform(design, columns), decoding, order)
-    rounds, level, n_levels = 0, 0, len(_PATTERNS) if decoding == "soft" else 1
+    outside = np.flatnonzero(~design.is_coded)[:_MOST_OUTSIDE]
+    state = _Peeling(design, columns, outside, decoding, order)
+    # a level of the search is tried when the one before it changes nothing
+    rounds, level, n_levels = 0, 0, PAIRED + 1 if decoding == "soft" else 1
     while rounds < _MAX_ROUNDS and level < n_levels:
         rounds += 1
         has_changed = state.accept(*state.candidates(level))
@@ -150,6 +163,9 @@ class _Peeling:
         design: the coded design.
         bins: the bins, ``(bins, D, k)``.
         residual: what the terms leave of them, ``(bins, D, k)``.
+        masks: outside the code, ``(q, n)``.
+        values: theirs, ``(q, k)``.
+        rest: what the terms leave of these values, ``(q, k)``.
         terms: the sets accepted so far.
         coefficients: theirs, ``(s, k)``.
         basic: the empty set and the single players, which are tried in every round.
@@ -167,10 +183,18 @@ class _Peeling:
     """
 
     def __init__(
-        self, design: CodedDesign, bins: FloatArray, decoding: str, order: int | None
+        self,
+        design: CodedDesign,
+        values: FloatArray,
+        outside: IntArray,
+        decoding: str,
+        order: int | None,
     ) -> None:
         n_players, t = design.plan.n_players, design.plan.t
+        bins = transform(design, values)
         n_bins, self.n_delays, n_outputs = bins.shape
+        self.masks, self.values = design.masks[outside], values[outside]
+        self.rest = self.values.copy()
         self.design, self.bins, self.residual = design, bins, bins.copy()
         self.depth = 2 * t if decoding == "soft" else 0
         self.order = min(t if order is None else order, n_players)
@@ -187,7 +211,7 @@ class _Peeling:
         self.thresholds = np.array(naming) + (_MARGIN + np.log(n_outputs))
         basic = np.full((1 + n_players, t), n_players, dtype=np.int32)
         basic[1:, 0] = np.arange(n_players)
-        self.basic = Terms.of(design, basic if self.order else basic[:1])
+        self.basic = Terms.of(design, basic if self.order else basic[:1], self.masks)
         self.terms = self.basic[np.empty(0, dtype=np.int64)]
         self.coefficients: FloatArray = np.empty((0, n_outputs))
         self.n_dropped: dict[bytes, int] = {}
@@ -209,44 +233,96 @@ class _Peeling:
         """
         estimates = correlate(self.residual, terms)
         energy = self.energy()[terms.bins]  # (s, C, k)
-        noise = np.maximum(energy - estimates**2, self.floor)
-        coefficients = (estimates / noise).sum(axis=1) / (1.0 / noise).sum(axis=1)
+        precision = self.n_delays / np.maximum(energy - estimates**2, self.floor)
+        others, spread = self.correlate_rest(terms), self.spread()
+        of_others = len(self.rest) / np.maximum(spread - others**2, self.floor)
+        total = precision.sum(axis=1) + of_others
+        coefficients = ((estimates * precision).sum(axis=1) + others * of_others) / total
         after = energy + coefficients[:, None] * (coefficients[:, None] - 2.0 * estimates)
-        ratio = (energy + self.floor) / (np.maximum(after, 0.0) + self.floor)
-        return coefficients, 0.5 * self.n_delays * np.log(ratio).sum(axis=1)
+        left = spread + coefficients * (coefficients - 2.0 * others)
+        return coefficients, self.rise(energy, after, spread, left)
+
+    def spread(self) -> FloatArray:
+        """Compute the mean square of what is left of the values outside the code, ``(k,)``."""
+        return np.asarray((self.rest**2).sum(axis=0) / max(1, len(self.rest)))
+
+    def correlate_rest(self, terms: Terms) -> FloatArray:
+        """Estimate each term's coefficient from the values outside the code, ``(s, k)``."""
+        return np.asarray(terms.outside @ self.rest) / max(1, len(self.rest))
+
+    def rise(
+        self, before: FloatArray, after: FloatArray, spread: FloatArray, left: FloatArray
+    ) -> FloatArray:
+        """Compute by how much the log-likelihood rises, ``(s, k)``.
+
+        Args:
+            before: the energies of each term's bins without it, ``(s, C, k)``.
+            after: those with it.
+            spread: the mean square outside the code without it, ``(s, k)`` or ``(k,)``.
+            left: that with it.
+        """
+        of_bins = np.log(self.ratio(before, after)).sum(axis=1)
+        of_others = np.log(self.ratio(spread, left))
+        return np.asarray(0.5 * (self.n_delays * of_bins + len(self.rest) * of_others))
+
+    def ratio(self, before: FloatArray, after: FloatArray) -> FloatArray:
+        """Divide energies, those that are rounding errors aside."""
+        return np.asarray(
+            (np.maximum(before, 0.0) + self.floor) / (np.maximum(after, 0.0) + self.floor)
+        )
 
     def candidates(self, level: int) -> tuple[Terms, IntArray]:
-        """Decode the bins that have changed.
+        """Decode the bins that have changed, or at the last level all pairs of bins.
 
         Returns:
             The sets whose hash is that of the bin, and a number for the bin and output that each
             was decoded from, ``(s,)``.
         """
+        if level == PAIRED:
+            return self.candidates_of_pairs()
         energy = self.energy()
         change = self.residual - self.decoded
         moved = np.einsum("bdk,bdk->bk", change, change) / self.n_delays
         self.levels[moved > _CHANGED * energy] = -1
         least = 1e3 * self.floor
-        if level > 1:  # a long search only where there is more than in most bins
+        if level >= LONG:
             least = np.maximum(least, _QUIET * np.median(energy, axis=0))
         bins, outputs = np.nonzero((self.levels < level) & (energy > least))
         self.levels[bins, outputs] = level
         self.decoded[bins, :, outputs] = self.residual[bins, :, outputs]
         self.n_decoded += len(bins)
         words = self.residual[bins, :, outputs]
-        # relative to the zero delay, whose sign is that of the coefficient
-        signs = np.where(words[:, :1] < 0, -1.0, 1.0)
-        rows, members = decode_parity(
-            self.design.code,
-            words[:, 1:] * signs,
-            depth=self.depth,
-            n_patterns=_PATTERNS[level],
-        )
-        is_allowed = (members < self.design.plan.n_players).sum(axis=1) <= self.order
-        rows, terms = rows[is_allowed], Terms.of(self.design, members[is_allowed])
-        is_hit = (terms.bins == bins[rows, None]).any(axis=1)
-        rows = rows[is_hit]
-        return terms[is_hit], bins[rows] * self.bins.shape[2] + outputs[rows]
+        rows, members = spelled(self.design.code, words, level, self.depth)
+        terms, kept = self.allowed(members, bins[rows, None])
+        return terms, (bins * self.bins.shape[2] + outputs)[rows[kept]]
+
+    def candidates_of_pairs(self) -> tuple[Terms, IntArray]:
+        """Decode the sums of two groups' bins, if there are few; returns as :meth:`candidates`."""
+        n_bins = np.diff(first_bins(self.design))
+        offers, sources = [self.basic[np.empty(0, dtype=np.int64)]], [np.empty(0, dtype=np.int64)]
+        if has_pairs(n_bins):
+            for j in range(self.bins.shape[2]):
+                pairs, members = spelled_by_pairs(self.design.code, self.residual[:, :, j], n_bins)
+                terms, kept = self.allowed(members, pairs)
+                offers.append(terms)
+                sources.append((j * n_bins.sum() + pairs[kept, 0]) * n_bins.sum() + pairs[kept, 1])
+                self.n_decoded += int(np.prod(n_bins))
+        return reduce(Terms.join, offers), np.concatenate(sources)
+
+    def allowed(self, members: Members, bins: IntArray) -> tuple[Terms, IntArray]:
+        """Keep sets of at most the largest order that hash to a bin that they were decoded from.
+
+        Args:
+            members: sets, ``(s, t)``.
+            bins: of each, ``(s, b)``.
+
+        Returns:
+            Those that are left, and their rows.
+        """
+        small = np.flatnonzero((members < self.design.plan.n_players).sum(axis=1) <= self.order)
+        hashed = bins_of(self.design, members[small])
+        kept = small[(hashed[:, :, None] == bins[small, None, :]).any(axis=(1, 2))]
+        return Terms.of(self.design, members[kept], self.masks), kept
 
     def accept(self, candidates: Terms, sources: IntArray) -> bool:
         """Add basic terms, and the best set of each decoded bin, that gain more than the threshold.
@@ -291,6 +367,7 @@ class _Peeling:
     def refresh(self) -> None:
         """Compute the residual anew."""
         self.residual = self.bins - alias(self.terms, self.coefficients, len(self.bins))
+        self.rest = self.values - self.terms.outside.T @ self.coefficients
 
     def resolve(self) -> None:
         """Solve for all coefficients; a bin weighs the more, the less energy is left in it."""
@@ -299,8 +376,13 @@ class _Peeling:
         # a fit leaves less than the noise: a term takes 1/C degrees of freedom from each of C bins
         freedom = self.n_delays - n_held / self.terms.bins.shape[1]
         energy *= self.n_delays / np.maximum(freedom, 0.25 * self.n_delays)
-        weights = 1.0 / np.maximum(energy, max(1e-4 * float(energy.mean()), 1e-18))
-        self.coefficients = solve(self.bins, self.terms, weights / weights.mean())
+        least = max(1e-4 * float(energy.mean()), 1e-18)
+        weights = 1.0 / np.maximum(energy, least)
+        of_others = 1.0 / max(float((self.spread() / self.scale).mean()), least)
+        mean = weights.mean()
+        self.coefficients = solve(
+            self.bins, self.terms, weights / mean, self.values, of_others / mean
+        )
         self.refresh()
 
     def prune(self) -> bool:
@@ -311,8 +393,9 @@ class _Peeling:
         after = self.energy()[self.terms.bins]
         coefficients = self.coefficients[:, None]
         before = after + coefficients * (coefficients + 2.0 * estimates)
-        ratio = (np.maximum(before, 0.0) + self.floor) / (after + self.floor)
-        gains = 0.5 * self.n_delays * np.log(ratio).sum(axis=1)
+        left, others = self.spread(), self.correlate_rest(self.terms)
+        spread = left + self.coefficients * (self.coefficients + 2.0 * others)
+        gains = self.rise(before, after, spread, left)
         is_poor = self.excess(self.terms, gains) < -_SLACK
         if not is_poor.any():
             return False

@@ -21,9 +21,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
-from interplay._arrays import as_columns, pack, unpack
+from interplay._arrays import as_columns
 from interplay._types import BoolArray, ByteArray, FloatArray, IntArray
 from interplay.fourier.characters import characters
+from interplay.fourier.sets import members, pack_members
 
 _N_FOLDS = 5
 _PENALTIES = (1e-10, 1e-5, 1e-4, 1e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0, 1e3)
@@ -40,34 +41,43 @@ class Refit:
         penalty: lambda of the supports that were decoded, ``()`` or ``(k,)``.
         penalty_added: lambda of those that were only added, ``()`` or ``(k,)``.
         cv_r2: the cross-validated R2 at these penalties, ``()`` or ``(k,)``.
+        errors: of predictions by the folds that left a mask out, ``(m,)`` or ``(m, k)``.
     """
 
     coefficients: FloatArray
     penalty: FloatArray
     penalty_added: FloatArray
     cv_r2: FloatArray
+    errors: FloatArray
 
 
-def with_singletons(supports: ByteArray, n_players: int) -> tuple[ByteArray, BoolArray]:
-    """Add the empty set and all single players.
+def with_singletons(
+    supports: ByteArray, n_players: int, singles: BoolArray | None = None
+) -> tuple[ByteArray, BoolArray]:
+    """Add the empty set and single players.
 
     Args:
         supports: packed, ``(s, ceil(n / 8))``.
         n_players: n.
+        singles: which players to add, ``(n,)``; ``None``: all.
 
     Returns:
         The empty set, the single players, and the other supports in their order, each once, packed;
         and which of them were among the supports, ``(s',)``.
     """
-    first = pack(np.vstack([np.zeros((1, n_players)), np.eye(n_players)]) > 0)
-    bits = unpack(supports, n_players)
-    orders = bits.sum(axis=1)
+    sets = members(supports, n_players)
+    orders = (sets < n_players).sum(axis=1)
+    is_given = np.zeros(n_players, dtype=np.bool_)
+    is_given[sets[orders == 1, :1].ravel()] = True
+    players = np.flatnonzero(is_given | (True if singles is None else singles))
+    first = np.full((1 + len(players), 1), n_players, dtype=np.int32)
+    first[1:, 0] = players
     larger = supports[orders > 1]
     _, rows = np.unique(larger, axis=0, return_index=True)
-    is_given = [[bool((orders == 0).any())], bits[orders == 1].any(axis=0)]
+    flags = [[bool((orders == 0).any())], is_given[players]]
     return (
-        np.concatenate([first, larger[np.sort(rows)]]),
-        np.concatenate([*is_given, np.ones(len(rows), dtype=np.bool_)]),
+        np.concatenate([pack_members(first, n_players), larger[np.sort(rows)]]),
+        np.concatenate([*flags, np.ones(len(rows), dtype=np.bool_)]),
     )
 
 
@@ -127,10 +137,19 @@ def refit(
     chosen, cv_r2 = _choose(normal, is_empty, is_added, penalties)
     gram, cross = normal.gram.sum(axis=0, dtype=np.float64), normal.cross.sum(axis=0)
     coefficients = np.empty((len(supports), columns.shape[1]))
+    errors = columns - mean
     for pair in np.unique(chosen, axis=0):
         outputs = (chosen == pair).all(axis=1)
-        penalty = n_masks * np.where(is_added, pair[1], pair[0])
-        coefficients[:, outputs] = _solve(gram, cross[:, outputs], penalty, is_empty)
+        penalty = np.where(is_added, pair[1], pair[0])
+        coefficients[:, outputs] = _solve(gram, cross[:, outputs], n_masks * penalty, is_empty)
+        for i in range(_N_FOLDS):
+            held, n_others = np.flatnonzero(fold_of == i), n_masks - normal.sizes[i]
+            if len(held) and n_others:
+                others = (cross - normal.cross[i])[:, outputs]
+                fitted = _solve(gram - normal.gram[i], others, n_others * penalty, is_empty)
+                for block in _blocks(held):
+                    signs = characters(masks[block], supports, np.float32)
+                    errors[np.ix_(block, outputs)] -= signs.astype(np.float64) @ fitted
     if is_empty.any():
         coefficients[np.flatnonzero(is_empty)[0]] += mean
     shape = numbers.shape[1:]
@@ -139,7 +158,13 @@ def refit(
         chosen[:, 0].reshape(shape),
         chosen[:, 1].reshape(shape),
         cv_r2.reshape(shape),
+        errors.reshape(numbers.shape),
     )
+
+
+def _blocks(rows: IntArray) -> list[IntArray]:
+    """Cut rows so that a block's characters fit in memory."""
+    return [rows[start : start + _MASKS_AT_ONCE] for start in range(0, len(rows), _MASKS_AT_ONCE)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,8 +196,7 @@ class _Normal:
         sums, squares = np.zeros((_N_FOLDS, n_outputs)), np.zeros((_N_FOLDS, n_outputs))
         for i in range(_N_FOLDS):
             rows = np.flatnonzero(fold_of == i)
-            for start in range(0, len(rows), _MASKS_AT_ONCE):
-                block = rows[start : start + _MASKS_AT_ONCE]
+            for block in _blocks(rows):
                 signs = characters(masks[block], supports, np.float32).T
                 gram[i] += signs @ signs.T
                 cross[i] += signs.astype(np.float64) @ values[block]

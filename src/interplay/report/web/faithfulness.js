@@ -32,11 +32,13 @@ export function createScatter(model, store) {
   const every = Math.max(1, Math.ceil(held / DOTS));
 
   store.on(["output"], ({ output }) => {
-    const actual = model.ablations.values[output];
+    const { values, predicted } = model.ablations;
+    const actual = values[output];
     const all = Array.from({ length: held }, (_, row) => ({
       row,
       actual: actual[row],
-      predicted: predict(model, output, recordedMask(model, row)),
+      // of the fit without the held-out masks, where the spectrum was fitted to these too
+      predicted: predicted ? predicted[output][row] : predict(model, output, recordedMask(model, row)),
     }));
     const [low, high] = extent(all.flatMap((dot) => [dot.actual, dot.predicted]));
     const scale = scaleLinear([low ?? 0, high === low ? (low ?? 0) + 1 : high], [0, SIZE]);
@@ -76,13 +78,13 @@ function about(dot) {
 export function createEnergy(model, store) {
   const body = h("tbody");
   store.on(["output"], ({ output }) => {
-    const energy = energyByOrder(model, output).slice(1);
+    const energy = (model.energy?.[output] ?? energyByOrder(model, output)).slice(1);
     const total = sum(energy);
     body.replaceChildren(
       ...energy.map((part, i) => {
         const share = total ? part / total : 0;
-        const fill = h("i", { class: "fill plus" });
-        fill.style.width = percent(share);
+        const fill = h("i", { class: share < 0 ? "fill minus" : "fill plus" });
+        fill.style.width = percent(Math.min(Math.abs(share), 1));
         return h(
           "tr",
           { "data-share": share },
@@ -99,6 +101,6 @@ export function createEnergy(model, store) {
     {},
     h("h2", {}, "Variation by order"),
     h("table", { class: "rows energy" }, body),
-    h("p", { class: "soft small" }, "The share of the score's variation over random ablations that sets of so many players carry, by the spectrum."),
+    h("p", { class: "soft small" }, `The share of the score's variation over masks ${model.measure.description} that sets of so many players carry, by the spectrum.`),
   );
 }

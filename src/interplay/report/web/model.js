@@ -50,6 +50,7 @@ export function readModel(data) {
       masks,
       count: bytes ? masks.length / bytes : 0,
       values: withMean(columns(array(ablations.values, Float64Array), outputs)),
+      predicted: ablations.predicted && withMean(columns(array(ablations.predicted, Float64Array), outputs)),
     },
   };
 }

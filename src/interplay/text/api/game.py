@@ -14,12 +14,14 @@ from interplay._types import BoolArray, FloatArray, IntArray, Json
 from interplay.errors import GameError, hand_over
 from interplay.extensions import MaskingName
 from interplay.fourier.masks import as_masks, sorted_by_prefix
+from interplay.game import Hints
 from interplay.text.api.account import OPENAI_URL, Account, Endpoint, RequestFailed, Usage
 from interplay.text.api.client import Connection, connect, require_openai, run_in_thread
 from interplay.text.api.prompts import check_sendable, lengths, sent
 from interplay.text.api.requests import Completion, Requester, RequestSettings
 from interplay.text.api.targets import ApiTarget, choose_method
 from interplay.text.digests import document_digest
+from interplay.text.hints import character_hints
 from interplay.text.inference.generation import Generated
 from interplay.text.prompts.build import PLACEHOLDER, Message, Text, mask_prompt
 from interplay.text.prompts.masking import Masking, get_masking
@@ -170,6 +172,10 @@ class ApiGame:
     def cost(self, masks: BoolArray, /) -> FloatArray:
         """About how many tokens each ablation takes, over all its requests, ``(m,)``."""
         return np.array([self._requester.tokens_needed(n) for n in lengths(self.masked, masks)])
+
+    def hints(self) -> Hints:
+        """Which segments are likely to matter: the longer ones. Nothing is sent for this."""
+        return character_hints(self.masked)
 
     def __call__(self, masks: BoolArray, /) -> FloatArray:
         """Scores ``(m,)``, or ``(m, k)`` for a target of k outputs, of masks ``(m, n)``.

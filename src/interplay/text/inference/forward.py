@@ -118,6 +118,8 @@ class Forward:
         """Make one forward pass; returns the logits at the last positions of each row."""
         import torch
 
+        from interplay.text.inference.matmul import faster_products
+
         width = max(node.stop - node.start for node in rows)
         past = max(node.start for node in rows)
         tokens = np.zeros((len(rows), width), dtype=np.int64)
@@ -138,7 +140,7 @@ class Forward:
         }
         if "logits_to_keep" in accepted and self.strategy != "alone":
             inputs["logits_to_keep"] = n_positions
-        with torch.inference_mode():
+        with torch.inference_mode(), faster_products(self.model):
             if prefixes.size:
                 inputs["past_key_values"] = prefixes.before(rows, past)
             logits = self.model(**inputs, use_cache=bool(prefixes.size)).logits

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-_CPU_TOKENS = 512
+_CPU_TOKENS = 1024
 _GPU_TOKENS = 32768
 """Tokens per forward pass to begin with. On a CPU more tokens gain nothing."""
 _CPU_BYTES = 2**30

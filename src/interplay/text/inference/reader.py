@@ -24,7 +24,7 @@ from interplay.text.inference.equivalence import (
     refuse,
 )
 from interplay.text.inference.forward import Forward, Strategy, with_positions
-from interplay.text.inference.trie import build, flat
+from interplay.text.inference.trie import cheapest, flat
 from interplay.text.readouts import Readout
 
 if TYPE_CHECKING:
@@ -183,7 +183,7 @@ class Reader:
         while parts:
             part = parts.pop()
             n_read = [reading.n_read[sequence] for sequence in part]
-            trie = build(part, n_read, longest=self.tokens_per_pass) if share else flat(part)
+            trie = cheapest(part, n_read, self.tokens_per_pass) if share else flat(part)
             # a long sequence needs its own keys and values, however many they are
             if len(part) > 1 and trie.size > max(self.max_cached_tokens, *map(len, part)):
                 parts += [part[len(part) // 2 :], part[: len(part) // 2]]

@@ -13,9 +13,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-PASS_TOKENS = 24
+PASS_TOKENS = 48
 """The fixed cost of a forward pass, in tokens: a pass over a single token takes about as long as
 this many more tokens in a large pass."""
+THRESHOLDS = (2, 8, 24, 72)
+"""How many tokens a shared prefix must save, in the trees that are compared."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,37 @@ class Trie:
     def size(self) -> int:
         """The number of tokens whose keys and values are cached while the tree is evaluated."""
         return sum(node.stop - node.start for node in self.inner)
+
+    def cost(self, limit: int) -> int:
+        """What it costs to evaluate the tree level by level: tokens, padding and passes.
+
+        Args:
+            limit: the most tokens of a pass, padding included; a single row may have more.
+        """
+        sizes: dict[int, list[int]] = {}
+        for node in self.inner:
+            sizes.setdefault(node.depth, []).append(node.stop - node.start)
+        sizes[-1] = [node.stop - node.start for node in self.leaves]
+        total = 0
+        for level in sizes.values():
+            level.sort(reverse=True)
+            at = 0
+            for count in passes(level, limit):
+                total += count * level[at] + PASS_TOKENS
+                at += count
+        return total
+
+
+def cheapest(sequences: Sequence[Sequence[int]], unshared: Sequence[int], limit: int) -> Trie:
+    """Cut sequences into the cheapest of a few trees: more shared prefixes need more passes.
+
+    Args:
+        sequences: as for :func:`build`.
+        unshared: see there.
+        limit: the most tokens of a node, and of a pass.
+    """
+    tries = [build(sequences, unshared, saved, limit) for saved in THRESHOLDS]
+    return min(tries, key=lambda trie: trie.cost(limit))
 
 
 def build(

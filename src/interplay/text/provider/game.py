@@ -15,9 +15,11 @@ from interplay._types import BoolArray, FloatArray, IntArray, Json
 from interplay.errors import GameError, hand_over
 from interplay.extensions import MaskingName
 from interplay.fourier.masks import as_masks, sorted_by_prefix
+from interplay.game import Hints
 from interplay.text.api.prompts import CHARACTERS_PER_TOKEN, check_sendable, lengths, sent
 from interplay.text.api.targets import ApiTarget, check_target
 from interplay.text.digests import document_digest
+from interplay.text.hints import character_hints
 from interplay.text.inference.generation import Generated
 from interplay.text.prompts.build import PLACEHOLDER, Message, Text, mask_prompt
 from interplay.text.prompts.masking import Masking, get_masking
@@ -170,6 +172,10 @@ class ProviderGame:
     def _prompt(self, text: str) -> Prompt:
         messages: Prompt = json.loads(text) if self.masked.is_chat else text
         return messages
+
+    def hints(self) -> Hints:
+        """Which segments are likely to matter: the longer ones. Nothing is sent for this."""
+        return character_hints(self.masked)
 
     def __call__(self, masks: BoolArray, /) -> FloatArray:
         """Scores ``(m,)``, or ``(m, k)`` for a target of k outputs, of masks ``(m, n)``.

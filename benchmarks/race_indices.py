@@ -24,6 +24,7 @@ import json
 import os
 import subprocess
 import time
+import warnings
 from collections.abc import Iterator, Sequence
 from math import ceil, comb, log2
 from pathlib import Path
@@ -221,6 +222,7 @@ def run_ours(
 
 
 def main() -> None:
+    warnings.simplefilter("ignore", ip.ExtrapolationWarning)  # what it warns of is measured here
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--games", type=Path, help="a folder of complete games of others")
     parser.add_argument("--full", action="store_true", help="all budgets, seeds and functions")

@@ -133,7 +133,9 @@ def test_control_c(tmp_path: Path, twice: bool) -> None:
         assert process.returncode == 0
         spent = ip.load(saved).provenance["budget"]
         assert spent["interrupted"]
-        assert 30 <= spent["spent"] <= spent["evaluated"] < 400  # whole strides only
+        # both ends were printed first, so the run finds them in its store
+        assert spent["from_store"] == 2
+        assert 30 <= spent["spent"] <= spent["evaluated"] + 2 < 400  # whole strides only
 
 
 def test_errors_are_one_line(saved: Path, tmp_path: Path) -> None:
@@ -214,7 +216,7 @@ def test_text_refuses_bad_input(tmp_path: Path) -> None:
     text.write_text("A b c d e f g h i j k l m n.")
     base = ("text", "--model", "smollm2", "--file", text, "--by", "word", "--out", tmp_path / "out")
     out = run(*base, "--response", " x", "--question", "So", "--budget", 12, code=2)
-    assert "error: budget=12 leaves 2 ablations for the fit" in out
+    assert "error: budget=12 leaves 0 ablations for the fit beside 10 held out and the full" in out
     assert "needs two answers" in run(*base, "--target", "logit-difference", code=2)
     empty = tmp_path / "empty.txt"
     empty.write_text(" ")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import comb
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 
 import interplay as ip
 from interplay.fourier.ends import LISTED, of_indicators, through_ends
-from interplay.fourier.masks import every_mask
+from interplay.fourier.masks import end_masks, every_mask
 from tests.fourier.efficiency import efficiency_gap
 
 INDICES = ("SV", "SII", "k-SII", "STII", "FSII")
@@ -85,3 +86,15 @@ def test_indices_of_uniform_masks_are_left_alone() -> None:
     for index in ("BII", "BV", "Fourier", "FBII", "Moebius", "Co-Moebius"):
         interactions = spectrum.to(index, order=2)  # type: ignore[arg-type]
         assert through_ends(interactions, np.array(1.0), np.array(1.0)) is interactions
+
+
+@pytest.mark.parametrize("index", INDICES)
+def test_ends_that_are_predicted_add_nothing(index: str) -> None:
+    """Such as those of a constant game: no set is listed that has the value zero."""
+    spectrum = ip.Spectrum.from_dict(6, {(): 3.0, (0, 2): 1.0})
+    spectrum = replace(spectrum, deviations=np.eye(2))
+    through = replace(spectrum, ends=spectrum.predict(end_masks(6)))
+    plain, found = (one.to(index, order=2) for one in (spectrum, through))  # type: ignore[arg-type]
+    assert found.sets == plain.sets
+    assert found.deviations is not None
+    assert found.deviations.shape == found.values.shape

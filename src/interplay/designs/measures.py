@@ -132,7 +132,7 @@ class Measure:
             >>> spectrum = ip.Spectrum.from_dict(9, {(0,): 1.0, (0, 1): 1.0})
             >>> shares = ip.Keep(0.9).variance_by_order(spectrum)
             >>> print((shares[:, 0] / shares.sum()).round(2))
-            [0.   0.78 0.22]
+            [0.   0.65 0.35]
         """
         sets, parts = self.variances(spectrum)
         order = (sets < spectrum.n_players).sum(axis=1)

@@ -105,7 +105,9 @@ def evaluate_until(
             return plan, stopped("it was interrupted"), padded
         values = evaluated.values[len(plan.ends) :]
         known = finite_rows(values)  # masks that failed are left out
-        design, values = PlainDesign(plan.design.kind, plan.design.masks[known]), values[known]
+        design, values = plan.design, values[known]
+        if not known.all():
+            design = PlainDesign(plan.design.kind, plan.design.masks[known])
         rng = np.random.default_rng(plan.random_state)
         decoded = run_decoder(plan.chosen, design, values, plan.order, rng, plan.options)
         cross_validated = decoded.diagnosis["cv_r2"]

@@ -37,8 +37,8 @@ from interplay.fourier.masks import distinct, end_masks
 from interplay.fourier.spectrum import Spectrum
 
 _LARGEST_LEVERAGE = 0.999
-_PARAMETERS = 3
-"""With m masks of n players, variances are multiplied by (m + n) / (m - 3 n): with few masks the
+_PARAMETERS = 6
+"""With m masks of n players, variances are multiplied by (m + n) / (m - 6 n): with few masks the
 estimates are far worse than a sandwich says. Chosen on recorded games, as is:"""
 _PRIOR = 1.5
 """The decoder's variances are multiplied by this: its prior may be wrong."""

@@ -92,9 +92,9 @@ def explain(
             k-SII, STII and FSII, which are several times more accurate then. ``interplay.Keep(p)``
             or ``interplay.Keep(low, high)``: near the intact input. A tuple is a mixture.
         per: what the masks are chosen to tell the most for. ``"ablation"``: the fewest ablations.
-            ``"token"``: the fewest tokens that a model reads, for a language model that computes
-            shared beginnings of prompts once (local models, servers with a prefix cache): masks
-            share their beginnings, players in reading order. Long texts gain the most; short ones
+            ``"token"``: the fewest tokens that a model reads which computes shared beginnings of
+            prompts once: masks share their beginnings, players in reading order. It is meant for
+            long texts and calls of many masks, such as servers with a prefix cache; short texts
             with few ablations gain nothing. The budget is counted in ablations nevertheless, and
             held-out masks are uniform as ever.
         random_state: seed of the masks, the fit and the bootstrap.
@@ -106,7 +106,9 @@ def explain(
         batch_size: the most masks per call of the game. A run that is killed loses at most one such
             batch. The default is the game's own batch size.
         on_error: what to do about a mask on which the game raises or returns a value that is not
-            finite. ``"raise"`` stops the run. ``"skip"`` leaves out at most 1 % of the masks.
+            finite. ``"raise"`` stops the run. ``"skip"`` leaves out at most 1 % of the masks. It is
+            for games without a value at the empty input too: indices then do not pass through the
+            ends, and ``baseline`` is ``None``.
         progress: show progress on stderr. By default it is shown if stderr is a terminal.
         **options: options of the decoder. SPEX has ``decoding="soft"`` or ``"hard"``.
 

@@ -28,7 +28,10 @@ _INDEX, _ORDER = "FSII", 3
 
 
 def _judged_on(measure: Measure) -> str:
-    return f"It was judged on masks {measure.description}, not on uniform ones."
+    return (
+        f"It was judged on masks {measure.description}, not on uniform ones, before it was fitted "
+        "to the held-out ablations too."
+    )
 
 
 def verdict_on(

@@ -49,7 +49,8 @@ class Plan:
         decoder: the decoder that will run.
         design: the kind of its design.
         n_players: n.
-        n_fit: the number of distinct ablations in the fit. With ``until`` it is the most.
+        n_fit: the number of distinct ablations in the fit, beside which the full and the empty
+            input are evaluated. With ``until`` it is the most.
         n_held_out: the number of distinct held-out ablations.
         n_stored: how many of all these ablations the store has already. They are free.
         n_new: how many of them the game will evaluate.
@@ -89,12 +90,15 @@ class Plan:
     def __str__(self) -> str:
         repeats = f" x {self.n_repeats} repeats" if self.n_repeats > 1 else ""
         most = "" if self.until is None else "at most "
+        distinct = self.n_stored + self.n_new
+        n_ends = distinct - self.n_fit - self.n_held_out
+        ends = f" + {n_ends} ends" if n_ends else ""
         rows = [
             ("decoder", f"{self.decoder}, {self.design} masks of {self.n_players} players"),
             (
                 "ablations",
-                f"{most}{self.n_fit:,} for the fit + {self.n_held_out:,} held out = "
-                f"{self.n_fit + self.n_held_out:,} distinct",
+                f"{most}{self.n_fit:,} for the fit + {self.n_held_out:,} held out{ends} = "
+                f"{distinct:,} distinct",
             ),
             ("in the store", f"{self.n_stored:,}, free"),
             ("to evaluate", f"{most}{self.n_new:,}{repeats}, in calls of {self.batch_size:,}"),
@@ -145,7 +149,7 @@ def plan(
         >>> game = ip.FunctionGame(lambda masks: masks[:, 0] & masks[:, 1], n_players=20)
         >>> plan = ip.plan(game, budget=300, warm_up=False)
         >>> plan.n_fit, plan.n_held_out, plan.n_new
-        (270, 30, 300)
+        (268, 30, 300)
 
     Args:
         game: as for ``explain``, like all arguments below that have no description here.

@@ -329,7 +329,7 @@ class Spectrum:
         interactions = self._interactions(self.coefficients, index, order)
         interactions = replace(interactions, players=names_of(players, self.n_players))
         added = None
-        if self.ends is not None:
+        if self.ends is not None and self.end_errors.any():  # else it passes through them already
             interactions = through_ends(interactions, *self.end_errors)
             added = by_size(index, self.n_players, interactions.order, *self.end_errors)
         if added is not None:
@@ -373,7 +373,7 @@ class Spectrum:
             block = self.deviations[..., start : start + _COLUMNS_AT_ONCE] / unit[..., None]
             columns = block.reshape(len(block), -1)
             part = self._interactions(columns, index, order)
-            if self.ends is not None:
+            if added is not None:
                 errors = synthesise(end_masks(self.n_players), self.supports, columns)
                 part = through_ends(part, *-errors)
             squares = (part.values.reshape(len(part), *block.shape[1:]) ** 2).sum(axis=-1)

@@ -166,7 +166,7 @@ def _intervals(spectrum: Spectrum, orders: int, first: int) -> dict[str, str]:
 
 def _of_ends(spectrum: Spectrum, orders: int) -> Json:
     """What measured ends add to each set, by index and order: for each output by the set's size."""
-    if spectrum.ends is None:
+    if spectrum.ends is None or not spectrum.end_errors.any():
         return {}
     full, empty = as_columns(spectrum.end_errors)
     added: Json = {}

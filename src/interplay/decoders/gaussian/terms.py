@@ -51,21 +51,28 @@ class Posterior:
         weights = cho_solve((lower.T, False), values, check_finite=False)
         return cls(kernel, inputs, lower, weights)
 
-    @cached_property
-    def _precision(self) -> FloatArray:
-        single = self.kernel.suits_single(len(self.inputs))
-        upper = self.lower.T.astype(np.float32 if single else np.float64)
-        (invert,) = get_lapack_funcs(("trtri",), (upper,))
-        half, _ = invert(upper, lower=False, overwrite_c=True)
-        return np.asarray(np.einsum("ij,ij->i", half, half), dtype=np.float64)
-
     def leave_one_out(self, values: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Predict each mask without its value, ``(m, k)``, with the predictive variance, ``(m,)``.
 
         In closed form these are y_i - a_i / P_ii and 1 / P_ii, where P is the inverse of K + s^2 I
-        and a = P y.
+        and a = P y. If the complement of a mask has a value too, both are left out: their errors
+        are A^-1 a for the 2 x 2 block A of P, their variances the diagonal of A^-1. A function of
+        even orders is the same on both, and a new mask has no such twin.
         """
-        return values - self.weights / self._precision[:, None], 1.0 / self._precision
+        single = self.kernel.suits_single(len(self.inputs))
+        upper = self.lower.T.astype(np.float32 if single else np.float64)
+        (invert,) = get_lapack_funcs(("trtri",), (upper,))
+        half, _ = invert(upper, lower=False, overwrite_c=True)  # P is half half^T
+        precision = np.asarray(np.einsum("ij,ij->i", half, half), dtype=np.float64)
+        errors, variances = self.weights / precision[:, None], 1.0 / precision
+        one, other = _complements(self.inputs.signs)
+        shared = np.asarray(np.einsum("ij,ij->i", half[one], half[other]), dtype=np.float64)
+        determinant = precision[one] * precision[other] - shared**2
+        errors[one] = (
+            (precision[other] * self.weights[one].T - shared * self.weights[other].T) / determinant
+        ).T
+        variances[one] = precision[other] / determinant
+        return values - errors, variances
 
     def variance(self, inputs: Inputs) -> FloatArray:
         """The predictive variance at each of h other masks, with the noise, ``(h,)``."""
@@ -75,6 +82,14 @@ class Posterior:
             prior
             - (solve_triangular(self.lower, cross, lower=True, check_finite=False) ** 2).sum(axis=0)
         )
+
+
+def _complements(signs: Floats) -> tuple[IntArray, IntArray]:
+    """The rows whose complement is a row too, and the rows of these complements."""
+    row_of = {row.tobytes(): number for number, row in enumerate(signs > 0)}
+    partner = np.array([row_of.get(row.tobytes(), -1) for row in signs < 0], dtype=np.int64)
+    one = np.flatnonzero(partner >= 0)
+    return one, partner[one]
 
 
 def candidates(masks: BoolArray, posteriors: list[Posterior], order: int) -> Members:

@@ -1,19 +1,21 @@
-r"""What leave-one-out errors say of Shapley values, added to a spectrum as a linear function.
+r"""What the fitted values say of Shapley values beyond a spectrum, as a linear function.
 
 A spectrum is a control variate: f = g + r, and the Shapley values of f are those of g plus those of
-the residual r. The residuals of masks that the fit did not see estimate the latter without bias:
-they are regressed on the players with the weights of KernelSHAP (Lundberg and Lee 2017),
+the residual r. What g leaves of the values that it was fitted to is regressed on the players with
+the weights of KernelSHAP (Lundberg and Lee 2017),
 
 .. math:: \hat\phi = \arg\min_\phi \sum_j \frac{n-1}{k_j (n-k_j)\, c_{k_j}}
           \big(r_j - \textstyle\sum_{i \in m_j} \phi_i\big)^2, \quad \sum_i \phi_i = 0,
 
-for masks m_j of k_j players, c_k of them of size k. The variance of the estimate is that of sums
-over complement pairs (a sandwich), where a size of which a share p of all masks was evaluated has
-1 - p of it: a size that is complete is known, not sampled. Beside it stands what the decoder itself
-says of its Shapley values, with the variance T, half as much again as by its posterior. The
-residual's values are therefore multiplied by :math:`T / (T + \operatorname{tr} V)`. With few
-ablations nothing is added; as budgets grow the error goes on falling where the prior of the decoder
-is wrong.
+for masks m_j of k_j players, c_k of them of size k. If all masks are evaluated this makes the
+Shapley values exact. Residuals of predictions that left their mask out are larger, most of all at
+the smallest and largest masks, where all are evaluated and nothing is unknown; they gain less.
+
+The variance of the estimate is that of sums over complement pairs (a sandwich), where a size of
+which a share p of all masks was evaluated has 1 - p of it. Beside it stands what the decoder itself
+says of its Shapley values: T, its variance by the posterior times a constant. The residual's values
+are multiplied by :math:`T / (T + \operatorname{tr} V)`. With few ablations nothing is added; as
+budgets grow the error goes on falling where the prior of the decoder is wrong.
 
 Terms that the spectrum leaves out of what was learned have values too. Under flat sizes characters
 are not orthogonal. The quadratic function with the same FSII of order 2 stands for them, and so
@@ -37,34 +39,36 @@ from interplay.fourier.masks import distinct, end_masks
 from interplay.fourier.spectrum import Spectrum
 
 _LARGEST_LEVERAGE = 0.999
-_PARAMETERS = 6
-"""With m masks of n players, variances are multiplied by (m + n) / (m - 6 n): with few masks the
+_MASKS_PER_PLAYER = 10
+"""With m masks of n players, variances are multiplied by (m + n) / (m - 10 n): with few masks the
 estimates are far worse than a sandwich says. Chosen on recorded games, as is:"""
-_PRIOR = 1.5
+_PRIOR = 3.0
 """The decoder's variances are multiplied by this: its prior may be wrong."""
 
 
-def corrected(decoded: Decoded, masks: BoolArray) -> Decoded:
+def corrected(decoded: Decoded, masks: BoolArray, values: FloatArray) -> Decoded:
     """Correct what was decoded from masks of flat sizes; see the module.
 
     Args:
-        decoded: with ``residuals``, if the decoder has them.
+        decoded: with ``deviations``, if the decoder gives them; else nothing is corrected.
         masks: those of the fit, ``(m, n)``, without the ends.
+        values: ``(m,)`` or ``(m, k)``.
 
     Returns:
         The same with linear terms added.
     """
     spectrum, surrogate = decoded.spectrum, decoded.surrogate
+    learned = spectrum if surrogate is None else surrogate
     shape = (spectrum.n_players, *spectrum.coefficients.shape[1:])
     added, weights = np.zeros(shape), np.zeros(0)
     # of the decoder: as if it predicted the ends
     own = replace(spectrum, ends=spectrum.predict(end_masks(spectrum.n_players)))
     deviations = own.to("SV", order=1).deviations
-    if decoded.residuals is not None and deviations is not None:
+    if deviations is not None:
         prior = _PRIOR * as_columns(_by_player(own, deviations) ** 2).sum(axis=0)
-        values, variances = _residual_values(masks, decoded.residuals)
+        of_rest, variances = _residual_values(masks, values - learned.predict(masks))
         weights = prior / np.maximum(prior + variances, np.finfo(float).tiny)
-        added = (values * weights).reshape(shape)
+        added = (of_rest * weights).reshape(shape)
     if surrogate is not None:
         spectrum = spectrum.with_added(_low_order(surrogate - replace(spectrum, ends=None)))
         surrogate = surrogate + _linear(added)
@@ -100,7 +104,7 @@ def _residual_values(masks: BoolArray, residuals: FloatArray) -> tuple[FloatArra
     masks, columns = masks[known], as_columns(residuals[known])
     n_masks, n_players = masks.shape
     values, variances = np.zeros((n_players, columns.shape[1])), np.full(columns.shape[1], np.inf)
-    n_spare = n_masks - _PARAMETERS * n_players
+    n_spare = n_masks - _MASKS_PER_PLAYER * n_players
     if n_spare <= 0:
         return values, variances
     sizes = masks.sum(axis=1)

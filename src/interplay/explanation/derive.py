@@ -83,7 +83,9 @@ def _decoded(
     """Decode, correct under ``"shapley"``, and let indices pass through the ends."""
     decoded = run_decoder(inputs.chosen, design, values, inputs.order, rng, inputs.options)
     decoded = replace(decoded, spectrum=replace(decoded.spectrum, ends=inputs.ends))
-    return corrected(decoded, design.masks) if measure_of(design.kind) == SHAPLEY else decoded
+    if measure_of(design.kind) == SHAPLEY:
+        decoded = corrected(decoded, design.masks, values)
+    return decoded
 
 
 @dataclass(frozen=True)

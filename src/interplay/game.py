@@ -207,7 +207,8 @@ def check_hints(hints: Any, n_players: int, where: str) -> Hints:
             f"the value of player {player} in {where} is {values[player]}; a finite number from 0 "
             "on is expected, such as the size of an effect"
         )
-    if not (isinstance(hints.kind, str) and hints.kind and 0 <= hints.cost < np.inf):
+    is_number = isinstance(hints.cost, int | float | np.number)
+    if not (isinstance(hints.kind, str) and hints.kind and is_number and 0 <= hints.cost < np.inf):
         raise ValueError(
             f"{where} has kind={hints.kind!r} and cost={hints.cost!r}; a name, and a finite number "
             "from 0 on, are expected"

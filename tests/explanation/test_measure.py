@@ -56,7 +56,7 @@ def test_efficient_indices_add_up(explanation: ip.Explanation) -> None:
     assert explanation.baseline == far_from_nothing(np.zeros((1, N), dtype=bool))[0]
     assert explanation.full == far_from_nothing(np.ones((1, N), dtype=bool))[0]
     for index in ("SV", "k-SII", "STII", "FSII"):
-        for order in (1, 2, 3, None):
+        for order in (1, 2, 3, N - 1, N, N + 3, None):
             interactions = explanation.interactions(index, order=order)  # type: ignore[arg-type]
             gap = efficiency_gap(interactions, explanation.full, explanation.baseline)
             assert gap == pytest.approx(0, abs=1e-9), (index, order)
@@ -121,11 +121,14 @@ def test_what_cannot_be(game: ip.FunctionGame) -> None:
             raise RuntimeError("no value at the empty input")
         return far_from_nothing(masks)
 
-    without = ip.explain(
-        ip.FunctionGame(nothing_fails, N), measure="shapley", budget=120, on_error="skip"
-    )
-    assert without.ends is without.baseline is None
-    assert without.provenance["budget"]["spent"] == 118
+    for measure in ("shapley", "uniform"):  # an end that fails is not one of the 1 %
+        without = ip.explain(
+            ip.FunctionGame(nothing_fails, N), measure=measure, budget=60, on_error="skip"
+        )
+        assert without.ends is without.baseline is None
+        assert without.provenance["budget"]["spent"] == 58
+        (skipped,) = (w for w in without.verdict.warnings if w.code == "skipped")
+        assert "SV, k-SII, STII and FSII do not add up" in skipped.message
 
 
 @pytest.mark.parametrize("decoder", ["gp", "proxyspex", "lasso"])

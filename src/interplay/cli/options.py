@@ -17,7 +17,7 @@ import typer
 
 from interplay.ablation.evaluator import ON_ERROR
 from interplay.cli.trust import Trust
-from interplay.designs.measures import MEASURES, UNIFORM
+from interplay.designs.measures import MEASURES, UNIFORM, get_measure
 from interplay.explanation.explanation import Explanation
 from interplay.extensions import BACKENDS, DECODERS
 from interplay.game import PlannedGame
@@ -118,6 +118,9 @@ class RunOptions:
     def folder(self, command: str) -> Path:
         """Where the run of a command is written."""
         return Path("out") / command if self.out is None else self.out
+
+    def __post_init__(self) -> None:
+        get_measure(self.measure)  # a wrong one is told before a model is loaded
 
     def settings(self, command: str) -> dict[str, Any]:
         """The arguments of ``explain`` and ``plan``."""

@@ -202,7 +202,13 @@ def Keep(low: float, high: float | None = None) -> Measure:  # noqa: N802
     Raises:
         ValueError: the probabilities are not in order, or one of them keeps all or nothing.
     """
-    measure = _between(low, low if high is None else high)
+    high = low if high is None else high
+    for end in (low, high):
+        if isinstance(end, bool) or not isinstance(end, int | float | np.number):
+            raise ValueError(
+                f"Keep has {shown(end)}, which is no probability; give a number between 0 and 1"
+            )
+    measure = _between(low, high)
     if str(measure) not in MEASURES and not _PART.fullmatch(str(measure)):
         raise ValueError(
             f"Keep({low}, {high}) has probabilities of more than {_DIGITS} digits; round them"

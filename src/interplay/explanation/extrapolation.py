@@ -112,6 +112,9 @@ def extrapolated(
     looks = [_OF_AN_END[index]] if index in _OF_AN_END else []
     if index in OF_ALL_SIZES and SHAPLEY.ranges[0] not in measure.ranges:
         looks = ["whole", "empty"]
+        reason = _lacks_the_middle(measure, spectrum.n_players)
+        if reason:
+            return _extrapolates(index, measure, reason, str(SHAPLEY))
     # an output that is not predicted anyway is no news
     judged = [
         span if r2 > 0.0 else np.inf for span, r2 in zip(ranges, score.by_output, strict=True)

@@ -67,7 +67,8 @@ def fair_rows(plan: RunPlan, evaluated: Evaluated) -> BoolArray:
     order = fair_order(plan)
     if not known[first_held:].any():
         order = order[order < first_held]
-    n_missing, n_rows = np.cumsum(~known[order]), np.arange(1, len(order) + 1)
+    missing = ~known[order] & (order >= len(plan.ends))  # a run goes on without the ends
+    n_missing, n_rows = np.cumsum(missing), np.arange(1, len(order) + 1)
     most = np.minimum(evaluated.n_skipped, MOST_SKIPPED * n_rows)
     beginnings = n_rows[n_missing <= most]
     fair = np.zeros(len(known), dtype=np.bool_)

@@ -87,7 +87,7 @@ def verdict_on(
         warnings=(
             *_of_score(score, below, ranges, values),
             *_of_findings(score, known, has_intervals, level),
-            *_of_run(provenance),
+            *_of_run(provenance, has_ends=ends is not None),
             *_of_ends(spectrum, measure, ends, ranges),
             *_of_the_middle(score, measure),
         ),
@@ -226,7 +226,10 @@ def _of_findings(
     if not score.known:
         return []
     if not has_intervals:
-        message = "This decoder gives no intervals, so nothing says which values may be zero."
+        message = (
+            "There are no intervals (gp gives them under the measures uniform and shapley), so "
+            "nothing says which values may be zero."
+        )
         return [VerdictWarning("no_intervals", message)]
     if not any(known) and level != "not usable":
         message = "No single player or interaction is distinguishable from zero."
@@ -240,7 +243,7 @@ def _negligible(provenance: Json) -> list[str]:
     return [answer["warning"] for answer in scored if answer["warning"]]
 
 
-def _of_run(provenance: Json) -> list[VerdictWarning]:
+def _of_run(provenance: Json, *, has_ends: bool) -> list[VerdictWarning]:
     budget, decoder = provenance["budget"], provenance["decoder"]
     warnings = []
     if budget["interrupted"]:
@@ -257,6 +260,11 @@ def _of_run(provenance: Json) -> list[VerdictWarning]:
             f"{_number(budget['skipped'], 'ablation')} failed and were left out. Ablations do not "
             "fail at random: the score does not speak of those that do."
         )
+        if not has_ends:
+            message += (
+                " The full or the empty input has no value, so SV, k-SII, STII and FSII do not add "
+                "up to the difference of the two."
+            )
         warnings.append(VerdictWarning("skipped", message))
     picked = "picked" in decoder["settings"] or decoder["ran"] in ("exact", decoder["requested"])
     if not picked:

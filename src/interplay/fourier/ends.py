@@ -96,16 +96,20 @@ _TABLES: dict[str, Callable[[int, int], tuple[list[Fraction], list[Fraction]]]] 
 def of_indicators(index: str, n_players: int, order: int) -> Ends | None:
     """The index of [m = all] and of [m = none] for sets of 0 to ``order`` players.
 
+    Up to order n, k-SII, STII and FSII are the Moebius transform.
+
     Args:
         index: the index.
         n_players: n.
-        order: the largest order, below n.
+        order: the largest order, at most n.
 
     Returns:
         Two lists of ``order + 1`` numbers; ``None`` for an index that gives the ends no weight.
     """
     if index not in _TABLES:
         return None
+    if order == n_players and index in ("k-SII", "STII", "FSII"):
+        return [0.0] * order + [1.0], [(-1.0) ** s for s in range(order + 1)]
     full, empty = _TABLES[index](n_players, order)
     return [float(value) for value in full], [float(value) for value in empty]
 
@@ -115,11 +119,9 @@ def by_size(
 ) -> FloatArray | None:
     """What the ends add to every set, by its size: ``(order + 1,)`` or ``(order + 1, k)``.
 
-    ``None`` if they add nothing: to an index of uniform masks, or up to order n.
+    ``None`` if they add nothing, to an index of uniform masks.
     """
-    if order >= n_players:
-        return None
-    tables = of_indicators(index, n_players, order)
+    tables = of_indicators(index, n_players, min(order, n_players))
     if tables is None:
         return None
     of_full, of_empty = (np.array(table) for table in tables)
@@ -138,11 +140,11 @@ def through_ends(interactions: Interactions, full: FloatArray, empty: FloatArray
     listed if they are at most :data:`LISTED`.
 
     Args:
-        interactions: of a spectrum, up to an order below n.
+        interactions: of a spectrum.
         full: f(all) less the spectrum's prediction, ``()`` or ``(k,)``.
         empty: f(none) less the spectrum's prediction.
     """
-    n, order = interactions.n_players, interactions.order
+    n, order = interactions.n_players, min(interactions.order, interactions.n_players)
     by_order = by_size(interactions.index, n, order, full, empty)
     if by_order is None:
         return interactions

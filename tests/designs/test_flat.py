@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from interplay.designs.flat import flat, flat_design
+from interplay.designs.flat import flat_design
 from interplay.fourier.masks import keys
 
 
@@ -39,20 +39,6 @@ def test_all_masks_and_one_more() -> None:
         ValueError, match="63 distinct masks beside both ends do not exist for 6 players; there are"
     ):
         flat_design(63, 6, np.random.default_rng(0))
-
-
-def test_random_masks_of_flat_sizes() -> None:
-    known = flat_design(40, 16, np.random.default_rng(0)).masks
-    masks = flat(3000, 16, np.random.default_rng(1), exclude=known)
-    assert len(set(keys(masks)) - set(keys(known))) == 3000
-    sizes = np.bincount(masks.sum(axis=1), minlength=17)
-    assert sizes[0] == sizes[16] == 0
-    assert sizes[1] + sizes[15] + len(known[known.sum(axis=1) == 1]) * 2 >= 30  # all there are
-    assert sizes[3:14].min() > 150
-    np.testing.assert_array_equal(masks[:50], flat(50, 16, np.random.default_rng(1), exclude=known))
-    rest = flat(100, 4, np.random.default_rng(2))
-    assert len(rest) == 14
-    assert len(flat(5, 1, np.random.default_rng(0))) == 0
 
 
 @pytest.mark.slow

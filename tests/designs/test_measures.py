@@ -12,7 +12,7 @@ from scipy.integrate import quad
 
 from interplay import Keep, Measure
 from interplay.designs.base import grows
-from interplay.designs.measures import SHAPLEY, UNIFORM, get_measure, held_out_masks, measure_of
+from interplay.designs.measures import SHAPLEY, UNIFORM, get_measure, measure_of
 from interplay.fourier.masks import keys
 
 NEAR = (Keep(0.9), Keep(0.5, 0.97), get_measure(("uniform", Keep(0.9))))
@@ -111,18 +111,6 @@ def test_a_design_is_nested_balanced_and_follows_the_law(measure: Measure) -> No
         assert kept.max() - kept.min() <= 2
 
 
-@pytest.mark.parametrize("measure", ALL, ids=str)
-def test_held_out_masks(measure: Measure) -> None:
-    design = measure.design(100, 50, np.random.default_rng(0)).masks
-    held = held_out_masks(measure, 60, 50, np.random.default_rng(1), design)
-    assert len(set(keys(held)) - set(keys(design))) == 60
-    fewer = held_out_masks(measure, 20, 50, np.random.default_rng(1), design)
-    np.testing.assert_array_equal(held[:20], fewer)
-    law = measure.size_law(50)
-    assert len(held) * law.max() >= np.bincount(held.sum(axis=1)).max() - 8
-    assert held.sum(axis=1).mean() == pytest.approx(law @ np.arange(51), abs=4)
-
-
 @pytest.mark.parametrize("measure", [*NEAR, Keep(0.999), Keep(0.001)], ids=str)
 @pytest.mark.parametrize("n_players", [1, 2, 3, 9])
 def test_small_games_end_cleanly(measure: Measure, n_players: int) -> None:
@@ -131,7 +119,4 @@ def test_small_games_end_cleanly(measure: Measure, n_players: int) -> None:
     assert len(masks) == len(set(keys(masks))) == inner
     assert not masks.all(axis=1).any()
     assert masks.any(axis=1).all()
-    part = masks[: inner // 2]
-    held = held_out_masks(measure, 600, n_players, np.random.default_rng(1), part)
-    assert len(part) + len(held) == inner
     assert measure.draw(5, n_players, np.random.default_rng(0)).shape == (5, n_players)

@@ -44,40 +44,13 @@ def flat_design(n_masks: int, n_players: int, rng: np.random.Generator) -> Plain
     )
 
 
-def flat(
-    n_masks: int, n_players: int, rng: np.random.Generator, exclude: BoolArray | None = None
-) -> BoolArray:
-    """Draw distinct masks of sizes 1 to n - 1, each size equally likely, ``(n_masks, n)``.
-
-    Fewer are returned if there are no more. For the same generator the masks for a smaller number
-    are the first of a larger one.
-
-    Args:
-        n_masks: how many masks.
-        n_players: n.
-        rng: draws them.
-        exclude: masks not to draw, ``(k, n)``.
-    """
-    seen = set() if exclude is None else set(keys(exclude))
-    drawn: list[BoolArray] = []
-    left = counts_left(n_players, exclude)
-    while len(drawn) < n_masks and left.any():
-        size = int(rng.choice(np.flatnonzero(left)))
-        mask = new_mask(size, n_players, seen, rng)
-        assert mask is not None
-        seen.add(keys(mask[None])[0])
-        left[size] -= 1
-        drawn.append(mask)
-    return np.array(drawn, dtype=np.bool_).reshape(len(drawn), n_players)
-
-
 def _pairs(n_players: int, rng: np.random.Generator) -> Iterator[BoolArray]:
     """The masks of the design in their order, until all are listed."""
     # a pair of size k has masks of the sizes k and n - k
     sizes = [k for k in range(1, n_players // 2 + 1) for _ in range(1 if 2 * k == n_players else 2)]
     used = np.zeros((n_players // 2 + 1, n_players))
     seen: set[bytes] = set()
-    left = counts_left(n_players, None)
+    left = counts_left(n_players)
     while sizes:
         exhausted: set[int] = set()
         for size in rng.permutation(sizes).tolist():

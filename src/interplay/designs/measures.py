@@ -33,11 +33,10 @@ from scipy.special import betainc, gammaln
 
 from interplay._types import BoolArray, FloatArray, shown
 from interplay.designs.base import STRATA, PlainDesign, uniform_design
-from interplay.designs.flat import FLAT, flat, flat_design
-from interplay.designs.strata import by_law, stratified
+from interplay.designs.flat import FLAT, flat_design
+from interplay.designs.strata import stratified
 from interplay.extensions import unknown
 from interplay.fourier.biased import Law, variances
-from interplay.fourier.masks import uniform
 from interplay.fourier.sets import Members
 from interplay.fourier.spectrum import Spectrum
 
@@ -151,28 +150,6 @@ class Measure:
         ranks = rng.random((n_masks, n_players)).argsort(axis=1).argsort(axis=1)
         return np.asarray(ranks < sizes[:, None])
 
-    def distinct(
-        self,
-        n_masks: int,
-        n_players: int,
-        rng: np.random.Generator,
-        exclude: BoolArray | None = None,
-    ) -> BoolArray:
-        """Draw distinct masks that are not excluded, ``(n_masks, n)``, for a score.
-
-        For the same generator the masks for a smaller number are the first of a larger one. Where
-        the masks of a size run out, the law is that of the other sizes. Fewer masks are returned if
-        there are no more, but for ``"uniform"``.
-
-        Raises:
-            ValueError: the measure is uniform, and there are not so many masks.
-        """
-        if self == UNIFORM:
-            return uniform(n_masks, n_players, rng, exclude=exclude)
-        if self == SHAPLEY:
-            return flat(n_masks, n_players, rng, exclude=exclude)
-        return by_law(self.size_law(n_players), n_masks, n_players, rng, exclude)
-
     def design(self, n_masks: int, n_players: int, rng: np.random.Generator) -> PlainDesign:
         """Choose masks for a fit: balanced, and nested by their number.
 
@@ -274,22 +251,6 @@ def measure_of(kind: str) -> Measure:
         return SHAPLEY
     _, strata, measure = kind.partition(STRATA)
     return get_measure(measure) if strata else UNIFORM
-
-
-def held_out_masks(
-    measure: AnyMeasure,
-    n_masks: int,
-    n_players: int,
-    rng: np.random.Generator,
-    exclude: BoolArray,
-) -> BoolArray:
-    """Distinct masks of a measure that a design does not have, ``(n_masks, n)``."""
-    return get_measure(measure).distinct(n_masks, n_players, rng, exclude)
-
-
-def draw(measure: AnyMeasure, n_masks: int, n_players: int, rng: np.random.Generator) -> BoolArray:
-    """Independent masks of a measure, ``(n_masks, n)``."""
-    return get_measure(measure).draw(n_masks, n_players, rng)
 
 
 def _text(part: Range) -> str:

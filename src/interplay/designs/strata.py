@@ -8,7 +8,7 @@ is drawn then follows the law among the sizes that have masks left.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import combinations, islice
 from math import comb, sqrt
 
@@ -24,86 +24,41 @@ _GOLDEN = (sqrt(5) - 1) / 2
 """The steps of a sequence whose every beginning is spread evenly over 0 to 1 (Weyl's)."""
 
 
-def by_law(
-    law: FloatArray,
-    n_masks: int,
-    n_players: int,
-    rng: np.random.Generator,
-    exclude: BoolArray | None = None,
+def stratified(
+    law: FloatArray, n_masks: int, n_players: int, rng: np.random.Generator
 ) -> BoolArray:
-    """Draw distinct masks whose sizes follow a law, ``(n_masks, n)``.
+    """Choose distinct masks whose sizes follow a law, ``(n_masks, n)``.
 
-    Fewer are returned if there are no more of the sizes that the law has. For the same generator
-    the masks for a smaller number are the first of a larger one.
+    In every beginning, sizes are about as frequent as the law says, and among masks of one size
+    every player is kept about equally often. There are no complement pairs: the complement of a
+    mask that keeps most players is nothing that such a law draws. Fewer masks are returned if there
+    are no more of the sizes that the law has.
 
     Args:
         law: the probability of each size, ``(n + 1,)``.
         n_masks: how many masks.
         n_players: n.
         rng: draws them.
-        exclude: masks not to draw, ``(k, n)``.
     """
-    return _drawn(law, n_masks, n_players, rng, exclude, rng.random, None)
-
-
-def stratified(
-    law: FloatArray, n_masks: int, n_players: int, rng: np.random.Generator
-) -> BoolArray:
-    """Choose distinct masks for a fit, ``(n_masks, n)``: as :func:`by_law`, but balanced.
-
-    In every beginning, sizes are about as frequent as the law says, and among masks of one size
-    every player is kept about equally often. There are no complement pairs: the complement of a
-    mask that keeps most players is nothing that such a law draws.
-    """
-    start = float(rng.random())
-    places = ((start + step * _GOLDEN) % 1.0 for step in range(1 << 62))
-    used = np.zeros((n_players + 1, n_players))
-    return _drawn(law, n_masks, n_players, rng, None, lambda: next(places), used)
-
-
-def _drawn(
-    law: FloatArray,
-    n_masks: int,
-    n_players: int,
-    rng: np.random.Generator,
-    exclude: BoolArray | None,
-    place: Callable[[], float],
-    used: FloatArray | None,
-) -> BoolArray:
-    masks = _masks(law, n_players, rng, exclude, place, used)
-    drawn = list(islice(masks, n_masks))
+    drawn = list(islice(_masks(law, n_players, rng), n_masks))
     return np.array(drawn, dtype=np.bool_).reshape(len(drawn), n_players)
 
 
-def _masks(
-    law: FloatArray,
-    n_players: int,
-    rng: np.random.Generator,
-    exclude: BoolArray | None,
-    place: Callable[[], float],
-    used: FloatArray | None,
-) -> Iterator[BoolArray]:
-    """Masks until there are no more.
-
-    Args:
-        law: the probability of each size.
-        n_players: n.
-        rng: draws the masks of a size.
-        exclude: masks not to draw.
-        place: gives the next place on the cumulative law, in [0, 1).
-        used: how often each player was kept in masks of each size, which is balanced, ``(n + 1,
-            n)``; ``None``: masks are independent.
-    """
-    seen = set() if exclude is None else set(keys(exclude))
-    left = counts_left(n_players, exclude)
+def _masks(law: FloatArray, n_players: int, rng: np.random.Generator) -> Iterator[BoolArray]:
+    """Masks until there are no more of the sizes that the law has."""
+    start = float(rng.random())
+    places = ((start + step * _GOLDEN) % 1.0 for step in range(1 << 62))
+    used = np.zeros((n_players + 1, n_players))
+    seen: set[bytes] = set()
+    left = counts_left(n_players)
     cumulative = np.cumsum(np.where(left > 0, law, 0.0))
     while cumulative[-1] > 0.0:
         last = int(np.searchsorted(cumulative, cumulative[-1]))
-        size = min(int(np.searchsorted(cumulative, place() * cumulative[-1], side="right")), last)
-        mask = new_mask(size, n_players, seen, rng, None if used is None else used[size])
+        place = next(places) * cumulative[-1]
+        size = min(int(np.searchsorted(cumulative, place, side="right")), last)
+        mask = new_mask(size, n_players, seen, rng, used[size])
         assert mask is not None, "a size that has masks left has none"
-        if used is not None:
-            used[size] += mask
+        used[size] += mask
         seen.add(keys(mask[None])[0])
         left[size] -= 1
         if left[size] == 0:
@@ -111,14 +66,12 @@ def _masks(
         yield mask
 
 
-def counts_left(n_players: int, exclude: BoolArray | None) -> IntArray:
-    """How many masks of each size are not excluded; of the ends none. Large counts are cut off."""
+def counts_left(n_players: int) -> IntArray:
+    """How many masks there are of each size; of the ends none. Large counts are cut off."""
     most = np.iinfo(np.int32).max
     left = np.array([min(comb(n_players, k), most) for k in range(n_players + 1)], dtype=np.int64)
-    if exclude is not None and len(exclude):
-        left -= np.bincount(exclude.sum(axis=1), minlength=n_players + 1)
     left[[0, -1]] = 0
-    return np.maximum(left, 0)
+    return left
 
 
 def new_mask(
@@ -126,7 +79,7 @@ def new_mask(
     n_players: int,
     seen: set[bytes],
     rng: np.random.Generator,
-    used: FloatArray | None = None,
+    used: FloatArray,
     any_left: bool = True,
 ) -> BoolArray | None:
     """A mask of a size that is not among those seen; ``None`` if there is none.
@@ -139,13 +92,12 @@ def new_mask(
         used: how often each player was kept, ``(n,)``; the first try keeps those kept least.
         any_left: ``False``: all masks of that size were seen.
     """
-    for _ in range(_TRIES):
-        order = rng.random(n_players) + (0.0 if used is None else used)
+    for attempt in range(_TRIES):
+        order = rng.random(n_players) + (used if attempt == 0 else 0.0)
         mask = np.zeros(n_players, dtype=np.bool_)
         mask[np.argsort(order, kind="stable")[:size]] = True
         if keys(mask[None])[0] not in seen:
             return mask
-        used = None
     if comb(n_players, size) > _LISTED:
         while any_left:
             mask = np.zeros(n_players, dtype=np.bool_)

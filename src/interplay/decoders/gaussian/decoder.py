@@ -40,7 +40,7 @@ from interplay.decoders.gaussian.learn import learn, standardised, weight_of
 from interplay.decoders.gaussian.projection import projected
 from interplay.decoders.gaussian.terms import Family, Posterior, candidates
 from interplay.designs.base import Design
-from interplay.designs.measures import SHAPLEY, UNIFORM, Measure, draw, measure_of
+from interplay.designs.measures import SHAPLEY, UNIFORM, Measure, measure_of
 from interplay.designs.optimal import optimal_design
 from interplay.fourier.biased import total_variance, truncate
 from interplay.fourier.characters import characters
@@ -185,10 +185,7 @@ def averaged(
         ),
     }
     spectrum, surrogate = (_in_units(s, varying, mean, scale) for s in (spectrum, surrogate))
-    residuals = np.zeros_like(values)
-    residuals[:, varying] = np.nan
-    residuals[np.ix_(blend.rows, varying)] = blend.errors * scale[varying]
-    return Decoded(spectrum, settings, diagnosis, surrogate, ("prediction_interval",), residuals)
+    return Decoded(spectrum, settings, diagnosis, surrogate, ("prediction_interval",))
 
 
 def _fit(
@@ -221,7 +218,7 @@ def _fit(
     trees = np.column_stack([forest.held_predictions[rows] for forest in forests])
     actual = target[rows]
     weights = _blend_weights(actual - trees, smooth - trees)
-    average = Inputs.of(draw(measure_of(design.kind), _N_AVERAGE, masks.shape[1], rng))
+    average = Inputs.of(measure_of(design.kind).draw(_N_AVERAGE, masks.shape[1], rng))
     return _Blend(
         posteriors=posteriors,
         forests=forests,

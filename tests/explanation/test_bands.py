@@ -24,7 +24,7 @@ def scored(
     """A score with errors of one size, and of four times that in a range of shares kept."""
     rng = np.random.default_rng(seed)
     spectrum = planted(N, 20, rng)
-    masks = get_measure(measure).distinct(n_masks, N, rng)
+    masks = get_measure(measure).design(n_masks, N, rng).masks
     values = spectrum.predict(masks)
     errors = 0.2 * values.std() * rng.normal(size=len(masks))
     if trouble is not None:
@@ -36,7 +36,7 @@ def scored(
 @pytest.mark.parametrize("n_players", [10, 20, 40])
 def test_uniform_masks_are_in_one_band(n_players: int) -> None:
     rng = np.random.default_rng(0)
-    masks = UNIFORM.distinct(100, n_players, rng)
+    masks = UNIFORM.design(100, n_players, rng).masks
     score = faithfulness(
         Spectrum.from_dict(n_players, {(0,): 1.0}), masks, masks @ np.ones(n_players), rng
     )

@@ -140,7 +140,7 @@ def test_truncation_near_the_intact_input() -> None:
     pairs = Spectrum.from_terms(
         40, [s for s in subsets(40, 2) if s], [0.0] * 40 + rng.normal(size=780).tolist()
     )
-    masks = Keep(0.95).distinct(400, 40, rng)
+    masks = Keep(0.95).design(400, 40, rng).masks
     values = pairs.predict(masks)
     missed = [
         np.square(values - spectrum.predict(masks)).mean() / values.var()

@@ -26,7 +26,7 @@ def test_a_saturating_function_near_the_intact_input(measure: object) -> None:
     law = get_measure(measure)  # type: ignore[arg-type]
     rng = np.random.default_rng(1)
     design = law.design(500, N, rng)
-    held = law.distinct(300, N, rng, design.masks)
+    held = law.draw(300, N, rng)
     both = np.column_stack([saturating(design.masks), 5.0 * design.masks[:, 3]])
     scores = {}
     for kind in (design.kind, "uniform"):

@@ -67,7 +67,9 @@ def fair_rows(plan: RunPlan, evaluated: Evaluated) -> BoolArray:
     order = fair_order(plan)
     if not known[first_held:].any():
         order = order[order < first_held]
-    missing = ~known[order] & (order >= len(plan.ends))  # a run goes on without the ends
+    missing = ~known[order]
+    if evaluated.n_skipped:  # a run goes on without ends that failed
+        missing &= order >= len(plan.ends)
     n_missing, n_rows = np.cumsum(missing), np.arange(1, len(order) + 1)
     most = np.minimum(evaluated.n_skipped, MOST_SKIPPED * n_rows)
     beginnings = n_rows[n_missing <= most]

@@ -10,7 +10,6 @@ The texts were written for this purpose.
 
 from __future__ import annotations
 
-import argparse
 import json
 import time
 from collections.abc import Callable
@@ -30,7 +29,7 @@ from interplay.fourier.masks import every_mask
 from interplay.game import PlannedGame
 from interplay.text.prompts.build import Text
 from interplay.training import Logistic, Network, TrainingData, TrainingGame, within_classes
-from record_games import SENTIMENT
+from record_games import SENTIMENT, record_chosen
 
 FOLDER = Path(__file__).with_name("games") / "complete"
 FACTS = Path("examples/tasks/facts.jsonl")
@@ -197,13 +196,7 @@ def record(name: str, store: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("games", nargs="*", help="by default all that are not recorded")
-    parser.add_argument("--store", type=Path, default=Path("out/bench/complete.db"))
-    chosen = parser.parse_args()
-    chosen.store.parent.mkdir(parents=True, exist_ok=True)
-    for name in chosen.games or [n for n in SOURCES if not (FOLDER / f"{n}.npz").exists()]:
-        record(name, chosen.store)
+    record_chosen(__doc__, SOURCES, FOLDER, "complete.db", record)
 
 
 if __name__ == "__main__":

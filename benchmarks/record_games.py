@@ -16,7 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import partial
 from math import ceil, log2
@@ -301,14 +301,25 @@ def record(name: str, store: Path) -> None:
     )
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+def record_chosen(
+    about: str | None,
+    sources: Iterable[str],
+    folder: Path,
+    store: str,
+    record: Callable[[str, Path], None],
+) -> None:
+    """Record the games of the command line, by default all that the folder has not."""
+    parser = argparse.ArgumentParser(description=about)
     parser.add_argument("games", nargs="*", help="by default all that are not recorded")
-    parser.add_argument("--store", type=Path, default=Path("out/bench/games.db"))
+    parser.add_argument("--store", type=Path, default=Path("out/bench") / store)
     chosen = parser.parse_args()
     chosen.store.parent.mkdir(parents=True, exist_ok=True)
-    for name in chosen.games or [n for n in SOURCES if not (FOLDER / f"{n}.npz").exists()]:
+    for name in chosen.games or [n for n in sources if not (folder / f"{n}.npz").exists()]:
         record(name, chosen.store)
+
+
+def main() -> None:
+    record_chosen(__doc__, SOURCES, FOLDER, "games.db", record)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,6 @@ import interplay as ip
 from bench_throughput import plain
 from common import run_peer
 from interplay._types import BoolArray, FloatArray
-from interplay.explanation.run_plan import PER
 from interplay.fourier.masks import keys
 from record_games import Recorded, _model, _review, budget, read
 
@@ -52,8 +51,8 @@ class Peer:
 class Remembered:
     """A text game whose values are kept, to find the budget; the timed runs are on the game."""
 
-    def __init__(self, game: Any, per: str) -> None:
-        self.game, self.per = game, per
+    def __init__(self, game: Any) -> None:
+        self.game = game
         self._values: dict[bytes, float] = {}
 
     def __getattr__(self, name: str) -> Any:
@@ -73,7 +72,6 @@ def main() -> None:
     parser.add_argument(
         "--seeds", type=int, default=1, help="runs of ours, whose times are averaged"
     )
-    parser.add_argument("--per", choices=PER, default=PER[0], help="as for explain")
     parser.add_argument("--cache", type=Path, default=Path("out/bench/end_to_end.json"))
     options = parser.parse_args()
     for name in options.texts:
@@ -85,7 +83,7 @@ def main() -> None:
             f"({peer.evaluation:.0f} s for {budget(n_players, 4)} ablations, {peer.fit:.0f} s fit)",
             flush=True,
         )
-        remembered = Remembered(game, options.per)
+        remembered = Remembered(game)
         for share in SHARES:
             report(remembered, recorded, peer, share, options.seeds)
 
@@ -141,19 +139,21 @@ def until(
     """The first budget that reaches an R2, the R2 there, and a run's CPU seconds."""
     for step in STEPS:
         n_masks = max(budget(game.n_players, step), 40)
-        reached = r2_of(predicted(run(game, n_masks, seed, game.per)[0], recorded), recorded)
+        reached = r2_of(predicted(run(game, n_masks, seed)[0], recorded), recorded)
         if reached >= r2:
             break
-    explanation, seconds = run(game.game, n_masks, seed, game.per)
+    explanation, seconds = run(game.game, n_masks, seed)
     decoding = explanation.provenance["seconds"]["decoding"]
     decoding *= seconds / explanation.provenance["seconds"]["total"]  # as CPU seconds
     return n_masks, reached, seconds - decoding, decoding
 
 
-def run(game: Any, n_masks: int, seed: int, per: str) -> tuple[ip.Explanation, float]:
+def run(game: Any, n_masks: int, seed: int) -> tuple[ip.Explanation, float]:
     """An explanation, and its CPU seconds."""
     started = time.process_time()
-    explanation = ip.explain(game, per=per, budget=n_masks, random_state=seed, progress=False)
+    explanation = ip.explain(
+        game, measure="uniform", budget=n_masks, random_state=seed, progress=False
+    )
     return explanation, time.process_time() - started
 
 

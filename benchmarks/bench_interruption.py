@@ -178,7 +178,9 @@ def before(plan: RunPlan, evaluated: Evaluated) -> tuple[Spectrum, Faithfulness]
     order = min(plan.order, chosen.order)
     spectrum = run_decoder(chosen, design, values[fit_rows], order, plan.fit_rng, {}).spectrum
     held_masks = plan.masks[held_rows]
-    return spectrum, faithfulness(spectrum, held_masks, values[held_rows], plan.score_rng)
+    return spectrum, faithfulness(
+        held_masks, values[held_rows], spectrum.predict(held_masks), plan.score_rng
+    )
 
 
 def after(plan: RunPlan, evaluated: Evaluated) -> tuple[Spectrum, Faithfulness] | None:

@@ -69,7 +69,7 @@ def study(name: str, game: ComponentGame, test: ComponentGame, store: Path) -> S
         for method, spectrum in fitted.items():
             rng = np.random.default_rng(0)
             faithful[masks, method] = faithfulness(
-                spectrum, held.masks, held.values[:, MARGIN], rng
+                held.masks, held.values[:, MARGIN], spectrum.predict(held.masks), rng
             )
             spectra.setdefault(method, spectrum)
     assert uniform is not None

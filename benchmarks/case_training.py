@@ -161,7 +161,9 @@ def study(case: Case, store: Path) -> Result:
     # all are scored on the subsets that the first run held out, with their noise
     held, noise, scored = uniform.held_out, uniform.faithfulness.noise, {}
     for name, spectrum in spectra.items():
-        r2 = faithfulness(spectrum, held.masks, held.values, np.random.default_rng(0))
+        r2 = faithfulness(
+            held.masks, held.values, spectrum.predict(held.masks), np.random.default_rng(0)
+        )
         rank = float(np.nanmean(lds(spectrum, held.masks, held.values)))
         scored[name] = Scored(fits[name][0], replace(r2, noise=noise), rank, fits[name][1])
     whole = TrainingGame(case.trainer, case.data)(np.ones((1, game.n_players), dtype=bool))[0]

@@ -160,7 +160,7 @@ def test_api_models(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
         (shown,) = re.findall(r"# (Usage\(.*\))", page.blocks[0])
         assert re.sub(r"tokens=\d+", "tokens=...", str(usage)) == shown
         # two ablations are asked twice
-        assert usage == Usage(requests=502, tokens=usage.tokens)
+        assert usage == Usage(requests=503, tokens=usage.tokens)
 
         made: list[ip.text.ApiGame] = []
 
@@ -240,6 +240,9 @@ def test_components(page: Page) -> None:
     printed = page.run()
     assert "linear " in printed
     assert "spectrum 8 " in printed
+    printed = page.run()
+    assert "] False" in printed  # no gradient of the accuracy
+    assert "attribution [" in printed
 
 
 @pytest.mark.slow

@@ -54,10 +54,18 @@ def two(masks: Any) -> Any:
 
 MASKS: dict[str, tuple[int, dict[str, Any]]] = {
     "table of 7": (7, {"budget": 128}),
-    "optimal of 8": (8, {"budget": 60}),
-    "optimal of 20": (20, {"budget": 500, "random_state": 3}),
-    "optimal of 40, its end uniform": (40, {"decoder": "gp", "budget": 1150}),
-    "optimal of 100": (100, {"decoder": "gp", "budget": 300, "holdout": 0.3}),
+    "optimal of 8": (8, {"budget": 60, "measure": "uniform"}),
+    "flat of 9": (9, {"budget": 100}),
+    "optimal of 20": (20, {"budget": 500, "random_state": 3, "measure": "uniform"}),
+    "flat of 20, with a code": (20, {"budget": 800, "random_state": 3}),
+    "optimal of 40, its end uniform": (
+        40,
+        {"decoder": "gp", "budget": 1150, "measure": "uniform"},
+    ),
+    "optimal of 100": (
+        100,
+        {"decoder": "gp", "budget": 300, "holdout": 0.3, "measure": "uniform"},
+    ),
     "uniform of 12": (12, {"decoder": "proxyspex", "budget": 200}),
     "uniform of 70": (70, {"decoder": "proxyspex", "budget": 300, "holdout": 25}),
     "uniform of 200": (200, {"decoder": "lasso", "budget": 150, "random_state": 5}),
@@ -74,9 +82,14 @@ CODED: dict[str, tuple[int, dict[str, Any]]] = {
 }
 Function = Callable[[Any], Any]
 SPECTRA: dict[str, tuple[Function, dict[str, Any]]] = {
-    "auto, optimal": (two, {"budget": 80}),
-    "gp, optimal": (one, {"decoder": "gp", "budget": 120}),
-    "gp until 0.5, optimal": (one, {"decoder": "gp", "until": 0.5, "budget": 75}),
+    "auto, optimal": (two, {"budget": 80, "measure": "uniform"}),
+    "auto, flat": (two, {"budget": 300}),
+    "gp, optimal": (one, {"decoder": "gp", "budget": 120, "measure": "uniform"}),
+    "gp, flat": (one, {"decoder": "gp", "budget": 250}),
+    "gp until 0.5, optimal": (
+        one,
+        {"decoder": "gp", "until": 0.5, "budget": 75, "measure": "uniform"},
+    ),
     "proxyspex": (one, {"decoder": "proxyspex", "budget": 160}),
     "proxyspex, two outputs": (two, {"decoder": "proxyspex", "budget": 100, "random_state": 4}),
     "spex, soft": (one, {"decoder": "spex", "decoding": "soft", "budget": 900}),

@@ -162,6 +162,14 @@ class HintingGame(Game, Protocol):
         ...
 
 
+def measure_for(game: Game) -> str | None:
+    """The measure under which a game is explained if none is asked for, as text.
+
+    It is the game's attribute ``measure``; ``None`` where it has none, so that the decoder decides.
+    """
+    return None if getattr_static(game, "measure", None) is None else str(game.measure)  # type: ignore[attr-defined]
+
+
 def hints_of(game: Game) -> Hints | None:
     """A game's hints, checked; ``None`` if it gives none.
 

@@ -84,6 +84,16 @@ def test_layers_in_groups_with_a_mean_for_reference(folder: Path, tmp_path: Path
     assert description["units"][1] == [[2, "layer", 0]]
 
 
+def test_hints_from_gradients_are_recorded_and_given_again(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    given = ("components", "--model", folder / "model", "--task", folder / "task.jsonl")
+    run(*given, "--threads", 1, "--budget", 60, "--hints", "attribution", "--out", out)
+    hints = ip.load(out / "explanation.interplay").provenance["hints"]
+    assert hints["kind"] == "attribution"
+    assert len(hints["values"]) == 12
+    assert "the game is the one that was explained" in run("verify", out, "--allow-outside")
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -96,6 +106,8 @@ def test_layers_in_groups_with_a_mean_for_reference(folder: Path, tmp_path: Path
         (("--score", "accuracy"), "--score accuracy is unknown"),
         (("--kind", "seq2seq"), "--kind seq2seq is unknown"),
         (("--ablation", "noise"), "--ablation noise is unknown"),
+        (("--hints", "tokens"), "hints='tokens' is unknown; choose attribution"),
+        (("--hints", "attribution", "--score", "correct"), "'correct' is a step function"),
         (("--random", "5"), "--random compares ways to prune; give --keep too"),
         (("--ablation", "mean", "--rescale"), "--rescale goes with --ablation zero"),
         (("--keep", "13", "--threads", "1", "--budget", "40"), "keep=13.0 is neither a share"),

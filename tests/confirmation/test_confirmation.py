@@ -383,7 +383,7 @@ def test_known_masks_are_no_backgrounds() -> None:
     most, n_unknown = explanation.confirm(1, budget=100), (1 << 13) - len(explanation.ablations)
     assert most.n_fresh == n_unknown <= 5
     assert most.n_evaluated <= n_unknown
-    assert f"{most.n_backgrounds - n_unknown} of the backgrounds are not fresh" in most.summary
+    assert f"Of the backgrounds {most.n_backgrounds - n_unknown} are not fresh" in most.summary
     assert most.n_backgrounds == half.n_backgrounds
 
 
@@ -391,7 +391,7 @@ def test_with_a_store_nothing_is_evaluated_twice(tmp_path: Path) -> None:
     store = tmp_path / "a.db"
     recorder = Recorder()
     game = ip.FunctionGame(recorder, N, fingerprint="f")
-    explanation = ip.explain(game, budget=200, store=store)
+    explanation = ip.explain(game, budget=200, measure="uniform", store=store)
     first = explanation.confirm(3, store=store, budget=250)
     assert len(recorder.keys) == 200 + first.n_evaluated
     again = explanation.confirm(3, store=store, budget=250)
@@ -697,7 +697,7 @@ def test_the_page_draws_intervals_on_one_scale(tmp_path: Path) -> None:
 def test_the_witnesses_of_the_handover_are_redundant(demo: Any) -> None:
     """The model itself: two witnesses, of which either will do (players 3 and 16)."""
     _, explanation = demo("handover", 160)
-    confirmation = explanation.confirm(2, budget=100)
+    confirmation = explanation.confirm(2, budget=140)
     found = {one.players: one for one in confirmation.tested}
     pair = found[3, 16]
     assert pair.verdict == HOLDS

@@ -12,7 +12,8 @@ from interplay import Spectrum, decode, spex
 from interplay._arrays import LARGEST, Units, real_numbers, root_of_squares, varying
 from interplay.decoders.base import Decoded, Decoder
 from interplay.decoders.decode import run_decoder
-from interplay.designs.base import PlainDesign, uniform_design
+from interplay.designs.base import PlainDesign
+from interplay.designs.measures import Measure
 from interplay.explanation.explanation import Explanation
 from interplay.explanation.faithfulness import r2
 from interplay.fourier.masks import every_mask, uniform
@@ -211,7 +212,7 @@ def test_decoders_of_other_packages_see_numbers_of_size_one() -> None:
         spectrum = Spectrum.from_terms(design.masks.shape[1], sets, effects.T)
         return Decoded(spectrum, {"widths": [1.0, None]}, in_units=("widths",))
 
-    decoder = Decoder("mine", 1, None, lambda n: 4, uniform_design, fit)
+    decoder = Decoder("mine", 1, None, lambda n: 4, Measure.design, fit)
     masks = every_mask(3)
     values = np.stack([1e80 * masks[:, 0], 1e9 + masks[:, 1]], axis=1)
     result = run_decoder(

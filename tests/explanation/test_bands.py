@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import interplay as ip
-from interplay import Faithfulness, Keep, Spectrum
+from interplay import Faithfulness, Keep
 from interplay.designs.measures import SHAPLEY, UNIFORM, AnyMeasure, get_measure
 from interplay.explanation.faithfulness import faithfulness
 from tests.conftest import planted
@@ -30,16 +30,16 @@ def scored(
     if trouble is not None:
         share = masks.mean(axis=1)
         errors[(share >= trouble[0]) & (share <= trouble[1])] *= 4.0
-    return faithfulness(spectrum, masks, values + errors, rng, measure=str(get_measure(measure)))
+    return faithfulness(
+        masks, values + errors, spectrum.predict(masks), rng, measure=str(get_measure(measure))
+    )
 
 
 @pytest.mark.parametrize("n_players", [10, 20, 40])
 def test_uniform_masks_are_in_one_band(n_players: int) -> None:
     rng = np.random.default_rng(0)
     masks = UNIFORM.design(100, n_players, rng).masks
-    score = faithfulness(
-        Spectrum.from_dict(n_players, {(0,): 1.0}), masks, masks @ np.ones(n_players), rng
-    )
+    score = faithfulness(masks, masks @ np.ones(n_players), masks[:, 0] * 1.0, rng)
     assert score.bands == ()
     assert not score.uneven
     assert "bands" not in score.to_json()
@@ -60,7 +60,7 @@ def test_bands_add_up_to_the_score(measure: ip.Measure) -> None:
     assert score.bands[-1].high == 1.0
     assert score.bands[0].low == 0.0
     assert not score.uneven
-    assert str(score).endswith(f"held-out masks of the measure {measure}")
+    assert str(score).endswith(f"held-out masks {measure.description}")
     written = json.dumps(score.to_json(), allow_nan=False)
     assert asdict(Faithfulness.from_json(json.loads(written))) == asdict(score)
 

@@ -183,7 +183,7 @@ def test_orders_beyond_five() -> None:
 
 def test_a_score_that_never_varied_is_not_called_faithful() -> None:
     game = ip.FunctionGame(lambda masks: 1.0 * masks[:, :20].all(axis=1), 30)
-    score = ip.explain(game, budget=200).faithfulness
+    score = ip.explain(game, budget=200, measure="uniform").faithfulness
     assert not score.varies
     assert "not known: the score is the same on all 20 masks" in str(score)
 
@@ -198,7 +198,8 @@ def test_numpy_numbers_are_numbers(tmp_path: Path) -> None:
     )
     explanation.to_html(tmp_path / "a.html")
     assert ip.load(explanation.save(tmp_path / "a.interplay")).provenance["random_state"] == 3
-    assert len(explanation.held_out) == 20
+    assert explanation.measure == "shapley"
+    assert len(explanation.held_out) == 98  # in turn
 
 
 @pytest.mark.parametrize("decoder", ["auto", "proxyspex", "spex", "lasso"])
@@ -445,7 +446,8 @@ def test_a_surrogate_predicts_what_the_spectrum_leaves_out(tmp_path: Path) -> No
     rng = np.random.default_rng(0)
     pairs = {(i, j): float(rng.normal()) for i in range(30) for j in range(i + 1, 30)}
     truth = ip.Spectrum.from_dict(30, {(i,): 3 * float(rng.normal()) for i in range(30)} | pairs)
-    explanation = ip.explain(ip.FunctionGame(truth.predict, 30), decoder="gp", budget=600)
+    game = ip.FunctionGame(truth.predict, 30)
+    explanation = ip.explain(game, decoder="gp", measure="uniform", budget=600)
     surrogate = explanation.surrogate
     assert surrogate is not None
     assert len(surrogate) > len(explanation.spectrum) == 201

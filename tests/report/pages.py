@@ -95,7 +95,7 @@ def explanation(
     return Explanation(
         spectrum,
         tuple(map(str, range(n))) if players is None else players,
-        faithfulness(spectrum, *held, np.random.default_rng(2)),
+        faithfulness(*held, spectrum.predict(held[0]), np.random.default_rng(2)),
         provenance,
         Ablations(masks[60:], values[60:]),
         Ablations(*held),

@@ -33,7 +33,7 @@ from transformers import (
 from interplay._types import BoolArray, FloatArray
 from interplay.text import Readout, Response, load_model
 from interplay.text.inference import layers
-from interplay.text.inference import trie as trie_module
+from interplay.text.inference import packing as packing_module
 from interplay.text.inference.limits import max_cached_tokens, stable_length
 from interplay.text.inference.reader import Reader
 from interplay.text.prompts.token_texts import TokenTexts
@@ -138,7 +138,7 @@ def test_masking_by_attention_is_a_mask_over_the_whole_prompt(
     # is read attends to them
     reference = tiny(CONFIGS[kind], attn_implementation="eager")
     reader = Reader(model)
-    monkeypatch.setattr(trie_module, "THRESHOLDS", (1,))
+    monkeypatch.setattr(packing_module, "THRESHOLDS", (1,))
 
     @given(attentions(), st.integers(1, 40), st.booleans())
     @settings(max_examples=15)
@@ -264,7 +264,7 @@ def test_long_prompts_in_pieces(kind: str, monkeypatch: pytest.MonkeyPatch) -> N
             cached.append(self.size)
 
     monkeypatch.setattr(layers, "Prefixes", Watched)
-    monkeypatch.setattr(trie_module, "THRESHOLDS", (1,))
+    monkeypatch.setattr(packing_module, "THRESHOLDS", (1,))
 
     @given(st.lists(LONG, min_size=1, max_size=6), st.integers(8, 40), st.integers(1, 300))
     @settings(max_examples=15)
@@ -316,7 +316,8 @@ def test_a_response_longer_than_a_pass() -> None:
         np.testing.assert_allclose(row, expected, atol=3e-4 * np.abs(expected).max())
 
 
-def test_rows_of_few_tokens_with_long_prefixes() -> None:
+def test_rows_of_few_tokens_with_long_prefixes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packing_module, "WIDTHS", ())  # a row for each prompt
     model = tiny(CONFIGS["llama"])
     reader = Reader(model)
     prompts = [(*range(3, 43), *range(3, 43), token) for token in range(3, 33)]

@@ -31,9 +31,10 @@ from transformers import (
 )
 
 from interplay.text import Readout
-from interplay.text.inference import trie as trie_module
+from interplay.text.inference import packing as packing_module
+from interplay.text.inference.packing import THRESHOLDS, cheapest, cost, lay_out, pack
 from interplay.text.inference.reader import Reader
-from interplay.text.inference.trie import PASS_TOKENS, THRESHOLDS, build, cheapest, passes
+from interplay.text.inference.trie import PASS_TOKENS, build, flat, passes
 
 VOCABULARY = 50
 SMALL: dict[str, Any] = {
@@ -154,11 +155,48 @@ def test_of_several_trees_the_cheapest_is_evaluated() -> None:
     for n_sequences, n_inner in ((2, 0), (30, 1)):
         sequences = [(0, 1, 2, 3, 4, 5, 10 + n) for n in range(n_sequences)]
         unshared = [1] * n_sequences
-        trie = cheapest(sequences, unshared, 512)
+        trie, rows = cheapest(sequences, unshared, 512, several=False)
         assert len(trie.inner) == n_inner
-        costs = [build(sequences, unshared, saved).cost(512) for saved in THRESHOLDS]
-        assert trie.cost(512) == min(costs)
-    assert trie.cost(512) == 6 + PASS_TOKENS + n_sequences + PASS_TOKENS
+        tries = [build(sequences, unshared, saved) for saved in THRESHOLDS]
+        costs = [cost(one, pack(one, sequences, unshared, 0), 512) for one in tries]
+        assert cost(trie, rows, 512) == min(costs)
+    # a prefix of six tokens and thirty rows of one, in two passes
+    assert cost(trie, rows, 512) == 6 + PASS_TOKENS + n_sequences + PASS_TOKENS
+    # in rows of several, the prefix is not worth a pass
+    trie, rows = cheapest(sequences, unshared, 512, several=True)
+    assert not trie.inner
+    assert cost(trie, rows, 512) < 6 + PASS_TOKENS + n_sequences + PASS_TOKENS
+
+
+@given(PROMPTS, st.data())
+@settings(max_examples=200)
+def test_a_row_holds_several_sequences(prompts: list[tuple[int, ...]], data: Any) -> None:
+    sequences = list(dict.fromkeys(prompts))
+    unshared = [data.draw(st.integers(1, len(s))) for s in sequences]
+    saved, width = data.draw(st.sampled_from([1, 9, 1000])), data.draw(st.integers(0, 90))
+    trie = build(sequences, unshared, saved)
+    rows = pack(trie, sequences, unshared, width)
+    assert sorted(leaf for row in rows for leaf in row.leaves) == list(range(len(sequences)))
+    for row in rows:
+        leaves = [trie.leaves[number] for number in row.leaves]
+        assert row.size <= width or len(leaves) == 1
+        assert len({leaf.parent for leaf in leaves}) == 1
+        layout = lay_out(row, trie, max(unshared))
+        stop = row.size - sum(layout.n_read)
+        for leaf, count in zip(leaves, layout.n_read, strict=True):
+            stop += count
+            assert count >= unshared[leaf.sequence]
+            assert set(layout.leaf[stop - count : stop]) == {leaf.sequence}
+            # what its last token attends to is the sequence, in order of the positions
+            at = np.flatnonzero(layout.attends[stop - 1])
+            at = at[np.argsort(layout.position[at])]
+            assert layout.position[at].tolist() == list(range(leaf.start, leaf.stop))
+            tokens = [sequences[layout.leaf[t]][layout.position[t]] for t in at]
+            assert tuple(tokens) == sequences[leaf.sequence][leaf.start :]
+            for place, t in enumerate(at):
+                assert set(np.flatnonzero(layout.attends[t])) == set(at[: place + 1])
+    flat_rows = pack(flat(sequences), sequences, unshared, width)
+    assert sum(row.size for row in flat_rows) <= sum(map(len, sequences))
 
 
 @given(st.lists(st.integers(1, 30), min_size=1, max_size=9), st.integers(1, 120), st.integers(1, 9))
@@ -206,8 +244,12 @@ def test_logits_are_those_of_whole_prompts(kind: str) -> None:
     # a first call with prompts long enough to check that this architecture can share prefixes
     reader.values([tuple(range(3, 43)), tuple(range(3, 30))], all_logits(((),)))
     assert reader.strategy == "shared", kind
+    assert reader._packs == (kind != "bloom")  # which counts its own positions
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(trie_module, "THRESHOLDS", (1,))
+        patch.setattr(packing_module, "THRESHOLDS", (1,))
+        check()
+        # the fewest rows, so that a row holds several sequences
+        patch.setattr(packing_module, "cost", lambda trie, rows, limit: len(rows))
         check()
 
 
@@ -225,6 +267,22 @@ def test_fewer_tokens_are_computed() -> None:
     reader.values(prompts, all_logits(((),)))
     assert sum(n_tokens) == len(stem) + 2 * len(prompts)
     assert len(prompts) * len(prompts[0]) > 20 * sum(n_tokens)
+
+
+def test_a_prefix_too_short_for_a_pass_is_shared_in_a_row() -> None:
+    model = tiny(CONFIGS["llama"])
+    prompts = [(*range(3, 9), token, 5, 4, token) for token in range(20, 32)]
+    expected = np.stack([whole_logits(model, prompt)[-1] for prompt in prompts])
+    n_tokens: list[int] = []
+    model.register_forward_pre_hook(
+        lambda module, args, kwargs: n_tokens.append(kwargs["input_ids"].numel()), with_kwargs=True
+    )
+    reader = Reader(model)
+    reader.values(prompts[:2], all_logits(((),)))
+    n_tokens.clear()
+    values = reader.values(prompts, all_logits(((),)))
+    assert n_tokens == [6 + 4 * len(prompts)]
+    np.testing.assert_allclose(values, expected, atol=3e-4 * np.abs(expected).max())
 
 
 def test_a_model_without_keys_and_values_is_evaluated_whole() -> None:

@@ -98,6 +98,13 @@ class ComponentsOptions:
             help="With mean and resample: the reference texts, one a line; by default the prompts.",
         ),
     ] = None
+    hints: Annotated[
+        str | None,
+        typer.Option(
+            help="What is expected of the players beforehand: attribution, from gradients of the "
+            "scores at the intact model (about five ablations); by default nothing."
+        ),
+    ] = None
     test: Annotated[
         float,
         typer.Option(help="The share of questions that judge the pruning and do nothing else."),
@@ -144,7 +151,8 @@ class ComponentsOptions:
             unit for name in self.units or ["heads"] for unit in _UNITS[name](loaded, numbers)
         )
         players: Any = units if self.group is None else lens.by_layers(units, self.group)
-        return lens.ComponentGame(loaded, tokenizer, train, players, stand_in), judged
+        game = lens.ComponentGame(loaded, tokenizer, train, players, stand_in, hints=self.hints)
+        return game, judged
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ import typer
 
 from interplay.ablation.evaluator import ON_ERROR
 from interplay.cli.trust import Trust
-from interplay.designs.measures import MEASURES, UNIFORM, get_measure
+from interplay.designs.measures import MEASURES, get_measure
 from interplay.explanation.explanation import Explanation
 from interplay.extensions import BACKENDS, DECODERS
 from interplay.game import PlannedGame
@@ -90,20 +90,14 @@ class RunOptions:
         float, typer.Option(help="Share (or number, from 10) of ablations held out.")
     ] = 0.1
     measure: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help=f"The law of the masks: {', '.join(MEASURES)} (for Shapley values, SII and FSII), "
-            "keep:0.9 or keep:0.5-0.97 (near the intact input, each player kept with that "
-            "probability), or several with + between them."
+            help=f"The law of the masks: {', '.join(MEASURES)} (for Shapley values, SII and FSII; "
+            "the default but for training and published decoders), keep:0.9 or keep:0.5-0.97 (near "
+            "the intact input, each player kept with that probability), or several with + between "
+            "them."
         ),
-    ] = str(UNIFORM)
-    per: Annotated[
-        str,
-        typer.Option(
-            help="What masks are chosen for: the fewest ablations (ablation), or the fewest tokens "
-            "that a model with shared prefixes reads (token)."
-        ),
-    ] = "ablation"
+    ] = None
     random_state: Seed = 0
     backend: Annotated[str, typer.Option(help=f"Where it runs: {BACKENDS.listed}.")] = "local"
     batch_size: Annotated[
@@ -120,7 +114,8 @@ class RunOptions:
         return Path("out") / command if self.out is None else self.out
 
     def __post_init__(self) -> None:
-        get_measure(self.measure)  # a wrong one is told before a model is loaded
+        if self.measure is not None:
+            get_measure(self.measure)  # a wrong one is told before a model is loaded
 
     def settings(self, command: str) -> dict[str, Any]:
         """The arguments of ``explain`` and ``plan``."""

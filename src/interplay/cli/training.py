@@ -20,7 +20,7 @@ from interplay.cli.trust import TYPED, Trust
 from interplay.decoders.decode import decode
 from interplay.explanation.explain import explain
 from interplay.explanation.explanation import FILE, Explanation
-from interplay.explanation.faithfulness import lds
+from interplay.explanation.faithfulness import lds, rank_correlation
 from interplay.explanation.verdict import in_some_output
 
 _TRAINERS = {"ridge": lens.Ridge, "logistic": lens.Logistic, "network": lens.Network}
@@ -289,10 +289,8 @@ def _uncertain(
 
 def _print_lds(explanation: Explanation, first_order: Any) -> None:
     held = explanation.held_out
-    whole, first = (
-        np.nanmean(lds(spectrum, held.masks, held.values))
-        for spectrum in (explanation.spectrum, first_order)
-    )
+    whole = np.nanmean(rank_correlation(held.values, explanation.predict_held_out()))
+    first = np.nanmean(lds(first_order, held.masks, held.values))
     console.print(
         f"LDS (rank correlation with those held out, mean over test points): {whole:.3f}; of first "
         f"order alone {first:.3f}"

@@ -8,13 +8,14 @@ from dataclasses import replace
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 import numpy as np
 
 from interplay._types import BoolArray, FloatArray, IntArray, Json
 from interplay.components.ablations import Ablation, Zero, as_ablation, settings_of
 from interplay.components.architecture import find_architecture
+from interplay.components.attribution import attributions, relevance
 from interplay.components.packing import LogitQuery, TokenSequence
 from interplay.components.passes import Passes
 from interplay.components.patching import sites_of
@@ -22,6 +23,7 @@ from interplay.components.scoring import readout_of
 from interplay.components.tasks import Item, LogitScore, Task
 from interplay.components.units import Player, check_players
 from interplay.fourier.masks import as_masks
+from interplay.game import Hints
 from interplay.text.digests import document_digest, model_digest, tokenizer_digest
 from interplay.text.models import context_length, require_llm
 from interplay.text.prompts.chat import TEMPLATE_TIME, ChatTemplate
@@ -30,6 +32,8 @@ from interplay.text.prompts.tokens import Encoder
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+HintKind: TypeAlias = Literal["attribution"]
+"""``"attribution"``: the size of :meth:`ComponentGame.attribution` at the intact model."""
 _CODE_VERSION = 2
 """Part of the fingerprint: increased when a change of the code changes values."""
 _OVERHEAD = 0.05
@@ -56,10 +60,14 @@ class ComponentGame:
         template: for items that are chats, what the chat template is given by name besides the
             messages, as JSON.
         template_time: the time that a template sees which writes the date.
+        hints: what a run expects of the players before their ablations: ``None``, nothing; or
+            ``"attribution"``, that players of a large :meth:`attribution` matter more, which takes
+            about as long as five ablations and pays at budgets of up to n log2 n. Values do not
+            depend on it.
 
     Raises:
-        ValueError: the model lacks a player, attention or logits; or a prompt has no tokens, lacks
-            its mask token, or exceeds the model's context.
+        ValueError: the model lacks a player, attention or logits; a prompt has no tokens, lacks its
+            mask token, or exceeds the model's context; or no score has a gradient for the hints.
         MissingDependencyError: torch or transformers are not installed.
 
     Example::
@@ -81,6 +89,7 @@ class ComponentGame:
         *,
         template: Mapping[str, Any] | None = None,
         template_time: datetime = TEMPLATE_TIME,
+        hints: HintKind | str | None = None,
     ) -> None:
         require_llm("ComponentGame")
         if model.training:
@@ -108,6 +117,7 @@ class ComponentGame:
                 reference = self._encoded(chosen.texts, self._encoders[False])
         sites = sites_of(self._architecture, self._players)
         self._passes = Passes(model, self._architecture, sites, chosen, reference)
+        self._hints = _checked(hints, task)
         self._set_task(task)
 
     def _set_task(self, task: Task) -> None:
@@ -152,6 +162,41 @@ class ComponentGame:
             for readout, by_feed in zip(self._readouts, readings, strict=True)
         ]
         return np.stack(values, axis=1)
+
+    def attribution(self, masks: BoolArray | None = None) -> FloatArray:
+        """Estimate from gradients what removing each player would change the scores by.
+
+        This is attribution patching (Nanda 2023; Syed et al. 2023, arXiv 2310.10348): the first-
+        order effect of closing the player's gate, for the game's own ablation. The equation is in
+        :mod:`interplay.components.attribution`. The model is run twice, and once backwards for each
+        score, whatever the number of players; ``"correct"``, a step function, has 0 for all.
+
+        It says beforehand where ablations are likely to show something, which ``hints`` make use
+        of. It is no ranking: it holds for small steps, and removal is none. Effects that saturate,
+        and players that stand in for one another, are missed or have the wrong sign.
+
+        Args:
+            masks: where gradients are taken, ``(m, n)``, averaged over them; ``None``: with all
+                players kept. For a player that a mask removes, it is what keeping it would change
+                the scores by, with the sign of a removal.
+
+        Returns:
+            ``(n,)``, or ``(n, k)`` for k scores, in units of the score, mean over items.
+
+        Raises:
+            ValueError: there are no masks, or a ``LogitScore`` has no gradient.
+        """
+        if masks is None:
+            masks = np.ones((1, self.n_players), dtype=np.bool_)
+        masks = as_masks(masks, self.n_players)
+        if not len(masks):
+            raise ValueError("there are no masks; leave them out for the intact model")
+        mean = self._attributions(masks)[0].mean(axis=0)
+        return np.asarray(mean if len(self.task.scores) > 1 else mean[:, 0])
+
+    def _attributions(self, masks: BoolArray) -> tuple[FloatArray, int]:
+        is_step = [score == "correct" for score in self.task.scores]
+        return attributions(self._passes, self._sequences, self._readouts, masks, is_step)
 
     # --- tokens -----------------------------------------------------------------------------------
 
@@ -214,7 +259,29 @@ class ComponentGame:
             )
         return (prompt.index(self.tokenizer.mask_token_id),)
 
-    # --- hints for the evaluator, and what identifies the game ------------------------------------
+    # --- what a run asks the game, and what identifies it -----------------------------------------
+
+    def hints(self) -> Hints | None:
+        """Which players are likely to matter: those of a large :meth:`attribution`, if asked for.
+
+        With several scores it is the root of the sum of squares, each score's attributions divided
+        by their norm over all players. The cost is in tokens; a backward pass counts as two forward
+        passes.
+
+        Raises:
+            ValueError: the gradient cannot be computed, such as of quantised weights.
+        """
+        if self._hints is None:
+            return None
+        intact = np.ones((1, self.n_players), dtype=np.bool_)
+        try:
+            effects, n_backward = self._attributions(intact)
+        except (ValueError, RuntimeError, MemoryError) as error:
+            raise ValueError(
+                f"the gradient of the scores cannot be computed ({error}); use hints=None"
+            ) from error
+        cost = float(self._n_tokens * (2 + 2 * n_backward))
+        return Hints(self._hints, relevance(effects[0]), cost)
 
     @property
     def batch_size(self) -> int:
@@ -295,3 +362,16 @@ class ComponentGame:
             f"ComponentGame({self.n_players} players of {type(self.model).__name__}, "
             f"{len(self.task.items)} items, {', '.join(map(str, self.task.scores))})"
         )
+
+
+def _checked(hints: str | None, task: Task) -> str | None:
+    if hints is None:
+        return None
+    if hints not in get_args(HintKind):
+        raise ValueError(f"hints={hints!r} is unknown; choose attribution, or None for no hints")
+    if set(task.scores) == {"correct"}:
+        raise ValueError(
+            f"hints={hints!r} needs a score that has a gradient, and 'correct' is a step function; "
+            "add 'margin', or leave hints out"
+        )
+    return hints

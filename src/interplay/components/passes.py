@@ -9,9 +9,9 @@ logits must equal those of a full pass over each sequence alone.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -41,8 +41,11 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
 
-Reading: TypeAlias = tuple[LogitQuery, IntArray, FloatArray]
+Reading: TypeAlias = "tuple[LogitQuery, IntArray, torch.Tensor]"
 """A query, the masks ``(b,)`` that it was read under, and what was read, ``(b, r)``."""
+_FEWER_TOKENS = 8
+"""A pass for gradients has this many times fewer tokens: it keeps the states of all layers."""
+_Result = TypeVar("_Result")
 
 
 @dataclass
@@ -72,65 +75,106 @@ class Passes:
         return min(site.layer for site in self.sites)
 
     def readings(
-        self, sequences: Sequence[TokenSequence], readouts: Sequence[Readout], masks: BoolArray
+        self,
+        sequences: Sequence[TokenSequence],
+        readouts: Sequence[Readout],
+        masks: BoolArray | FloatArray,
     ) -> list[list[FloatArray]]:
         """Run the model under all masks; return for each item and feed what is read, ``(m, r)``.
 
         Args:
             sequences: the token sequences of all items and their feeds.
             readouts: the readout of each item.
-            masks: ``(m, n)``.
+            masks: ``(m, n)``, or gates of floats from 0, removed, to 1, kept.
         """
         import torch
 
+        def copied(passed: list[Reading]) -> list[tuple[LogitQuery, IntArray, FloatArray]]:
+            return [(query, rows, values.cpu().numpy()) for query, rows, values in passed]
+
         readings = [[np.empty((len(masks), 0))] * len(readout.feeds) for readout in readouts]
-        always = np.ones((len(masks), 1), dtype=np.bool_)
-        present = torch.from_numpy(np.hstack([masks, always])).to(self.model.device)
-        with lock_of(self.model), unpadded(self.model), torch.inference_mode():
-            first, groups = self._shared_work(sequences)
-            means = self._means()
-            for group in groups:
-                for query, rows, values in self._run(group, present, means, first, readouts):
+        with torch.inference_mode():
+            for passed in self.run(sequences, readouts, self.gates(masks), copied):
+                for query, rows, values in passed:
                     by_feed = readings[query.item]
                     if not by_feed[query.feed].shape[1]:
                         by_feed[query.feed] = np.full((len(masks), values.shape[1]), np.nan)
                     by_feed[query.feed][rows] = values
         return readings
 
+    def gates(self, masks: BoolArray | FloatArray) -> torch.Tensor:
+        """Return masks or gates on the model's device, and an n-th player that is always kept."""
+        import torch
+
+        always = np.ones((len(masks), 1), dtype=masks.dtype)
+        return torch.from_numpy(np.hstack([masks, always])).to(self.model.device)
+
+    def run(
+        self,
+        sequences: Sequence[TokenSequence],
+        readouts: Sequence[Readout],
+        gates: torch.Tensor,
+        use: Callable[[list[Reading]], _Result],
+    ) -> list[_Result]:
+        """Run the model under all gates, and use what each pass reads before the next one runs.
+
+        Args:
+            sequences: the token sequences of all items and their feeds.
+            readouts: the readout of each item.
+            gates: of :meth:`gates`, ``(m, n + 1)``. If they require gradients, what is read can be
+                differentiated.
+            use: takes what one pass reads.
+        """
+        import torch
+
+        results: list[_Result] = []
+        with lock_of(self.model), unpadded(self.model), torch.no_grad():
+            first, groups = self._shared_work(sequences)
+            means = self._means()
+            for group in groups:
+                results += self._run(group, gates, means, first, readouts, use)
+        return results
+
     def _run(
         self,
         group: list[Pack],
-        present: torch.Tensor,
+        gates: torch.Tensor,
         means: dict[Site, torch.Tensor],
         first: int,
         readouts: Sequence[Readout],
-    ) -> list[Reading]:
-        """Run packs of one length under all masks, ``present`` ``(m, n + 1)``, from a layer on."""
+        use: Callable[[list[Reading]], _Result],
+    ) -> Iterator[_Result]:
+        """Run packs of one length under all gates, ``(m, n + 1)``, from a layer on."""
+        import torch
+
         states = self._states_before(group, first) if first else None
         resampled = self._resampled(group)
         rescale = isinstance(self.ablation, Zero) and self.ablation.rescale
         positions = _positions(group)
         column_of = {position: column for column, position in enumerate(positions)}
 
-        def evaluate(rows: list[int]) -> list[Reading]:
+        def evaluate(rows: list[int]) -> _Result:
             mask, pack_of = np.divmod(np.array(rows), len(group))
             drawn = {site: added[pack_of] for site, added in resampled.items()}
-            with removing(self.sites, present[mask], means | drawn, rescale):
-                packs = [group[number] for number in pack_of]
-                logits = self._logits(packs, positions, first, states, pack_of)
-            readings = []
-            for number, pack in enumerate(group):
-                here = np.flatnonzero(pack_of == number)
-                for query in pack.queries if len(here) else ():
-                    # only the query's own positions: a copy of all would take longer than the pass
-                    columns = [column_of[position] for position in query.positions]
-                    values = readouts[query.item].read(query.feed, logits[here[:, None], [columns]])
-                    readings.append((query, mask[here], values.cpu().numpy()))
-            return readings
+            with torch.set_grad_enabled(gates.requires_grad):
+                with removing(self.sites, gates[mask], means | drawn, rescale):
+                    packs = [group[number] for number in pack_of]
+                    logits = self._logits(packs, positions, first, states, pack_of)
+                readings = []
+                for number, pack in enumerate(group):
+                    here = np.flatnonzero(pack_of == number)
+                    for query in pack.queries if len(here) else ():
+                        # only its own positions: a copy of all would take longer than the pass
+                        columns = [column_of[position] for position in query.positions]
+                        read = logits[here[:, None], [columns]]
+                        values = readouts[query.item].read(query.feed, read)
+                        readings.append((query, mask[here], values))
+                return use(readings)
 
-        sizes = [len(group[0].ids)] * (len(present) * len(group))
-        passes = Batches(tokens_per_pass(self.model)).run(sizes, evaluate)
-        return [reading for _, readings in passes for reading in readings]
+        sizes = [len(group[0].ids)] * (len(gates) * len(group))
+        n_tokens = tokens_per_pass(self.model) // (_FEWER_TOKENS if gates.requires_grad else 1)
+        for _, result in Batches(n_tokens).run(sizes, evaluate):
+            yield result
 
     # --- passes ----------------------------------------------------------------------------------
 

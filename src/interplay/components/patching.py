@@ -104,7 +104,9 @@ def removing(
 
     Args:
         sites: where the units are.
-        kept: which players each row keeps, ``(rows, n + 1) bool``; the last column is true.
+        kept: which players each row keeps, ``(rows, n + 1) bool``; the last column is true. Or
+            gates of floats: with gate g a unit adds g times what it adds, and 1 - g times what
+            stands in for it.
         replacements: for each site what removed units add instead, in a shape that broadcasts to
             ``(rows, tokens, width)``; at sites without one they add zero.
         rescale: multiply the heads kept in a layer by the layer's number of heads over the number
@@ -216,14 +218,12 @@ def _with_states(output: Any, states: torch.Tensor) -> Any:
 def _mask_heads(
     states: torch.Tensor, present: torch.Tensor, replacement: torch.Tensor | None, rescale: bool
 ) -> torch.Tensor:
-    """Remove heads from the projection's input; ``present`` is ``(rows, heads)``."""
+    """Remove heads from the projection's input; ``present``, or gates, are ``(rows, heads)``."""
     n_rows, n_heads = present.shape
     split = states.reshape(n_rows, -1, n_heads, states.shape[-1] // n_heads)
-    here = present[:, None, :, None]
-    if replacement is None:
-        split = split.masked_fill(~here, 0)
-    else:
-        split = split.where(here, replacement.reshape(*replacement.shape[:-1], *split.shape[2:]))
+    if replacement is not None:
+        replacement = replacement.reshape(*replacement.shape[:-1], *split.shape[2:])
+    split = _gated(split, present[:, None, :, None], replacement)
     if rescale:
         n_kept = present.sum(dim=1).clamp(min=1)
         split = split * (n_heads / n_kept).to(split.dtype)[:, None, None, None]
@@ -233,9 +233,19 @@ def _mask_heads(
 def _mask_unit(
     states: torch.Tensor, present: torch.Tensor, replacement: torch.Tensor | None
 ) -> torch.Tensor:
-    """Replace a unit's output in the rows that remove it; ``present`` is ``(rows, 1)``."""
+    """Replace a unit's output in the rows that remove it; ``present``, or gates: ``(rows, 1)``."""
     rows = states.reshape(len(present), -1, states.shape[-1])
-    here = present[:, :, None]
-    if replacement is None:
-        return rows.masked_fill(~here, 0).reshape(states.shape)
-    return rows.where(here, replacement).reshape(states.shape)
+    return _gated(rows, present[:, :, None], replacement).reshape(states.shape)
+
+
+def _gated(
+    states: torch.Tensor, gates: torch.Tensor, replacement: torch.Tensor | None
+) -> torch.Tensor:
+    """Choose states or their replacement by booleans; mix them by gates of floats."""
+    if not gates.is_floating_point():
+        if replacement is None:
+            return states.masked_fill(~gates, 0)
+        return states.where(gates, replacement)
+    gates = gates.to(states.dtype)
+    kept = gates * states
+    return kept if replacement is None else kept + (1 - gates) * replacement

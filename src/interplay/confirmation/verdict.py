@@ -181,9 +181,10 @@ class Confirmation:
             else f"by {self.n_ablations:,} ablations on {self.n_backgrounds} backgrounds{law}; "
             f"all intervals hold together with probability {self.level:.0%}"
         )
+        n_reused = self.n_backgrounds - self.n_fresh
         reused = (
-            f" {self.n_backgrounds - self.n_fresh} of the backgrounds are not fresh: the "
-            "explanation used them already"
+            f" Of the backgrounds {n_reused} {'is' if n_reused == 1 else 'are'} not fresh: the "
+            f"explanation used {'it' if n_reused == 1 else 'them'} already"
             + (", and there were no others." if uniform or self.exact else ".")
         )
         return (

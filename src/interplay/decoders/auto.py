@@ -5,8 +5,8 @@ refit of the trees (``proxyspex``) wins where the function has only a few terms.
 same trees in the same folds, and both are scored on ablations that the folds left out.
 
 Neither finds an interaction among players that do not matter by themselves. ``spex`` does, if the
-design has a code in it (:mod:`.mixed`). It is scored on the masks outside the code, which took no
-part in its search.
+design has a code in it (:mod:`.mixed`). It is compared with the Gaussian process on the masks
+outside the code, which took no part in its search.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from math import sqrt
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from interplay._arrays import finite_rows
 from interplay._types import BoolArray, FloatArray
 from interplay.decoders.base import Decoded, Decoder
 from interplay.decoders.forest import grow_all
@@ -65,8 +66,12 @@ def _decode(
     picked = PROXYSPEX.name if 1 - scores[PROXYSPEX.name] <= bound else GAUSSIAN.name
     summary = _summary(picked, scores, bound)
     if by_code is not None and scores[picked] < 1 - _EXACT:
-        candidates[SPEX.name], scores[SPEX.name], n_others = by_code
-        bound = _bound(scores[picked], n_others)
+        rival = scores[picked]
+        if picked == GAUSSIAN.name:
+            rival = _r2_outside(candidates[picked], design, values[:, varying], varying)
+        candidates[SPEX.name], n_others = by_code, int(design.representative.sum())
+        scores[SPEX.name] = _r2_outside(by_code, design, values[:, varying], varying)
+        bound = _bound(rival, n_others)
         if 1 - scores[SPEX.name] <= bound:
             picked = SPEX.name
             found = candidates[picked].diagnosis["summary"]
@@ -88,7 +93,7 @@ def _bound(r2: float, n_masks: int) -> float:
 
 def _by_code(
     design: Design, values: FloatArray, order: int, rng: np.random.Generator, varying: BoolArray
-) -> tuple[Decoded, float, int] | None:
+) -> Decoded | None:
     """Decode the code of a design.
 
     Args:
@@ -99,20 +104,25 @@ def _by_code(
         varying: which outputs vary, ``(k,)``.
 
     Returns:
-        What it gives, its cross-validated R2 on the masks outside the code, and their number;
-        ``None`` where there is no code, or no interaction was found by it.
+        What it gives; ``None`` where there is no code, or no interaction was found by it.
     """
     if not isinstance(design, CodedDesign) or not varying.any():
         return None
-    outside = ~design.is_coded
-    if outside.sum() < _FEWEST_OUTSIDE:
+    if design.representative.sum() < _FEWEST_OUTSIDE:
         return None
     decoded = SPEX.decode(design, values, min(order, design.plan.t), rng)
     if decoded.residuals is None or (decoded.spectrum.orders < 2).all():
         return None
-    errors, actual = decoded.residuals[outside][:, varying], values[outside][:, varying]
-    spread = np.maximum(actual.var(axis=0), 1e-300)
-    return decoded, float(np.mean(1 - (errors**2).mean(axis=0) / spread)), int(outside.sum())
+    return decoded
+
+
+def _r2_outside(decoded: Decoded, design: Design, values: FloatArray, varying: BoolArray) -> float:
+    """The mean cross-validated R2 on the masks outside the code, of the values that vary."""
+    assert decoded.residuals is not None
+    errors = decoded.residuals[:, varying]
+    rows = design.representative & finite_rows(errors)
+    spread = np.maximum(values[rows].var(axis=0), 1e-300)
+    return float(np.mean(1 - (errors[rows] ** 2).mean(axis=0) / spread))
 
 
 def _summary(picked: str, scores: dict[str, float], bound: float) -> str:
@@ -147,6 +157,7 @@ AUTO = Decoder(
     max_order=None,
     min_masks=lambda n_players: 20,
     design=mixed_design,
+    measure="shapley",
     decode=_decode,
     can_stop=True,
     takes_hints=True,

@@ -9,6 +9,7 @@ import numpy as np
 
 from interplay._types import FloatArray, Json
 from interplay.designs.base import Design
+from interplay.designs.measures import Measure, MeasureName
 from interplay.fourier.spectrum import Spectrum
 
 
@@ -45,7 +46,8 @@ class Decoder:
         order: the default of the largest order of interaction.
         max_order: the largest order that users may set; ``None``: no limit.
         min_masks: the fewest masks it can decode, by the number of players.
-        design: ``(n_masks, n_players, rng)`` to its design, of at most ``n_masks`` masks.
+        design: ``(measure, n_masks, n_players, rng)`` to its design under a measure, of at most
+            ``n_masks`` masks; ``Measure.design`` if any masks serve.
         decode: ``(design, values (m, k), order, rng, **options)`` to a result; ``rng`` draws folds
             and seeds. The values come in units in which each output has a size of about 1, without
             an offset that is far larger; what is returned is converted to the game's units.
@@ -57,6 +59,8 @@ class Decoder:
             larger design starts with the smaller ones.
         takes_hints: whether ``decode`` takes the keyword ``hints``: the values of the game's
             :class:`interplay.game.Hints`, ``(n,)``.
+        measure: the measure of a run for which none is asked. A decoder that needs its own design
+            as a whole has no other.
         by_order: makes the decoder for a largest order, where its masks depend on that; ``None``:
             they do not.
     """
@@ -65,13 +69,14 @@ class Decoder:
     order: int
     max_order: int | None
     min_masks: Callable[[int], int]
-    design: Callable[[int, int, np.random.Generator], Design]
+    design: Callable[[Measure, int, int, np.random.Generator], Design]
     decode: Callable[..., Decoded]
     check: Callable[[int, int, int], None] = lambda n_masks, n_players, order: None
     options: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     most_missing: float | None = None
     can_stop: bool = False
     takes_hints: bool = False
+    measure: MeasureName = "uniform"
     by_order: Callable[[int], Decoder] | None = None
 
     def for_order(self, order: int) -> Decoder:

@@ -47,7 +47,7 @@ EXACT = Decoder(
     order=64,
     max_order=None,
     min_masks=lambda n_players: 1 << n_players,
-    design=table_design,
+    design=lambda measure, n_masks, n_players, rng: table_design(n_players),
     decode=_decode,
     most_missing=0.0,
 )

@@ -10,7 +10,8 @@ import numpy as np
 from interplay._arrays import varying
 from interplay._types import FloatArray
 from interplay.decoders.base import Decoded, Decoder
-from interplay.designs.base import Design, uniform_design
+from interplay.designs.base import Design
+from interplay.designs.measures import Measure
 from interplay.fourier.characters import characters
 from interplay.fourier.sets import pack_sets
 from interplay.fourier.spectrum import Spectrum
@@ -71,7 +72,7 @@ LASSO = Decoder(
     order=1,
     max_order=2,
     min_masks=lambda n_players: 2 * _FOLDS,
-    design=uniform_design,
+    design=Measure.design,
     decode=_decode,
     check=_check,
 )

@@ -29,7 +29,8 @@ from threadpoolctl import threadpool_limits
 from interplay._types import BoolArray, FloatArray, Json
 from interplay.decoders.base import Decoded, Decoder
 from interplay.decoders.forest import LEARNING_RATE, N_FOLDS, Fold, Forest, grow_all
-from interplay.designs.base import Design, uniform_design
+from interplay.designs.base import Design
+from interplay.designs.measures import Measure
 from interplay.fourier.characters import characters
 from interplay.fourier.spectrum import Spectrum, join_outputs
 
@@ -150,7 +151,7 @@ PROXYSPEX = Decoder(
     order=5,
     max_order=None,
     min_masks=lambda n_players: 20,
-    design=uniform_design,
+    design=Measure.design,
     decode=_decode,
     can_stop=True,
 )

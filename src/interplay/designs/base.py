@@ -7,10 +7,10 @@ from typing import Protocol
 
 import numpy as np
 
-from interplay._types import BoolArray
+from interplay._types import BoolArray, IntArray
 from interplay.fourier.masks import every_mask, uniform
 
-GROWING = ("uniform", "optimal", "flat", "trie")
+GROWING = ("uniform", "optimal", "flat")
 """Kinds of designs whose first masks are a smaller design of the same kind; :data:`STRATA` too."""
 STRATA = "strata of "
 """How the kind of a stratified design begins, with its measure after it."""
@@ -28,6 +28,8 @@ class Design(Protocol):
         kind: ``"uniform"``, ``"optimal"``, ``"flat"``, ``"strata of ..."`` with a measure,
             ``"table"`` (all 2^n masks), or the name of a coded design.
         masks: ``(m, n) bool``, distinct.
+        representative: which masks are a fair sample of the measure, ``(m,) bool``. Those that a
+            code adds to others are not.
     """
 
     @property
@@ -40,13 +42,61 @@ class Design(Protocol):
         """See above."""
         ...
 
+    @property
+    def representative(self) -> BoolArray:
+        """See above."""
+        ...
 
-@dataclass(frozen=True)
+    def without(self, rows: IntArray) -> Design:
+        """The same without the masks of some rows, which must be representative."""
+        ...
+
+    def with_more(self, masks: BoolArray) -> Design:
+        """The same with further masks of the measure at its end."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
 class PlainDesign:
-    """Masks and their kind, without further structure (see :class:`Design`)."""
+    """Masks and their kind, without further structure (see :class:`Design`).
+
+    Attributes:
+        some: which masks are representative; ``None``: all.
+    """
 
     kind: str
     masks: BoolArray
+    some: BoolArray | None = None
+
+    @property
+    def representative(self) -> BoolArray:
+        """See :class:`Design`."""
+        return np.ones(len(self.masks), dtype=np.bool_) if self.some is None else self.some
+
+    def without(self, rows: IntArray) -> PlainDesign:
+        """See :class:`Design`."""
+        keep = all_but(rows, len(self.masks))
+        return PlainDesign(self.kind, self.masks[keep], self.representative[keep])
+
+    def with_more(self, masks: BoolArray) -> PlainDesign:
+        """See :class:`Design`."""
+        return PlainDesign(self.kind, *joined(self, masks))
+
+
+def all_but(rows: IntArray, n_masks: int) -> BoolArray:
+    """Which of so many masks are not among those rows."""
+    keep = np.ones(n_masks, dtype=np.bool_)
+    keep[rows] = False
+    return keep
+
+
+def joined(design: Design, masks: BoolArray) -> tuple[BoolArray, BoolArray]:
+    """The masks of a design and further ones of its measure, and which are representative."""
+    further = np.ones(len(masks), dtype=np.bool_)
+    return (
+        np.concatenate([design.masks, masks]),
+        np.concatenate([design.representative, further]),
+    )
 
 
 def uniform_design(n_masks: int, n_players: int, rng: np.random.Generator) -> PlainDesign:
@@ -57,6 +107,6 @@ def uniform_design(n_masks: int, n_players: int, rng: np.random.Generator) -> Pl
     return PlainDesign("uniform", uniform(n_masks, n_players, rng))
 
 
-def table_design(n_masks: int, n_players: int, rng: np.random.Generator) -> PlainDesign:
-    """List all 2^n masks; neither ``n_masks`` nor ``rng`` matters."""
+def table_design(n_players: int) -> PlainDesign:
+    """List all 2^n masks."""
     return PlainDesign("table", every_mask(n_players))

@@ -22,6 +22,7 @@ import numpy as np
 
 from interplay._types import BoolArray, FloatArray, IntArray
 from interplay.designs.base import PlainDesign, uniform_design
+from interplay.designs.measures import UNIFORM, Measure
 from interplay.fourier.masks import TABLE_LIMIT, uniform
 
 MAX_OPTIMAL = 1_000
@@ -33,6 +34,15 @@ _STARTS = 400
 """Random starts of an exchange, times the number of players."""
 _CONSTANT, _FIRST, _SECOND, _NOISE = 0.05, 1.0, 0.5, 0.3
 """Prior variance of the mean, of all players' and of all pairs' coefficients, and of the noise."""
+
+
+def design_under(
+    measure: Measure, n_masks: int, n_players: int, rng: np.random.Generator
+) -> PlainDesign:
+    """The optimal design under ``"uniform"``, and that of the measure under any other."""
+    if measure == UNIFORM:
+        return optimal_design(n_masks, n_players, rng)
+    return measure.design(n_masks, n_players, rng)
 
 
 def optimal_design(n_masks: int, n_players: int, rng: np.random.Generator) -> PlainDesign:

@@ -12,10 +12,11 @@ from interplay._types import FloatArray, Json
 from interplay.ablation.evaluator import Evaluator
 from interplay.ablation.table import Evaluated
 from interplay.decoders.decode import get_decoder, run_decoder
+from interplay.decoders.spex.design import CodedDesign
 from interplay.designs.base import PlainDesign
 from interplay.explanation.run_plan import Request, RunPlan, needed
 from interplay.extensions import DECODERS
-from interplay.game import hints_of
+from interplay.game import Game, hints_of
 
 _FIRST = 0.5
 """The size of the first batch, as a multiple of n log2 n."""
@@ -25,6 +26,8 @@ _GROWTH = 1.5
 """The factor by which the number of evaluations grows at each step."""
 _GAIN = 0.01
 """The gain in R2 that two further batches, more than twice the ablations, must bring."""
+_LITTLE = 0.1
+"""With an R2 below this a run goes on until its design has a code, if it ever has."""
 _FEWEST = 60
 """The size of the first batch, at least."""
 
@@ -107,7 +110,8 @@ def evaluate_until(
         known = finite_rows(values)  # masks that failed are left out
         design, values = plan.design, values[known]
         if not known.all():
-            design = PlainDesign(plan.design.kind, plan.design.masks[known])
+            representative = plan.design.representative[known]
+            design = PlainDesign(plan.design.kind, plan.design.masks[known], representative)
         rng = np.random.default_rng(plan.random_state)
         decoded = run_decoder(plan.chosen, design, values, plan.order, rng, plan.options)
         cross_validated = decoded.diagnosis["cv_r2"]
@@ -118,11 +122,20 @@ def evaluate_until(
         steps.append({"ablations": len(plan.design.masks), "cv_r2": scores[-1]})
         if request.until is not None and scores[-1] >= request.until:
             return plan, stopped("the goal was reached"), None
-        if len(scores) > 2 and max(scores[-2:]) < max(scores[:-2]) + _GAIN:
+        grows = len(scores) < 3 or max(scores[-2:]) >= max(scores[:-2]) + _GAIN
+        largest = replace(request, budget=most)
+        if not grows and not (scores[-1] < _LITTLE and _code_to_come(game, plan, largest)):
             return plan, stopped("it no longer grew"), None
         if evaluations >= most:
             return plan, stopped("the budget was spent"), None
         evaluations = ceil(evaluations * _GROWTH)
+
+
+def _code_to_come(game: Game, plan: RunPlan, largest: Request) -> bool:
+    """Whether the largest design has a code, which may find what is not found now."""
+    if isinstance(plan.design, CodedDesign):
+        return False
+    return isinstance(largest.run_plan(game).design, CodedDesign)
 
 
 def _with_unknown(evaluated: Evaluated, count: int) -> Evaluated:

@@ -71,9 +71,10 @@ def corrected(decoded: Decoded, masks: BoolArray, values: FloatArray) -> Decoded
         added = (of_rest * weights).reshape(shape)
     if surrogate is not None:
         spectrum = spectrum.with_added(_low_order(surrogate - replace(spectrum, ends=None)))
-        surrogate = surrogate + _linear(added)
+    if added.any():
+        surrogate = None if surrogate is None else surrogate + _linear(added)
+        spectrum = spectrum.with_added(_linear(added))
     diagnosis = decoded.diagnosis | {"weight_of_correction": weights.tolist()}
-    spectrum = spectrum.with_added(_linear(added))
     return replace(decoded, spectrum=spectrum, surrogate=surrogate, diagnosis=diagnosis)
 
 

@@ -98,9 +98,9 @@ def budget_curve(explanation: Explanation, *, points: int = 6) -> BudgetCurve:
         )
         scores.append(
             faithfulness(
-                decoded.spectrum,
                 held.masks,
                 held.values,
+                decoded.spectrum.predict(held.masks),
                 np.random.default_rng(score_seed),
                 measure=explanation.faithfulness.measure,
             )

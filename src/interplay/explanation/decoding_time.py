@@ -10,6 +10,7 @@ import numpy as np
 from interplay._types import FloatArray
 from interplay.decoders.decode import run_decoder
 from interplay.designs.base import Design
+from interplay.designs.measures import UNIFORM, measure_of
 from interplay.explanation.run_plan import RunPlan
 
 _SECONDS = 1.0
@@ -23,7 +24,7 @@ _SLOWEST = 3.0
 
 
 def decoding_seconds(plan: RunPlan, n_outputs: int) -> float:
-    """Estimate the seconds of a run plan's decoding.
+    """Estimate the seconds of a run plan's decoding, or decodings (see :func:`.derive.derive`).
 
     The decoder fits a random function of pairs to growing numbers of masks, up to those of the
     plan, until a fit takes a second. The time of the whole fit is extrapolated from the last two
@@ -34,25 +35,28 @@ def decoding_seconds(plan: RunPlan, n_outputs: int) -> float:
         n_outputs: k, the number of outputs of the game.
     """
     decoder, n_players, n_masks = plan.chosen, len(plan.players), len(plan.design.masks)
+    n_decodings = 1 if measure_of(plan.design.kind) == UNIFORM else 1 + plan.n_turns
     size = min(n_masks, max(_FIRST, decoder.min_masks(n_players)))
     seconds: list[float] = []
     sizes: list[int] = []
     while True:
         rng = np.random.default_rng(0)
-        design = decoder.design(size, n_players, rng) if size < n_masks else plan.design
+        design = (
+            decoder.design(plan.measure, size, n_players, rng) if size < n_masks else plan.design
+        )
         values = _pairs(design, n_outputs)
         started = time.perf_counter()
         run_decoder(decoder, design, values, plan.order, rng, plan.options)
         seconds.append(time.perf_counter() - started)
         sizes.append(len(design.masks))
         if size >= n_masks:
-            return seconds[-1]
+            return seconds[-1] * n_decodings
         if seconds[-1] > _SECONDS and len(sizes) > 1:
             break
         size = min(n_masks, size * _GROWTH)
     exponent = log(seconds[-1] / seconds[-2]) / log(sizes[-1] / sizes[-2])
     growth = (n_masks / sizes[-1]) ** min(max(exponent, 1.0), _SLOWEST)
-    return float(seconds[-1] * growth)
+    return float(seconds[-1] * growth * n_decodings)
 
 
 def _pairs(design: Design, n_outputs: int) -> FloatArray:

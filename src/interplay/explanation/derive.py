@@ -11,8 +11,8 @@ from interplay._types import BoolArray, FloatArray
 from interplay.ablation.table import Evaluated
 from interplay.decoders.base import Decoded, Decoder
 from interplay.decoders.decode import get_decoder, run_decoder
-from interplay.designs.base import Design, PlainDesign, grows
-from interplay.designs.measures import SHAPLEY, UNIFORM, get_measure, measure_of
+from interplay.designs.base import Design, PlainDesign, all_but, grows
+from interplay.designs.measures import SHAPLEY, UNIFORM, measure_of
 from interplay.errors import GameError, hand_over
 from interplay.explanation.correction import corrected
 from interplay.explanation.explanation import Ablations
@@ -46,8 +46,9 @@ class Derived:
 def derive(plan: RunPlan, evaluated: Evaluated) -> Derived:
     """Decode the values of a plan's masks, and score the result.
 
-    Under measures other than uniform, another decoding follows, of the held-out ablations too. The
-    score is that of the first, so it errs on the low side.
+    Under measures other than uniform, masks are held out in turn: each part of them is predicted by
+    a fit to all others. Another decoding follows, of all ablations. The score is that of the
+    former, so it errs on the low side.
 
     The same run plan and the same values give the same result. An audit relies on this.
 
@@ -56,35 +57,52 @@ def derive(plan: RunPlan, evaluated: Evaluated) -> Derived:
         KeyboardInterrupt: too few masks have a value because the run was interrupted.
     """
     inputs = _inputs(plan, evaluated)
-    decoded = _decoded(inputs, inputs.design, inputs.fit_values, plan.fit_rng)
+    held_out, rng = inputs.held_out, plan.fit_rng
+    in_turn = not inputs.exact and measure_of(inputs.design.kind) != UNIFORM
+    if in_turn:
+        predictions = _predicted_in_turn(inputs, plan.n_turns, rng)
+    decoded = _decoded(inputs, held_out if in_turn else held_out[:0], rng)
+    if not in_turn:
+        predictions = decoded.spectrum.predict(held_out.masks)
     score = faithfulness(
-        decoded.spectrum,
-        inputs.held_out.masks,
-        inputs.held_out.values,
+        held_out.masks,
+        held_out.values,
+        predictions,
         plan.score_rng,
         exact=inputs.exact,
         noise=inputs.held_noise,
-        measure=str(UNIFORM if inputs.exact else get_measure(plan.request.measure)),
+        measure=str(UNIFORM if inputs.exact else plan.measure),
     )
-    if inputs.exact or measure_of(inputs.design.kind) == UNIFORM:
-        return Derived(inputs, decoded, score, None)
-    predictions, used = (
-        decoded.spectrum.predict(inputs.held_out.masks),
-        inputs.fit + inputs.held_out,
-    )
-    design = PlainDesign(inputs.design.kind, used.masks)
-    decoded = _decoded(inputs, design, used.values, plan.fit_rng)
-    return Derived(inputs, decoded, score, predictions)
+    return Derived(inputs, decoded, score, predictions if in_turn else None)
 
 
-def _decoded(
-    inputs: Inputs, design: Design, values: FloatArray, rng: np.random.Generator
-) -> Decoded:
-    """Decode, correct under ``"shapley"``, and let indices pass through the ends."""
+def _predicted_in_turn(inputs: Inputs, n_turns: int, rng: np.random.Generator) -> FloatArray:
+    """Predict each part of the held-out ablations from a fit to all the others."""
+    held_out = inputs.held_out
+    predictions = np.empty_like(held_out.values)
+    turns = np.arange(len(held_out)) // 2 % n_turns  # complements stay together
+    for rows in (np.flatnonzero(turns == turn) for turn in range(n_turns)):
+        others = held_out[all_but(rows, len(held_out))]
+        spectrum = _decoded(inputs, others, rng).spectrum
+        predictions[rows] = spectrum.predict(held_out.masks[rows])
+    return predictions
+
+
+def _decoded(inputs: Inputs, more: Ablations, rng: np.random.Generator) -> Decoded:
+    """Decode, correct under ``"shapley"``, and let indices pass through the ends.
+
+    Args:
+        inputs: of the run.
+        more: held-out ablations that are fitted too.
+        rng: of the fit.
+    """
+    design = inputs.design.with_more(more.masks) if len(more) else inputs.design
+    values = np.concatenate([inputs.fit_values, more.values])
     decoded = run_decoder(inputs.chosen, design, values, inputs.order, rng, inputs.options)
     decoded = replace(decoded, spectrum=replace(decoded.spectrum, ends=inputs.ends))
     if measure_of(design.kind) == SHAPLEY:
-        decoded = corrected(decoded, design.masks, values)
+        drawn = design.representative
+        decoded = corrected(decoded, design.masks[drawn], values[drawn])
     return decoded
 
 
@@ -162,13 +180,16 @@ def _inputs(plan: RunPlan, evaluated: Evaluated) -> Inputs:
             n_fair = int(fair.sum())
             n_wanted = max(MIN_HELD_OUT, min(ENOUGH_HELD_OUT, n_fair // 4), n_fair // 10)
             n_more = n_wanted - len(held_rows)
-            fit_rows, others = np.split(in_order, [max(len(in_order) - n_more, 0)])
-            fit_rows, held_rows = np.sort(fit_rows), np.concatenate([others, held_rows])
+            fair_sample = in_order[design.representative[in_order]]
+            others = fair_sample[max(len(fair_sample) - n_more, 0) :]
+            fit_rows = np.setdiff1d(in_order, others)
+            held_rows = np.concatenate([others, held_rows])
         if chosen.most_missing is not None:
             works_with_any_masks = plan.requested.most_missing is None
             chosen = plan.requested if works_with_any_masks else get_decoder("proxyspex")
             options, order = {}, min(order, chosen.order)
-        design = PlainDesign(f"part of {design.kind}", masks[fit_rows])
+        representative = design.representative[fit_rows]
+        design = PlainDesign(f"part of {design.kind}", masks[fit_rows], representative)
         fit_values = values[fit_rows]
     n_players = masks.shape[1]
     if not exact and (len(design.masks) < chosen.min_masks(n_players) or not len(held_rows)):

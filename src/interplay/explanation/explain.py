@@ -10,13 +10,13 @@ from typing import Literal
 
 from interplay.ablation.backends.base import Backend
 from interplay.ablation.evaluator import Evaluator, OnError
-from interplay.designs.measures import UNIFORM, AnyMeasure
+from interplay.designs.measures import AnyMeasure
 from interplay.explanation.adaptive import evaluate_until
 from interplay.explanation.derive import derive
 from interplay.explanation.explanation import Explanation
 from interplay.explanation.fairness import fair_order
 from interplay.explanation.provenance import provenance_of
-from interplay.explanation.run_plan import Per, Request
+from interplay.explanation.run_plan import Request
 from interplay.extensions import BackendName, DecoderName
 from interplay.game import Game
 
@@ -29,8 +29,7 @@ def explain(
     until: float | None = None,
     order: int | None = None,
     holdout: float = 0.1,
-    measure: AnyMeasure = UNIFORM,
-    per: Per | str = "ablation",
+    measure: AnyMeasure | None = None,
     random_state: int = 0,
     store: str | Path | None = None,
     backend: BackendName | str | Backend = "local",
@@ -86,17 +85,13 @@ def explain(
             all 2^n masks are evaluated.
         holdout: the share (below 1) or number (10 or more) of the evaluations that are held out. At
             least 10 are.
-        measure: the law under which masks are drawn and the faithfulness is judged. ``"uniform"``:
-            each player is kept with probability 1/2, as for Fourier coefficients and Banzhaf
-            values. ``"shapley"``: all sizes alike, and both ends, as for Shapley values and SII,
-            k-SII, STII and FSII, which are several times more accurate then. ``interplay.Keep(p)``
-            or ``interplay.Keep(low, high)``: near the intact input. A tuple is a mixture.
-        per: what the masks are chosen to tell the most for. ``"ablation"``: the fewest ablations.
-            ``"token"``: the fewest tokens that a model reads which computes shared beginnings of
-            prompts once: masks share their beginnings, players in reading order. It is meant for
-            long texts and calls of many masks, such as servers with a prefix cache; short texts
-            with few ablations gain nothing. The budget is counted in ablations nevertheless, and
-            held-out masks are uniform as ever.
+        measure: the law under which masks are drawn and the faithfulness is judged. ``"shapley"``:
+            all sizes alike, as for Shapley values and SII, k-SII, STII and FSII, which are several
+            times more accurate then. ``"uniform"``: each player is kept with probability 1/2, as
+            for Fourier coefficients and Banzhaf values. ``interplay.Keep(p)`` or
+            ``interplay.Keep(low, high)``: near the intact input. A tuple is a mixture. By default
+            it is ``"shapley"`` for ``"auto"`` and ``"gp"``, and ``"uniform"`` for the other
+            decoders, for the training lens, and where all 2^n masks are evaluated.
         random_state: seed of the masks, the fit and the bootstrap.
         store: a file of ablations; it is made if it does not exist. Stored masks are not evaluated
             again. Processes that run at the same time with one store share the work. The values of
@@ -133,11 +128,10 @@ def explain(
         holdout=holdout,
         random_state=random_state,
         measure=measure,
-        per=per,
         options=options,
     )
     plan, stopped, evaluated = request.run_plan(game, ARGUMENTS), None, None
-    request = replace(request, hints=plan.request.hints)
+    request = replace(request, hints=plan.request.hints)  # they are asked for once
     with Evaluator.of(
         game,
         store=store,

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from interplay._arrays import pack
-from interplay._types import BoolArray, FloatArray, Json, whole
+from interplay._types import BoolArray, FloatArray, IntArray, Json, whole
 from interplay.ablation.backends.base import Backend
 from interplay.ablation.evaluator import Evaluator
 from interplay.confirmation.design import DEFAULT_BUDGET, Cost, cost_of
@@ -56,6 +56,10 @@ class Ablations:
 
     def __len__(self) -> int:
         return len(self.masks)
+
+    def __getitem__(self, rows: slice | BoolArray | IntArray) -> Ablations:
+        """Some of them."""
+        return Ablations(self.masks[rows], self.values[rows])
 
     def __add__(self, other: Ablations) -> Ablations:
         """Append other ablations."""

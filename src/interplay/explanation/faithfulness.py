@@ -10,7 +10,7 @@ from scipy.stats import rankdata
 
 from interplay._arrays import as_columns, varying
 from interplay._types import BoolArray, FloatArray, Json
-from interplay.designs.measures import UNIFORM
+from interplay.designs.measures import UNIFORM, get_measure
 from interplay.explanation.bands import Band, bands_of
 from interplay.fourier.spectrum import Spectrum
 
@@ -109,7 +109,7 @@ class Faithfulness:
         return (
             f"R2 = {self.r2:.3f} ({self.level:.0%} interval {self.low:.3f} to {self.high:.3f}) "
             f"on {self.n_masks} held-out masks"
-            + ("" if self.measure == str(UNIFORM) else f" of the measure {self.measure}")
+            + ("" if self.measure == str(UNIFORM) else f" {get_measure(self.measure).description}")
         )
 
 
@@ -211,9 +211,9 @@ def interval(
 
 
 def faithfulness(
-    spectrum: Spectrum,
     masks: BoolArray,
     values: FloatArray,
+    predictions: FloatArray,
     rng: np.random.Generator,
     *,
     exact: bool = False,
@@ -221,7 +221,7 @@ def faithfulness(
     noise: FloatArray | None = None,
     measure: str = str(UNIFORM),
 ) -> Faithfulness:
-    r"""Score a spectrum on held-out masks, with a symmetric bootstrap-t interval over the masks.
+    r"""Score predictions for held-out masks, with a symmetric bootstrap-t interval over the masks.
 
     The interval is one of log u, where u = SSE / SST = 1 - R2 is the unexplained share of the
     variance: u is known up to a factor. From m masks, log u has by the delta method the standard
@@ -242,16 +242,16 @@ def faithfulness(
     bootstrap confidence intervals"). What it covers is in docs/benchmarks.md.
 
     Args:
-        spectrum: the fitted spectrum.
-        masks: ``(m, n)``, none of which took part in the fit (or all 2^n, with ``exact``).
+        masks: ``(m, n)``.
         values: the game's values on them, ``(m,)`` or ``(m, k)``.
+        predictions: for them, in that shape, of fits in which they took no part (or of an exact
+            one, from all 2^n masks).
         rng: the generator of the bootstrap.
         exact: the masks are all 2^n masks: R2 is known exactly and the interval is a point.
         level: nominal coverage of the interval.
         noise: the variance of each value around the game's mean, in the shape of ``values``.
         measure: the law that the masks were drawn by, as the text of a measure.
     """
-    predictions = spectrum.predict(masks)
     scores = r2(values, predictions)
     vary = ~np.isnan(scores)
     score = low = high = float(scores[vary].mean()) if vary.any() else nan
@@ -288,9 +288,12 @@ def lds(spectrum: Spectrum, masks: BoolArray, values: FloatArray) -> FloatArray:
         masks: ``(m, n)``.
         values: ``(m,)`` or ``(m, k)``.
     """
-    ranks = [
-        rankdata(as_columns(side), axis=0) for side in (np.asarray(values), spectrum.predict(masks))
-    ]
+    return rank_correlation(np.asarray(values), spectrum.predict(masks))
+
+
+def rank_correlation(values: FloatArray, predictions: FloatArray) -> FloatArray:
+    """Spearman's rank correlation of each output's values and predictions, ``(k,)``; or NaN."""
+    ranks = [rankdata(as_columns(side), axis=0) for side in (values, predictions)]
     actual, predicted = (rank - rank.mean(axis=0) for rank in ranks)
     size = np.sqrt((actual**2).sum(axis=0) * (predicted**2).sum(axis=0))
     known = size > 0

@@ -29,8 +29,8 @@ _INDEX, _ORDER = "FSII", 3
 
 def _judged_on(measure: Measure) -> str:
     return (
-        f"It was judged on masks {measure.description}, not on uniform ones, before it was fitted "
-        "to the held-out ablations too."
+        f"It was judged on masks {measure.description}, each by a fit that left it out; what is "
+        "shown is fitted to all of them."
     )
 
 

@@ -23,11 +23,11 @@ from interplay.ablation.backends.choose import get_backend
 from interplay.ablation.blocks import cut
 from interplay.ablation.evaluator import Evaluator, OnError
 from interplay.ablation.table import Evaluated
-from interplay.designs.measures import UNIFORM, AnyMeasure
+from interplay.designs.measures import UNIFORM, AnyMeasure, measure_of
 from interplay.explanation.adaptive import budgets_until
 from interplay.explanation.decoding_time import decoding_seconds
 from interplay.explanation.fairness import fair_order
-from interplay.explanation.run_plan import Per, Request
+from interplay.explanation.run_plan import Request
 from interplay.extensions import BackendName, DecoderName
 from interplay.game import Game, as_planned, costs
 
@@ -93,11 +93,12 @@ class Plan:
         distinct = self.n_stored + self.n_new
         n_ends = distinct - self.n_fit - self.n_held_out
         ends = f" + {n_ends} ends" if n_ends else ""
+        in_turn = "" if measure_of(self.design) == UNIFORM else " in turn"
         rows = [
             ("decoder", f"{self.decoder}, {self.design} masks of {self.n_players} players"),
             (
                 "ablations",
-                f"{most}{self.n_fit:,} for the fit + {self.n_held_out:,} held out{ends} = "
+                f"{most}{self.n_fit:,} for the fit + {self.n_held_out:,} held out{in_turn}{ends} = "
                 f"{distinct:,} distinct",
             ),
             ("in the store", f"{self.n_stored:,}, free"),
@@ -126,8 +127,7 @@ def plan(
     until: float | None = None,
     order: int | None = None,
     holdout: float = 0.1,
-    measure: AnyMeasure = UNIFORM,
-    per: Per | str = "ablation",
+    measure: AnyMeasure | None = None,
     random_state: int = 0,
     store: str | Path | None = None,
     backend: BackendName | str | Backend = "local",
@@ -149,7 +149,7 @@ def plan(
         >>> game = ip.FunctionGame(lambda masks: masks[:, 0] & masks[:, 1], n_players=20)
         >>> plan = ip.plan(game, budget=300, warm_up=False)
         >>> plan.n_fit, plan.n_held_out, plan.n_new
-        (268, 30, 300)
+        (198, 100, 300)
 
     Args:
         game: as for ``explain``, like all arguments below that have no description here.
@@ -159,7 +159,6 @@ def plan(
         order: see ``explain``.
         holdout: see ``explain``.
         measure: see ``explain``.
-        per: see ``explain``.
         random_state: see ``explain``.
         store: see ``explain``. Masks that are stored count as free.
         backend: see ``explain``. The measurement runs in this process, whatever the back end.
@@ -189,7 +188,6 @@ def plan(
         holdout=holdout,
         random_state=random_state,
         measure=measure,
-        per=per,
         options=options,
     )
     get_backend(backend)

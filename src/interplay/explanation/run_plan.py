@@ -6,28 +6,27 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from math import ceil, log2
 from operator import index
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any
 
 import numpy as np
 
 from interplay._types import BoolArray, Json
 from interplay.decoders.base import Decoder
 from interplay.decoders.decode import check_request, get_decoder
-from interplay.designs.base import Design, PlainDesign
+from interplay.designs.base import Design
 from interplay.designs.measures import UNIFORM, AnyMeasure, Measure, get_measure
-from interplay.designs.trie import trie_design
-from interplay.extensions import DecoderName, unknown
+from interplay.designs.strata import GOLDEN
+from interplay.extensions import DecoderName
 from interplay.fourier.interactions import names_of
 from interplay.fourier.masks import distinct, end_masks, uniform
-from interplay.game import Game, Hints, hints_of
+from interplay.game import Game, Hints, hints_of, measure_for
 
-Per: TypeAlias = Literal["ablation", "token"]
-"""What masks are chosen to tell the most for: an ablation, or a token that a model reads."""
-PER: tuple[str, ...] = get_args(Per)
 N_ENDS = 2
 """The full and the empty input, which every run evaluates."""
 MIN_HELD_OUT = 10
 """The fewest held-out masks from which a score means anything."""
+_HELD_IN_TURN = 100
+"""Under measures other than uniform so many masks are held out in turn, or half of them all."""
 _SEED_BITS = 512
 _FULL_TABLE = 256
 """Without a budget all masks are evaluated if there are at most so many."""
@@ -45,8 +44,7 @@ class Request:
         order: the largest order of interaction. ``None``: the decoder's own.
         holdout: the share or number of evaluations that are held out.
         random_state: the seed.
-        measure: the law of the masks.
-        per: ``"ablation"``, or ``"token"``: masks share their beginnings.
+        measure: the law of the masks. ``None``: the game's own, or the decoder's.
         options: the decoder's options.
         hints: the game's hints. ``None``: a run plan asks the game for them, if the decoder takes
             hints.
@@ -58,8 +56,7 @@ class Request:
     order: int | None = None
     holdout: float = 0.1
     random_state: int = 0
-    measure: AnyMeasure = UNIFORM
-    per: Per | str = "ablation"
+    measure: AnyMeasure | None = None
     options: Mapping[str, object] = field(default_factory=dict)
     hints: Hints | None = None
 
@@ -85,10 +82,18 @@ class Request:
         """
         recorded = provenance.get("hints")
         return cls(
-            **provenance["request"],
+            **{"measure": UNIFORM} | provenance["request"],
             random_state=provenance["random_state"],
             hints=None if recorded is None else Hints.recorded(recorded),
         )
+
+    def _measure(self, game: Game, decoder: Decoder) -> Measure:
+        """The measure that is asked for, or else the game's own, or the decoder's."""
+        if self.measure is not None:
+            return get_measure(self.measure)
+        if decoder.most_missing is not None:
+            return UNIFORM
+        return get_measure(measure_for(game) or decoder.measure)
 
     def run_plan(self, game: Game, arguments: Iterable[str] = ()) -> RunPlan:
         """Check the request and choose its masks.
@@ -105,20 +110,11 @@ class Request:
         requested = get_decoder(self.decoder)
         largest = check_request(requested, self.order, self.options, arguments)
         chosen = requested = requested.for_order(largest)
-        measure = get_measure(self.measure)
+        measure = self._measure(game, requested)
         if measure != UNIFORM and requested.most_missing is not None:
             raise ValueError(
                 f"decoder={requested.name!r} has masks of its own, so measure={str(measure)!r} "
                 'does not go with it; use decoder="auto", or leave the measure out'
-            )
-        if self.per not in PER:
-            raise unknown("per", self.per, PER)
-        by_token = self.per == "token"
-        if by_token and (measure != UNIFORM or requested.most_missing is not None):
-            raise ValueError(
-                'per="token" chooses uniform masks that share their beginnings, so it does not '
-                f"go with measure={str(measure)!r} and decoder={requested.name!r}; leave per out, "
-                'or use measure="uniform" and decoder="auto"'
             )
         n_players, random_state = int(game.n_players), index(self.random_state)
         if random_state.bit_length() > _SEED_BITS:
@@ -139,18 +135,21 @@ class Request:
             chosen, options = get_decoder("exact"), {}
             order = n_players if self.order is None else largest
             n_held, ends = 0, ends[:0]
+            if self.measure is None:
+                measure = UNIFORM
         else:
             n_held = _n_held_out(self.holdout, budget)
             _check_budget(budget, n_held, n_players, requested, smallest)
             requested.check(budget - n_held - N_ENDS, n_players, min(largest, n_players))
         n_fit = budget - n_held - len(ends)
         if measure == UNIFORM or chosen is not requested:
-            make = trie_design if by_token and chosen is requested else chosen.design
-            design = make(n_fit, n_players, design_rng)
+            design = chosen.design(UNIFORM, n_fit, n_players, design_rng)
             known = np.concatenate([ends, design.masks])
             held_out = uniform(n_held, n_players, held_rng, exclude=known)
         else:
-            design, held_out = _balanced(measure, n_fit, n_held, n_players, design_rng)
+            n_masks = n_fit + n_held
+            whole = chosen.design(measure, n_masks, n_players, design_rng)
+            design, held_out = _divided(whole, self.holdout, requested.min_masks(n_players))
         hints = self.hints if requested.takes_hints else None
         if hints is None and chosen.takes_hints:
             hints = hints_of(game)
@@ -162,6 +161,7 @@ class Request:
                 budget=budget,
                 order=None if self.order is None else largest,
                 until=None,
+                measure=measure,
                 hints=hints,
             ),
             players=names_of(game.players, n_players),
@@ -170,10 +170,12 @@ class Request:
             options=options,
             order=order,
             budget=budget,
+            measure=measure,
             random_state=random_state,
             ends=ends,
             design=design,
             held_out=held_out,
+            n_turns=max(1, -(-len(held_out) // max(n_held, 1))),
             fit_rng=fit_rng,
             score_rng=score_rng,
         )
@@ -186,8 +188,7 @@ class Request:
             "order": self.order,
             "holdout": float(self.holdout),
             "options": dict(self.options),
-            **({} if self.measure == UNIFORM else {"measure": str(get_measure(self.measure))}),
-            **({} if self.per == "ablation" else {"per": self.per}),
+            **({} if self.measure in (None, UNIFORM) else {"measure": str(self.measure)}),
         }
 
 
@@ -203,11 +204,14 @@ class RunPlan:
         options: the decoder's options, and the values of the game's hints if it takes them.
         order: the largest order of interaction.
         budget: the most distinct evaluations.
+        measure: the law of the masks.
         random_state: the seed.
         ends: the masks of the full and of the empty input, ``(2, n)``, which are no part of the fit
             unless the design has them too; ``(0, n)`` if the design is all 2^n masks.
         design: the masks of the fit.
         held_out: the held-out masks, ``(h, n)``. There are none if the design is all 2^n masks.
+        n_turns: in so many parts they are held out in turn: each is predicted by a fit to the
+            design and to the other parts.
         fit_rng: the generator of the fit.
         score_rng: the generator of the score's bootstrap.
     """
@@ -219,10 +223,12 @@ class RunPlan:
     options: Mapping[str, object]
     order: int
     budget: int
+    measure: Measure
     random_state: int
     ends: BoolArray
     design: Design
     held_out: BoolArray
+    n_turns: int
     fit_rng: np.random.Generator
     score_rng: np.random.Generator
 
@@ -237,17 +243,27 @@ class RunPlan:
         return len(distinct(self.masks)[0])
 
 
-def _balanced(
-    measure: Measure, n_fit: int, n_held: int, n_players: int, rng: np.random.Generator
-) -> tuple[Design, BoolArray]:
-    """Divide one balanced design into the masks of a fit and held-out ones.
+def _divided(whole: Design, holdout: float, n_least: int) -> tuple[Design, BoolArray]:
+    """Divide a balanced design into the masks of a fit and held-out ones.
 
-    Any stretch of it is a fair sample. The explanation is fitted to all in the end, so that none of
-    the balance is lost. A mask and its complement stay together.
+    Held-out masks are spread evenly over the design, since sizes of few masks are at its beginning
+    only. A mask and its complement stay together. What a larger design holds out of the beginning,
+    a smaller one holds out too. The explanation is fitted to all in the end, so that none of the
+    balance is lost.
+
+    Args:
+        whole: the design.
+        holdout: the share or number of masks that are held out at once; with a small budget more
+            are, in turn.
+        n_least: the fewest masks of a fit.
     """
-    whole = measure.design(n_fit + n_held, n_players, rng)
-    n_fit = (len(whole.masks) - n_held) // 2 * 2
-    return PlainDesign(whole.kind, whole.masks[:n_fit]), whole.masks[n_fit:]
+    rows = np.flatnonzero(whole.representative)
+    at_once = holdout if holdout < 1 else holdout / len(rows)
+    share = max(at_once, min(_HELD_IN_TURN / len(rows), 0.5))
+    places = (np.arange(len(rows) // 2) * GOLDEN) % 1.0
+    pairs = np.flatnonzero(places < share)[: (len(whole.masks) - n_least) // 2]
+    held = rows[(2 * pairs[:, None] + [0, 1]).ravel()]
+    return whole.without(held), whole.masks[held]
 
 
 def default_budget(n_players: int) -> int:

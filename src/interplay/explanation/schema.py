@@ -7,7 +7,7 @@ be shown: reports, plots, analyses and audits read no other entries.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, NotRequired, TypeAlias, TypedDict
+from typing import Any, NotRequired, TypeAlias, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -77,7 +77,6 @@ class _Request(TypedDict):
     holdout: float
     options: dict[str, Any]
     measure: NotRequired[str]
-    per: NotRequired[Literal["ablation", "token"]]
 
 
 class _Hints(TypedDict):

@@ -7,15 +7,15 @@ backward pass. What each is worth is in ``benchmarks/bench_hints.py``.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
-from interplay._types import FloatArray, IntArray
+from interplay._types import IntArray
 from interplay.game import Hints
 from interplay.text.prompts.prompt import MaskedPrompt
-from interplay.text.readouts import Readout
+from interplay.text.readouts import Readout, derivatives
 
 if TYPE_CHECKING:
     import torch
@@ -27,7 +27,6 @@ score with respect to the embeddings of its tokens, at the whole prompt."""
 _MOST_BACKWARD = 8
 """The most backward passes. If there are more outputs, each is of all of them, with random signs,
 which gives the sum of their squared gradients on average."""
-_STEP = 1e-6
 
 
 def character_hints(prompt: MaskedPrompt) -> Hints:
@@ -63,7 +62,7 @@ def gradient_hints(
     prompt = list(ids[: len(ids) - readout.n_cut])
     read, leaves = _forward(model, prompt, readout)
     numbers = [values.detach().cpu().numpy() for values in read]
-    slopes = _derivatives(readout.combine, numbers)
+    slopes = [slope[0] for slope in derivatives(readout.combine, numbers)]
     n_outputs = slopes[0].shape[1]
     directions = np.eye(n_outputs)
     if n_outputs > _MOST_BACKWARD:
@@ -117,20 +116,3 @@ def _forward(
     finally:
         hook.remove()
     return read, leaves
-
-
-def _derivatives(
-    combine: Callable[[Sequence[FloatArray]], FloatArray], numbers: list[FloatArray]
-) -> list[FloatArray]:
-    """The derivatives of the k outputs with respect to what was read of each feed, ``(r, k)``.
-
-    They are central differences, all in one call: what was read are few numbers.
-    """
-    sizes = [of_feed.shape[1] for of_feed in numbers]
-    point = np.concatenate(numbers, axis=1)[0]
-    steps = np.diag(_STEP * np.maximum(np.abs(point), 1.0))
-    moved = np.concatenate([point + steps, point - steps])
-    borders = np.cumsum(sizes)[:-1]
-    values = combine(np.split(moved, borders, axis=1)).reshape(len(moved), -1)
-    above, below = np.split(values, 2)
-    return np.split((above - below) / (2 * np.diagonal(steps)[:, None]), borders)

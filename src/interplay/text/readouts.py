@@ -28,6 +28,9 @@ from interplay.text.prompts.tokens import Continuation, Tokens
 if TYPE_CHECKING:
     import torch
 
+_STEP = 1e-6
+"""The step of a derivative, as a share of the number, or by itself for numbers below 1."""
+
 
 @dataclass(frozen=True)
 class Readout:
@@ -196,6 +199,31 @@ def _border(one: Continuation, texts: TokenTexts) -> list[tuple[Tokens, Tokens]]
             if reaching:
                 ways[path] = tuple(reaching)
     return list(ways.items())
+
+
+def derivatives(
+    combine: Callable[[Sequence[FloatArray]], FloatArray], readings: Sequence[FloatArray]
+) -> list[FloatArray]:
+    """Differentiate the values of a readout with respect to what was read for each feed.
+
+    They are central differences, all in one call: what was read are few numbers.
+
+    Args:
+        combine: of the readout, to k values.
+        readings: what was read for each feed, ``(b, r)``.
+
+    Returns:
+        For each feed ``(b, r, k)``.
+    """
+    points = np.concatenate(readings, axis=1)
+    n_points, n_read = points.shape
+    steps = np.eye(n_read) * (_STEP * np.maximum(np.abs(points), 1.0))[:, None]
+    moved = np.stack([points[:, None] + steps, points[:, None] - steps]).reshape(-1, n_read)
+    borders = np.cumsum([of_feed.shape[1] for of_feed in readings])[:-1]
+    values = combine(np.split(moved, borders, axis=1))
+    above, below = values.reshape(2, n_points, n_read, -1)
+    slopes = (above - below) / (2 * np.diagonal(steps, axis1=1, axis2=2)[..., None])
+    return np.split(slopes, borders, axis=1)
 
 
 def names_of(targets: Sequence[object], outputs: Sequence[tuple[str, ...]]) -> tuple[str, ...]:

@@ -82,6 +82,9 @@ class TrainingGame:
                 )
         self._retrain = trainer.begin(data)
 
+    measure = "uniform"
+    """That of its explanations, where none is asked for: subsets of about half of the data."""
+
     @property
     def n_players(self) -> int:
         """The number of players."""

@@ -41,7 +41,7 @@ from interplay.decoders.gaussian.projection import projected
 from interplay.decoders.gaussian.terms import Family, Posterior, candidates
 from interplay.designs.base import Design
 from interplay.designs.measures import SHAPLEY, UNIFORM, Measure, measure_of
-from interplay.designs.optimal import optimal_design
+from interplay.designs.optimal import design_under
 from interplay.fourier.biased import total_variance, truncate
 from interplay.fourier.characters import characters
 from interplay.fourier.spectrum import Spectrum, join_outputs
@@ -78,7 +78,7 @@ class _Blend:
         predictive_variances: those of the leave-one-out predictions, averaged over posteriors,
             ``(h,)``.
         average_variance: the predictive variance at a mask of the measure, on average.
-        value_variances: the variance of their values, ``(k,)``.
+        values: the values there, ``(h, k)``.
     """
 
     posteriors: list[Posterior]
@@ -88,7 +88,7 @@ class _Blend:
     errors: FloatArray
     predictive_variances: FloatArray
     average_variance: float
-    value_variances: FloatArray
+    values: FloatArray
 
     @property
     def average_errors(self) -> FloatArray:
@@ -99,9 +99,10 @@ class _Blend:
         ratio = self.average_variance / self.predictive_variances
         return np.asarray(self.errors * np.sqrt(ratio)[:, None])
 
-    def r2(self, errors: FloatArray) -> list[float]:
-        """R2 of each output for errors ``(h, k)``."""
-        return list((1 - (errors**2).mean(axis=0) / self.value_variances).tolist())
+    def r2(self, errors: FloatArray, drawn: slice | BoolArray = slice(None)) -> list[float]:
+        """R2 of each output for the errors at some of the ablations, or at all of them."""
+        spread = np.maximum(self.values[drawn].var(axis=0), 1e-12)
+        return list((1 - (errors**2).mean(axis=0) / spread).tolist())
 
 
 def _decode(
@@ -173,10 +174,11 @@ def averaged(
     if expected is not None:
         weights = [weight_of(expected, posterior.kernel) for posterior in blend.posteriors]
         settings["weight_of_hints"] = float(np.mean(weights))
-    errors = blend.average_errors
+    drawn = design.representative[blend.rows]
+    errors = blend.average_errors[drawn]
     half_width = np.quantile(np.abs(errors), _COVERAGE, axis=0) * scale[varying]
     diagnosis: Json = {
-        "cv_r2": blend.r2(errors),
+        "cv_r2": blend.r2(errors, drawn),
         "cv_r2_same_masks": blend.r2(blend.errors),
         "prediction_interval": half_width.tolist(),
         "share_of_variance_in_spectrum": float(
@@ -185,7 +187,9 @@ def averaged(
         ),
     }
     spectrum, surrogate = (_in_units(s, varying, mean, scale) for s in (spectrum, surrogate))
-    return Decoded(spectrum, settings, diagnosis, surrogate, ("prediction_interval",))
+    residuals = np.full(values.shape, np.nan)
+    residuals[np.ix_(blend.rows, varying)] = blend.errors * scale[varying]
+    return Decoded(spectrum, settings, diagnosis, surrogate, ("prediction_interval",), residuals)
 
 
 def _fit(
@@ -227,7 +231,7 @@ def _fit(
         errors=actual - (weights * smooth + (1 - weights) * trees),
         predictive_variances=variances[rows] / counts[rows],
         average_variance=float(np.mean([p.variance(average).mean() for p in posteriors])),
-        value_variances=np.maximum(actual.var(axis=0), 1e-12),
+        values=actual,
     )
 
 
@@ -343,7 +347,8 @@ GAUSSIAN = Decoder(
     order=5,
     max_order=None,
     min_masks=lambda n_players: 20,
-    design=optimal_design,
+    design=design_under,
+    measure="shapley",
     decode=_decode,
     can_stop=True,
     takes_hints=True,

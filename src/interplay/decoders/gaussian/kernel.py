@@ -89,7 +89,8 @@ class Kernel:
 
         They must be far enough from singular, and so many that it is worth it.
         """
-        signal = self.constant + float(np.exp(self.theta[self.n_players : -4]).sum())
+        of_sizes = float(np.exp(self.theta[self.n_players : -4]).sum())
+        signal = self.constant + of_sizes + float(self.adjacency.sum())
         return n_masks > _MOST_IN_DOUBLE and self.noise > _LEAST_NOISE_OF_SINGLE * signal
 
     @cached_property

@@ -27,6 +27,7 @@ from interplay.decoders.spex.peel import decode_coded
 from interplay.decoders.spex.plan import minimum_budget
 from interplay.decoders.spex.refit import refit, with_singletons
 from interplay.designs.base import Design
+from interplay.designs.measures import Measure
 from interplay.fourier.spectrum import Spectrum
 
 _ORDER, _MAX_ORDER = 5, 10
@@ -102,7 +103,9 @@ def _prominent(masks: BoolArray, values: FloatArray) -> BoolArray:
 def _of_order(order: int) -> Decoder:
     """The decoder whose code corrects so many errors: the largest order that it finds."""
 
-    def drawn(n_masks: int, n_players: int, rng: np.random.Generator) -> CodedDesign:
+    def drawn(
+        measure: Measure, n_masks: int, n_players: int, rng: np.random.Generator
+    ) -> CodedDesign:
         return design(n_players, n_masks, random_state=rng, t=order)
 
     return Decoder(

@@ -17,7 +17,7 @@ beginning of it. Masks beyond the largest whole level serve the regression on al
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -26,6 +26,7 @@ from interplay._arrays import pack, unpack
 from interplay._types import BoolArray, ByteArray, IntArray
 from interplay.decoders.spex.bch import BCH, bch_code
 from interplay.decoders.spex.plan import MIN_BITS, Plan, levels, plan
+from interplay.designs.base import all_but, joined
 from interplay.fourier.masks import every_mask
 
 CODED = "coded"
@@ -44,6 +45,8 @@ class CodedDesign:
             of a set is the XOR of its players' numbers.
         delays: ``(p + 1, n)``; the first is zero.
         offsets: p_c, ``(C, n)``.
+        representative: ``(m,)``; all where there are no others (see
+            :class:`interplay.designs.base.Design`).
         kind: ``"coded"``; ``"table"`` where the plan is exact; or the kind of a design that the
             coded masks are a part of.
     """
@@ -54,6 +57,7 @@ class CodedDesign:
     hashes: IntArray
     delays: BoolArray
     offsets: BoolArray
+    representative: BoolArray
     kind: str = CODED
 
     @property
@@ -68,6 +72,22 @@ class CodedDesign:
         for rows in self.rows:
             chosen[rows] = True
         return chosen
+
+    def without(self, rows: IntArray) -> CodedDesign:
+        """See :class:`interplay.designs.base.Design`."""
+        keep = all_but(rows, len(self.masks))
+        place = np.cumsum(keep) - 1
+        return replace(
+            self,
+            masks=self.masks[keep],
+            rows=tuple(place[coded] for coded in self.rows),
+            representative=self.representative[keep],
+        )
+
+    def with_more(self, masks: BoolArray) -> CodedDesign:
+        """See :class:`interplay.designs.base.Design`."""
+        together, representative = joined(self, masks)
+        return replace(self, masks=together, representative=representative)
 
     @property
     def n_coded(self) -> int:
@@ -130,7 +150,16 @@ def draw(
     n_players, budget = plan.n_players, plan.budget
     if plan.kind == "exact":
         masks, none = every_mask(n_players), np.zeros((0, n_players), dtype=np.bool_)
-        return CodedDesign(plan, masks, (), none.astype(np.int64), none, none, "table")
+        return CodedDesign(
+            plan,
+            masks,
+            (),
+            none.astype(np.int64),
+            none,
+            none,
+            np.ones(len(masks), dtype=np.bool_),
+            "table",
+        )
     seed = int(np.random.default_rng(random_state).integers(1 << 63))
     n_masks = budget
     while True:  # equal masks count once, so there may have to be more
@@ -232,7 +261,12 @@ class CodedMasks:
         )
 
     def design(
-        self, plan: Plan, masks: BoolArray, place: IntArray, kind: str = CODED
+        self,
+        plan: Plan,
+        masks: BoolArray,
+        place: IntArray,
+        representative: BoolArray | None = None,
+        kind: str = CODED,
     ) -> CodedDesign:
         """Make the design of a plan.
 
@@ -240,14 +274,24 @@ class CodedMasks:
             plan: its level must be whole.
             masks: of the design, ``(m, n)``.
             place: where in ``masks`` each mask of the sequence stands, ``(q,)``.
+            representative: which of ``masks`` are, ``(m,)``; ``None``: all.
             kind: of the design.
         """
+        if representative is None:
+            representative = np.ones(len(masks), dtype=np.bool_)
         rows = tuple(
             place[places[:, : 1 << b]] for places, b in zip(self.places, plan.bits, strict=True)
         )
         numbers = np.array([(1 << b) - 1 for b in plan.bits], dtype=np.int64)
         return CodedDesign(
-            plan, masks, rows, self.hashes & numbers[:, None], self.delays, self.offsets, kind
+            plan,
+            masks,
+            rows,
+            self.hashes & numbers[:, None],
+            self.delays,
+            self.offsets,
+            representative,
+            kind,
         )
 
 

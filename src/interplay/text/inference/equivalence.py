@@ -19,6 +19,7 @@ import numpy as np
 from interplay.errors import out_of_memory
 from interplay.text.inference.batches import relative_tolerance
 from interplay.text.inference.forward import Forward, Strategy, with_positions
+from interplay.text.inference.packing import pack
 from interplay.text.inference.trie import build, flat
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ _PROBE = 256
 """The most tokens of a prompt that is evaluated for a check."""
 
 
-def choose_strategy(forward: Forward, ids: Sequence[int], window: float) -> Strategy:
+def choose_strategy(forward: Forward, ids: Sequence[int], window: float) -> tuple[Strategy, bool]:
     """Choose the fastest strategy under which a few prompts get the logits that each gets alone.
 
     Args:
@@ -40,14 +41,13 @@ def choose_strategy(forward: Forward, ids: Sequence[int], window: float) -> Stra
         window: how many tokens back the model's attention reaches. Sharing is checked with prompts
             of at most half as many tokens.
 
+    Returns:
+        The strategy, and whether several prompts may be in one row.
+
     Warns:
         UserWarning: the logits differ if prefixes are shared or prompts are padded.
     """
-    reach = int(min(window / 2, _PROBE))
-    ids = tuple(ids[: reach if reach >= SHORT else _PROBE])
-    half, quarter = len(ids) // 2, len(ids) // 4
-    prompts = [ids, ids[:half] + ids[half + quarter :], ids[:quarter] + ids[half:]]
-    prompts.append(prompts[1][:1] + prompts[1][:0:-1])
+    prompts = _probes(ids, window)
 
     @cache
     def plain(number: int) -> torch.Tensor:
@@ -56,7 +56,7 @@ def choose_strategy(forward: Forward, ids: Sequence[int], window: float) -> Stra
     sequences = [with_positions(prompt, range(len(prompt))) for prompt in prompts]
     strategies: dict[Strategy, list[int]] = {"shared": [0, 1, 2], "padded": [0, 1, 2]}
     strategies["equal"] = [1, 3]
-    if 2 * len(ids) > window:
+    if 2 * len(prompts[0]) > window:
         del strategies["shared"]
     reasons = []
     for strategy, chosen in strategies.items():
@@ -78,7 +78,28 @@ def choose_strategy(forward: Forward, ids: Sequence[int], window: float) -> Stra
             "which takes longer",
             stacklevel=2,
         )
-    return strategy
+    # on a GPU passes are cheap and rows are many
+    packs = (
+        strategy == "shared"
+        and forward.model.device.type == "cpu"
+        and "position_ids" in inspect.signature(forward.model.forward).parameters
+        and not _difference(
+            replace(forward, strategy=strategy),
+            sequences[1:3],
+            list(map(plain, (1, 2))),
+            several=True,
+        )
+    )
+    return strategy, packs
+
+
+def _probes(ids: Sequence[int], window: float) -> list[tuple[int, ...]]:
+    """A few prompts made of one: three begin alike, and two have the same length."""
+    reach = int(min(window / 2, _PROBE))
+    ids = tuple(ids[: reach if reach >= SHORT else _PROBE])
+    half, quarter = len(ids) // 2, len(ids) // 4
+    prompts = [ids, ids[:half] + ids[half + quarter :], ids[:quarter] + ids[half:]]
+    return [*prompts, prompts[1][:1] + prompts[1][:0:-1]]
 
 
 def check_positions(forward: Forward, ids: Sequence[int]) -> None:
@@ -144,11 +165,21 @@ def _plain(model: PreTrainedModel, ids: Sequence[int], mask: Any = None) -> torc
 
 
 def _difference(
-    forward: Forward, sequences: list[tuple[int, ...]], expected: list[torch.Tensor]
+    forward: Forward,
+    sequences: list[tuple[int, ...]],
+    expected: list[torch.Tensor],
+    *,
+    several: bool = False,
 ) -> str:
     """Describe how the logits after some sequences differ from those expected.
 
     Errors are a difference too, since models are written in many ways.
+
+    Args:
+        forward: how passes are made.
+        sequences: the sequences; if prefixes are shared, all have a first token in common.
+        expected: the logits of each by itself, ``(vocabulary,)``.
+        several: whether all are in one row, after the prefix that all share.
 
     Returns:
         The difference in words; an empty string if there is none.
@@ -156,10 +187,16 @@ def _difference(
     import torch
 
     share = forward.strategy == "shared"
-    trie = build(sequences, [1] * len(sequences), 1) if share else flat(sequences)
+    unshared, in_rows = [1] * len(sequences), None
+    if several:
+        shared = min(map(len, sequences)) // 4
+        trie = build(sequences, unshared, shared * (len(sequences) - 1))
+        in_rows = pack(trie, sequences, unshared, sum(map(len, sequences)))
+    else:
+        trie = build(sequences, unshared, 1) if share else flat(sequences)
     logits_of: dict[int, torch.Tensor] = {}
     try:
-        for numbers, logits in forward.logits(trie, sequences, 1):
+        for numbers, logits in forward.logits(trie, sequences, 1, in_rows):
             logits_of.update(zip(numbers, logits[:, -1].float(), strict=True))
     except (TypeError, ValueError, AttributeError, LookupError, RuntimeError) as error:
         if out_of_memory(error):

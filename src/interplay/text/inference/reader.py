@@ -24,7 +24,8 @@ from interplay.text.inference.equivalence import (
     refuse,
 )
 from interplay.text.inference.forward import Forward, Strategy, with_positions
-from interplay.text.inference.trie import cheapest, flat
+from interplay.text.inference.packing import cheapest
+from interplay.text.inference.trie import flat
 from interplay.text.readouts import Readout
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ class Reader:
         self.tokens_per_pass = limits.tokens_per_pass(model)
         self.strategy: Strategy | None = None
         self._positions_checked = False
+        self._packs = False
 
     @cached_property
     def max_cached_tokens(self) -> int:
@@ -157,7 +159,7 @@ class Reader:
         if self.strategy is None:
             probe = np.resize(np.asarray(ids), max(len(ids), SHORT)).tolist()
             window = limits.window(self.model)
-            self.strategy = choose_strategy(self._forward("shared"), probe, window)
+            self.strategy, self._packs = choose_strategy(self._forward("shared"), probe, window)
 
     def _strategy_for(self, length: int) -> Strategy:
         """The strategy for prompts of up to ``length`` tokens."""
@@ -183,14 +185,19 @@ class Reader:
         while parts:
             part = parts.pop()
             n_read = [reading.n_read[sequence] for sequence in part]
-            trie = cheapest(part, n_read, self.tokens_per_pass) if share else flat(part)
+            trie, rows = flat(part), None
+            if share:
+                packs = self._packs and strategy == "shared"
+                trie, rows = cheapest(part, n_read, self.tokens_per_pass, several=packs)
             # a long sequence needs its own keys and values, however many they are
             if len(part) > 1 and trie.size > max(self.max_cached_tokens, *map(len, part)):
                 parts += [part[len(part) // 2 :], part[: len(part) // 2]]
                 continue
             done: set[int] = set()
             try:
-                for numbers, logits in self._forward(strategy).logits(trie, part, max(n_read)):
+                for numbers, logits in self._forward(strategy).logits(
+                    trie, part, max(n_read), rows
+                ):
                     reading.take([part[n] for n in numbers], logits)
                     done.update(numbers)
             except Exception as error:

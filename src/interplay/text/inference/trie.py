@@ -16,8 +16,6 @@ from itertools import pairwise
 PASS_TOKENS = 48
 """The fixed cost of a forward pass, in tokens: a pass over a single token takes about as long as
 this many more tokens in a large pass."""
-THRESHOLDS = (2, 8, 24, 72)
-"""How many tokens a shared prefix must save, in the trees that are compared."""
 
 
 @dataclass(frozen=True)
@@ -58,37 +56,6 @@ class Trie:
         """The number of tokens whose keys and values are cached while the tree is evaluated."""
         return sum(node.stop - node.start for node in self.inner)
 
-    def cost(self, limit: int) -> int:
-        """What it costs to evaluate the tree level by level: tokens, padding and passes.
-
-        Args:
-            limit: the most tokens of a pass, padding included; a single row may have more.
-        """
-        sizes: dict[int, list[int]] = {}
-        for node in self.inner:
-            sizes.setdefault(node.depth, []).append(node.stop - node.start)
-        sizes[-1] = [node.stop - node.start for node in self.leaves]
-        total = 0
-        for level in sizes.values():
-            level.sort(reverse=True)
-            at = 0
-            for count in passes(level, limit):
-                total += count * level[at] + PASS_TOKENS
-                at += count
-        return total
-
-
-def cheapest(sequences: Sequence[Sequence[int]], unshared: Sequence[int], limit: int) -> Trie:
-    """Cut sequences into the cheapest of a few trees: more shared prefixes need more passes.
-
-    Args:
-        sequences: as for :func:`build`.
-        unshared: see there.
-        limit: the most tokens of a node, and of a pass.
-    """
-    tries = [build(sequences, unshared, saved, limit) for saved in THRESHOLDS]
-    return min(tries, key=lambda trie: trie.cost(limit))
-
 
 def build(
     sequences: Sequence[Sequence[int]],
@@ -107,8 +74,8 @@ def build(
     """
     order = sorted(range(len(sequences)), key=lambda row: tuple(sequences[row]))
     lengths = [len(sequences[row]) - unshared[row] for row in order]  # how much may be shared
-    common = [
-        min(_common(sequences[a], sequences[b]), lengths[at], lengths[at + 1])
+    shared = [
+        min(shared_length(sequences[a], sequences[b]), lengths[at], lengths[at + 1])
         for at, (a, b) in enumerate(pairwise(order))
     ]
     inner: list[Node] = []
@@ -136,10 +103,10 @@ def build(
                 parent, start = append(row, parent, start, stop - size), stop - size
             leaves[row] = Node(parent, row, start, stop, below(parent))
             continue
-        stop = min(common[low : high - 1])
+        stop = min(shared[low : high - 1])
         if (high - low - 1) * (stop - start) >= min_saved:
             parent, start = append(order[low], parent, start, stop), stop
-        cuts = [at + 1 for at in range(low, high - 1) if common[at] == stop]
+        cuts = [at + 1 for at in range(low, high - 1) if shared[at] == stop]
         edges = [low, *cuts, high]
         todo += [(a, b, parent, start) for a, b in pairwise(edges)]
     return Trie(tuple(inner), tuple(leaves[row] for row in range(len(order))))
@@ -150,7 +117,7 @@ def flat(sequences: Sequence[Sequence[int]]) -> Trie:
     return Trie((), tuple(Node(-1, n, 0, len(s), 0) for n, s in enumerate(sequences)))
 
 
-def _common(first: Sequence[int], second: Sequence[int]) -> int:
+def shared_length(first: Sequence[int], second: Sequence[int]) -> int:
     """The length of the prefix that two sequences share."""
     for at, (a, b) in enumerate(zip(first, second, strict=False)):
         if a != b:

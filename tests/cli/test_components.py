@@ -38,7 +38,7 @@ def test_a_run_explains_prunes_and_goes_on_from_its_store(folder: Path, tmp_path
     given = (*given, "--units", "heads", "--units", "mlps", "--layers", "1-2", "--threads", 1)
     out = tmp_path / "out"
     planned = run(*given, "--budget", 60, "--keep", 5, "--plan", "--out", out)
-    assert "48 for the fit + 10 held out + 2 ends = 60 distinct" in planned
+    assert "28 for the fit + 30 held out in turn + 2 ends = 60 distinct" in planned
     assert not (out / "explanation.html").exists()
     first = run(*given, "--budget", 60, "--keep", 0.66, "--keep", 5, "--random", 5, "--out", out)
     assert "10 players; 6 questions to explain by" in first
@@ -65,7 +65,7 @@ def test_a_run_until_it_is_good_enough(folder: Path, tmp_path: Path) -> None:
     explanation = ip.load(tmp_path / "out" / "explanation.interplay")
     assert explanation.provenance["until"]["goal"] == 0.2
     why = explanation.provenance["until"]["stopped_since"]
-    assert f"Stopped since {why}; the goal was a cross-validated R2 of 0.2 (48: " in said
+    assert f"Stopped since {why}; the goal was a cross-validated R2 of 0.2 (" in said
 
 
 def test_layers_in_groups_with_a_mean_for_reference(folder: Path, tmp_path: Path) -> None:

@@ -704,4 +704,4 @@ def test_the_witnesses_of_the_handover_are_redundant(demo: Any) -> None:
     assert pair.agrees
     assert pair.high < 0
     assert pair.removed.together < 1.5 * pair.removed.apart < 0
-    assert confirmation.n_fresh == confirmation.n_backgrounds
+    assert confirmation.n_fresh >= confirmation.n_backgrounds - 1

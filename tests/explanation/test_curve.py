@@ -16,7 +16,8 @@ TRUTH = planted(20, 6, np.random.default_rng(0), max_order=3)
 @pytest.mark.parametrize("decoder", ["auto", "proxyspex"])
 def test_the_last_point_is_the_explanations_own_score(decoder: str, tmp_path: Path) -> None:
     game = ip.FunctionGame(TRUTH.predict, 20)
-    explanation = ip.explain(game, decoder=decoder, budget=300, random_state=5)
+    run = {"decoder": decoder, "measure": "uniform", "random_state": 5}
+    explanation = ip.explain(game, budget=300, **run)
     curve = budget_curve(ip.load(explanation.save(tmp_path / "a.interplay")), points=3)
     assert (curve.decoder, curve.order, curve.n_held_out) == (
         "gp" if decoder == "auto" else decoder,
@@ -26,7 +27,7 @@ def test_the_last_point_is_the_explanations_own_score(decoder: str, tmp_path: Pa
     assert curve.scores[-1] == explanation.faithfulness
     assert curve.scores[0].r2 < curve.scores[-1].r2
     # the first part of such a design is the design of a smaller budget
-    smaller = ip.explain(game, decoder=decoder, budget=105, holdout=30, random_state=5)
+    smaller = ip.explain(game, budget=105, holdout=30, **run)
     np.testing.assert_array_equal(smaller.fit.masks, explanation.fit.masks[:73])
 
 

@@ -42,7 +42,7 @@ class HintingGame:
 
 
 def explained(game: Any, **options: Any) -> ip.Explanation:
-    return ip.explain(game, **{"decoder": "gp", "budget": 60} | options)
+    return ip.explain(game, **{"decoder": "gp", "measure": "uniform", "budget": 60} | options)
 
 
 def test_a_run_reads_and_records_hints() -> None:

@@ -43,7 +43,7 @@ def test_the_indices_are_those_of_the_game(
 ) -> None:
     masks = every_mask(N)
     exact = ip.decode(masks, far_from_nothing(masks), decoder="exact", order=N)
-    uniform = ip.explain(game, budget=150, random_state=1, progress=False)
+    uniform = ip.explain(game, budget=150, measure="uniform", random_state=1, progress=False)
     for index in ("SV", "SII", "FSII", "STII", "k-SII"):
         wanted = exact.to(index, order=2)  # type: ignore[arg-type]
         estimate = explanation.interactions(index, order=2)  # type: ignore[arg-type]

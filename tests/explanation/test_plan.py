@@ -104,7 +104,7 @@ def test_a_plan_says_what_the_run_does(tmp_path: Path, clock: Clock) -> None:
     store = tmp_path / "a.db"
     game = Priced(clock)
     plan = ip.plan(game, budget=400, store=store, price=2e6)
-    assert (plan.n_fit, plan.n_held_out, plan.decoder) == (358, 40, "auto")
+    assert (plan.n_fit, plan.n_held_out, plan.decoder) == (296, 102, "auto")
     assert plan.warmed_up == plan.n_stored == len(game.evaluated) == 40
     assert plan.n_new == 360
     assert plan.batch_size == 20

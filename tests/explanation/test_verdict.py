@@ -38,13 +38,14 @@ def additive(masks: BoolArray) -> FloatArray:
 def good() -> Explanation:
     """Twelve effects and a little that no explanation predicts."""
     game = ip.FunctionGame(lambda masks: additive(masks) + 0.02 * hashed(masks), N)
-    return ip.explain(game, decoder="gp", budget=300)
+    return ip.explain(game, decoder="gp", measure="uniform", budget=300)
 
 
 @pytest.fixture(scope="module")
 def useless() -> Explanation:
     """46 words with 100 ablations of a function that is all noise."""
-    return ip.explain(ip.FunctionGame(hashed, 46), decoder="gp", budget=100)
+    game = ip.FunctionGame(hashed, 46)
+    return ip.explain(game, decoder="gp", measure="uniform", budget=100)
 
 
 def scored(explanation: Explanation, **score: Any) -> Verdict:

@@ -29,7 +29,7 @@ def several() -> ip.Explanation:
     game = ip.FunctionGame(
         lambda masks: np.stack([masks[:, 0] & masks[:, 1], masks[:, 2]], axis=1), 12
     )
-    return ip.explain(game, budget=120)
+    return ip.explain(game, budget=120, measure="uniform")
 
 
 def written(path: Path) -> Any:

@@ -267,7 +267,8 @@ def _spectra(explanation: Explanation) -> dict[str, Spectrum]:
     """What to prune by: the explanation's spectrum, and LASSO's of the same ablations."""
     spectra = {explanation.provenance["decoder"]["ran"]: explanation.spectrum}
     if "lasso" not in spectra:
-        spectra["lasso"] = decode(explanation.fit.masks, explanation.fit.values, decoder="lasso")
+        known = explanation.ablations
+        spectra["lasso"] = decode(known.masks, known.values, decoder="lasso")
     return spectra
 
 

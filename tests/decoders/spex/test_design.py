@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from interplay.decoders.spex import design, minimum_budget, plan
 from interplay.decoders.spex.decoder import SPEX
+from interplay.designs.measures import UNIFORM
 
 
 @given(
@@ -99,5 +100,5 @@ def test_a_smaller_order_takes_fewer_masks() -> None:
     at_least = [minimum_budget(30, t=t) for t in range(1, 6)]
     assert at_least == [168, 312, 456, 600, 672]
     assert [SPEX.for_order(t).min_masks(30) for t in range(1, 6)] == at_least
-    drawn = SPEX.for_order(2).design(400, 30, np.random.default_rng(0))
+    drawn = SPEX.for_order(2).design(UNIFORM, 400, 30, np.random.default_rng(0))
     assert drawn.plan.t == 2

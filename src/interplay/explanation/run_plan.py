@@ -175,7 +175,7 @@ class Request:
             ends=ends,
             design=design,
             held_out=held_out,
-            n_turns=max(1, -(-len(held_out) // max(n_held, 1))),
+            n_turns=max(1, round(len(held_out) / max(n_held, 1))),
             fit_rng=fit_rng,
             score_rng=score_rng,
         )

@@ -44,8 +44,8 @@ def greedy(problem: Problem, deadline: float) -> BoolArray:
         is_start = attempt < len(effects)
         start = problem.strongest(effects[attempt]) if is_start else _kicked(best, rng)
         mask = climb(problem, start, deadline)
-        if problem.value(mask) > value:
-            best, value = mask, problem.value(mask)
+        if problem.merit(mask) > value:
+            best, value = mask, problem.merit(mask)
         if value >= problem.ceiling - problem.rounding or time.perf_counter() >= deadline:
             break
     return best
@@ -55,23 +55,26 @@ def climb(problem: Problem, start: BoolArray, deadline: float) -> BoolArray:
     r"""Flip the one or two players that gain most, until no flip gains or the time is up.
 
     Flipping player i changes the value by :math:`d_i = -2 \sum_{S \ni i} F(S) \chi_S(m)`. Flipping
-    i and j changes it by :math:`d_i + d_j + 4 \sum_{S \ni i, j} F(S) \chi_S(m)`.
+    i and j changes it by :math:`d_i + d_j + 4 \sum_{S \ni i, j} F(S) \chi_S(m)`. With a target the
+    gain is by how much the value comes nearer.
     """
     mask = start.copy()
     least = 1e-12 * float(np.abs(problem.coefficients).sum())
     while time.perf_counter() < deadline:
+        value = problem.value(mask)
         change = _changes(problem, mask)
-        by_gain = np.argsort(-change, kind="stable")
+        by_gain = np.argsort(-problem.gains(value, change), kind="stable")
         players = np.concatenate(
             [by_gain[mask[by_gain] == side][:_CANDIDATES] for side in (False, True)]
         )
         block = problem.incidence[players]
         weighted = block * (problem.coefficients * problem.characters(mask))
-        gains = change[players, None] + change[players] + 4.0 * (weighted @ block.T).toarray()
+        changes = change[players, None] + change[players] + 4.0 * (weighted @ block.T).toarray()
         step = np.where(mask[players], -1, 1)
         count = mask.sum() + step[:, None] + step
-        np.fill_diagonal(gains, change[players])  # the diagonal holds the flips of one player
+        np.fill_diagonal(changes, change[players])  # the diagonal holds the flips of one player
         np.fill_diagonal(count, mask.sum() + step)
+        gains = problem.gains(value, changes)
         gains[(count < problem.low) | (count > problem.high)] = -np.inf
         i, j = np.unravel_index(int(gains.argmax()), gains.shape)
         if not gains[i, j] > least:

@@ -18,7 +18,9 @@ _ROUNDING = 2e-6
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """Maximise f(m) = sum_S F(S) chi_S(m) over masks that keep ``low`` to ``high`` players.
+    """Maximise the merit of a mask over those that keep ``low`` to ``high`` players.
+
+    The merit is the value f(m) = sum_S F(S) chi_S(m), or with a target c it is -|f(m) - c|.
 
     Attributes:
         n_players: n.
@@ -28,6 +30,7 @@ class Problem:
         incidence: ``(n, s)``, 1 where a player belongs to a set.
         low: the fewest players to keep.
         high: the most.
+        target: c; ``None``: the largest value is sought.
     """
 
     n_players: int
@@ -37,9 +40,10 @@ class Problem:
     incidence: csr_array
     low: int
     high: int
+    target: float | None = None
 
     @classmethod
-    def of(cls, spectrum: Spectrum, low: int, high: int) -> Problem:
+    def of(cls, spectrum: Spectrum, low: int, high: int, target: float | None = None) -> Problem:
         """Build the problem of a spectrum of one output."""
         n_players, sets = spectrum.n_players, spectrum.members
         term, column = np.nonzero(sets < n_players)
@@ -47,7 +51,7 @@ class Problem:
             (np.ones(len(term)), (sets[term, column], term)), shape=(n_players, len(sets))
         )
         coefficients = spectrum.coefficients
-        return cls(n_players, sets, coefficients, spectrum.orders, incidence, low, high)
+        return cls(n_players, sets, coefficients, spectrum.orders, incidence, low, high, target)
 
     def characters(self, mask: BoolArray) -> FloatArray:
         """chi_S(m) of every term, ``(s,)``."""
@@ -56,6 +60,20 @@ class Problem:
     def value(self, mask: BoolArray) -> float:
         """The value f(m)."""
         return float(self.characters(mask) @ self.coefficients)
+
+    def merits(self, values: FloatArray) -> FloatArray:
+        """The merit of masks of these values."""
+        return values if self.target is None else -np.abs(values - self.target)
+
+    def merit(self, mask: BoolArray) -> float:
+        """The merit of a mask."""
+        return float(self.merits(np.array(self.value(mask))))
+
+    def gains(self, value: float, changes: FloatArray) -> FloatArray:
+        """What changes of a value gain in merit."""
+        if self.target is None:
+            return changes
+        return self.merits(value + changes) - self.merits(np.array(value))
 
     def admits(self, mask: BoolArray) -> bool:
         """Whether the number of kept players is within the limits."""
@@ -76,9 +94,16 @@ class Problem:
 
     @cached_property
     def ceiling(self) -> float:
-        """A bound on every value: the best of orders 0 and 1, plus sum |F| of higher orders."""
-        weak = self.orders <= 1
-        first = self.coefficients[weak].sum() + self.effects[self.strongest(self.effects)].sum()
+        """A bound on every merit, from one on every value."""
+        if self.target is None:
+            return self._largest(1.0)
+        above, below = self.target - self._largest(1.0), -self._largest(-1.0) - self.target
+        return -max(above, below, 0.0)
+
+    def _largest(self, sign: float) -> float:
+        """A bound on f, or on -f: the best of orders 0 and 1, plus sum |F| of higher orders."""
+        weak, effects = self.orders <= 1, sign * self.effects
+        first = sign * self.coefficients[weak].sum() + effects[self.strongest(effects)].sum()
         return float(first + np.abs(self.coefficients[~weak]).sum())
 
     @cached_property
@@ -92,7 +117,7 @@ def enumerate_all(problem: Problem) -> BoolArray:
     bits = np.append(1 << np.arange(problem.n_players, dtype=np.int64), 0)
     table = np.zeros(1 << problem.n_players)
     np.add.at(table, bits[problem.sets].sum(axis=1), problem.coefficients)
-    values = walsh_hadamard(table)
+    values = problem.merits(walsh_hadamard(table))
     kept = np.bitwise_count(np.arange(len(table)))
     values[(kept < problem.low) | (kept > problem.high)] = -np.inf
     return np.asarray((int(values.argmax()) >> np.arange(problem.n_players)) & 1 == 1)

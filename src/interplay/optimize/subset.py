@@ -1,5 +1,7 @@
 """The best or the worst subset of players that a spectrum predicts, with a proven bound.
 
+Or the subset whose predicted value is nearest to a target.
+
 Up to 18 players every subset is tried. With more players a greedy search finds a mask at once. Then
 a mixed-integer program (:mod:`interplay.optimize.program`) finds a better one or proves a bound on
 how much better any mask can be.
@@ -9,6 +11,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
+from math import isfinite, nan
 
 import numpy as np
 
@@ -34,10 +37,12 @@ class BestSubset:
         mask: ``(n,) bool``, ``True`` for a player that is kept.
         value: the predicted value, in the unit of the spectrum's values.
         bound: no admissible subset has a better value than this, up to the solver's rounding, 2e-6
-            of the sum of the coefficients' sizes without the mean's. Same unit.
+            of the sum of the coefficients' sizes without the mean's. Same unit. With a target: none
+            is nearer to it than this.
         proven: whether the gap is at most the requested one, up to that rounding.
         method: what found the mask: ``"enumeration"``, ``"milp"`` or ``"greedy"``.
         seconds: the time that the search took.
+        target: what the value should be near to; ``None``: the best value was sought.
     """
 
     mask: BoolArray
@@ -46,6 +51,7 @@ class BestSubset:
     proven: bool
     method: str
     seconds: float
+    target: float | None = None
 
     @property
     def kept(self) -> tuple[int, ...]:
@@ -55,18 +61,26 @@ class BestSubset:
     @property
     def gap(self) -> float:
         """The most by which an admissible subset can be better than ``value``, in its unit."""
-        return abs(self.bound - self.value)
+        return abs(self.bound - (self.value if self.target is None else self.distance))
+
+    @property
+    def distance(self) -> float:
+        """How far the value is from the target; NaN where there is none."""
+        return nan if self.target is None else abs(self.value - self.target)
 
     def __str__(self) -> str:
+        best, prediction = "the best", f"predicted value {self.value:.6g}"
+        if self.target is not None:
+            best = "the nearest"
+            prediction += f", {self.distance:.2g} from the target {self.target:.6g}"
         if not self.proven:
-            quality = f"the best has between that and {self.bound:.6g} (gap {self.gap:.2g})"
+            quality = f"{best} has between that and {self.bound:.6g} (gap {self.gap:.2g})"
         elif self.gap <= 1e-6 * abs(self.value):
-            quality = "proven to be the best"
+            quality = f"proven to be {best}"
         else:
-            quality = f"proven to be the best to within {self.gap:.2g}"
+            quality = f"proven to be {best} to within {self.gap:.2g}"
         return (
-            f"{describe(self.mask)}: predicted value {self.value:.6g}, {quality}; "
-            f"{self.method}, {self.seconds:.1f} s"
+            f"{describe(self.mask)}: {prediction}, {quality}; {self.method}, {self.seconds:.1f} s"
         )
 
 
@@ -77,11 +91,15 @@ def best_subset(
     at_least: int | None = None,
     at_most: int | None = None,
     maximize: bool = True,
+    target: float | None = None,
     output: int = 0,
     time_limit: float = 60.0,
     gap: float = 0.0,
 ) -> BestSubset:
     """Find the subset of players with the largest (or smallest) value that a spectrum predicts.
+
+    With a target it is the subset whose predicted value is nearest to that. Usually many subsets
+    are almost exactly there, so a gap saves time.
 
     The best subset by the spectrum need not be the best by the game. Where that matters, evaluate
     the game at the mask. Players that make no difference may be kept or removed.
@@ -92,6 +110,7 @@ def best_subset(
         at_least: keep at least this many; not together with ``keep``.
         at_most: keep at most this many; not together with ``keep``.
         maximize: ``False`` for the smallest value.
+        target: look for the value nearest to this one; not together with ``maximize=False``.
         output: which of k outputs.
         time_limit: seconds, after which the best mask so far is returned with the bound so far. Up
             to 18 players the search takes a fraction of a second, whatever the limit.
@@ -99,8 +118,8 @@ def best_subset(
 
     Raises:
         ValueError: a number of players is out of range or contradicts another, the time limit is
-            not above 0, the gap is below 0, the output does not exist, or a coefficient is not
-            finite.
+            not above 0, the gap is below 0, the target is not finite or contradicts ``maximize``,
+            the output does not exist, or a coefficient is not finite.
     """
     started = time.perf_counter()
     low, high = _counts(spectrum.n_players, keep, at_least, at_most)
@@ -108,27 +127,39 @@ def best_subset(
         raise ValueError(f"time_limit={time_limit} is not above 0; give seconds")
     if not gap >= 0:
         raise ValueError(f"gap={gap} is not 0 or more; give it in the unit of the values")
+    if target is not None and (not maximize or not isfinite(target)):
+        raise ValueError(
+            f"target={target} came with maximize={maximize}; give a finite number, and leave "
+            "maximize out"
+        )
     chosen = _finite_output(spectrum, output)
     sign = 1.0 if maximize else -1.0
     # the search is for differences of about 1: neither their unit nor the mean matters
     unit = unit_of(chosen.coefficients[chosen.orders > 0])
     numbers = sign * chosen.coefficients / unit * (chosen.orders > 0)
     varying = replace(chosen, coefficients=numbers, deviations=None)
-    problem = Problem.of(varying, low, high)
+    mean = float(chosen.coefficients[chosen.orders == 0].sum())
+    aim = None if target is None else (target - mean) / unit
+    problem = Problem.of(varying, low, high, aim)
     if spectrum.n_players <= _ENUMERATED:
         mask, method = enumerate_all(problem), "enumeration"
-        bound = problem.value(mask)
+        bound = problem.merit(mask)
     else:
         mask, bound, method = _search(problem, started, time_limit, gap / unit)
-    missing = max(bound - problem.value(mask), 0.0)
+    missing = max(bound - problem.merit(mask), 0.0)
     value = float(chosen.predict(mask))
+    if target is None:
+        bound = value + sign * missing * unit
+    else:
+        bound = max(abs(value - target) - missing * unit, 0.0)
     return BestSubset(
         mask=mask,
         value=value,
-        bound=value + sign * missing * unit,
+        bound=bound,
         proven=missing <= gap / unit + problem.rounding,
         method=method,
         seconds=time.perf_counter() - started,
+        target=target,
     )
 
 
@@ -137,12 +168,12 @@ def _search(
 ) -> tuple[BoolArray, float, str]:
     """Find a mask by the greedy search and the solver; give it, a bound and the method's name."""
     mask = greedy(problem, started + _GREEDY_SHARE * time_limit)
-    value = problem.value(mask)
-    if problem.ceiling - value <= max(gap, problem.rounding):
+    merit = problem.merit(mask)
+    if problem.ceiling - merit <= max(gap, problem.rounding):
         return mask, problem.ceiling, "greedy"
     seconds = max(started + time_limit - time.perf_counter(), 1e-3)
-    solved, bound = solve(problem, value, seconds, gap)
-    if solved is None or problem.value(solved) < value:
+    solved, bound = solve(problem, merit, seconds, gap)
+    if solved is None or problem.merit(solved) < merit:
         return mask, bound, "greedy"
     return solved, bound, "milp"
 

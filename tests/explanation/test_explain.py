@@ -33,7 +33,9 @@ class Recorder:
 def test_explains_within_the_budget(decoder: str) -> None:
     recorder = Recorder()
     game = ip.FunctionGame(recorder, 30)
-    explanation = ip.explain(game, decoder=decoder, measure="uniform", budget=500, order=2, holdout=0.2)
+    explanation = ip.explain(
+        game, decoder=decoder, measure="uniform", budget=500, order=2, holdout=0.2
+    )
     assert len(recorder.keys) == len(set(recorder.keys)) == 500
     assert (len(explanation.fit), len(explanation.held_out)) == (398, 100)
     assert not set(keys(explanation.fit.masks)) & set(keys(explanation.held_out.masks))

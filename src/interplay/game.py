@@ -162,12 +162,15 @@ class HintingGame(Game, Protocol):
         ...
 
 
-def measure_for(game: Game) -> str | None:
-    """The measure under which a game is explained if none is asked for, as text.
+def measure_for(game: Game) -> Any:
+    """The measure under which a game is explained if none is asked for.
 
     It is the game's attribute ``measure``; ``None`` where it has none, so that the decoder decides.
     """
-    return None if getattr_static(game, "measure", None) is None else str(game.measure)  # type: ignore[attr-defined]
+    measure = None
+    if getattr_static(game, "measure", None) is not None:
+        measure = cast(Any, game).measure
+    return None if callable(measure) else measure
 
 
 def hints_of(game: Game) -> Hints | None:

@@ -55,6 +55,11 @@ def test_a_run_explains_prunes_and_goes_on_from_its_store(folder: Path, tmp_path
     assert "<html" in (out / "explanation.html").read_text()
     again = run(*given, "--budget", 60, "--keep", 0.66, "--keep", 5, "--random", 5, "--out", out)
     assert "(0 evaluated, 60 from the store)" in again
+    pruned = ("--keep", 5, "--rounds", 1, "--objective", "faithful")
+    adapted = run(*given, "--budget", 60, *pruned, "--out", out)
+    assert "gp after rounds" in adapted
+    assert "gp after rounds: 1 round, " in " ".join(adapted.split())
+    assert "from the target" in " ".join(adapted.split())
     assert "--out" in run(*given, "--budget", 60, "--score", "prob", "--out", out, code=2)
 
 
@@ -108,7 +113,10 @@ def test_hints_from_gradients_are_recorded_and_given_again(folder: Path, tmp_pat
         (("--ablation", "noise"), "--ablation noise is unknown"),
         (("--hints", "tokens"), "hints='tokens' is unknown; choose attribution"),
         (("--hints", "attribution", "--score", "correct"), "'correct' is a step function"),
-        (("--random", "5"), "--random compares ways to prune; give --keep too"),
+        (("--random", "5"), "--random is about pruning; give --keep too"),
+        (("--rounds", "2"), "--rounds is about pruning; give --keep too"),
+        (("--keep", "3", "--objective", "least"), "choose one of best, faithful"),
+        (("--keep", "3", "--rounds", "1", "--decoder", "spex"), "cannot be refitted"),
         (("--ablation", "mean", "--rescale"), "--rescale goes with --ablation zero"),
         (("--keep", "13", "--threads", "1", "--budget", "40"), "keep=13.0 is neither a share"),
         (("--keep", "3", "--test", "1.5"), "test=1.5 is not a share"),

@@ -44,10 +44,12 @@ def check_stopping(explanation: Explanation, lookup: Lookup) -> list[Check]:
     if explanation.provenance["budget"]["interrupted"]:
         return [unchecked(name, "the run was interrupted before the rule was met")]
     try:
+        request = Request.recorded(explanation.provenance)
         request = replace(
-            Request.recorded(explanation.provenance),
+            request,
             budget=recorded["budget"],
             until=recorded["goal"],
+            measure=recorded.get("measure", request.measure),
         )
         game = _recorded_game(explanation, lookup, n_repeats=1)
         with Evaluator.of(game, on_error="skip", progress=False) as evaluator:

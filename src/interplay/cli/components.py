@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, get_args
@@ -28,8 +28,9 @@ from interplay.cli.options import (
 from interplay.cli.tables import console, interruptible, print_explanation
 from interplay.cli.trust import TYPED, Trust
 from interplay.components.analysis.pruning import number_to_keep
+from interplay.components.analysis.rounds import check_objective, check_refits
 from interplay.components.tasks import ScoreName
-from interplay.decoders.decode import decode
+from interplay.decoders.decode import decode, get_decoder
 from interplay.explanation.explain import explain
 from interplay.explanation.explanation import FILE, Explanation
 from interplay.explanation.plan import plan
@@ -162,6 +163,21 @@ class PruneOptions:
     random: Annotated[
         int, typer.Option(min=0, help="Compare with the best of so many random sets of each size.")
     ] = 0
+    rounds: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            help="Evaluate the subsets that look best and refit, so many times: at most 4 further "
+            "ablations for each round and size, and 1 for each size.",
+        ),
+    ] = 0
+    objective: Annotated[
+        str,
+        typer.Option(
+            help="What is wanted of the pruned model: best, the largest score; or faithful, the "
+            "score nearest to the whole model's."
+        ),
+    ] = "best"
     only_plan: Annotated[
         bool, typer.Option("--plan", help="Estimate what it will evaluate and cost, and stop.")
     ] = False
@@ -180,8 +196,12 @@ def components_command(
     Example: interplay components --model smollm2 --task examples/tasks/agreement.jsonl --layers
     9-11 --keep 0.66 --keep 0.5 --out out/agreement
     """
-    if pruning.random and not model.keep:
-        raise ValueError("--random compares ways to prune; give --keep too, or leave it out")
+    for name, given in (("random", pruning.random), ("rounds", pruning.rounds)):
+        if given and not model.keep:
+            raise ValueError(f"--{name} is about pruning; give --keep too, or leave it out")
+    check_objective(pruning.objective)
+    if pruning.rounds:
+        check_refits(get_decoder(run.decoder))
     game, judged = model.split()
     for each in model.keep or ():
         number_to_keep(each, game.n_players)  # before anything is paid for
@@ -208,7 +228,9 @@ def components_command(
                 game,
                 game.on(judged),
                 model.keep or [],
-                _spectra(explanation),
+                _spectra(explanation, pruning.rounds),
+                rounds=pruning.rounds,
+                objective=pruning.objective,
                 n_random=pruning.random,
                 store=out / STORE,
                 random_state=run.random_state,
@@ -263,11 +285,17 @@ def _numbers(layers: str) -> list[int]:
     return numbers
 
 
-def _spectra(explanation: Explanation) -> dict[str, Spectrum]:
-    """What to prune by: the explanation's spectrum, and LASSO's of the same ablations."""
-    spectra = {explanation.provenance["decoder"]["ran"]: explanation.spectrum}
+def _spectra(explanation: Explanation, rounds: int) -> Mapping[str, Spectrum | Explanation]:
+    """What to prune by: the explanation with its rounds, its spectrum, and LASSO's without them."""
+    spectra: dict[str, Spectrum | Explanation] = {}
+    name = explanation.provenance["decoder"]["ran"]
+    if rounds:
+        spectra[f"{name} after rounds"] = explanation
+    spectra[name] = explanation.spectrum
     if "lasso" not in spectra:
-        known = explanation.ablations
+        known = explanation.fit  # what the others were fitted to
+        if explanation.held_predictions is not None:
+            known = explanation.ablations
         spectra["lasso"] = decode(known.masks, known.values, decoder="lasso")
     return spectra
 
@@ -295,6 +323,8 @@ def _print_pruned(
     for result in results[1:]:
         if result.method != results[1].method:
             continue
+        if result.spent:
+            console.print(f"{result.method}: {result.note}", markup=False, highlight=False)
         removed = [game.players[n] for n in range(game.n_players) if not result.mask[n]]
         console.print(
             f"{result.method} removes {', '.join(removed)}", markup=False, highlight=False

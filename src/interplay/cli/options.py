@@ -87,7 +87,7 @@ class RunOptions:
         ),
     ] = None
     holdout: Annotated[
-        float, typer.Option(help="Share (or number, from 10) of ablations held out.")
+        float, typer.Option(help="Share (or number, from 10) of ablations held out at once.")
     ] = 0.1
     measure: Annotated[
         str | None,

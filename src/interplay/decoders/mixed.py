@@ -13,7 +13,7 @@ The design is one sequence, and a budget takes its beginning:
 2. the smallest code, of 2^2 + 2^2 bins, in random order;
 3. more of the first, as long as an optimal design has masks that are chosen;
 4. from there on, where it would be uniform, in turn a further mask of it and one of the next larger
-   code.
+   code; of the flat design, three further masks for each of these.
 
 So the smallest code is whole at the smallest budget of ``spex``. Masks outside the code help to
 decide what it finds, and judge that. For a function that has the hierarchy, coded masks tell less
@@ -40,6 +40,8 @@ ERRORS = 5
 """t, the errors that the code corrects; interactions of more players are not found by it."""
 _BITS = 2
 """b of the two groups of the smallest code."""
+_EVERY = 4
+"""Under ``"shapley"`` every fourth of the later masks is coded: they tell less than flat ones."""
 
 
 def mixed_design(
@@ -77,7 +79,8 @@ def _drawn(
     rng: np.random.Generator,
 ) -> tuple[Design, int]:
     """The first masks of so many drawn; and how many of these are distinct."""
-    of_code = _turns(n_drawn, n_masks_of(start, n_players, ERRORS), n_chosen(n_players))
+    every = 2 if measure == UNIFORM else _EVERY
+    of_code = _turns(n_drawn, n_masks_of(start, n_players, ERRORS), n_chosen(n_players), every)
     n_coded = int(of_code.sum())
     fresh = deepcopy(rng)
     seed = int(fresh.spawn(1)[0].integers(1 << 63))
@@ -91,6 +94,7 @@ def _drawn(
     places[:n_coded] = place[of_code]
     representative = np.zeros(len(packed), dtype=np.bool_)
     representative[place[~of_code]] = True
+    representative[place[of_code]] = False  # where both have the same mask
     whole = list(
         takewhile(lambda bits: sequence.is_whole(bits, places, n_masks), levels(start, n_players))
     )
@@ -101,15 +105,16 @@ def _drawn(
     return design, len(packed)
 
 
-def _turns(n_drawn: int, n_first: int, n_before: int) -> BoolArray:
+def _turns(n_drawn: int, n_first: int, n_before: int, every: int) -> BoolArray:
     """Which of the masks are of the code, ``(n_drawn,)``.
 
     Args:
         n_drawn: how many masks.
         n_first: of the smallest code.
         n_before: the masks of an optimal design that are chosen.
+        every: one of so many later masks is of a larger code.
     """
     numbers = np.arange(n_drawn)
     is_first = (numbers >= 2 * n_first) & (numbers < 3 * n_first)
-    is_later = (numbers >= max(3 * n_first, n_before + n_first)) & (numbers % 2 == 0)
+    is_later = (numbers >= max(3 * n_first, n_before + n_first)) & (numbers % every == 0)
     return np.asarray(is_first | is_later)

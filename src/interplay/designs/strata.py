@@ -20,7 +20,7 @@ from interplay.fourier.masks import keys
 _TRIES = 20
 _LISTED = 5_000
 """Sizes with at most so many sets are listed when random draws find no new one."""
-GOLDEN = (sqrt(5) - 1) / 2
+_GOLDEN = (sqrt(5) - 1) / 2
 """The steps of a sequence whose every beginning is spread evenly over 0 to 1 (Weyl's)."""
 
 
@@ -47,7 +47,7 @@ def stratified(
 def _masks(law: FloatArray, n_players: int, rng: np.random.Generator) -> Iterator[BoolArray]:
     """Masks until there are no more of the sizes that the law has."""
     start = float(rng.random())
-    places = ((start + step * GOLDEN) % 1.0 for step in range(1 << 62))
+    places = ((start + step * _GOLDEN) % 1.0 for step in range(1 << 62))
     used = np.zeros((n_players + 1, n_players))
     seen: set[bytes] = set()
     left = counts_left(n_players)

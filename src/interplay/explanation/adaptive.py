@@ -14,6 +14,7 @@ from interplay.ablation.table import Evaluated
 from interplay.decoders.decode import get_decoder, run_decoder
 from interplay.decoders.spex.design import CodedDesign
 from interplay.designs.base import PlainDesign
+from interplay.designs.measures import UNIFORM
 from interplay.explanation.run_plan import Request, RunPlan, needed
 from interplay.extensions import DECODERS
 from interplay.game import Game, hints_of
@@ -84,6 +85,7 @@ def evaluate_until(
     evaluations, most = budgets_until(request, int(game.n_players))
     if request.hints is None and get_decoder(request.decoder).takes_hints:
         request = replace(request, hints=hints_of(game))
+    measured: Json = {}
     scores: list[float] = []
     steps: list[Json] = []
 
@@ -99,7 +101,9 @@ def evaluate_until(
         evaluations = min(evaluations, most)
         plan = replace(request, budget=evaluations).run_plan(game)
         if len(plan.held_out) == 0:
-            return plan, stopped("all masks were made"), None
+            return plan, stopped("all masks were made") | measured, None
+        # the full table has no measure of its own
+        measured = {} if plan.measure == UNIFORM else {"measure": str(plan.measure)}
         # a design that grows: every beginning is a smaller one, and a fair sample
         masks = np.concatenate([plan.ends, plan.design.masks])
         evaluated = evaluator(masks, order=np.arange(len(masks)))

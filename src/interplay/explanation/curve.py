@@ -40,7 +40,8 @@ def budget_curve(explanation: Explanation, *, points: int = 6) -> BudgetCurve:
     parts of any other design are drawn at random by the explanation's seed.
 
     The decoder is that of the explanation if it works with any masks. For a uniform or optimal
-    design, the last point is then the score of the explanation itself. SPEX and the exact transform
+    design, the last point is then the score of the explanation itself. So it is where masks were
+    held out in turn: of fits to nearly all of its ablations. SPEX and the exact transform
     need all of their masks; ProxySPEX takes their place. If the explanation is of all 2^n masks and
     none is held out, a tenth of them, at least 10, is held out here.
 
@@ -83,8 +84,9 @@ def budget_curve(explanation: Explanation, *, points: int = 6) -> BudgetCurve:
             f"{len(fit)} ablations are in the fit, too few for a curve: {decoder.name} needs at "
             f"least {fewest} for its first point; explain with a larger budget"
         )
+    n_fits = points - (explanation.held_predictions is not None)
     sizes = np.unique(
-        np.geomspace(max(fewest, len(fit) / 32), len(fit), points).round().astype(int)
+        np.geomspace(max(fewest, len(fit) / 32), len(fit), n_fits).round().astype(int)
     )
     scores = []
     for size in sizes.tolist():
@@ -105,4 +107,8 @@ def budget_curve(explanation: Explanation, *, points: int = 6) -> BudgetCurve:
                 measure=explanation.faithfulness.measure,
             )
         )
-    return BudgetCurve(decoder.name, order, tuple(sizes.tolist()), tuple(scores), len(held))
+    numbers = sizes.tolist()
+    if explanation.held_predictions is not None:
+        numbers.append(len(fit) + len(held))
+        scores.append(explanation.faithfulness)
+    return BudgetCurve(decoder.name, order, tuple(numbers), tuple(scores), len(held))

@@ -35,7 +35,9 @@ def decoding_seconds(plan: RunPlan, n_outputs: int) -> float:
         n_outputs: k, the number of outputs of the game.
     """
     decoder, n_players, n_masks = plan.chosen, len(plan.players), len(plan.design.masks)
-    n_decodings = 1 if measure_of(plan.design.kind) == UNIFORM else 1 + plan.n_turns
+    n_decodings = (
+        1 if measure_of(plan.design.kind) == UNIFORM else 2 + int(plan.turns.max(initial=0))
+    )
     size = min(n_masks, max(_FIRST, decoder.min_masks(n_players)))
     seconds: list[float] = []
     sizes: list[int] = []

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from interplay._arrays import finite_rows
-from interplay._types import BoolArray, FloatArray
+from interplay._types import BoolArray, FloatArray, IntArray
 from interplay.ablation.table import Evaluated
 from interplay.decoders.base import Decoded, Decoder
 from interplay.decoders.decode import get_decoder, run_decoder
@@ -60,7 +60,7 @@ def derive(plan: RunPlan, evaluated: Evaluated) -> Derived:
     held_out, rng = inputs.held_out, plan.fit_rng
     in_turn = not inputs.exact and measure_of(inputs.design.kind) != UNIFORM
     if in_turn:
-        predictions = _predicted_in_turn(inputs, plan.n_turns, rng)
+        predictions = _predicted_in_turn(inputs, rng)
     decoded = _decoded(inputs, held_out if in_turn else held_out[:0], rng)
     if not in_turn:
         predictions = decoded.spectrum.predict(held_out.masks)
@@ -76,12 +76,11 @@ def derive(plan: RunPlan, evaluated: Evaluated) -> Derived:
     return Derived(inputs, decoded, score, predictions if in_turn else None)
 
 
-def _predicted_in_turn(inputs: Inputs, n_turns: int, rng: np.random.Generator) -> FloatArray:
+def _predicted_in_turn(inputs: Inputs, rng: np.random.Generator) -> FloatArray:
     """Predict each part of the held-out ablations from a fit to all the others."""
     held_out = inputs.held_out
     predictions = np.empty_like(held_out.values)
-    turns = np.arange(len(held_out)) // 2 % n_turns  # complements stay together
-    for rows in (np.flatnonzero(turns == turn) for turn in range(n_turns)):
+    for rows in (np.flatnonzero(inputs.turns == turn) for turn in np.unique(inputs.turns)):
         others = held_out[all_but(rows, len(held_out))]
         spectrum = _decoded(inputs, others, rng).spectrum
         predictions[rows] = spectrum.predict(held_out.masks[rows])
@@ -121,6 +120,7 @@ class Inputs:
             out.
         fit: the ablations of the fit, all with values.
         held_out: the ablations of the score; those of the fit if they are all 2^n masks.
+        turns: the part that each of these belongs to, of those that are held out in turn, ``(h,)``.
         ends: the values of the full and of the empty input, ``(2,)`` or ``(2, k)``; ``None`` if one
             has none, and if the ablations are all 2^n masks.
         held_noise: for a game with repeats, the variance of each value in ``held_out``; otherwise
@@ -135,6 +135,7 @@ class Inputs:
     fit_values: FloatArray
     fit: Ablations
     held_out: Ablations
+    turns: IntArray
     ends: FloatArray | None
     held_noise: FloatArray | None
     exact: bool
@@ -169,6 +170,7 @@ def _inputs(plan: RunPlan, evaluated: Evaluated) -> Inputs:
         needs_part = len(fit_rows) < n_fit
     design, fit_values = plan.design, values[:n_fit]
     held_rows = n_fit + np.flatnonzero(fair[n_fit:])
+    turns = plan.turns[fair[n_fit:]]
     exact = len(plan.held_out) == 0 and not missing
     too_few_held = not exact and len(held_rows) < min(MIN_HELD_OUT, max(len(plan.held_out), 1))
     if too_few_held and not (design.kind in _INTERCHANGEABLE or grows(design.kind)):
@@ -184,6 +186,7 @@ def _inputs(plan: RunPlan, evaluated: Evaluated) -> Inputs:
             others = fair_sample[max(len(fair_sample) - n_more, 0) :]
             fit_rows = np.setdiff1d(in_order, others)
             held_rows = np.concatenate([others, held_rows])
+            turns = np.concatenate([np.zeros(len(others), dtype=np.int64), turns])
         if chosen.most_missing is not None:
             works_with_any_masks = plan.requested.most_missing is None
             chosen = plan.requested if works_with_any_masks else get_decoder("proxyspex")
@@ -199,7 +202,9 @@ def _inputs(plan: RunPlan, evaluated: Evaluated) -> Inputs:
     noise = evaluated.noise
     if noise is not None:
         noise = noise[n_ends:][fit_rows if exact else held_rows]
-    return Inputs(chosen, options, order, design, fit_values, fit, held_out, ends, noise, exact)
+    return Inputs(
+        chosen, options, order, design, fit_values, fit, held_out, turns, ends, noise, exact
+    )
 
 
 def _too_few(plan: RunPlan, evaluated: Evaluated, fair: BoolArray) -> BaseException:

@@ -79,12 +79,15 @@ def explain(
             means ``until=1``.
         until: turns on adaptive sampling. The game is evaluated in growing batches until the
             decoder's cross-validated R2 reaches this number, in (0, 1], or no longer grows, or the
-            budget (8 n log2 n by default) is spent. The held-out masks are evaluated after that.
-            They have no influence on the stop, so the stop does not bias their score.
+            budget (8 n log2 n by default) is spent. With ``"auto"`` a run that predicts next to
+            nothing goes on until its masks have a code. The held-out masks are evaluated after the
+            stop. They have no influence on it, so it does not bias their score.
         order: the largest order of interaction. The default is 5, for LASSO 1. There is no limit if
             all 2^n masks are evaluated.
-        holdout: the share (below 1) or number (10 or more) of the evaluations that are held out. At
-            least 10 are.
+        holdout: the share (below 1) or number (10 or more) of the evaluations that are held out at
+            once. At least 10 are. Under measures other than ``"uniform"`` about a hundred (or
+            half) are held out in turn, in up to five parts: with few ablations the decoder runs up
+            to six times.
         measure: the law under which masks are drawn and the faithfulness is judged. ``"shapley"``:
             all sizes alike, as for Shapley values and SII, k-SII, STII and FSII, which are several
             times more accurate then. ``"uniform"``: each player is kept with probability 1/2, as

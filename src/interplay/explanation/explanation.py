@@ -105,7 +105,7 @@ class Explanation:
         faithfulness: R2 on held-out masks, with its interval.
         provenance: a record of the run, as JSON: versions, fingerprint, seeds, settings, counts,
             seconds.
-        fit: the ablations that the spectrum was fitted to.
+        fit: the ablations that the spectrum was fitted to, in any case.
         held_out: the ablations that the faithfulness was computed from.
         game: the game. ``None`` if the explanation was loaded from a file, which has no game.
         confirmation: the result of :meth:`confirm`. It is saved and reported if it is put here:

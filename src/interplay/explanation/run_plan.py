@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from math import ceil, log2
+from math import ceil, log2, sqrt
 from operator import index
 from typing import Any
 
 import numpy as np
 
-from interplay._types import BoolArray, Json
+from interplay._types import BoolArray, IntArray, Json
 from interplay.decoders.base import Decoder
 from interplay.decoders.decode import check_request, get_decoder
 from interplay.designs.base import Design
 from interplay.designs.measures import UNIFORM, AnyMeasure, Measure, get_measure
-from interplay.designs.strata import GOLDEN
 from interplay.extensions import DecoderName
 from interplay.fourier.interactions import names_of
-from interplay.fourier.masks import distinct, end_masks, uniform
+from interplay.fourier.masks import distinct, end_masks, keys, uniform
 from interplay.game import Game, Hints, hints_of, measure_for
 
 N_ENDS = 2
@@ -27,6 +26,10 @@ MIN_HELD_OUT = 10
 """The fewest held-out masks from which a score means anything."""
 _HELD_IN_TURN = 100
 """Under measures other than uniform so many masks are held out in turn, or half of them all."""
+_MOST_TURNS = 5
+_STEP = sqrt(2.0) - 1.0
+"""The steps of a sequence whose every beginning is spread evenly over 0 to 1, and that is not the
+one by which sizes are drawn."""
 _SEED_BITS = 512
 _FULL_TABLE = 256
 """Without a budget all masks are evaluated if there are at most so many."""
@@ -93,7 +96,10 @@ class Request:
             return get_measure(self.measure)
         if decoder.most_missing is not None:
             return UNIFORM
-        return get_measure(measure_for(game) or decoder.measure)
+        try:
+            return get_measure(measure_for(game) or decoder.measure)
+        except ValueError as error:
+            raise ValueError(f"the attribute measure of {game!r}: {error}") from error
 
     def run_plan(self, game: Game, arguments: Iterable[str] = ()) -> RunPlan:
         """Check the request and choose its masks.
@@ -146,10 +152,12 @@ class Request:
             design = chosen.design(UNIFORM, n_fit, n_players, design_rng)
             known = np.concatenate([ends, design.masks])
             held_out = uniform(n_held, n_players, held_rng, exclude=known)
+            turns = np.zeros(len(held_out), dtype=np.int64)
         else:
             n_masks = n_fit + n_held
             whole = chosen.design(measure, n_masks, n_players, design_rng)
-            design, held_out = _divided(whole, self.holdout, requested.min_masks(n_players))
+            n_least = requested.min_masks(n_players)
+            design, held_out, turns = _divided(whole, self.holdout, n_least, n_held)
         hints = self.hints if requested.takes_hints else None
         if hints is None and chosen.takes_hints:
             hints = hints_of(game)
@@ -175,7 +183,7 @@ class Request:
             ends=ends,
             design=design,
             held_out=held_out,
-            n_turns=max(1, round(len(held_out) / max(n_held, 1))),
+            turns=turns,
             fit_rng=fit_rng,
             score_rng=score_rng,
         )
@@ -210,8 +218,8 @@ class RunPlan:
             unless the design has them too; ``(0, n)`` if the design is all 2^n masks.
         design: the masks of the fit.
         held_out: the held-out masks, ``(h, n)``. There are none if the design is all 2^n masks.
-        n_turns: in so many parts they are held out in turn: each is predicted by a fit to the
-            design and to the other parts.
+        turns: the number of the part that each belongs to, from 0 on, ``(h,)``. Under measures
+            other than uniform a part is predicted by a fit to the design and to the other parts.
         fit_rng: the generator of the fit.
         score_rng: the generator of the score's bootstrap.
     """
@@ -228,7 +236,7 @@ class RunPlan:
     ends: BoolArray
     design: Design
     held_out: BoolArray
-    n_turns: int
+    turns: IntArray
     fit_rng: np.random.Generator
     score_rng: np.random.Generator
 
@@ -243,7 +251,9 @@ class RunPlan:
         return len(distinct(self.masks)[0])
 
 
-def _divided(whole: Design, holdout: float, n_least: int) -> tuple[Design, BoolArray]:
+def _divided(
+    whole: Design, holdout: float, n_least: int, n_at_once: int
+) -> tuple[Design, BoolArray, IntArray]:
     """Divide a balanced design into the masks of a fit and held-out ones.
 
     Held-out masks are spread evenly over the design, since sizes of few masks are at its beginning
@@ -256,14 +266,22 @@ def _divided(whole: Design, holdout: float, n_least: int) -> tuple[Design, BoolA
         holdout: the share or number of masks that are held out at once; with a small budget more
             are, in turn.
         n_least: the fewest masks of a fit.
+        n_at_once: about how many masks a turn is to have.
+
+    Returns:
+        The design of the fit; the held-out masks, ``(h, n)``; the turn of each, ``(h,)``.
     """
-    rows = np.flatnonzero(whole.representative)
-    at_once = holdout if holdout < 1 else holdout / len(rows)
-    share = max(at_once, min(_HELD_IN_TURN / len(rows), 0.5))
-    places = (np.arange(len(rows) // 2) * GOLDEN) % 1.0
-    pairs = np.flatnonzero(places < share)[: (len(whole.masks) - n_least) // 2]
-    held = rows[(2 * pairs[:, None] + [0, 1]).ravel()]
-    return whole.without(held), whole.masks[held]
+    row_of = {key: row for row, key in enumerate(keys(whole.masks))}
+    others = [row_of.get(key, row) for row, key in enumerate(keys(~whole.masks))]
+    first = np.minimum(others, np.arange(len(others)))  # of a pair; no larger design changes it
+    n_drawn = int(whole.representative.sum())
+    at_once = holdout if holdout < 1 else holdout / n_drawn
+    share = max(at_once, min(_HELD_IN_TURN / n_drawn, 0.5))
+    rows = np.flatnonzero(whole.representative & ((first * _STEP) % 1.0 < share))
+    rows = rows[: len(whole.masks) - n_least]
+    n_turns = min(max(1, round(len(rows) / n_at_once)), _MOST_TURNS)
+    turns = np.unique(first[rows], return_inverse=True)[1] % n_turns
+    return whole.without(rows), whole.masks[rows], turns
 
 
 def default_budget(n_players: int) -> int:

@@ -134,6 +134,7 @@ class _Until(TypedDict):
     budget: NotRequired[Positive | None]
     stopped_since: str
     steps: list[_Step]
+    measure: NotRequired[str]
 
 
 class _Seconds(TypedDict):
@@ -244,6 +245,7 @@ def _check_measures(document: Json) -> None:
     confirmation = document.get("confirmation") or {}
     for name, read, text in (
         ("provenance.request.measure", get_measure, request.get("measure")),
+        ("provenance.until.measure", get_measure, (provenance.get("until") or {}).get("measure")),
         ("provenance.design.kind", measure_of, kind),
         ("faithfulness.measure", get_measure, document["faithfulness"].get("measure")),
         ("confirmation.measure", get_measure, confirmation.get("measure")),

@@ -15,7 +15,7 @@ import numpy as np
 from interplay._arrays import as_columns
 from interplay._types import BoolArray, FloatArray, Json, visible
 from interplay.confirmation.verdict import Confirmation
-from interplay.designs.measures import UNIFORM
+from interplay.designs.measures import UNIFORM, measure_of
 from interplay.explanation.explanation import Explanation
 from interplay.explanation.faithfulness import Faithfulness
 from interplay.fourier.interactions import LEVEL
@@ -147,8 +147,11 @@ def _markdown(record: Json) -> Iterable[str]:
     yield from _verdict(record["verdict"])
     yield f"**{_faithfulness(record)}.**"
     yield ""
+    design = provenance["design"]["kind"]
+    in_turn = "" if measure_of(design) == UNIFORM else " in turn"
     yield (
-        f"{budget['spent']} ablations ({budget['fit']} fitted, {budget['held_out']} held out), "
+        f"{budget['spent']} ablations ({budget['fit']} fitted, {budget['held_out']} held out"
+        f"{in_turn}), "
         f"decoder {provenance['decoder']['ran']}, seed {provenance['random_state']}, "
         f"measure {(provenance.get('request') or {}).get('measure', UNIFORM)}, "
         f"{provenance['created']}."

@@ -94,6 +94,7 @@ def _body(explanation: Explanation) -> _Body:
         verdict=explanation.verdict,
         faithfulness=faithfulness,
         measure=explanation.measure,
+        in_turn=explanation.held_predictions is not None,
         description=description,
         provenance=provenance,
         provenance_json=json.dumps(provenance, indent=2, ensure_ascii=False),

@@ -76,6 +76,7 @@ class CodedDesign:
     def without(self, rows: IntArray) -> CodedDesign:
         """See :class:`interplay.designs.base.Design`."""
         keep = all_but(rows, len(self.masks))
+        assert keep[self.is_coded].all(), "a code needs all of its masks"
         place = np.cumsum(keep) - 1
         return replace(
             self,

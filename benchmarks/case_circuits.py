@@ -34,11 +34,11 @@ from interplay.components import (
 from interplay.components.analysis.baselines import (
     attribution_patching,
     eap_ig,
-    learned_mask,
     random_search,
     single_importance,
 )
 from interplay.components.analysis.circuits import FRACTIONS, sizes_of
+from interplay.components.analysis.learned import learned_mask
 
 TASKS = Path("examples/tasks")
 SCORES = ("margin", "correct")

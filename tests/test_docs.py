@@ -243,6 +243,11 @@ def test_components(page: Page) -> None:
     printed = page.run()
     assert "] False" in printed  # no gradient of the accuracy
     assert "attribution [" in printed
+    printed = page.run()
+    assert "gp " in printed
+    assert "2 rounds, " in printed
+    printed = page.run()
+    assert "learned mask, faithful" in printed
 
 
 @pytest.mark.slow

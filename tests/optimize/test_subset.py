@@ -279,3 +279,72 @@ def test_neither_the_unit_nor_an_offset_matters(n: int, scale: float, offset: fl
     assert found.mask.tolist() == wanted.mask.tolist()
     assert found.proven
     assert wanted.proven
+
+
+@given(
+    n=st.integers(1, 10),
+    n_terms=st.integers(0, 40),
+    free=st.booleans(),
+    target=st.floats(-9.0, 9.0),
+    seed=st.integers(0, 999),
+)
+def test_the_nearest_to_a_target_is_that_of_brute_force(
+    n: int, n_terms: int, free: bool, target: float, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    spectrum = random_spectrum(n, n_terms, rng)
+    low, high = (0, n) if free else sorted(rng.integers(0, n + 1, size=2).tolist())
+    nearest = best_subset(spectrum, at_least=low, at_most=high, target=target)
+    masks = every_mask(n)
+    masks = masks[(masks.sum(axis=1) >= low) & (masks.sum(axis=1) <= high)]
+    truth = np.abs(spectrum.predict(masks) - target).min()
+    assert nearest.distance == pytest.approx(truth, abs=1e-9)
+    assert nearest.value == pytest.approx(float(spectrum.predict(nearest.mask)), abs=1e-9)
+    assert (nearest.proven, nearest.gap) == (True, 0.0)
+    assert low <= len(nearest.kept) <= high
+
+
+@pytest.mark.slow
+@given(n=st.integers(2, 9), target=st.floats(-9.0, 9.0), seed=st.integers(0, 999))
+def test_the_program_with_a_target_against_brute_force(n: int, target: float, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    spectrum = random_spectrum(n, 15, rng) + Spectrum.from_dict(n, {(0,): 0.1})
+    low, high = sorted(rng.integers(0, n + 1, size=2).tolist())
+    problem = Problem.of(spectrum, low, high, target)
+    masks = every_mask(n)
+    masks = masks[(masks.sum(axis=1) >= low) & (masks.sum(axis=1) <= high)]
+    truth = -np.abs(spectrum.predict(masks) - target).min()
+    start = greedy(problem, LATER)
+    assert problem.merit(start) <= truth + 1e-9 <= problem.ceiling + 2e-9
+    mask, bound = program.solve(problem, problem.merit(start), seconds=HOUR)
+    assert mask is not None
+    assert problem.admits(mask)
+    assert problem.merit(mask) == pytest.approx(truth, abs=problem.rounding)
+    assert bound == pytest.approx(truth, abs=problem.rounding)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(program, "_MAX_ROWS", 40)  # terms that do not fit stay in the bound
+        _, bound = program.solve(problem, problem.merit(start), seconds=HOUR)
+    assert bound >= truth - 1e-6
+
+
+@pytest.mark.parametrize("scale", [1e-9, 1.0, 1e9])
+def test_a_target_out_of_reach_is_approached_and_one_within_reach_met(scale: float) -> None:
+    spectrum = planted(24, 40, np.random.default_rng(4)) * scale
+    spectrum = spectrum + Spectrum.from_dict(24, {(): 5.0 * scale})
+    best = best_subset(spectrum, keep=8)
+    far = best_subset(spectrum, keep=8, target=best.value + 3.0 * scale)
+    assert far.proven
+    assert far.value == pytest.approx(best.value, rel=1e-6)
+    assert far.bound == pytest.approx(3.0 * scale, rel=1e-4)
+    middle = best_subset(spectrum, keep=8, target=5.0 * scale, gap=0.05 * scale)
+    assert middle.proven
+    assert middle.distance <= 0.05 * scale
+    assert middle.gap <= middle.distance
+    assert f"from the target {5.0 * scale:.6g}, proven to be the nearest" in str(middle)
+
+
+def test_a_target_that_cannot_be_is_refused() -> None:
+    spectrum = Spectrum.from_dict(6, {(): 1.0, (0, 1): 2.0})
+    for target, maximize in ((float("nan"), True), (1.0, False)):
+        with pytest.raises(ValueError, match=f"target={target} came with maximize={maximize}"):
+            best_subset(spectrum, target=target, maximize=maximize)

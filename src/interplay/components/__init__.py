@@ -1,6 +1,9 @@
 """The components lens: which heads, MLPs and layers act together. Torch is imported when used."""
 
 from interplay.components.ablations import Mean, Resample, Zero
+from interplay.components.analysis.baselines import baselines
+from interplay.components.analysis.circuits import Circuits, Ranking
+from interplay.components.analysis.judging import Comparison, compare_circuits, with_divergence
 from interplay.components.analysis.pruning import Pruned, prune
 from interplay.components.analysis.structure import LayerShare, Structure, structure
 from interplay.components.game import ComponentGame
@@ -8,6 +11,8 @@ from interplay.components.tasks import Item, LogitScore, Task
 from interplay.components.units import Group, Unit, by_layers, heads, layers, mlps
 
 __all__ = [
+    "Circuits",
+    "Comparison",
     "ComponentGame",
     "Group",
     "Item",
@@ -15,15 +20,19 @@ __all__ = [
     "LogitScore",
     "Mean",
     "Pruned",
+    "Ranking",
     "Resample",
     "Structure",
     "Task",
     "Unit",
     "Zero",
+    "baselines",
     "by_layers",
+    "compare_circuits",
     "heads",
     "layers",
     "mlps",
     "prune",
     "structure",
+    "with_divergence",
 ]

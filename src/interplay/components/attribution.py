@@ -39,7 +39,7 @@ def attributions(
     passes: Passes,
     sequences: Sequence[TokenSequence],
     readouts: Sequence[Readout],
-    masks: BoolArray,
+    masks: BoolArray | FloatArray,
     is_step: Sequence[bool],
 ) -> tuple[FloatArray, int]:
     """Compute every mask's first-order effects of removing each player, on the mean over items.
@@ -52,7 +52,7 @@ def attributions(
         passes: the model's passes.
         sequences: the token sequences of all items and their feeds.
         readouts: the readout of each item, whose values are ``(b, k)``.
-        masks: where the derivatives are taken, ``(m, n)``.
+        masks: where the derivatives are taken, ``(m, n)``: masks, or gates of floats.
         is_step: which of the k outputs are step functions, whose derivative is 0. A difference
             across the step would say otherwise.
 

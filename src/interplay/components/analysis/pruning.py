@@ -4,18 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import nan
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
-from interplay._types import BoolArray, FloatArray
+from interplay._types import BoolArray, FloatArray, whole
 from interplay.ablation.backends.base import Backend
 from interplay.ablation.evaluator import Evaluator
+from interplay.components.analysis.rounds import (
+    Choice,
+    Goal,
+    Objective,
+    adapted,
+    check_objective,
+    check_refits,
+)
+from interplay.decoders.decode import get_decoder
+from interplay.explanation.explanation import Explanation
 from interplay.extensions import BackendName
 from interplay.fourier.spectrum import Spectrum
-from interplay.game import Game
-from interplay.optimize.subset import best_subset
+from interplay.game import Game, fingerprint_of
 
 LEVEL = 0.95
 _RESAMPLES = 2000
@@ -36,14 +46,20 @@ class Pruned:
     """One method's choice of players, and its scores.
 
     Attributes:
-        method: ``"none"`` (nothing is removed), the name of a spectrum, ``"single"`` or
-            ``"random"``.
+        method: ``"none"`` (nothing is removed), the name of a spectrum or an explanation,
+            ``"single"`` or ``"random"``.
         mask: the players kept, ``(n,)``.
         train: the scores on the items that the choice is based on, ``(k,)``.
         test: the scores on other items, ``(k,)``.
         low: the lower end of a 95 % bootstrap interval of ``test`` over items, ``(k,)``.
         high: the upper end.
-        note: how the choice was made.
+        note: how the choice was made: what is proven of it, and after rounds their number, the
+            ablations spent, and what was predicted and measured.
+        predicted: the score that the spectrum predicts, of the output that was optimised; to be
+            compared with ``train``. NaN where no spectrum chose.
+        rounds: how often the spectrum was refitted to proposed subsets.
+        spent: the distinct ablations that the method took, for all sizes together, beyond those
+            that its spectrum was first fitted to.
     """
 
     method: str
@@ -53,6 +69,9 @@ class Pruned:
     low: FloatArray
     high: FloatArray
     note: str = ""
+    predicted: float = nan
+    rounds: int = 0
+    spent: int = 0
 
     @property
     def n_kept(self) -> int:
@@ -64,8 +83,10 @@ def prune(
     game: Game,
     test: ItemGame,
     keep: Sequence[int | float],
-    spectra: Mapping[str, Spectrum],
+    spectra: Mapping[str, Spectrum | Explanation],
     *,
+    rounds: int = 0,
+    objective: Objective | str = "best",
     n_random: int = 0,
     single: bool = True,
     output: int = 0,
@@ -79,19 +100,31 @@ def prune(
 
     Each spectrum chooses by ``interplay.optimize.best_subset``. ``"single"`` removes each player
     alone and keeps those whose removal costs most. ``"random"`` draws ``n_random`` sets of the
-    given size and keeps the one with the best score on ``game``.
+    given size and keeps the best one by ``game``.
+
+    An optimum is drawn to the errors of its spectrum. With ``rounds``, an explanation is therefore
+    taken further: for each size the optima of its spectrum, and of spectra that are fitted to
+    random parts of the ablations, are evaluated by ``game``, and its decoder is fitted to all
+    ablations, so many times. Kept is the optimum of the last spectrum, or a subset of the same
+    size that was evaluated before, if that has a better value.
 
     Args:
         game: the game that the spectra explain; the choices are based on its values.
         test: a game of the same players on other items (``ComponentGame.on``).
         keep: how many players to keep: numbers, or shares below 1.
-        spectra: spectra of ``game``'s outputs, by the name of the method.
+        spectra: spectra or explanations of ``game``'s outputs, by the name of the method.
+        rounds: how often the spectra of explanations are refitted; 0: never. It takes at most
+            ``4 * rounds + 1`` ablations for each size.
+        objective: ``"best"``: the largest score. It may exceed that of the whole model.
+            ``"faithful"``: the score nearest to that of the whole model; ``"single"`` then keeps
+            the players whose removal changes the score most, in either direction.
         n_random: the draws for each number to keep; 0 leaves this method out.
         single: whether to compare with single importance, which takes n + 1 evaluations.
-        output: which of several scores to maximise.
-        time_limit: seconds for each optimisation.
+        output: which of several scores the objective is about.
+        time_limit: seconds for each optimisation. The same seed gives the same choices as long as
+            no optimisation takes so long.
         store: as for ``explain``; masks in the store are not evaluated again.
-        random_state: seed of the random sets and of the bootstrap.
+        random_state: seed of the random sets, of refitted spectra and of the bootstrap.
         backend: as for ``explain``.
         progress: as for ``explain``.
 
@@ -99,7 +132,9 @@ def prune(
         The unpruned model, then all methods for each number to keep, the largest number first.
 
     Raises:
-        ValueError: the games have different players, or a number to keep is out of range.
+        ValueError: the games have different players, a number to keep is out of range, the
+            objective is unknown, or there are rounds without an explanation, with one of another
+            game, or with a decoder that needs masks of its own.
         GameError: a game failed; what was evaluated is in the store.
         KeyboardInterrupt: interrupted; what was evaluated is in the store.
     """
@@ -108,35 +143,58 @@ def prune(
         raise ValueError(
             f"{test!r} has other players than {game!r}; make it by the latter's on(task)"
         )
-    numbers = [number_to_keep(size, n_players) for size in keep]
+    sizes = sorted({number_to_keep(size, n_players) for size in keep}, reverse=True)
+    check_objective(objective)
+    _check_rounds(rounds, spectra, game)
     rng = np.random.default_rng([*_KEYS, random_state])
+    full = np.ones((1, n_players), dtype=np.bool_)
 
     with Evaluator.of(game, store=store, backend=backend, progress=progress) as evaluator:
-        chosen: list[tuple[str, BoolArray, str]] = [
-            ("none", np.ones(n_players, dtype=np.bool_), "")
-        ]
+        target = None if objective == "best" else float(evaluator.values(full)[0, output])
+        goal = Goal(output, target, time_limit)
         importance = _single(evaluator, n_players, output) if single else None
-        for number in sorted(set(numbers), reverse=True):
-            for name, spectrum in spectra.items():
-                best = best_subset(spectrum, keep=number, output=output, time_limit=time_limit)
-                chosen.append((name, best.mask, str(best)))
+        if importance is not None and objective == "faithful":
+            importance = np.abs(importance)
+        adaptive = {
+            name: adapted(evaluator, source, sizes, goal, rounds, [*_KEYS, random_state])
+            for name, source in spectra.items()
+            if rounds and isinstance(source, Explanation) and sizes
+        }
+        chosen = [("none", Choice(full[0]))]
+        for row, number in enumerate(sizes):
+            for name, source in spectra.items():
+                choice = adaptive[name][row] if name in adaptive else _optimum(source, number, goal)
+                chosen.append((name, choice))
             if importance is not None:
                 mask = np.zeros(n_players, dtype=np.bool_)
                 mask[np.argsort(-importance, kind="stable")[:number]] = True
-                chosen.append(("single", mask, f"{n_players + 1} evaluations"))
+                count = n_players + 1
+                chosen.append(("single", Choice(mask, f"{count} evaluations", spent=count)))
             if n_random:
                 drawn = np.zeros((n_random, n_players), dtype=np.bool_)
                 order = rng.permuted(np.tile(np.arange(n_players), (n_random, 1)), axis=1)
                 np.put_along_axis(drawn, order[:, :number], True, axis=1)
-                values = evaluator.values(drawn)[:, output]
-                chosen.append(("random", drawn[int(values.argmax())], f"best of {n_random}"))
-        masks = np.stack([mask for _, mask, _ in chosen])
+                best = int(goal.merits(evaluator.values(drawn)).argmax())
+                note, spent = f"best of {n_random}", n_random * len(sizes)
+                chosen.append(("random", Choice(drawn[best], note, spent=spent)))
+        masks = np.stack([choice.mask for _, choice in chosen])
         train = evaluator.values(masks)
     items = test.item_scores(masks)
     low, high = _interval(items, rng)
     return tuple(
-        Pruned(name, mask, train[row], items[row].mean(axis=0), low[row], high[row], note)
-        for row, (name, mask, note) in enumerate(chosen)
+        Pruned(
+            method=name,
+            mask=choice.mask,
+            train=train[row],
+            test=items[row].mean(axis=0),
+            low=low[row],
+            high=high[row],
+            note=choice.note,
+            predicted=choice.predicted,
+            rounds=choice.rounds,
+            spent=choice.spent,
+        )
+        for row, (name, choice) in enumerate(chosen)
     )
 
 
@@ -155,6 +213,35 @@ def number_to_keep(keep: float, n_players: int) -> int:
             f"{n_players} players"
         )
     return number
+
+
+def _check_rounds(rounds: int, spectra: Mapping[str, Spectrum | Explanation], game: Game) -> None:
+    """Refuse rounds that cannot be, before anything is evaluated."""
+    if not whole("rounds", rounds, 0):
+        return
+    explanations = {name: e for name, e in spectra.items() if isinstance(e, Explanation)}
+    if not explanations:
+        raise ValueError(
+            f"rounds={rounds} refits spectra to further ablations, and none of "
+            f"{', '.join(spectra) or 'no spectra'} has any; give the explanation itself, "
+            'as in {"gp": explanation}, or rounds=0'
+        )
+    for name, explanation in explanations.items():
+        recorded = explanation.provenance["game"]["fingerprint"]
+        if recorded != fingerprint_of(game) or explanation.players != tuple(game.players):
+            raise ValueError(
+                f"{name!r} explains a game with the fingerprint {recorded}, and {game!r} has "
+                f"{fingerprint_of(game)} or other players; give rounds the game that was explained"
+            )
+        if not explanation.faithfulness.exact:  # nothing is refitted where all is known
+            check_refits(get_decoder(explanation.provenance["request"]["decoder"]))
+
+
+def _optimum(source: Spectrum | Explanation, number: int, goal: Goal) -> Choice:
+    """The subset of that size that a spectrum predicts to be best."""
+    spectrum = source.spectrum if isinstance(source, Explanation) else source
+    best = goal.optimum(spectrum, number)
+    return Choice(best.mask, str(best), best.value)
 
 
 def _single(evaluator: Evaluator, n_players: int, output: int) -> FloatArray:

@@ -122,7 +122,8 @@ def test_every_beginning_of_the_order_is_a_fair_sample(decoder: str) -> None:
         beginning = order[:length]
         fit, held = beginning[beginning < n_fit], beginning[beginning >= n_fit]
         np.testing.assert_array_equal(held, n_fit + np.arange(len(held)))
-        assert abs(len(held) - held_out_of(length, 1000)) <= 1
+        # of balanced designs about as many are held out as of others
+        assert abs(len(held) - held_out_of(length, 1000)) <= (4 if decoder in ("gp", "auto") else 1)
         if decoder == "spex":  # coded masks are not in random order by themselves
             assert abs(np.median(fit) / n_fit - 0.5) < 0.12
         else:  # a smaller design

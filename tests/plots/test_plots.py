@@ -186,7 +186,7 @@ def test_budget_says_which_decoder(several: ip.Explanation) -> None:
     axes = plots.budget(several, points=3)
     assert "(decoder proxyspex, order 5)" in axes.get_title("left")
     line = axes.lines[0]
-    assert line.get_xdata()[-1] == len(several.fit)
+    assert line.get_xdata()[-1] == len(several.fit) + len(several.held_out)  # in turn
     assert line.get_ydata()[-1] == pytest.approx(several.faithfulness.r2)
     assert len(line.get_xdata()) == 3
 

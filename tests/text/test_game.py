@@ -299,4 +299,4 @@ def test_the_demo_finds_the_intended_interactions(name: str, budget: int, demo: 
     case, explanation = demo(name, budget)
     top = explanation.interactions("FSII", order=3).top(3, min_order=2).sets
     assert set(case.intended) <= set(top)
-    assert explanation.faithfulness.r2 > 0.75
+    assert explanation.faithfulness.r2 > 0.7  # each by a fit without it

@@ -39,7 +39,7 @@ from interplay._types import BoolArray, FloatArray
 from interplay.decoders.base import Decoded
 from interplay.decoders.gaussian.decoder import lists_pairs
 from interplay.fourier.biased import FOURIER, MOEBIUS, rebase
-from interplay.fourier.masks import distinct, end_masks
+from interplay.fourier.masks import end_masks, first_of_pair
 from interplay.fourier.spectrum import Spectrum
 
 _LARGEST_LEVERAGE = 0.999
@@ -136,7 +136,7 @@ def _residual_values(masks: BoolArray, residuals: FloatArray) -> tuple[FloatArra
     design = centred * np.sqrt(weights)[:, None]
     inverse = np.linalg.pinv(design.T @ design, rcond=1e-8, hermitian=True)
     leverage = np.einsum("mi,ij,mj->m", design, inverse, design)
-    _, pair = distinct(np.where(masks[:, :1], masks, ~masks))
+    pair = np.unique(first_of_pair(masks), return_inverse=True)[1]
     for j, column in enumerate(columns.T):
         outcome = column - column.mean()
         estimate = inverse @ (centred.T @ (weights * outcome))

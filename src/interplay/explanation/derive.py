@@ -61,8 +61,9 @@ def derive(plan: RunPlan, evaluated: Evaluated) -> Derived:
     in_turn = not inputs.exact and measure_of(inputs.design.kind) != UNIFORM
     if in_turn:
         predictions = _predicted_in_turn(inputs, rng)
-    decoded = _decoded(inputs, held_out if in_turn else held_out[:0], rng)
-    if not in_turn:
+        decoded = _decoded(inputs, held_out, rng)
+    else:
+        decoded = _decoded(inputs, held_out[:0], rng)
         predictions = decoded.spectrum.predict(held_out.masks)
     score = faithfulness(
         held_out.masks,

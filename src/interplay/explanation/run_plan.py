@@ -17,7 +17,7 @@ from interplay.designs.base import Design
 from interplay.designs.measures import UNIFORM, AnyMeasure, Measure, get_measure
 from interplay.extensions import DecoderName
 from interplay.fourier.interactions import names_of
-from interplay.fourier.masks import distinct, end_masks, keys, uniform
+from interplay.fourier.masks import distinct, end_masks, first_of_pair, uniform
 from interplay.game import Game, Hints, hints_of, measure_for
 
 N_ENDS = 2
@@ -271,9 +271,7 @@ def _divided(
     Returns:
         The design of the fit; the held-out masks, ``(h, n)``; the turn of each, ``(h,)``.
     """
-    row_of = {key: row for row, key in enumerate(keys(whole.masks))}
-    others = [row_of.get(key, row) for row, key in enumerate(keys(~whole.masks))]
-    first = np.minimum(others, np.arange(len(others)))  # of a pair; no larger design changes it
+    first = first_of_pair(whole.masks)  # no larger design changes it
     n_drawn = int(whole.representative.sum())
     at_once = holdout if holdout < 1 else holdout / n_drawn
     share = max(at_once, min(_HELD_IN_TURN / n_drawn, 0.5))

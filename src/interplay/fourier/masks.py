@@ -64,6 +64,13 @@ def distinct(masks: BoolArray) -> tuple[BoolArray, IntArray]:
     return masks[first], inverse
 
 
+def first_of_pair(masks: BoolArray) -> IntArray:
+    """For each of m distinct masks the first row of it and its complement, ``(m,)``."""
+    row_of = {key: row for row, key in enumerate(keys(masks))}
+    rows = (min(row_of.get(key, row), row) for row, key in enumerate(keys(~masks)))
+    return np.fromiter(rows, dtype=np.int64, count=len(masks))
+
+
 def end_masks(n_players: int) -> BoolArray:
     """The masks of the full input and of the empty one, ``(2, n)``."""
     return np.array([[True] * n_players, [False] * n_players])

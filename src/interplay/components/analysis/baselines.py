@@ -33,6 +33,7 @@ from interplay.components.analysis.circuits import (
     partial_sizes,
 )
 from interplay.components.analysis.learned import GRADIENT, gradients, learned_mask
+from interplay.components.analysis.pruning import single_losses
 from interplay.components.game import ComponentGame
 from interplay.game import Game
 
@@ -112,10 +113,8 @@ def single_importance(
 ) -> Ranking:
     """Score each player by what is lost when it is removed alone from the intact model."""
     n_players = int(game.n_players)
-    masks = np.vstack([np.ones((1, n_players), dtype=np.bool_), ~np.eye(n_players, dtype=np.bool_)])
     with Evaluator.of(game, store=store, progress=progress) as evaluator:
-        values = evaluator.values(masks)[:, output]
-    return Ranking(values[0] - values[1:], n_players + 1)
+        return Ranking(single_losses(evaluator, n_players, output), n_players + 1)
 
 
 def attribution_patching(game: ComponentGame, *, output: int = 0) -> Ranking:

@@ -13,6 +13,7 @@ import numpy as np
 from interplay._types import BoolArray, FloatArray, whole
 from interplay.ablation.backends.base import Backend
 from interplay.ablation.evaluator import Evaluator
+from interplay.components.analysis.circuits import largest
 from interplay.components.analysis.rounds import (
     Choice,
     Goal,
@@ -152,7 +153,7 @@ def prune(
     with Evaluator.of(game, store=store, backend=backend, progress=progress) as evaluator:
         target = None if objective == "best" else float(evaluator.values(full)[0, output])
         goal = Goal(output, target, time_limit)
-        importance = _single(evaluator, n_players, output) if single else None
+        importance = single_losses(evaluator, n_players, output) if single else None
         if importance is not None and objective == "faithful":
             importance = np.abs(importance)
         adaptive = {
@@ -166,8 +167,7 @@ def prune(
                 choice = adaptive[name][row] if name in adaptive else _optimum(source, number, goal)
                 chosen.append((name, choice))
             if importance is not None:
-                mask = np.zeros(n_players, dtype=np.bool_)
-                mask[np.argsort(-importance, kind="stable")[:number]] = True
+                (mask,) = largest(importance, [number])
                 count = n_players + 1
                 chosen.append(("single", Choice(mask, f"{count} evaluations", spent=count)))
             if n_random:
@@ -244,7 +244,7 @@ def _optimum(source: Spectrum | Explanation, number: int, goal: Goal) -> Choice:
     return Choice(best.mask, str(best), best.value)
 
 
-def _single(evaluator: Evaluator, n_players: int, output: int) -> FloatArray:
+def single_losses(evaluator: Evaluator, n_players: int, output: int) -> FloatArray:
     """Compute the loss of score when each player alone is removed, ``(n,)``."""
     masks = np.vstack([np.ones((1, n_players), dtype=np.bool_), ~np.eye(n_players, dtype=np.bool_)])
     values = evaluator.values(masks)[:, output]

@@ -15,6 +15,7 @@ from interplay.decoders.gaussian.inputs import REACH, Floats, Inputs, neighbours
 from interplay.decoders.gaussian.kernel import Kernel
 from interplay.decoders.gaussian.learn import factor
 from interplay.fourier.characters import analyse, characters
+from interplay.fourier.masks import first_of_pair
 from interplay.fourier.sets import Members, collapse, pack_members
 
 _MOST_PAIRS = 60_000
@@ -86,10 +87,9 @@ class Posterior:
 
 def _complements(signs: Floats) -> tuple[IntArray, IntArray]:
     """The rows whose complement is a row too, and the rows of these complements."""
-    row_of = {row.tobytes(): number for number, row in enumerate(signs > 0)}
-    partner = np.array([row_of.get(row.tobytes(), -1) for row in signs < 0], dtype=np.int64)
-    one = np.flatnonzero(partner >= 0)
-    return one, partner[one]
+    first = first_of_pair(signs < 0)
+    second = np.flatnonzero(first < np.arange(len(first)))
+    return np.concatenate([first[second], second]), np.concatenate([second, first[second]])
 
 
 def candidates(masks: BoolArray, posteriors: list[Posterior], order: int) -> Members:

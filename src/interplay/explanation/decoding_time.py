@@ -10,7 +10,6 @@ import numpy as np
 from interplay._types import FloatArray
 from interplay.decoders.decode import run_decoder
 from interplay.designs.base import Design
-from interplay.designs.measures import UNIFORM, measure_of
 from interplay.explanation.run_plan import RunPlan
 
 _SECONDS = 1.0
@@ -35,9 +34,6 @@ def decoding_seconds(plan: RunPlan, n_outputs: int) -> float:
         n_outputs: k, the number of outputs of the game.
     """
     decoder, n_players, n_masks = plan.chosen, len(plan.players), len(plan.design.masks)
-    n_decodings = (
-        1 if measure_of(plan.design.kind) == UNIFORM else 2 + int(plan.turns.max(initial=0))
-    )
     size = min(n_masks, max(_FIRST, decoder.min_masks(n_players)))
     seconds: list[float] = []
     sizes: list[int] = []
@@ -52,13 +48,13 @@ def decoding_seconds(plan: RunPlan, n_outputs: int) -> float:
         seconds.append(time.perf_counter() - started)
         sizes.append(len(design.masks))
         if size >= n_masks:
-            return seconds[-1] * n_decodings
+            return seconds[-1] * plan.n_decodings
         if seconds[-1] > _SECONDS and len(sizes) > 1:
             break
         size = min(n_masks, size * _GROWTH)
     exponent = log(seconds[-1] / seconds[-2]) / log(sizes[-1] / sizes[-2])
     growth = (n_masks / sizes[-1]) ** min(max(exponent, 1.0), _SLOWEST)
-    return float(seconds[-1] * growth * n_decodings)
+    return float(seconds[-1] * growth * plan.n_decodings)
 
 
 def _pairs(design: Design, n_outputs: int) -> FloatArray:

@@ -58,8 +58,7 @@ def derive(plan: RunPlan, evaluated: Evaluated) -> Derived:
     """
     inputs = _inputs(plan, evaluated)
     held_out, rng = inputs.held_out, plan.fit_rng
-    in_turn = not inputs.exact and measure_of(inputs.design.kind) != UNIFORM
-    if in_turn:
+    if plan.in_turn:
         predictions = _predicted_in_turn(inputs, rng)
         decoded = _decoded(inputs, held_out, rng)
     else:
@@ -74,7 +73,7 @@ def derive(plan: RunPlan, evaluated: Evaluated) -> Derived:
         noise=inputs.held_noise,
         measure=str(UNIFORM if inputs.exact else plan.measure),
     )
-    return Derived(inputs, decoded, score, predictions if in_turn else None)
+    return Derived(inputs, decoded, score, predictions if plan.in_turn else None)
 
 
 def _predicted_in_turn(inputs: Inputs, rng: np.random.Generator) -> FloatArray:

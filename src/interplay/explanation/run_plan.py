@@ -14,7 +14,7 @@ from interplay._types import BoolArray, IntArray, Json
 from interplay.decoders.base import Decoder
 from interplay.decoders.decode import check_request, get_decoder
 from interplay.designs.base import Design
-from interplay.designs.measures import UNIFORM, AnyMeasure, Measure, get_measure
+from interplay.designs.measures import UNIFORM, AnyMeasure, Measure, get_measure, measure_of
 from interplay.extensions import DecoderName
 from interplay.fourier.interactions import names_of
 from interplay.fourier.masks import distinct, end_masks, first_of_pair, uniform
@@ -244,6 +244,16 @@ class RunPlan:
     def masks(self) -> BoolArray:
         """All masks, ``(m, n)``: the ends, those of the fit, the held-out ones."""
         return np.concatenate([self.ends, self.design.masks, self.held_out])
+
+    @property
+    def in_turn(self) -> bool:
+        """Whether held-out masks are fitted too, and predicted by fits to all others."""
+        return measure_of(self.design.kind) != UNIFORM
+
+    @property
+    def n_decodings(self) -> int:
+        """How often the decoder runs: once, or for each part in turn and once for all."""
+        return 2 + int(self.turns.max(initial=0)) if self.in_turn else 1
 
     @property
     def n_masks(self) -> int:

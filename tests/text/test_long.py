@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import warnings
@@ -392,8 +393,15 @@ print("values agree")
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak is read from /proc")
 def test_memory_of_ten_thousand_tokens() -> None:
     """Full logits would take 2 GB for each prompt, a mask of all pairs of tokens 400 MB."""
+    # With arrays in memory of their own, the peak is what is alive: what the C library keeps of
+    # freed arrays varies from run to run by half of it.
+    environment = os.environ | {"MALLOC_MMAP_THRESHOLD_": "65536"}
     process = subprocess.run(
-        [sys.executable, "-c", MEASURED], capture_output=True, text=True, check=False
+        [sys.executable, "-c", MEASURED],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment,
     )
     assert "values agree" in process.stdout, process.stderr
-    assert float(process.stdout.split()[1]) < 200, process.stdout
+    assert float(process.stdout.split()[1]) < 130, process.stdout

@@ -1,10 +1,10 @@
-"""Circuits of attention heads of SmolLM2-135M, by every baseline and by Interplay, as MIB judges.
+"""Circuits of SmolLM2-135M on four tasks, by every baseline and by Interplay, as MIB judges them.
 
 Each seed draws the items to find circuits on and the items to report, the random circuits, the
 noise of the learned masks and the masks of Interplay. The same items serve all methods. Printed are
 CPR, CMD, accuracy and the divergence from the whole model on the report items, with intervals over
-items, and what Interplay has more than each baseline, paired. Ablations and what gradients found
-are stored: a run that was stopped continues where it was.
+items; what Interplay has more than each baseline, paired over items; and medians over seeds and
+over tasks. Ablations and what was found are stored: a run that was stopped continues where it was.
 """
 
 from __future__ import annotations
@@ -12,23 +12,26 @@ from __future__ import annotations
 import argparse
 import hashlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 import interplay as ip
-from interplay._types import BoolArray
+from interplay._types import FloatArray
 from interplay.components import (
     Circuits,
     Comparison,
     ComponentGame,
     Ranking,
     Task,
+    Unit,
+    adaptive_circuits,
     compare_circuits,
     heads,
-    prune,
+    mlps,
     with_divergence,
 )
 from interplay.components.analysis.baselines import (
@@ -37,14 +40,16 @@ from interplay.components.analysis.baselines import (
     random_search,
     single_importance,
 )
-from interplay.components.analysis.circuits import FRACTIONS, sizes_of
+from interplay.components.analysis.circuits import FRACTIONS, at_fractions, partial_sizes
 from interplay.components.analysis.learned import learned_mask
 
-TASKS = Path("examples/tasks")
+FOLDER = Path("examples/tasks")
+TASKS = ("agreement", "indirect_object", "facts", "greater_than")
 SCORES = ("margin", "correct")
 OURS = "interplay"
 MEASURE = ip.Keep(0.1, 0.97)
-ROUNDS = 3
+FIRST = 3 / 8
+"""The share of our ablations that masks of the measure have; the others are proposed."""
 
 
 @dataclass(frozen=True)
@@ -56,40 +61,49 @@ class Run:
     store: Path
 
 
+def explained(run: Run, budget: int, **given: object) -> ip.Explanation:
+    return ip.explain(
+        run.game,
+        budget=budget,
+        store=run.store,
+        random_state=run.seed,
+        progress=False,
+        **given,  # type: ignore[arg-type]
+    )
+
+
 def interplay_circuits(run: Run) -> Circuits:
-    """gp near the intact model with attribution patching as hints, then three rounds a size."""
-    game, n = run.game, run.game.n_players
-    explanation = ip.explain(
-        game,
-        decoder="gp",
-        measure=MEASURE,
-        budget=run.budget,
+    """gp near the intact model with attribution patching as hints, then rounds of proposals."""
+    n_first = int(FIRST * run.budget)
+    explanation = explained(run, n_first, decoder="gp", measure=MEASURE)
+    return adaptive_circuits(
+        run.game,
+        explanation,
+        run.budget - n_first,
         store=run.store,
         random_state=run.seed,
         progress=False,
     )
-    sizes = sizes_of(FRACTIONS, n).tolist()
-    parts = [size for size in sorted(set(sizes)) if 0 < size < n]
-    circuits: dict[str, BoolArray] = {}
-    cost = run.budget + 4.0  # the hints: a pass for values, and a gradient
-    for objective in ("best", "faithful"):
-        pruned = prune(
-            game,
-            game,
-            parts,
-            {OURS: explanation},
-            rounds=ROUNDS,
-            objective=objective,
-            single=False,
-            store=run.store,
-            random_state=run.seed,
-            progress=False,
-        )
-        by_size = {one.n_kept: one.mask for one in pruned}
-        by_size[0] = np.zeros(n, dtype=bool)
-        circuits[objective] = np.stack([by_size[size] for size in sizes])
-        cost += max(one.spent for one in pruned)
-    return Circuits(circuits["best"], circuits["faithful"], cost)
+
+
+def by_optimum(run: Run, **given: object) -> Circuits:
+    """The optimum of a spectrum at each size, as it is predicted, and nothing else."""
+    explanation, n = explained(run, run.budget, **given), run.game.n_players
+    sizes, _ = partial_sizes(FRACTIONS, n)
+    full = float(np.asarray(explanation.full).reshape(-1)[0])
+    best, faithful = (
+        {
+            size: ip.optimize.best_subset(
+                explanation.spectrum, keep=size, target=target, gap=np.inf
+            ).mask
+            for size in sizes
+        }
+        for target in (None, full)
+    )
+    hints = 4.0 if "measure" in given else 0.0  # a pass for values, and a gradient
+    return Circuits(
+        at_fractions(best, FRACTIONS, n), at_fractions(faithful, FRACTIONS, n), run.budget + hints
+    )
 
 
 METHODS: Mapping[str, Callable[[Run], Ranking | Circuits]] = {
@@ -106,6 +120,8 @@ METHODS: Mapping[str, Callable[[Run], Ranking | Circuits]] = {
     "random": lambda run: random_search(
         run.game, run.budget, store=run.store, random_state=run.seed, progress=False
     ),
+    "proxyspex": partial(by_optimum, decoder="proxyspex"),
+    "gp, order 1": partial(by_optimum, decoder="gp", order=1, measure=MEASURE),
     OURS: interplay_circuits,
 }
 
@@ -138,49 +154,75 @@ def differences(told: Comparison) -> str:
     )
 
 
+def areas(told: Comparison) -> FloatArray:
+    """CPR, CMD, accuracy and divergence of each method, ``(methods, 4)``."""
+    return np.array(
+        [
+            [estimate.value for estimate in (one.cpr, one.cmd, *one.others.values())]
+            for one in told.judged
+        ]
+    )
+
+
+def table(title: str, methods: Sequence[str], values: FloatArray) -> str:
+    lines = [f"{title:24}     CPR     CMD correct  diverg"]
+    for name, row in zip(methods, values, strict=True):
+        lines.append(f"{name:24}" + "".join(f"{value:8.2f}" for value in row))
+    return "\n".join(lines)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--task", default="agreement", help="a file in examples/tasks")
+    parser.add_argument("--tasks", nargs="+", choices=TASKS, default=TASKS)
     parser.add_argument("--layers", type=int, nargs=2, default=(0, 29), metavar=("FIRST", "LAST"))
     parser.add_argument("--every", type=int, default=1, help="3: every third layer, 90 heads")
-    parser.add_argument("--explain", type=int, default=16, help="items to find circuits on")
+    parser.add_argument("--units", choices=("heads", "all"), default="heads", help="all: MLPs too")
+    parser.add_argument("--explain", type=int, default=32, help="items to find circuits on")
     parser.add_argument("--report", type=int, default=64, help="items to judge them by, at most")
     parser.add_argument("--seeds", type=int, nargs="+", default=range(5))
-    parser.add_argument("--budget", type=int, default=288, help="ablations, before the rounds")
+    parser.add_argument(
+        "--budget", type=int, default=390, help="ablations of Interplay and of other searches"
+    )
     parser.add_argument("--training-steps", type=int, default=200)
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
+    parser.add_argument("--device", default="cpu", help="where torch runs the model")
     parser.add_argument("--out", type=Path, default=Path("out/case-circuits"))
     chosen = parser.parse_args()
-    model, tokenizer = ip.text.load_model("smollm2", threads=1)
-    whole = Task.from_file(TASKS / f"{chosen.task}.jsonl", SCORES)
+    model, tokenizer = ip.text.load_model("smollm2", threads=1, device=chosen.device)
     first, last = chosen.layers
-    players = heads(model, range(first, last + 1, chosen.every))
-    all_areas = []
-    for seed in chosen.seeds:
-        explain, rest = whole.split(1 - chosen.explain / len(whole.items), random_state=seed)
-        report = Task(rest.items[: chosen.report], SCORES)
-        game = ComponentGame(model, tokenizer, explain, players, hints="attribution")
-        print(
-            f"seed {seed}: {len(players)} heads, {len(explain.items)} items to explain", flush=True
-        )
-        run = Run(game, seed, chosen.training_steps, chosen.budget, chosen.out / "ablations.db")
-        found = {name: stored(name, run) for name in chosen.methods}
-        told = compare_circuits(
-            with_divergence(game.on(report)), found, store=run.store, progress=False
-        )
-        print(told)
-        if OURS in found and len(found) > 1:
-            print(differences(told))
-        all_areas.append(
-            [
-                [estimate.value for estimate in (one.cpr, one.cmd, *one.others.values())]
-                for one in told.judged
-            ]
-        )
-    if len(all_areas) > 1:
-        print(f"median of {len(all_areas)} seeds")
-        for name, areas in zip(found, np.median(all_areas, axis=0), strict=True):
-            print(f"{name:24}" + "".join(f"{value:8.2f}" for value in areas))
+    numbers = range(first, last + 1, chosen.every)
+    players: tuple[Unit, ...] = heads(model, numbers)
+    if chosen.units == "all":
+        players += mlps(model, numbers)
+    by_task = []
+    for task in chosen.tasks:
+        whole, by_seed = Task.from_file(FOLDER / f"{task}.jsonl", SCORES), []
+        for seed in chosen.seeds:
+            explain, rest = whole.split(1 - chosen.explain / len(whole.items), random_state=seed)
+            report = Task(rest.items[: chosen.report], SCORES)
+            game = ComponentGame(model, tokenizer, explain, players, hints="attribution")
+            print(
+                f"{task}, seed {seed}: {len(players)} players, {len(explain.items)} items to "
+                "explain",
+                flush=True,
+            )
+            run = Run(game, seed, chosen.training_steps, chosen.budget, chosen.out / "ablations.db")
+            told = compare_circuits(
+                with_divergence(game.on(report)),
+                {name: stored(name, run) for name in chosen.methods},
+                store=run.store,
+                progress=False,
+            )
+            print(told)
+            if OURS in chosen.methods and len(chosen.methods) > 1:
+                print(differences(told), flush=True)
+            by_seed.append(areas(told))
+        by_task.append(np.median(by_seed, axis=0))
+        if len(by_seed) > 1:
+            title = f"{task}, {len(by_seed)} seeds"
+            print(table(title, chosen.methods, by_task[-1]), flush=True)
+    if len(by_task) > 1:
+        print(table("median over tasks", chosen.methods, np.median(by_task, axis=0)))
 
 
 if __name__ == "__main__":

@@ -250,6 +250,13 @@ def test_components(page: Page) -> None:
     assert "learned mask, faithful" in printed
 
 
+@pytest.mark.model
+@of("docs/joint.md")
+def test_joint(page: Page) -> None:
+    printed = page.run()
+    assert '"not" × "bad." × L21.H1' in printed.split("strongest first")[1].splitlines()[1]
+
+
 @pytest.mark.slow
 @of("docs/training.md")
 def test_training(page: Page) -> None:

@@ -45,5 +45,9 @@ def test_the_stated_interactions_are_the_strongest(
         assert max(found.values.mean(axis=1)) < -1
         assert "at the empty input" in (explanation.extrapolated("FSII") or "")
         assert "it is 'threes, labelled as fives'" in capsys.readouterr().out
+    if name == "words_and_heads":
+        said = capsys.readouterr().out
+        assert "1 hold, 0 do not hold" in said
+        assert "interaction: 2.15, without the head 1.39" in said
     if name == "heads":
         assert max(found.values) < -0.1

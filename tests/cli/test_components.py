@@ -89,6 +89,20 @@ def test_layers_in_groups_with_a_mean_for_reference(folder: Path, tmp_path: Path
     assert description["units"][1] == [[2, "layer", 0]]
 
 
+def test_parts_of_heads_and_mlps(folder: Path, tmp_path: Path) -> None:
+    said = run(
+        *("components", "--model", folder / "model", "--task", folder / "task.jsonl"),
+        *("--units", "kv-groups", "--units", "neurons", "--blocks", 3, "--layers", "1-2"),
+        *("--threads", 1, "--budget", 60, "--decoder", "lasso", "--out", tmp_path / "out"),
+    )
+    assert "10 players; 12 questions to explain by" in said
+    explanation = ip.load(tmp_path / "out" / "explanation.interplay")
+    assert explanation.players[:5] == ("L1.KV0", "L1.KV1", "L2.KV0", "L2.KV1", "L1.N0-15")
+    assert "the game is the one that was explained" in run(
+        "verify", tmp_path / "out", "--allow-outside"
+    )
+
+
 def test_hints_from_gradients_are_recorded_and_given_again(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     given = ("components", "--model", folder / "model", "--task", folder / "task.jsonl")
@@ -107,7 +121,9 @@ def test_hints_from_gradients_are_recorded_and_given_again(folder: Path, tmp_pat
         (("--layers", "0,2-1"), "--layers '0,2-1': 2-1 ends before it begins"),
         (("--keep", "3", "--random", "-3"), "'--random'"),
         (("--keep", "0.01"), "keep=0.01 of 12 players is none; keep a larger share"),
-        (("--units", "neurons"), "--units neurons is unknown; choose one of heads, mlps, layers"),
+        (("--units", "latents"), "--units latents is unknown; choose one of heads, kv-groups"),
+        (("--units", "neurons", "--blocks", "49"), "blocks=49 of the 48 neurons in layer 0"),
+        (("--blocks", "4"), "--blocks goes with --units neurons"),
         (("--score", "accuracy"), "--score accuracy is unknown"),
         (("--kind", "seq2seq"), "--kind seq2seq is unknown"),
         (("--ablation", "noise"), "--ablation noise is unknown"),
@@ -116,7 +132,6 @@ def test_hints_from_gradients_are_recorded_and_given_again(folder: Path, tmp_pat
         (("--random", "5"), "--random is about pruning; give --keep too"),
         (("--rounds", "2"), "--rounds is about pruning; give --keep too"),
         (("--keep", "3", "--objective", "least"), "choose one of best, faithful"),
-        (("--keep", "3", "--rounds", "1", "--decoder", "spex"), "cannot be refitted"),
         (("--ablation", "mean", "--rescale"), "--rescale goes with --ablation zero"),
         (("--keep", "13", "--threads", "1", "--budget", "40"), "keep=13.0 is neither a share"),
         (("--keep", "3", "--test", "1.5"), "test=1.5 is not a share"),

@@ -520,7 +520,7 @@ def test_a_model_is_left_as_it_was_after_an_error() -> None:
     late = game(model, components.heads(model, [2]), items=items)
     with pytest.raises(ZeroDivisionError):
         late(np.zeros((2, 4), dtype=bool))
-    assert late._passes._shares_layers is True
+    assert late._passes._cuts == (1, 2)
     assert layer.__dict__["forward"] is own_forward
     assert all("forward" not in each.__dict__ for each in model.model.layers[1:])
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
@@ -555,6 +555,6 @@ def test_the_head_that_knows_the_capital_of_france(smollm: tuple[Any, Any]) -> N
     assert values[0] == pytest.approx(float(after[paris] - after[london]), abs=1e-4)
     assert values[1:].argmin() == 4
     assert values[0] - values[5] > 0.9 * values[0] > 3.5
-    own._passes._shares_layers = own._passes._shares_prefixes = False
+    own._passes._cuts, own._passes._shares_prefixes = (), False
     np.testing.assert_allclose(own(masks), values, atol=2e-4)
     assert find_architecture(model).layers[23].n_heads == 9

@@ -285,18 +285,20 @@ def test_a_layer_removed_is_a_model_without_it(family: str, layer: int) -> None:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_sharing_changes_nothing(family: str) -> None:
-    """Passes from a later layer and prefix trees give what full passes over each prompt give."""
+    """Passes cut at layers and prefix trees give what full passes over each prompt give."""
     model = made(family)
-    players = components.heads(model, [1, 2]) + components.mlps(model, [2])
+    players = components.heads(model) + components.mlps(model, [2])
     game = components.ComponentGame(model, tokenizer(family), task(family), players)
-    masks = np.random.default_rng(0).random((8, game.n_players)) < 0.7
+    masks = np.random.default_rng(0).random((24, game.n_players)) < 0.7
+    masks[:, :N_HEADS] = masks[0, :N_HEADS]
+    masks[:, N_HEADS : 2 * N_HEADS] = masks[np.arange(24) % 3, N_HEADS : 2 * N_HEADS]
     shared = game.item_scores(masks)
     passes = game._passes
-    assert passes._shares_layers is True
+    assert passes._cuts == (1, 2)
     window = getattr(model.config, "sliding_window", None)
     # prefix trees need position ids, an attention mask and no sliding window
     assert passes._shares_prefixes is (None if window or family in ENCODERS else family != "bloom")
-    passes._shares_layers = passes._shares_prefixes = False
+    passes._cuts, passes._shares_prefixes = (), False
     np.testing.assert_allclose(shared, game.item_scores(masks), rtol=1e-4, atol=2e-4)
 
 

@@ -12,10 +12,12 @@ import numpy as np
 
 import interplay as ip
 from interplay import Spectrum
-from interplay._types import Json
+from interplay._types import BoolArray, FloatArray, Json
+from interplay.components import Pruned
 from interplay.explanation.explanation import Ablations, Explanation
 from interplay.explanation.faithfulness import faithfulness
 from interplay.fourier.sets import members, pack_sets
+from interplay.optimize import best_subset
 
 SENTENCES = (
     "The chart says that Mrs Hill is allergic to penicillin.",
@@ -171,6 +173,68 @@ def components() -> Explanation:
         "scores": ["margin"],
     }
     return explanation(planted(len(units), 40), description, names)
+
+
+def model_of_heads(
+    n_layers: int = 2, n_heads: int = 6, n_terms: int = 60, mlps: bool = True
+) -> Explanation:
+    """All heads of a model, and its MLPs, with intervals and with measured ends."""
+    units: list[Any] = [[[i, "head", j]] for i in range(n_layers) for j in range(n_heads)]
+    units += [[[layer, "mlp", 0]] for layer in range(n_layers)] if mlps else []
+    names = tuple(
+        f"L{layer}.H{head}" if kind == "head" else f"L{layer}.MLP"
+        for ((layer, kind, head),) in units
+    )
+    description = {
+        "lens": "components",
+        "view": {"kind": "grid", "title": "The components"},
+        "model": "planted",
+        "n_layers": n_layers,
+        "n_heads": [n_heads] * n_layers,
+        "units": units,
+        "scores": ["margin"],
+    }
+    spectrum = uncertain(planted(len(units), n_terms))
+    assert spectrum.deviations is not None
+    spectrum = replace(spectrum, deviations=15 * spectrum.deviations)  # some may be zero
+    made = explanation(spectrum, description, names)
+    ends = spectrum.predict(np.repeat([[True], [False]], len(units), axis=1))
+    ends += np.array([0.1, -0.1])
+    return replace(made, spectrum=replace(spectrum, ends=ends))
+
+
+def pruned(explained: Explanation, sizes: tuple[int, ...] = (3, 9)) -> tuple[Pruned, ...]:
+    """As ``prune`` returns it: one method's circuits, measured on these items and on others."""
+    full = np.ones(len(explained.players), dtype=bool)
+    circuits = [best_subset(explained.spectrum, keep=size).mask for size in sizes]
+    chosen = [("none", full), *(("single", mask) for mask in circuits)]
+    return tuple(
+        Pruned(
+            method,
+            mask,
+            train=np.array([float(explained.predict(mask)) + 0.25]),
+            test=np.array([float(explained.predict(mask)) - 0.5]),
+            low=np.array([float(explained.predict(mask)) - 1.0]),
+            high=np.array([float(explained.predict(mask))]),
+        )
+        for method, mask in chosen
+    )
+
+
+class ItemsOf:
+    """Items on which an explained game's spectrum is scaled by a factor each."""
+
+    fingerprint = None
+
+    def __init__(self, explained: Explanation, factors: FloatArray) -> None:
+        self.explained, self.factors = explained, factors
+        self.n_players, self.players = len(explained.players), explained.players
+
+    def item_scores(self, masks: BoolArray, /) -> FloatArray:
+        return self.factors[:, None] * self.explained.predict(masks)[:, None, None]
+
+    def __call__(self, masks: BoolArray, /) -> FloatArray:
+        return self.item_scores(masks).mean(axis=1)[:, 0]
 
 
 def training() -> Explanation:

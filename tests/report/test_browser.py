@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +13,19 @@ import interplay as ip
 from interplay.explanation.explanation import Explanation
 from interplay.training.analysis.relations import at_point
 from tests.report import pages
+from tests.report.tabs import (
+    CONTRAST,
+    NEEDS_CHROMIUM,
+    PATIENCE,
+    choice,
+    opened,
+    ranked,
+    remove,
+    value_of,
+)
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="no chromium: apt-get install chromium"),
-]
+pytestmark = NEEDS_CHROMIUM
 WIDTHS = (1280, 400)
-PATIENCE = 600_000
-"""Milliseconds for what a page does; a busy machine needs more than the usual 30 s."""
 KINDS = {
     "through ends": pages.through_ends,
     "text": pages.text,
@@ -36,69 +37,11 @@ KINDS = {
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        found = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox"], timeout=PATIENCE
-        )
-        yield found
-        found.close()
-
-
-@pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Explanation, Path]]:
     """Each kind of explanation and its page."""
     folder = tmp_path_factory.mktemp("pages")
     explanations = {name: make() for name, make in KINDS.items()}
     return {name: (e, e.to_html(folder / f"{name}.html")) for name, e in explanations.items()}
-
-
-@contextmanager
-def opened(browser: Any, path: Path, width: int = 1280, **settings: Any) -> Iterator[Any]:
-    """A page that must log nothing, raise nothing, ask for nothing and break no policy."""
-    context = browser.new_context(viewport={"width": width, "height": 900}, **settings)
-    context.set_default_timeout(PATIENCE)
-    page = context.new_page()
-    trouble: list[str] = []
-    page.on("console", lambda message: trouble.append(f"{message.type}: {message.text}"))
-    page.on("pageerror", lambda error: trouble.append(str(error)))
-    page.on("dialog", lambda dialog: (trouble.append(dialog.message), dialog.dismiss()))
-    page.on("request", lambda request: trouble.append(request.url) if other(request) else None)
-    page.add_init_script(
-        "addEventListener('securitypolicyviolation', e => console.error(e.violatedDirective))"
-    )
-    page.goto(path.as_uri())
-    if settings.get("java_script_enabled", True):
-        page.wait_for_selector("html[data-ready]")
-    yield page
-    assert trouble == []
-    context.close()
-
-
-def other(request: Any) -> bool:
-    return not request.url.startswith(("file:", "data:image/png"))
-
-
-def ranked(page: Any) -> list[tuple[tuple[int, ...], float]]:
-    """The sets and values of the list of interactions."""
-    rows = page.eval_on_selector_all(
-        ".part:not([hidden]) .ranking tr[data-players]",
-        "rows => rows.map(row => [row.dataset.players, Number(row.dataset.value)])",
-    )
-    return [(tuple(map(int, players.split(","))), value) for players, value in rows]
-
-
-def choice(page: Any, label: str) -> Any:
-    """The select with this label, in the part that is shown."""
-    return page.get_by_role("combobox", name=label, exact=True)
-
-
-def value_of(page: Any, what: str) -> float:
-    return float(
-        page.locator(f".part:not([hidden]) .whatif .{what}").first.get_attribute("data-value")
-    )
 
 
 def same(shown: list[tuple[tuple[int, ...], float]], wanted: ip.Interactions) -> None:
@@ -162,7 +105,7 @@ def test_every_kind_of_page(
         mask = np.ones(n, dtype=bool)
         assert value_of(page, "predicted") == pytest.approx(float(spectrum.predict(mask)), abs=1e-9)
         for player in (1, 3):
-            page.locator(f"[data-player='{player}']").first.click()
+            remove(page, page.locator(f"[data-player='{player}']").first)
             mask[player] = False
             assert value_of(page, "predicted") == pytest.approx(
                 float(spectrum.predict(mask)), abs=1e-9
@@ -338,11 +281,11 @@ def test_hostile_input_is_text(browser: Any, tmp_path: Path, lens: str | None, w
             element = page.locator(f"[data-player='{player}']").first
             assert element.bounding_box()["width"] > 5  # the empty ones too
             number = element.locator("sup")
-            (number if number.count() else element).click()
+            remove(page, number if number.count() else element)
         assert page.locator("[role=checkbox][aria-checked=false]").count() == n
         for output in range(4):
             choice(page, "Output").select_option(str(output))
-        page.locator("summary").click()
+        page.locator("summary").last.click()
         assert pages.HOSTILE[3] in page.locator("h1").text_content() + page.locator(
             "pre"
         ).inner_text().replace('\\"', '"')
@@ -420,35 +363,3 @@ def test_contrast(browser: Any, made: dict[str, tuple[Explanation, Path]], schem
         page.locator("[data-player='1']").first.click()
         worst = page.evaluate(CONTRAST)
         assert worst["ratio"] >= 4.5, worst
-
-
-CONTRAST = """() => {
-  const canvas = document.createElement("canvas").getContext("2d", {willReadFrequently: true});
-  const over = (colours) => {
-    canvas.clearRect(0, 0, 1, 1);
-    for (const colour of colours) { canvas.fillStyle = colour; canvas.fillRect(0, 0, 1, 1); }
-    return [...canvas.getImageData(0, 0, 1, 1).data].slice(0, 3);
-  };
-  const light = (rgb) => rgb.map(v => v / 255)
-    .map(v => v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
-    .reduce((all, v, i) => all + v * [0.2126, 0.7152, 0.0722][i], 0);
-  let worst = {ratio: Infinity};
-  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-  while (walker.nextNode()) {
-    const element = walker.currentNode.parentElement;
-    const seen = element.checkVisibility() && !element.closest("script, noscript");
-    if (!seen || !walker.currentNode.data.trim()) continue;
-    const behind = [];
-    for (let e = element; e; e = e.parentElement) {
-      behind.unshift(getComputedStyle(e).backgroundColor);
-    }
-    const svg = element.closest("svg");
-    const ink = svg ? getComputedStyle(element).fill : getComputedStyle(element).color;
-    const back = over(["white", ...behind]);
-    const front = over([`rgb(${back})`, ink]);
-    const [a, b] = [light(front), light(back)].sort((x, y) => y - x);
-    const ratio = (a + 0.05) / (b + 0.05);
-    if (ratio < worst.ratio) worst = {ratio, text: walker.currentNode.data.slice(0, 60), ink, back};
-  }
-  return worst;
-}"""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, get_args
@@ -28,9 +28,9 @@ from interplay.cli.options import (
 from interplay.cli.tables import console, interruptible, print_explanation
 from interplay.cli.trust import TYPED, Trust
 from interplay.components.analysis.pruning import number_to_keep
-from interplay.components.analysis.rounds import check_objective, check_refits
+from interplay.components.analysis.rounds import check_objective
 from interplay.components.tasks import ScoreName
-from interplay.decoders.decode import decode, get_decoder
+from interplay.decoders.decode import decode
 from interplay.explanation.explain import explain
 from interplay.explanation.explanation import FILE, Explanation
 from interplay.explanation.plan import plan
@@ -40,7 +40,9 @@ from interplay.text import load_model
 _KINDS = ("causal", "masked", "classification")
 _MOST_DIGITS = 4
 """Of a layer's number: a range of layers is a list of numbers."""
-_UNITS = {"heads": lens.heads, "mlps": lens.mlps, "layers": lens.layers}
+_UNITS = ("heads", "kv-groups", "mlps", "neurons", "layers")
+_BLOCKS = 8
+"""Of an MLP's neurons, unless said otherwise."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,15 @@ class ComponentsOptions:
     ] = "causal"
     units: Annotated[
         list[str] | None,
-        typer.Option(help="Players: heads, mlps or layers; give it several times for several."),
+        typer.Option(
+            help="Players: heads; kv-groups, heads that share keys and values; mlps; neurons, in "
+            "blocks; or layers. Give it several times for several: --units heads --units mlps. By "
+            "default heads."
+        ),
+    ] = None
+    blocks: Annotated[
+        int | None,
+        typer.Option(help=f"With neurons: so many blocks in each MLP; by default {_BLOCKS}."),
     ] = None
     layers: Annotated[
         str | None, typer.Option(help="Of these layers, from 0: 9-11, or 0,5,9-11; by default all.")
@@ -135,6 +145,8 @@ class ComponentsOptions:
         """The game, and the questions that judge the pruning, if something is pruned."""
         scores: Any = tuple(self.score or ("margin", "correct"))
         _check_choices(self.kind, self.units, scores)
+        if self.blocks is not None and "neurons" not in (self.units or ()):
+            raise ValueError("--blocks goes with --units neurons; give it too, or leave it out")
         whole = lens.Task.from_file(self.task, scores)
         train, judged = whole.split(self.test, self.random_state) if self.keep else (whole, None)
         stand_in = _ablation(self.ablation, self.rescale, self.reference)
@@ -148,9 +160,11 @@ class ComponentsOptions:
             allow_pickle=trust.pickle or (trust.anything and self.allow_pickle),
         )
         numbers = None if self.layers is None else _numbers(self.layers)
-        units = tuple(
-            unit for name in self.units or ["heads"] for unit in _UNITS[name](loaded, numbers)
-        )
+        units = [
+            unit
+            for name in self.units or ["heads"]
+            for unit in _units(name, loaded, numbers, self.blocks)
+        ]
         players: Any = units if self.group is None else lens.by_layers(units, self.group)
         game = lens.ComponentGame(loaded, tokenizer, train, players, stand_in, hints=self.hints)
         return game, judged
@@ -167,8 +181,8 @@ class PruneOptions:
         int,
         typer.Option(
             min=0,
-            help="Evaluate the subsets that look best and refit, so many times: at most 4 further "
-            "ablations for each round and size, and 1 for each size.",
+            help="Evaluate the subsets that look best by all ablations so far, so many times: at "
+            "most 4 further ablations for each round and size, and 1 for each size.",
         ),
     ] = 0
     objective: Annotated[
@@ -191,7 +205,7 @@ def components_command(
     pruning: PruneOptions,
     gate: GateOptions,
 ) -> None:
-    """Explain a transformer's score on a task by its heads, MLPs or layers, and prune it.
+    """Explain a transformer's score on a task by its heads, MLPs, neurons or layers, and prune it.
 
     Example: interplay components --model smollm2 --task examples/tasks/agreement.jsonl --layers
     9-11 --keep 0.66 --keep 0.5 --out out/agreement
@@ -200,8 +214,6 @@ def components_command(
         if given and not model.keep:
             raise ValueError(f"--{name} is about pruning; give --keep too, or leave it out")
     check_objective(pruning.objective)
-    if pruning.rounds:
-        check_refits(get_decoder(run.decoder))
     game, judged = model.split()
     for each in model.keep or ():
         number_to_keep(each, game.n_players)  # before anything is paid for
@@ -250,6 +262,21 @@ def _check_choices(kind: str, units: list[str] | None, scores: tuple[str, ...]) 
         for each in given:
             if each not in choices:
                 raise ValueError(f"{option} {each} is unknown; choose one of {', '.join(choices)}")
+
+
+def _units(
+    name: str, model: Any, layers: list[int] | None, blocks: int | None
+) -> Sequence[lens.Unit | lens.Group]:
+    """The units of one kind, of some layers."""
+    if name == "neurons":
+        return lens.neurons(model, layers, blocks=_BLOCKS if blocks is None else blocks)
+    listed: dict[str, Callable[..., Sequence[lens.Unit | lens.Group]]] = {
+        "heads": lens.heads,
+        "kv-groups": lens.kv_groups,
+        "mlps": lens.mlps,
+        "layers": lens.layers,
+    }
+    return listed[name](model, layers)
 
 
 def _ablation(name: str, rescale: bool, reference: Path | None) -> Any:

@@ -43,6 +43,9 @@ class Layer:
             holds the heads side by side; ``None`` if the layer has no attention.
         n_heads: how many (query) heads it has.
         mlp: the module whose output is the MLP's contribution; ``None`` if none was found.
+        mlp_input: the module whose input is the MLP's; ``None`` if none was found.
+        n_neurons: how many hidden neurons the MLP has, which are the input of ``mlp``; 0 if that is
+            no linear map.
     """
 
     module: torch.nn.Module
@@ -50,6 +53,8 @@ class Layer:
     projection: torch.nn.Module | None
     n_heads: int
     mlp: torch.nn.Module | None
+    mlp_input: torch.nn.Module | None
+    n_neurons: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,6 +164,15 @@ def without_cache(model: PreTrainedModel) -> dict[str, bool]:
     return {"use_cache": False} if accepts else {}
 
 
+def probing_tokens(model: PreTrainedModel, n_rows: int) -> torch.Tensor:
+    """Return a few tokens, ``(rows, tokens)``, none of which is padding."""
+    import torch
+
+    padding = getattr(model.config.get_text_config(), "pad_token_id", None)
+    ids = [token for token in range(_TOKENS + 1) if token != padding][:_TOKENS]
+    return torch.tensor([ids] * n_rows, device=model.device)
+
+
 # --- the probing pass -----------------------------------------------------------------------------
 
 
@@ -227,7 +241,7 @@ def _traced(stack: list[torch.nn.Module], traces: list[_Trace]) -> Iterator[None
             *(
                 module.register_forward_hook(_record_linear(trace))
                 for module in layer.modules()
-                if _is_linear(module)
+                if is_linear(module)
             ),
         ]
     try:
@@ -241,11 +255,8 @@ def _probe(model: PreTrainedModel) -> torch.Tensor | None:
     """Run the probing pass and return the model's logits, if it has any."""
     import torch
 
-    padding = getattr(model.config.get_text_config(), "pad_token_id", None)
-    ids = [token for token in range(_TOKENS + 1) if token != padding][:_TOKENS]
-    tokens = torch.tensor([ids] * 3, device=model.device)
     with torch.inference_mode(), unpadded(model):
-        output = model(input_ids=tokens, **without_cache(model))
+        output = model(input_ids=probing_tokens(model, 3), **without_cache(model))
     logits: torch.Tensor | None = getattr(output, "logits", None)
     return logits
 
@@ -301,7 +312,8 @@ def _record_linear(trace: _Trace) -> Any:
     return hook
 
 
-def _is_linear(module: torch.nn.Module) -> bool:
+def is_linear(module: torch.nn.Module) -> bool:
+    """Whether a module is a linear map of torch, or GPT-2's."""
     import torch
     from transformers.pytorch_utils import Conv1D
 
@@ -315,17 +327,17 @@ def _layer(model: PreTrainedModel, number: int, module: torch.nn.Module, trace: 
     mixing = [at for at, linear in enumerate(trace.linears) if linear.mixes_positions]
     config = model.config.get_text_config()
     first = mixing[0] if mixing else -1
-    mlp = _mlp(module, trace, first)
+    mlp, mlp_input, n_neurons = _mlp(module, trace, first)
     configured = getattr(config, "num_attention_heads", None)
     if not mixing or configured is None or _convolves(module, trace.linears[first].module):
-        return Layer(module, trace.n_returned, None, 0, mlp)
+        return Layer(module, trace.n_returned, None, 0, mlp, None, n_neurons)
     # if the output projection is no linear map of torch, the first map seen is a later one
     if trace.linears[first].n_out != trace.width:
-        return Layer(module, trace.n_returned, None, 0, mlp)
+        return Layer(module, trace.n_returned, None, 0, mlp, None, n_neurons)
     projection, width = trace.linears[first].module, trace.linears[first].n_in
     n_heads = configured[number] if isinstance(configured, list | tuple) else configured
     n_heads = _n_heads(module, projection, n_heads, number, width)
-    return Layer(module, trace.n_returned, projection, n_heads, mlp)
+    return Layer(module, trace.n_returned, projection, n_heads, mlp, mlp_input, n_neurons)
 
 
 def _convolves(module: torch.nn.Module, projection: torch.nn.Module) -> bool:
@@ -352,20 +364,25 @@ def _n_heads(
     return n_heads
 
 
-def _mlp(module: torch.nn.Module, trace: _Trace, attention: int) -> torch.nn.Module | None:
-    """Find the module whose output is the MLP's contribution to the hidden states.
+def _mlp(
+    module: torch.nn.Module, trace: _Trace, attention: int
+) -> tuple[torch.nn.Module | None, torch.nn.Module | None, int]:
+    """Find the modules that write and read for the MLP, and count its hidden neurons.
 
-    A mixture may stack its experts in parameters of three axes. Then it is the layer's own module
-    that has those parameters. Otherwise it is the last linear map back to the hidden states' width.
-    Modules that mix positions, such as a convolution, are left out: their parameters may have three
-    axes too.
+    What writes is the module whose output is the MLP's contribution to the hidden states. A mixture
+    may stack its experts in parameters of three axes. Then it is the layer's own module that has
+    those parameters. Otherwise it is the last linear map back to the hidden states' width. Modules
+    that mix positions, such as a convolution, are left out: their parameters may have three axes
+    too. What reads is the first linear map from the hidden states' width after the attention.
     """
     mixing = trace.linears[attention].module if attention >= 0 else None
     for child in module.children():
         stacked = any(parameter.ndim > 2 for parameter in child.parameters())
         if stacked and all(part is not mixing for part in child.modules()):
-            return child
-    for linear in reversed(trace.linears[attention + 1 :]):
+            return child, child, 0
+    later = trace.linears[attention + 1 :]
+    for linear in reversed(later):
         if linear.n_out == trace.width:
-            return linear.module
-    return None
+            reads = next((map_.module for map_ in later if map_.n_in == trace.width), None)
+            return linear.module, reads, linear.n_in
+    return None, None, 0

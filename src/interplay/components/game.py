@@ -19,9 +19,15 @@ from interplay.components.attribution import attributions, relevance
 from interplay.components.packing import LogitQuery, TokenSequence
 from interplay.components.passes import Passes
 from interplay.components.patching import sites_of
+from interplay.components.players import (
+    check_players,
+    describe_players,
+    dictionaries_of,
+    has_parts,
+)
 from interplay.components.scoring import readout_of
 from interplay.components.tasks import Item, LogitScore, Task
-from interplay.components.units import Player, check_players
+from interplay.components.units import Player
 from interplay.fourier.masks import as_masks
 from interplay.game import Hints
 from interplay.text.digests import document_digest, model_digest, tokenizer_digest
@@ -38,23 +44,24 @@ _CODE_VERSION = 2
 """Part of the fingerprint: increased when a change of the code changes values."""
 _OVERHEAD = 0.05
 """The share of a call's work that may go into what its masks share."""
-_FEWEST, _MOST = 16, 512
+_FEWEST, _MOST = 64, 512
 
 
 class ComponentGame:
     """How a transformer's score on a task depends on its parts.
 
     The value of a mask is the task's score, the mean over its items, after the units of the removed
-    players are taken out of the model. The rows of one forward pass have different masks. The
-    layers below the first one that has a player run once for all masks of a call.
+    players are taken out of the model. The rows of one forward pass have different masks. Masks of
+    a call that agree below a layer share everything below it.
 
     Args:
         model: a Hugging Face transformer in evaluation mode, on the device where it is to run: a
             causal language model, a masked language model, or a classifier.
         tokenizer: its tokenizer.
         task: the items and scores.
-        players: units (``heads(model)``, ``mlps(model)``, ``layers(model)``, or sums of these) and
-            ``Group``s of units; each unit belongs to one player.
+        players: units (``heads(model)``, ``mlps(model)``, ``layers(model)``, ``kv_groups(model)``,
+            ``neurons(model, blocks=8)``, ``latents(model, ...)``, or sums of these) and ``Group``s
+            of units; each unit belongs to one player.
         ablation: what replaces the contribution of a removed unit: ``"zero"``, ``"mean"``,
             ``"resample"``, or ``Zero``, ``Mean`` or ``Resample`` with their settings.
         template: for items that are chats, what the chat template is given by name besides the
@@ -296,8 +303,8 @@ class ComponentGame:
         return sum(len(ids) for ids, _ in self._sequences)
 
     def arrange(self, masks: BoolArray, /) -> IntArray:
-        """Return the masks' order of evaluation, ``(m,)``: any will do here."""
-        return np.arange(len(masks))
+        """An order of masks, ``(m,)``, in which neighbours agree in lower layers, if that pays."""
+        return self._passes.arrange(masks)
 
     def cost(self, masks: BoolArray, /) -> FloatArray:
         """Count the tokens of each ablation, those of all items: ``(m,)``."""
@@ -311,16 +318,16 @@ class ComponentGame:
         of_template = self._template.describe() if has_chats else {}
         return of_template | {
             "lens": "components",
-            "view": {"kind": "grid", "title": "The components"},
+            "view": {
+                "kind": "tiles" if has_parts(self._players) else "grid",
+                "title": "The components",
+            },
             "model": Path(name).name if Path(name).is_absolute() else name,
             "architecture": type(self.model).__name__,
             "dtype": str(self.model.dtype),
             "n_layers": len(self._architecture.layers),
             "n_heads": [layer.n_heads for layer in self._architecture.layers],
-            "units": [
-                [[unit.layer, unit.kind, unit.head] for unit in player.units]
-                for player in self._players
-            ],
+            **describe_players(self._players),
             "ablation": settings_of(self._passes.ablation),
             "task": {"n_items": len(self.task.items), "sha256": self._task_digest()},
             "scores": scores,
@@ -336,7 +343,9 @@ class ComponentGame:
 
     @property
     def fingerprint(self) -> str | None:
-        """A hash of the model's weights, the tokenizer, the players, the ablation and the task.
+        """A hash of the weights, the tokenizer, the players, the ablation and the task.
+
+        The weights are those of the model and of the dictionaries whose latents are players.
 
         ``None`` if a ``LogitScore`` has no name or the model has hooks.
         """
@@ -353,6 +362,10 @@ class ComponentGame:
             "weights": weights,
             "tokenizer": tokenizer_digest(self.tokenizer),
         }
+        dictionaries = dictionaries_of(self._players)
+        if dictionaries:
+            digests = [dictionary.digest(self.model.device) for dictionary in dictionaries]
+            identity["dictionary_digests"] = digests
         if self._passes.reference:
             identity["reference"] = self._passes.reference
         return document_digest(identity)

@@ -1,23 +1,23 @@
 """Passes: forward passes of a model under many masks at once, and what readouts read of the logits.
 
-Two kinds of work are shared. The layers below the first one that has a player run once for all
-masks of a call. The tokens that prompts share at their beginning run once for all these prompts.
-Not every model allows this. So both are checked on the model at hand before they are used: the
-logits must equal those of a full pass over each sequence alone.
+Two kinds of work are shared. What masks agree on below a layer runs once for all of them
+(:mod:`interplay.components.stages`). The tokens that prompts share at their beginning run once for
+all these prompts (:mod:`interplay.components.packing`). Both need a model that allows it, which is
+checked (:mod:`interplay.components.forward`).
 """
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 import numpy as np
 
 from interplay._types import BoolArray, FloatArray, IntArray
 from interplay.components.ablations import Ablation, Mean, Resample, Zero
-from interplay.components.architecture import Architecture, lock_of, unpadded, without_cache
+from interplay.components.architecture import Architecture, lock_of, unpadded
+from interplay.components.forward import Forward, positions_of
 from interplay.components.packing import (
     LogitQuery,
     Pack,
@@ -26,15 +26,10 @@ from interplay.components.packing import (
     prefix_trees,
     separate_packs,
 )
-from interplay.components.patching import (
-    Site,
-    ending_before,
-    recording,
-    removing,
-    starting_at,
-)
-from interplay.text.inference.batches import Batches, relative_tolerance
-from interplay.text.inference.limits import tokens_per_pass, window
+from interplay.components.patching import Site, recording, removing
+from interplay.components.stages import Stage, plan_stages, run_stages, sort_rows
+from interplay.text.inference.batches import Batches
+from interplay.text.inference.limits import max_held_tokens, tokens_per_pass, window
 from interplay.text.readouts import Readout
 
 if TYPE_CHECKING:
@@ -45,6 +40,8 @@ Reading: TypeAlias = "tuple[LogitQuery, IntArray, torch.Tensor]"
 """A query, the masks ``(b,)`` that it was read under, and what was read, ``(b, r)``."""
 _FEWER_TOKENS = 8
 """A pass for gradients has this many times fewer tokens: it keeps the states of all layers."""
+_SAVED = 0.2
+"""The share of the layers' work that masks must share to be sorted for it."""
 _Result = TypeVar("_Result")
 
 
@@ -65,9 +62,15 @@ class Passes:
     sites: tuple[Site, ...]
     ablation: Ablation
     reference: Sequence[tuple[int, ...]]
-    _shares_layers: bool | None = field(default=None, repr=False)
+    _cuts: tuple[int, ...] | None = field(default=None, repr=False)
+    """The layers that a stage may begin with; ``None``: not checked yet."""
     _shares_prefixes: bool | None = field(default=None, repr=False)
-    """Whether the model allows to share this work; ``None``: not checked yet."""
+    """Whether prompts may share tokens; ``None``: not checked yet."""
+
+    @property
+    def forward(self) -> Forward:
+        """Single passes."""
+        return Forward(self.model, self.architecture)
 
     @property
     def first_layer(self) -> int:
@@ -79,6 +82,7 @@ class Passes:
         sequences: Sequence[TokenSequence],
         readouts: Sequence[Readout],
         masks: BoolArray | FloatArray,
+        under: Sequence[IntArray] | None = None,
     ) -> list[list[FloatArray]]:
         """Run the model under all masks; return for each item and feed what is read, ``(m, r)``.
 
@@ -86,20 +90,27 @@ class Passes:
             sequences: the token sequences of all items and their feeds.
             readouts: the readout of each item.
             masks: ``(m, n)``, or gates of floats from 0, removed, to 1, kept.
+            under: for each item the numbers of the masks that it is read under, ascending; what is
+                returned of it has a row for each of them. ``None``: all masks.
         """
         import torch
 
-        def copied(passed: list[Reading]) -> list[tuple[LogitQuery, IntArray, FloatArray]]:
+        from interplay.text.inference.matmul import faster_products
+
+        def copied(
+            passed: list[Reading],
+        ) -> list[tuple[LogitQuery, IntArray, FloatArray]]:
             return [(query, rows, values.cpu().numpy()) for query, rows, values in passed]
 
-        readings = [[np.empty((len(masks), 0))] * len(readout.feeds) for readout in readouts]
-        with torch.inference_mode():
-            for passed in self.run(sequences, readouts, self.gates(masks), copied):
+        rows_of = [np.arange(len(masks))] * len(readouts) if under is None else under
+        readings = [[np.empty((0, 0))] * len(readout.feeds) for readout in readouts]
+        with torch.inference_mode(), faster_products(self.model):
+            for passed in self.run(sequences, readouts, self.gates(masks), copied, under):
                 for query, rows, values in passed:
-                    by_feed = readings[query.item]
+                    by_feed, numbers = readings[query.item], rows_of[query.item]
                     if not by_feed[query.feed].shape[1]:
-                        by_feed[query.feed] = np.full((len(masks), values.shape[1]), np.nan)
-                    by_feed[query.feed][rows] = values
+                        by_feed[query.feed] = np.full((len(numbers), values.shape[1]), np.nan)
+                    by_feed[query.feed][np.searchsorted(numbers, rows)] = values
         return readings
 
     def gates(self, masks: BoolArray | FloatArray) -> torch.Tensor:
@@ -109,12 +120,25 @@ class Passes:
         always = np.ones((len(masks), 1), dtype=masks.dtype)
         return torch.from_numpy(np.hstack([masks, always])).to(self.model.device)
 
+    def arrange(self, masks: BoolArray) -> IntArray:
+        """Sort masks ``(m, n)`` so that neighbours share lower layers, if that saves a good part.
+
+        Masks in a random order are better otherwise: every part of them is a fair sample.
+        """
+        each, n_layers = np.arange(len(masks)), len(self.architecture.layers)
+        always = np.ones((len(masks), 1), dtype=np.bool_)
+        order, differs = sort_rows(self.sites, np.hstack([masks, always]), each, 0 * each)
+        n_run = n_layers - np.clip(differs, self.first_layer, n_layers - 1)
+        n_whole = len(masks) * (n_layers - self.first_layer)
+        return order if n_run.sum() <= (1 - _SAVED) * n_whole else each
+
     def run(
         self,
         sequences: Sequence[TokenSequence],
         readouts: Sequence[Readout],
         gates: torch.Tensor,
         use: Callable[[list[Reading]], _Result],
+        under: Sequence[IntArray] | None = None,
     ) -> list[_Result]:
         """Run the model under all gates, and use what each pass reads before the next one runs.
 
@@ -124,177 +148,146 @@ class Passes:
             gates: of :meth:`gates`, ``(m, n + 1)``. If they require gradients, what is read can be
                 differentiated.
             use: takes what one pass reads.
+            under: for each item the numbers of the gates that it is read under; ``None``: all.
         """
         import torch
 
         results: list[_Result] = []
         with lock_of(self.model), unpadded(self.model), torch.no_grad():
-            first, groups = self._shared_work(sequences)
+            by_item = under is not None or isinstance(self.ablation, Resample)
+            cuts, groups = self._shared_work(sequences, by_item)
             means = self._means()
             for group in groups:
-                results += self._run(group, gates, means, first, readouts, use)
+                results += self._run(group, gates, means, cuts, readouts, use, under)
         return results
+
+    def under_each(self, masks: BoolArray, evaluate: Callable[[int], _Result]) -> list[_Result]:
+        """Remove units from whatever passes a function makes, under one mask after the other.
+
+        Args:
+            masks: ``(m, n)``.
+            evaluate: is given the number of a mask, while its units are removed.
+
+        Raises:
+            ValueError: the ablation is ``Resample``, which needs to know a pass's tokens.
+        """
+        if isinstance(self.ablation, Resample):
+            raise ValueError(
+                "ablation='resample' aligns another text with each prompt, which only scores that "
+                "are read off a causal model's logits allow; use 'zero' or 'mean'"
+            )
+        import torch
+
+        with lock_of(self.model):
+            with torch.no_grad(), unpadded(self.model):
+                means = self._means()
+            results = []
+            for number, gates in enumerate(self.gates(masks)):
+                with removing(self.sites, gates[None], means, self._rescale):
+                    results.append(evaluate(number))
+        return results
+
+    @property
+    def _rescale(self) -> bool:
+        return isinstance(self.ablation, Zero) and self.ablation.rescale
 
     def _run(
         self,
         group: list[Pack],
         gates: torch.Tensor,
         means: dict[Site, torch.Tensor],
-        first: int,
+        cuts: Sequence[int],
         readouts: Sequence[Readout],
         use: Callable[[list[Reading]], _Result],
+        under: Sequence[IntArray] | None,
     ) -> Iterator[_Result]:
-        """Run packs of one length under all gates, ``(m, n + 1)``, from a layer on."""
+        """Run packs of one length under their gates, ``(m, n + 1)``, in stages."""
         import torch
 
-        states = self._states_before(group, first) if first else None
+        gates_of = [
+            np.arange(len(gates)) if under is None else under[pack.queries[0].item]
+            for pack in group
+        ]
+        row_gates = np.concatenate(gates_of)
+        row_packs = np.repeat(np.arange(len(group)), [len(numbers) for numbers in gates_of])
+        order, differs = sort_rows(self.sites, gates.detach().cpu().numpy(), row_gates, row_packs)
+        row_gates, row_packs = row_gates[order], row_packs[order]
+        limit = tokens_per_pass(self.model)
+        if gates.requires_grad:
+            limit //= _FEWER_TOKENS
+            # equal gates have derivatives of their own
+            differs = np.minimum(differs, self.first_layer)
+        n_tokens, n_layers = len(group[0].ids), len(self.architecture.layers)
+        stages = plan_stages(differs, n_layers, cuts, n_tokens, limit)
         resampled = self._resampled(group)
-        rescale = isinstance(self.ablation, Zero) and self.ablation.rescale
-        positions = _positions(group)
+        positions = positions_of(group)
         column_of = {position: column for column, position in enumerate(positions)}
 
-        def evaluate(rows: list[int]) -> _Result:
-            mask, pack_of = np.divmod(np.array(rows), len(group))
-            drawn = {site: added[pack_of] for site, added in resampled.items()}
+        def forward(stage: Stage, rows: IntArray, states: torch.Tensor | None) -> torch.Tensor:
+            pack_of = row_packs[rows]
+            packs = [group[number] for number in pack_of]
+            sites = [site for site in self.sites if stage.first <= site.layer < stage.stop]
+            drawn = {site: resampled[site][pack_of] for site in sites if site in resampled}
+            is_last = stage.stop == n_layers
+            with (
+                torch.set_grad_enabled(gates.requires_grad and is_last),
+                removing(sites, gates[row_gates[rows]], means | drawn, self._rescale),
+            ):
+                if is_last:
+                    return self.forward.logits(packs, positions, stage.first, states)
+                return self.forward.states(packs, stage.stop, stage.first, states)
+
+        def read(rows: IntArray, logits: torch.Tensor) -> _Result:
+            readings = []
             with torch.set_grad_enabled(gates.requires_grad):
-                with removing(self.sites, gates[mask], means | drawn, rescale):
-                    packs = [group[number] for number in pack_of]
-                    logits = self._logits(packs, positions, first, states, pack_of)
-                readings = []
-                for number, pack in enumerate(group):
-                    here = np.flatnonzero(pack_of == number)
-                    for query in pack.queries if len(here) else ():
+                for number in np.unique(row_packs[rows]):
+                    here = np.flatnonzero(row_packs[rows] == number)
+                    for query in group[number].queries:
                         # only its own positions: a copy of all would take longer than the pass
                         columns = [column_of[position] for position in query.positions]
-                        read = logits[here[:, None], [columns]]
-                        values = readouts[query.item].read(query.feed, read)
-                        readings.append((query, mask[here], values))
+                        own = logits[here[:, None], [columns]]
+                        values = readouts[query.item].read(query.feed, own)
+                        readings.append((query, row_gates[rows[here]], values))
                 return use(readings)
 
-        sizes = [len(group[0].ids)] * (len(gates) * len(group))
-        n_tokens = tokens_per_pass(self.model) // (_FEWER_TOKENS if gates.requires_grad else 1)
-        for _, result in Batches(n_tokens).run(sizes, evaluate):
-            yield result
-
-    # --- passes ----------------------------------------------------------------------------------
-
-    def _inputs(self, packs: Sequence[Pack]) -> dict[str, Any]:
-        """Make the model's inputs from packs of one length, or from one tree several times."""
-        import torch
-
-        def tensor(array: Any) -> torch.Tensor:
-            return torch.from_numpy(np.asarray(array)).to(self.model.device)
-
-        inputs: dict[str, Any] = without_cache(self.model)
-        inputs["input_ids"] = tensor([pack.ids for pack in packs])
-        position_ids, attends = packs[0].position_ids, packs[0].attends
-        if position_ids is not None and attends is not None:
-            inputs["position_ids"] = tensor(position_ids).expand(len(packs), -1)
-            hidden = torch.finfo(self.model.dtype).min
-            mask = torch.zeros(attends.shape, dtype=self.model.dtype, device=self.model.device)
-            mask = mask.masked_fill(~tensor(attends), hidden)
-            inputs["attention_mask"] = mask.expand(len(packs), 1, *attends.shape)
-        return inputs
-
-    def _logits(
-        self,
-        packs: Sequence[Pack],
-        positions: Sequence[int],
-        first: int = 0,
-        states: torch.Tensor | None = None,
-        pack_of: IntArray | None = None,
-    ) -> torch.Tensor:
-        """Return logits, ``(b, positions, vocabulary)``; of a classifier, ``(b, positions, c)``.
-
-        Args:
-            packs: the b rows.
-            positions: the positions, ascending.
-            first: the layer to begin with.
-            states: what it reads of each distinct pack, ``(packs, tokens, width)``.
-            pack_of: for each row the number of its pack among those, ``(b,)``.
-        """
-        import torch
-
-        inputs = self._inputs(packs)
-        n_tokens = inputs["input_ids"].shape[1]
-        if "logits_to_keep" in inspect.signature(self.model.forward).parameters:
-            at_end = list(positions) == list(range(positions[0], n_tokens))
-            inputs["logits_to_keep"] = (
-                len(positions) if at_end else torch.tensor(positions, device=self.model.device)
-            )
-        if states is None:
-            logits: torch.Tensor = self.model(**inputs).logits
-        else:
-            with starting_at(self.architecture, first, states[pack_of]):
-                logits = self.model(**inputs).logits
-        if logits.ndim == 2:
-            return logits[:, None].expand(-1, len(positions), -1)
-        return logits if logits.shape[1] == len(positions) else logits[:, list(positions)]
-
-    def _states_before(self, group: Sequence[Pack], layer: int) -> torch.Tensor:
-        """Return what a layer reads of packs of one length, ``(packs, tokens, width)``."""
-        import torch
-
-        def run(rows: list[int]) -> torch.Tensor:
-            with ending_before(self.architecture, layer) as states:
-                self.model(**self._inputs([group[number] for number in rows]))
-            return states[0]
-
-        sizes = [len(pack.ids) for pack in group]
-        passes = Batches(tokens_per_pass(self.model)).run(sizes, run)
-        # rows of one length stay in their order
-        return torch.cat([states for _, states in passes])
+        batches, held = Batches(limit), max_held_tokens(self.model)
+        yield from run_stages(stages, n_tokens, batches, held, forward, read)
 
     # --- what may be shared ----------------------------------------------------------------------
 
-    def _shared_work(self, sequences: Sequence[TokenSequence]) -> tuple[int, list[list[Pack]]]:
-        """Choose the layer to begin with and the packs, sharing what the model allows."""
-        by_item = isinstance(self.ablation, Resample)
+    def _shared_work(
+        self, sequences: Sequence[TokenSequence], by_item: bool
+    ) -> tuple[tuple[int, ...], list[list[Pack]]]:
+        """Choose the layers that a stage may begin with, and the packs, by what the model allows.
+
+        Args:
+            sequences: the token sequences of all items and their feeds.
+            by_item: items share no pack.
+        """
         separate = separate_packs(sequences, by_item=by_item)
-        if self._shares_layers is None:
-            self._shares_layers = self.first_layer > 0 and self._is_equivalent(
-                separate[0][0], separate[0][:1], self.first_layer
+        if self._cuts is None:
+            # a model may share things between layers, but none below the first unit
+            every, first = range(1, len(self.architecture.layers)), [self.first_layer]
+            self._cuts = next(
+                (
+                    tuple(cuts)
+                    for cuts in (every, first if self.first_layer else [])
+                    if self.forward.is_equivalent(separate[0][0], separate[0][:1], cuts)
+                ),
+                (),
             )
-        first = self.first_layer if self._shares_layers else 0
+        cuts = self._cuts
         if self.architecture.predicts != "next" or by_item:
-            return first, separate
+            return cuts, separate
         # another task of the same game may have longer prompts than the one that was checked
         if len(separate[-1][0].ids) > window(self.model):
-            return first, separate
+            return cuts, separate
         trees = prefix_trees(sequences)
         if self._shares_prefixes is None:
             largest = max((tree for (tree,) in trees), key=lambda tree: len(tree.queries))
             alone = [pack for group in separate for pack in group]
-            self._shares_prefixes = self._is_equivalent(largest, alone, first)
-        return first, trees if self._shares_prefixes else separate
-
-    def _is_equivalent(self, pack: Pack, alone: Sequence[Pack], first: int) -> bool:
-        """Equivalence check: does a pack, run from a layer on, have the logits of full passes?
-
-        Args:
-            pack: the pack.
-            alone: packs of one sequence; those that the pack lacks are passed over.
-            first: the layer that the pack begins with.
-        """
-        positions = _positions([pack])
-        try:
-            states = self._states_before([pack], first) if first else None
-            once = np.zeros(1, dtype=np.int64)
-            logits = self._logits([pack], positions, first, states, once)[0]
-        except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError):
-            return False
-        in_pack = {(query.item, query.feed): query for query in pack.queries}
-        for single in alone:
-            for query in single.queries:
-                if (query.item, query.feed) not in in_pack:
-                    continue
-                full = self._logits([single], sorted(query.positions))[0]
-                nodes = in_pack[query.item, query.feed].positions
-                shared = logits[[positions.index(node) for node in nodes]]
-                limit = relative_tolerance(self.model) * float(full.abs().max())
-                if not float((full - shared).abs().max()) <= limit:
-                    return False
-        return True
+            self._shares_prefixes = self.forward.is_equivalent(largest, alone, cuts)
+        return cuts, trees if self._shares_prefixes else separate
 
     # --- what replaces a unit --------------------------------------------------------------------
 
@@ -347,14 +340,12 @@ class Passes:
 
         def run(rows: list[int]) -> dict[Site, torch.Tensor]:
             with recording(self.sites, len(rows)) as recorded:
-                self._logits([packs[number] for number in rows], [len(texts[0]) - 1])
+                if self.architecture.predicts is None:
+                    self.forward.run([packs[number] for number in rows])
+                    return dict(recorded)
+                self.forward.logits([packs[number] for number in rows], [len(texts[0]) - 1])
             return dict(recorded)
 
         passes = Batches(tokens_per_pass(self.model)).run([len(ids) for ids in texts], run)
         parts = [recorded for _, recorded in passes]
         return {site: torch.cat([part[site] for part in parts]) for site in parts[0]}
-
-
-def _positions(packs: Sequence[Pack]) -> list[int]:
-    """Return the positions whose logits any of the packs' queries reads, ascending."""
-    return sorted({at for pack in packs for query in pack.queries for at in query.positions})

@@ -6,9 +6,10 @@ leaves the model as it was.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,7 +21,8 @@ from interplay.components.architecture import (
     hidden_states,
     with_hidden_states,
 )
-from interplay.components.units import Kind, Player
+from interplay.components.dictionaries import Dictionary
+from interplay.components.units import Kind, Player, Unit
 
 if TYPE_CHECKING:
     import torch
@@ -35,13 +37,21 @@ class Site:
         kind: the kind of the units.
         module: where the hook goes.
         owners: the number of each unit's player, or n for a unit that no player has, which is
-            always kept; ``(heads,)``, or ``(1,)`` for the other kinds.
+            always kept; ``(heads,)``, ``(neurons,)``, ``(latents,)`` for those that players have,
+            or ``(1,)`` for the other kinds.
+        dictionary: of latents, the dictionary that they belong to.
+        latents: of latents, their numbers in it, ``(latents,)``.
+        reads: of latents, the module whose input the dictionary reads; ``None``: it reads the
+            output of ``module``.
     """
 
     layer: int
     kind: Kind
     module: torch.nn.Module
     owners: IntArray
+    dictionary: Dictionary | None = None
+    latents: IntArray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    reads: torch.nn.Module | None = None
 
 
 class _Stop(Exception):  # noqa: N818
@@ -51,18 +61,31 @@ class _Stop(Exception):  # noqa: N818
 def sites_of(architecture: Architecture, players: Sequence[Player]) -> tuple[Site, ...]:
     """List the places of all players' units, by layer."""
     owner = {unit: number for number, player in enumerate(players) for unit in player.units}
+    by_place: dict[tuple[int, Kind, Dictionary | None], list[Unit]] = {}
+    for unit in owner:
+        by_place.setdefault((unit.layer, unit.kind, unit.dictionary), []).append(unit)
+    # latents last: they are parts of what the other units have made of the hidden states
+    places = sorted(by_place, key=lambda place: (place[0], place[1] == "latent", place[1]))
     sites = []
-    for layer, kind in sorted({(unit.layer, unit.kind) for unit in owner}):
+    for place in places:
+        layer, kind, dictionary = place
+        units = sorted(by_place[place], key=lambda unit: unit.head)
         modules = architecture.layers[layer]
+        if dictionary is not None:
+            owners = np.array([owner[unit] for unit in units])
+            numbers = np.array([unit.head for unit in units])
+            reads, writes = dictionary.modules(modules)
+            sites.append(Site(layer, kind, writes, owners, dictionary, numbers, reads))
+            continue
         module, n_units = {
             "head": (modules.projection, modules.n_heads),
+            "neuron": (modules.mlp, modules.n_neurons),
             "mlp": (modules.mlp, 1),
             "layer": (modules.module, 1),
         }[kind]
         owners = np.full(n_units, len(players), dtype=np.int64)
-        for unit, number in owner.items():
-            if (unit.layer, unit.kind) == (layer, kind):
-                owners[unit.head] = number
+        for unit in units:
+            owners[unit.head] = owner[unit]
         assert module is not None
         sites.append(Site(layer, kind, module, owners))
     return tuple(sites)
@@ -72,7 +95,8 @@ def sites_of(architecture: Architecture, players: Sequence[Player]) -> tuple[Sit
 def recording(sites: Sequence[Site], n_rows: int) -> Iterator[dict[Site, torch.Tensor]]:
     """Record what units add in the pass within, ``(rows, tokens, width)`` at each site.
 
-    At a site of heads, this is the input of the output projection.
+    At a site of heads or neurons, this is the input of the linear map that writes what they add; at
+    a site of latents, their activations.
     """
     recorded: dict[Site, torch.Tensor] = {}
 
@@ -80,7 +104,10 @@ def recording(sites: Sequence[Site], n_rows: int) -> Iterator[dict[Site, torch.T
         def store(added: torch.Tensor) -> None:
             recorded[site] = added.reshape(n_rows, -1, added.shape[-1])
 
-        if site.kind == "head":
+        if site.dictionary is not None:
+            activations = site.dictionary.activations
+            return _on_latents(site, lambda read, _: store(activations(read, site.latents)))
+        if site.kind in ("head", "neuron"):
             return site.module.register_forward_pre_hook(lambda _, args: store(args[0]))
         if site.kind == "mlp":
             return site.module.register_forward_hook(lambda _, args, output: store(_states(output)))
@@ -116,9 +143,15 @@ def removing(
     def remove(site: Site) -> Any:
         present = kept[:, site.owners]
         replacement = replacements.get(site)
-        if site.kind == "head":
+        if site.dictionary is not None:
+            of_latents = partial(_mask_latents, site.dictionary, site.latents)
+            return _on_latents(
+                site, lambda read, written: of_latents(read, written, present, replacement)
+            )
+        if site.kind in ("head", "neuron"):
+            scaled = rescale and site.kind == "head"
             return site.module.register_forward_pre_hook(
-                lambda _, args: (_mask_heads(args[0], present, replacement, rescale), *args[1:])
+                lambda _, args: (_mask_heads(args[0], present, replacement, scaled), *args[1:])
             )
         if site.kind == "mlp":
             return site.module.register_forward_hook(
@@ -130,6 +163,7 @@ def removing(
         def mask_layer(_: Any, args: Any, kwargs: Any, output: Any) -> Any:
             before = hidden_states(args, kwargs)
             removed = before if replacement is None else before + replacement
+            removed = removed.reshape(len(present), -1, removed.shape[-1])
             return _with_states(output, _mask_unit(_states(output), present, removed))
 
         return site.module.register_forward_hook(mask_layer, with_kwargs=True)
@@ -218,7 +252,7 @@ def _with_states(output: Any, states: torch.Tensor) -> Any:
 def _mask_heads(
     states: torch.Tensor, present: torch.Tensor, replacement: torch.Tensor | None, rescale: bool
 ) -> torch.Tensor:
-    """Remove heads from the projection's input; ``present``, or gates, are ``(rows, heads)``."""
+    """Remove heads, or neurons, from a map's input; ``present``, or gates: ``(rows, heads)``."""
     n_rows, n_heads = present.shape
     split = states.reshape(n_rows, -1, n_heads, states.shape[-1] // n_heads)
     if replacement is not None:
@@ -236,6 +270,60 @@ def _mask_unit(
     """Replace a unit's output in the rows that remove it; ``present``, or gates: ``(rows, 1)``."""
     rows = states.reshape(len(present), -1, states.shape[-1])
     return _gated(rows, present[:, :, None], replacement).reshape(states.shape)
+
+
+class _Handles(tuple[Any, ...]):
+    """Several hooks that are removed together."""
+
+    def remove(self) -> None:
+        for handle in self:
+            handle.remove()
+
+
+def _on_latents(
+    site: Site, change: Callable[[torch.Tensor, torch.Tensor], torch.Tensor | None]
+) -> Any:
+    """Give a function what a dictionary reads and what it explains.
+
+    What it returns, if anything, goes to the place of the latter.
+    """
+    inputs: list[torch.Tensor] = []
+
+    def read(_: Any, args: Any, kwargs: Any) -> None:
+        inputs[:] = [hidden_states(args, kwargs)]
+
+    def write(_: Any, args: Any, output: Any) -> Any:
+        written = _states(output)
+        changed = change(inputs[0] if inputs else written, written)
+        return None if changed is None else _with_states(output, changed)
+
+    if site.reads is None:
+        return site.module.register_forward_hook(write)
+    first = site.reads.register_forward_pre_hook(read, with_kwargs=True)
+    return _Handles((first, site.module.register_forward_hook(write)))
+
+
+def _mask_latents(
+    dictionary: Dictionary,
+    numbers: IntArray,
+    read: torch.Tensor,
+    written: torch.Tensor,
+    present: torch.Tensor,
+    replacement: torch.Tensor | None,
+) -> torch.Tensor:
+    """Take removed latents out of what their dictionary explains; ``present``: ``(rows, k)``."""
+    flat = read.reshape(-1, read.shape[-1])
+    n_rows, n_latents = present.shape
+    shape = (n_rows, len(flat) // n_rows, n_latents)
+    gates = present[:, None].expand(shape).reshape(-1, n_latents)
+    stand_in = None if replacement is None else replacement.expand(shape).reshape(-1, n_latents)
+
+    def change(latents: torch.Tensor, part: slice) -> torch.Tensor:
+        here = None if stand_in is None else stand_in[part].to(latents)
+        return _gated(latents, gates[part].to(latents.device), here)
+
+    difference = dictionary.difference(flat, numbers, change)
+    return written + difference.reshape(written.shape)
 
 
 def _gated(

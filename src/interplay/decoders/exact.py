@@ -19,6 +19,25 @@ _EPSILONS = 4 * float(np.finfo(np.float64).eps)
 """And so is one of at most this share of its output's largest value."""
 
 
+def of_table(table: FloatArray) -> Spectrum:
+    """The spectrum of a function of n players from all of its values.
+
+    Args:
+        table: ``(2**n, k)``. The number of a row is its mask; player ``i`` is bit ``i``.
+    """
+    n_players = len(table).bit_length() - 1
+    coefficients = walsh_hadamard(table) / len(table)
+    # coefficients of the size of rounding errors are zeros: each output has its own scale, and an
+    # offset leaves the rounding of its own size
+    rounding = _SHARE * np.ptp(table, axis=0) + _EPSILONS * np.abs(table).max(axis=0)
+    zero = np.abs(coefficients) <= rounding
+    zero[0] = False
+    coefficients[zero] = 0.0
+    keep = ~zero.all(axis=1)
+    packed = pack(every_mask(n_players)[keep])
+    return Spectrum.from_members(n_players, members(packed, n_players), coefficients[keep])
+
+
 def _decode(design: Design, values: FloatArray, order: int, rng: np.random.Generator) -> Decoded:
     n_players = design.masks.shape[1]
     numbers: IntArray = design.masks @ (1 << np.arange(n_players, dtype=np.int64))
@@ -29,17 +48,7 @@ def _decode(design: Design, values: FloatArray, order: int, rng: np.random.Gener
         )
     table = np.empty_like(values)
     table[numbers] = values
-    coefficients = walsh_hadamard(table) / (1 << n_players)
-    # coefficients of the size of rounding errors are zeros: each output has its own scale, and an
-    # offset leaves the rounding of its own size
-    rounding = _SHARE * np.ptp(values, axis=0) + _EPSILONS * np.abs(values).max(axis=0, initial=0.0)
-    zero = np.abs(coefficients) <= rounding
-    zero[0] = False
-    coefficients[zero] = 0.0
-    keep = ~zero.all(axis=1)
-    packed = pack(every_mask(n_players)[keep])
-    spectrum = Spectrum.from_members(n_players, members(packed, n_players), coefficients[keep])
-    return Decoded(spectrum.truncate(order=order), {"order": order})
+    return Decoded(of_table(table).truncate(order=order), {"order": order})
 
 
 EXACT = Decoder(

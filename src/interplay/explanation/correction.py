@@ -39,6 +39,7 @@ from interplay._types import BoolArray, FloatArray
 from interplay.decoders.base import Decoded
 from interplay.decoders.gaussian.decoder import lists_pairs
 from interplay.fourier.biased import FOURIER, MOEBIUS, rebase
+from interplay.fourier.interactions import Interactions
 from interplay.fourier.masks import end_masks, first_of_pair
 from interplay.fourier.spectrum import Spectrum
 
@@ -48,6 +49,7 @@ _MASKS_PER_PLAYER = 10
 estimates are far worse than a sandwich says. Chosen on recorded games, as is:"""
 _PRIOR = 3.0
 """The decoder's variances are multiplied by this: its prior may be wrong."""
+_WEIGHTS = "weight_of_correction"
 _TIGHTER = 0.4
 """Shapley values of full weight have intervals that are narrower by this share."""
 
@@ -69,9 +71,9 @@ def corrected(decoded: Decoded, masks: BoolArray, values: FloatArray) -> Decoded
     added, weights = np.zeros(shape), np.zeros(0)
     # of the decoder: as if it predicted the ends
     own = replace(spectrum, ends=spectrum.predict(end_masks(spectrum.n_players)))
-    deviations = own.to("SV", order=1).deviations
-    if deviations is not None:
-        prior = _PRIOR * as_columns(_by_player(own, deviations) ** 2).sum(axis=0)
+    shapley = own.to("SV", order=1)
+    if shapley.deviations is not None:
+        prior = _PRIOR * as_columns(_by_player(shapley, shapley.deviations) ** 2).sum(axis=0)
         of_rest, variances = _residual_values(masks, values - learned.predict(masks))
         weights = prior / np.maximum(prior + variances, np.finfo(float).tiny)
         added = (of_rest * weights).reshape(shape)
@@ -79,22 +81,26 @@ def corrected(decoded: Decoded, masks: BoolArray, values: FloatArray) -> Decoded
         spectrum = spectrum.with_added(_low_order(surrogate - replace(spectrum, ends=None)))
     if added.any():
         surrogate = None if surrogate is None else surrogate + _linear(added)
-        spectrum = _tightened(spectrum.with_added(_linear(added)), weights)
-    diagnosis = decoded.diagnosis | {"weight_of_correction": weights.tolist()}
+        spectrum = spectrum.with_added(_linear(added))
+    diagnosis = decoded.diagnosis | {_WEIGHTS: weights.tolist()}
     return replace(decoded, spectrum=spectrum, surrogate=surrogate, diagnosis=diagnosis)
 
 
-def _tightened(spectrum: Spectrum, weights: FloatArray) -> Spectrum:
-    """The same with smaller deviations of Shapley values, for corrections of weights ``(k,)``."""
-    assert spectrum.deviations is not None
+def tightened(decoded: Decoded) -> Decoded:
+    """The same with smaller deviations of Shapley values, by the weights of their corrections."""
+    spectrum, weights = decoded.spectrum, decoded.diagnosis[_WEIGHTS]
+    assert isinstance(weights, list)
+    if spectrum.deviations is None or not weights:
+        return decoded
     factors = spectrum.deviations.reshape(len(spectrum), len(weights), -1).copy()
     odd = spectrum.orders % 2 == 1
     contained = unpack(spectrum.supports[odd], spectrum.n_players).T / spectrum.orders[odd]
-    for j, weight in enumerate(weights.tolist()):
+    for j, weight in enumerate(weights):
         of_players = contained @ factors[odd, j]
         basis = orth(of_players.T)
         factors[:, j] -= _TIGHTER * weight * (factors[:, j] @ basis) @ basis.T
-    return replace(spectrum, deviations=factors.reshape(spectrum.deviations.shape))
+    deviations = factors.reshape(spectrum.deviations.shape)
+    return replace(decoded, spectrum=replace(spectrum, deviations=deviations))
 
 
 def _linear(values: FloatArray) -> Spectrum:
@@ -110,11 +116,10 @@ def _low_order(spectrum: Spectrum) -> Spectrum:
     return Spectrum.from_members(n, *rebase(low.members, low.values, n, MOEBIUS, FOURIER))
 
 
-def _by_player(spectrum: Spectrum, listed: FloatArray) -> FloatArray:
-    """What the listed Shapley values have, by player, ``(n,)`` or ``(n, k)``; zero for others."""
-    members = spectrum.to("SV", order=1).members[:, 0]
-    values = np.zeros((spectrum.n_players, *listed.shape[1:]))
-    values[members] = listed
+def _by_player(shapley: Interactions, listed: FloatArray) -> FloatArray:
+    """Numbers of the listed players, by player, ``(n,)`` or ``(n, k)``; zero for others."""
+    values = np.zeros((shapley.n_players, *listed.shape[1:]))
+    values[shapley.members[:, 0]] = listed
     return values
 
 

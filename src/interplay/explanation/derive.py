@@ -14,7 +14,8 @@ from interplay.decoders.decode import get_decoder, run_decoder
 from interplay.designs.base import Design, PlainDesign, all_but, grows
 from interplay.designs.measures import SHAPLEY, UNIFORM, measure_of
 from interplay.errors import GameError, hand_over
-from interplay.explanation.correction import corrected
+from interplay.explanation.completion import can_complete, completed
+from interplay.explanation.correction import corrected, tightened
 from interplay.explanation.explanation import Ablations
 from interplay.explanation.fairness import ENOUGH_HELD_OUT, fair_order, fair_rows
 from interplay.explanation.faithfulness import Faithfulness, faithfulness
@@ -88,7 +89,10 @@ def _predicted_in_turn(inputs: Inputs, rng: np.random.Generator) -> FloatArray:
 
 
 def _decoded(inputs: Inputs, more: Ablations, rng: np.random.Generator) -> Decoded:
-    """Decode, correct under ``"shapley"``, and let indices pass through the ends.
+    """Decode, and let indices pass through the ends.
+
+    Under ``"shapley"`` the spectrum is corrected by its errors. Where many of all masks have values
+    without noise, it passes through these.
 
     Args:
         inputs: of the run.
@@ -102,6 +106,11 @@ def _decoded(inputs: Inputs, more: Ablations, rng: np.random.Generator) -> Decod
     if measure_of(design.kind) == SHAPLEY:
         drawn = design.representative
         decoded = corrected(decoded, design.masks[drawn], values[drawn])
+        all_orders = inputs.order >= inputs.chosen.order
+        if all_orders and inputs.held_noise is None and can_complete(decoded, len(values)):
+            decoded = completed(decoded, design.masks, values)
+        else:
+            decoded = tightened(decoded)
     return decoded
 
 

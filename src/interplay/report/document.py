@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import comb
 from typing import Any
 
@@ -25,6 +25,9 @@ from interplay.fourier.ends import all_are_listed, by_size
 from interplay.fourier.indices import get_index, weights
 from interplay.fourier.interactions import LEVEL
 from interplay.fourier.spectrum import Spectrum
+from interplay.report.circuit_tables import as_data
+from interplay.report.circuits import Series
+from interplay.report.grid import grid, units_of_scores
 
 INDEX = "FSII"
 ORDER = 3
@@ -56,12 +59,13 @@ def shown_terms(spectrum: Spectrum) -> Spectrum:
     return spectrum if len(spectrum) <= n_terms else spectrum.truncate(n_terms=n_terms - 1)
 
 
-def document(explanation: Explanation, shown: Spectrum) -> Json:
+def document(explanation: Explanation, shown: Spectrum, series: Sequence[Series] = ()) -> Json:
     """Everything that the script needs of an explanation.
 
     Args:
         explanation: it.
         shown: its spectrum, as :func:`shown_terms` gives it.
+        series: its circuits.
     """
     spectrum, outputs, view = shown, explanation.outputs, explanation.view
     measure = explanation.measure
@@ -72,6 +76,9 @@ def document(explanation: Explanation, shown: Spectrum) -> Json:
         "n": spectrum.n_players,
         "players": [visible(name) for name in explanation.players],
         "outputs": [visible(name) for name in outputs],
+        "units": units_of_scores(
+            explanation.provenance["game"]["description"], spectrum.n_outputs or 1
+        ),
         "mean": bool(view.get("mean_first")) and len(outputs) > 1,
         "index": INDEX,
         "order": first,
@@ -100,6 +107,7 @@ def document(explanation: Explanation, shown: Spectrum) -> Json:
         "ablations": _recorded(explanation),
         "verdict": _verdict(explanation),
         "view": _view(explanation),
+        "circuits": as_data(explanation, series),
     }
 
 
@@ -239,16 +247,6 @@ def _text(description: Json, n_players: int) -> Json | None:
     return {"pieces": pieces(description)}
 
 
-def _grid(description: Json, n_players: int) -> Json | None:
-    """A model's layers by its heads; ``None`` where these are not recorded."""
-    if "units" not in description:
-        return None
-    units = [
-        [[layer, kind, head] for layer, kind, head in player] for player in description["units"]
-    ]
-    return {"units": units, "n_heads": description["n_heads"]}
-
-
 def _tiles(description: Json) -> Json:
     """A tile for each player, with what the lens says of it."""
     return {
@@ -259,7 +257,7 @@ def _tiles(description: Json) -> Json:
     }
 
 
-_VIEWS: dict[str, Callable[[Json, int], Json | None]] = {"text": _text, "grid": _grid}
+_VIEWS: dict[str, Callable[[Json, int], Json | None]] = {"text": _text, "grid": grid}
 
 
 def _each(texts: list[str | None] | None) -> list[str | None] | None:

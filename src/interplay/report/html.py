@@ -10,31 +10,22 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any
 
-import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
-from interplay._arrays import as_columns
-from interplay._types import FloatArray, Json, visible
+from interplay._types import Json, visible
 from interplay.confirmation.verdict import Confirmation
 from interplay.explanation.explanation import Explanation
-from interplay.fourier.interactions import Interactions
-from interplay.fourier.spectrum import Spectrum
 from interplay.report.bundle import bundle
-from interplay.report.document import (
-    INDEX,
-    document,
-    script_json,
-    shown_terms,
-)
+from interplay.report.circuit_tables import as_rows
+from interplay.report.circuits import Compared, Kept, series_of
+from interplay.report.document import INDEX, document, script_json, shown_terms
+from interplay.report.static import PLOT, static
 
-_ROWS = 15
-_DOTS = 500
-_PLOT = 300
 _INTERVAL = 200
-_SHADES = 5
 
 
 @dataclass(frozen=True)
@@ -50,17 +41,6 @@ class _Body:
     facts: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class _Row:
-    """A line of a table: ``share`` is the bar's length, 0 to 1; ``labels`` name the players."""
-
-    labels: tuple[str, ...]
-    numbers: tuple[int, ...]
-    value: float
-    share: float
-    interval: tuple[float, float] | None
-
-
 def page(parts: Sequence[tuple[str, Explanation]]) -> str:
     """A self-contained page of one explanation, or of several with an index of them.
 
@@ -70,20 +50,63 @@ def page(parts: Sequence[tuple[str, Explanation]]) -> str:
     Raises:
         FileNotFoundError: this installation's script was not built.
     """
+    return _page([(title, _body(explanation)) for title, explanation in parts])
+
+
+def to_html(
+    explanation: Explanation,
+    path: str | Path,
+    *,
+    circuits: Sequence[Kept] | Compared = (),
+    title: str | None = None,
+) -> Path:
+    """Write the page of an explanation, with measured circuits on it.
+
+    ``explanation.to_html(path)`` writes the same page without them.
+
+    Example::
+
+        pruned = interplay.components.prune(game, other_items, [0.2, 0.5], {"gp": explanation})
+        to_html(explanation, "agreement.html", circuits=pruned)
+
+    Args:
+        explanation: it.
+        path: the file. Its folder is made if it is missing.
+        circuits: what ``interplay.components.prune`` returned for the same game, or
+            ``compare_circuits`` for the same players; or anything with the same attributes. Of one
+            method and size the last one is shown.
+        title: of the page; by default the explanation's.
+
+    Returns:
+        The path.
+
+    Raises:
+        ValueError: a circuit has other players or scores than the explanation.
+    """
+    text = _page([(title or explanation.title, _body(explanation, circuits))])
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8", newline="\n")
+    return path
+
+
+def _page(parts: Sequence[tuple[str, _Body]]) -> str:
     return _template("page.html").render(
-        parts=[(title, _body(explanation)) for title, explanation in parts],
+        parts=parts,
         policy=bundle().policy,
         script=Markup(bundle().script),
         style=Markup(bundle().style),
     )
 
 
-def _body(explanation: Explanation) -> _Body:
-    """An explanation's part of a page."""
+def _body(explanation: Explanation, given: Sequence[Kept] | Compared = ()) -> _Body:
+    """An explanation's part of a page, with circuits that were given."""
     spectrum, provenance = explanation.spectrum, explanation.provenance
     shown = shown_terms(spectrum)
     description = provenance["game"]["description"]
-    data = document(explanation, shown)
+    is_grid = explanation.view.get("kind") == "grid"
+    series = series_of(explanation, shown, given) if is_grid or given else ()
+    data = document(explanation, shown, series)
     confirmation, faithfulness = explanation.confirmation, explanation.faithfulness
     html = _template("explanation.html").render(
         index=INDEX,
@@ -100,11 +123,15 @@ def _body(explanation: Explanation) -> _Body:
         provenance_json=json.dumps(provenance, indent=2, ensure_ascii=False),
         outputs=explanation.outputs,
         target=_target(description),
-        static=_static(explanation, shown, data),
+        static=static(explanation, shown, data),
+        circuits=as_rows(explanation, shown, series),
+        circuits_by=series[0] if series else None,
+        score_unit=data["units"][0],
+        view_title=data["view"]["title"],
         uncertain=shown.deviations is not None,
         confirmation=confirmation,
         tested=[] if confirmation is None else _intervals(confirmation),
-        size=_PLOT,
+        size=PLOT,
         width=_INTERVAL,
         data=Markup(script_json(data)),
     )
@@ -145,89 +172,6 @@ def _target(description: Json) -> str:
     ]
     scores = description.get("scores") or [description.get("score") or ""]
     return "; ".join(targets) or ", ".join(scores)
-
-
-def _static(explanation: Explanation, shown: Spectrum, data: Json) -> dict[str, Any]:
-    """What is shown of the first output without the script."""
-    spectrum = shown.output(0)
-    interactions = spectrum.to(INDEX, order=data["order"], players=explanation.players)
-    verdict, several = explanation.verdict, len(explanation.outputs) > 1
-    together, n_uncertain = verdict.strongest(
-        interactions, _ROWS, min_order=2, output=0 if several else None
-    )
-    alone, n_uncertain_alone = verdict.strongest(
-        interactions, _ROWS, max_order=1, output=0 if several else None
-    )
-    full = verdict.full_shade(float(interactions.strength.max(initial=0.0)))
-    energy = explanation.measure.variance_by_order(spectrum.relative)[1:, 0]
-    held_out = explanation.held_out
-    return {
-        "order": data["order"],
-        "singles": _rows(alone, full),
-        "interactions": _rows(together, full),
-        "n_uncertain": n_uncertain,
-        "n_uncertain_alone": n_uncertain_alone,
-        "text": _shaded(data["view"]["pieces"], explanation, interactions)
-        if data["view"]["kind"] == "text"
-        else None,
-        "energy": (energy / energy.sum()).tolist() if energy.sum() else [],
-        "plot": _scatter(
-            as_columns(held_out.values)[:, 0], as_columns(explanation.predict_held_out())[:, 0]
-        ),
-    }
-
-
-def _rows(interactions: Interactions, full: float) -> list[_Row]:
-    """The lines of a table; a bar of the length 1 stands for the value ``full``."""
-    low, high = interactions.low, interactions.high
-    return [
-        _Row(
-            tuple(interactions.players[player] for player in members),
-            members,
-            float(value),
-            abs(float(value)) / full,
-            None if low is None or high is None else (float(low[row]), float(high[row])),
-        )
-        for row, (members, value) in enumerate(interactions)
-    ]
-
-
-def _shaded(
-    cut: list[tuple[str, int | None]], explanation: Explanation, interactions: Interactions
-) -> list[dict[str, Any]]:
-    """The prompt in pieces; those that are players carry their own effect and their number.
-
-    Effects that are no findings are not shaded.
-    """
-    effects = explanation.verdict.shaded_effects(interactions, 0).tolist()
-    full = explanation.verdict.full_shade(max(map(abs, effects)))
-    return [
-        {"text": text, "player": None}
-        if player is None
-        else {
-            "text": text,
-            "player": player,
-            "effect": effects[player],
-            "shade": round(_SHADES * abs(effects[player]) / full),
-        }
-        for text, player in cut
-    ]
-
-
-def _scatter(actual: FloatArray, predicted: FloatArray) -> dict[str, Any]:
-    """Dots of predicted against actual in the unit square, at most ``_DOTS`` of them."""
-    low = float(min(actual.min(), predicted.min()))
-    high = float(max(actual.max(), predicted.max()))
-    span = (high - low) or 1.0
-    rows = np.unique(np.linspace(0, len(actual) - 1, min(len(actual), _DOTS)).astype(int))
-    dots = [
-        (
-            (float(actual[row]) - low) / span * _PLOT,
-            (1 - (float(predicted[row]) - low) / span) * _PLOT,
-        )
-        for row in rows
-    ]
-    return {"dots": dots, "low": low, "high": high}
 
 
 def _intervals(confirmation: Confirmation) -> list[dict[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from interplay.text.adapters import settings_of_adapters
@@ -50,6 +51,15 @@ def model_digest(model: PreTrainedModel) -> str | None:
     adapters = settings_of_adapters(model)
     if adapters:
         digest.update(json.dumps(adapters, sort_keys=True).encode())
+    return digest.hexdigest()
+
+
+def state_digest(state: Mapping[str, Any]) -> str | None:
+    """Hash tensors and plain values by name; ``None`` if one of them cannot be read."""
+    digest = hashlib.sha256()
+    for name, value in sorted(state.items()):
+        if not _add(digest, name, value):
+            return None
     return digest.hexdigest()
 
 

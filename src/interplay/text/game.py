@@ -28,6 +28,7 @@ from interplay.text.prompts.masking import Masking, TokenMasking, get_masking
 from interplay.text.prompts.prompt import MaskedPrompt
 from interplay.text.prompts.segments import Unit
 from interplay.text.prompts.tokens import Encoder
+from interplay.text.readouts import Readout
 from interplay.text.scoring import AnyTarget, is_known, read_off_encoder, score_by
 from interplay.text.targets import settings_of
 
@@ -243,6 +244,20 @@ class TextGame:
         ids, attended = masking.rows(self.unmasked_ids, kept, self.tokenizer)
         # the answer is written as after the whole prompt, whose tokens keep their places
         return replace(self.whole(), ids=ids, kept=attended)
+
+    def read_off_logits(
+        self, masks: BoolArray
+    ) -> tuple[Sequence[Sequence[int]], Sequence[Readout]] | None:
+        """What the game reads under masks ``(m, n)``, for whoever makes the passes instead of it.
+
+        Returns:
+            The prompts' token ids, and what is read off a causal model's logits after each.
+            ``None`` if scores are read off something else, or segments are masked by attention.
+        """
+        if self._scorer.readouts is None:
+            return None
+        rows = self._rows(masks)
+        return None if rows.kept is not None else (rows.ids, self._scorer.readouts(rows))
 
     @property
     def batch_size(self) -> int:

@@ -48,6 +48,7 @@ class Scorer:
         reader: the reader of logits, whose cache limits the tokens of a call; ``None``: no limit.
         readout: what is read off a causal model's logits after the whole prompt; ``None``: the
             targets are read off something else.
+        readouts: the same after each of m prompts.
     """
 
     targets: tuple[AnyTarget, ...]
@@ -57,6 +58,7 @@ class Scorer:
     n_cut: int = 0
     reader: Reader | None = None
     readout: Readout | None = None
+    readouts: Callable[[Rows], Sequence[Readout]] | None = None
 
 
 def score_by(
@@ -162,16 +164,27 @@ def _of_logits(
                 f"{limit}; shorten the text"
             )
 
-    def values(rows: Rows) -> FloatArray:
+    def checked(rows: Rows) -> list[Readout]:
         of_rows = readouts.of(rows)
         check(rows.ids, of_rows)
+        return of_rows
+
+    def values(rows: Rows) -> FloatArray:
+        of_rows = checked(rows)
         if rows.kept is None:
             return reader.values(rows.ids, of_rows)
         return reader.attending(rows.ids[0], rows.kept, of_rows[0])
 
     check(prompt.ids, [of_whole])
     return Scorer(
-        readouts.targets, of_whole.outputs, values, of_whole.feeds, of_whole.n_cut, reader, of_whole
+        readouts.targets,
+        of_whole.outputs,
+        values,
+        of_whole.feeds,
+        of_whole.n_cut,
+        reader,
+        of_whole,
+        checked,
     )
 
 

@@ -19,14 +19,13 @@ from interplay.components.analysis.rounds import (
     Goal,
     Objective,
     adapted,
+    check_explains,
     check_objective,
-    check_refits,
 )
-from interplay.decoders.decode import get_decoder
 from interplay.explanation.explanation import Explanation
 from interplay.extensions import BackendName
 from interplay.fourier.spectrum import Spectrum
-from interplay.game import Game, fingerprint_of
+from interplay.game import Game
 
 LEVEL = 0.95
 _RESAMPLES = 2000
@@ -54,11 +53,11 @@ class Pruned:
         test: the scores on other items, ``(k,)``.
         low: the lower end of a 95 % bootstrap interval of ``test`` over items, ``(k,)``.
         high: the upper end.
-        note: how the choice was made: what is proven of it, and after rounds their number, the
-            ablations spent, and what was predicted and measured.
-        predicted: the score that the spectrum predicts, of the output that was optimised; to be
-            compared with ``train``. NaN where no spectrum chose.
-        rounds: how often the spectrum was refitted to proposed subsets.
+        note: how the choice was made: what is proven of it; after rounds their number, the
+            ablations spent, and what was measured.
+        predicted: the score that the spectrum predicts, or after rounds a Gaussian process, of the
+            output that was optimised; to be compared with ``train``. NaN where neither chose.
+        rounds: how often subsets were proposed.
         spent: the distinct ablations that the method took, for all sizes together, beyond those
             that its spectrum was first fitted to.
     """
@@ -104,18 +103,17 @@ def prune(
     given size and keeps the best one by ``game``.
 
     An optimum is drawn to the errors of its spectrum. With ``rounds``, an explanation is therefore
-    taken further: for each size the optima of its spectrum, and of spectra that are fitted to
-    random parts of the ablations, are evaluated by ``game``, and its decoder is fitted to all
-    ablations, so many times. Kept is the optimum of the last spectrum, or a subset of the same
-    size that was evaluated before, if that has a better value.
+    taken further: subsets of each size that its ablations promise to be best are evaluated by
+    ``game``, so many times, each time by all ablations before. Kept is the best subset that was
+    evaluated.
 
     Args:
         game: the game that the spectra explain; the choices are based on its values.
         test: a game of the same players on other items (``ComponentGame.on``).
         keep: how many players to keep: numbers, or shares below 1.
         spectra: spectra or explanations of ``game``'s outputs, by the name of the method.
-        rounds: how often the spectra of explanations are refitted; 0: never. It takes at most
-            ``4 * rounds + 1`` ablations for each size.
+        rounds: how often subsets are proposed from the ablations of explanations; 0: never. It
+            takes at most ``4 * rounds + 1`` ablations for each size.
         objective: ``"best"``: the largest score. It may exceed that of the whole model.
             ``"faithful"``: the score nearest to that of the whole model; ``"single"`` then keeps
             the players whose removal changes the score most, in either direction.
@@ -125,7 +123,7 @@ def prune(
         time_limit: seconds for each optimisation. The same seed gives the same choices as long as
             no optimisation takes so long.
         store: as for ``explain``; masks in the store are not evaluated again.
-        random_state: seed of the random sets, of refitted spectra and of the bootstrap.
+        random_state: seed of the random sets, of the proposals and of the bootstrap.
         backend: as for ``explain``.
         progress: as for ``explain``.
 
@@ -134,8 +132,8 @@ def prune(
 
     Raises:
         ValueError: the games have different players, a number to keep is out of range, the
-            objective is unknown, or there are rounds without an explanation, with one of another
-            game, or with a decoder that needs masks of its own.
+            objective is unknown, or there are rounds without an explanation, or with one of another
+            game.
         GameError: a game failed; what was evaluated is in the store.
         KeyboardInterrupt: interrupted; what was evaluated is in the store.
     """
@@ -159,7 +157,11 @@ def prune(
         adaptive = {
             name: adapted(evaluator, source, sizes, goal, rounds, [*_KEYS, random_state])
             for name, source in spectra.items()
-            if rounds and isinstance(source, Explanation) and sizes
+            if rounds
+            and isinstance(source, Explanation)
+            and sizes
+            # where all subsets were evaluated, nothing is left to learn
+            and not source.faithfulness.exact
         }
         chosen = [("none", Choice(full[0]))]
         for row, number in enumerate(sizes):
@@ -222,19 +224,12 @@ def _check_rounds(rounds: int, spectra: Mapping[str, Spectrum | Explanation], ga
     explanations = {name: e for name, e in spectra.items() if isinstance(e, Explanation)}
     if not explanations:
         raise ValueError(
-            f"rounds={rounds} refits spectra to further ablations, and none of "
+            f"rounds={rounds} goes on from the ablations of explanations, and none of "
             f"{', '.join(spectra) or 'no spectra'} has any; give the explanation itself, "
             'as in {"gp": explanation}, or rounds=0'
         )
     for name, explanation in explanations.items():
-        recorded = explanation.provenance["game"]["fingerprint"]
-        if recorded != fingerprint_of(game) or explanation.players != tuple(game.players):
-            raise ValueError(
-                f"{name!r} explains a game with the fingerprint {recorded}, and {game!r} has "
-                f"{fingerprint_of(game)} or other players; give rounds the game that was explained"
-            )
-        if not explanation.faithfulness.exact:  # nothing is refitted where all is known
-            check_refits(get_decoder(explanation.provenance["request"]["decoder"]))
+        check_explains(f"{name!r}", explanation, game)
 
 
 def _optimum(source: Spectrum | Explanation, number: int, goal: Goal) -> Choice:

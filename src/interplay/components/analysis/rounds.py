@@ -1,39 +1,40 @@
-"""Adaptive circuits: subsets that a spectrum predicts to be best are evaluated, and it is refitted.
+"""Adaptive circuits: subsets that are predicted to be best are evaluated, and so on in rounds.
 
 A spectrum is optimised far from the masks that it was fitted to, and the optimum is drawn to its
-errors. A round therefore evaluates, for each wanted size, the optimum of the spectrum and those of
-a few spectra that are fitted to random subsets of the ablations, as a bootstrap has them: where
-these disagree, the spectrum is uncertain. Then the same decoder is fitted to all ablations.
+errors. A round therefore evaluates subsets of each wanted size: the optimum of a Gaussian process
+of all ablations so far (:mod:`.surface`), and those of the same process given random parts of them,
+as a bootstrap has them: where these disagree, it is uncertain.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import nan
 from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 
 from interplay._arrays import as_columns
-from interplay._types import BoolArray, FloatArray, IntArray
+from interplay._types import BoolArray, FloatArray
 from interplay.ablation.evaluator import Evaluator
-from interplay.decoders.base import Decoder
-from interplay.decoders.decode import check_request, get_decoder, run_decoder
-from interplay.designs.base import PlainDesign
+from interplay.components.analysis.surface import Surface, fit
 from interplay.explanation.explanation import Ablations, Explanation
 from interplay.explanation.run_plan import Request
 from interplay.extensions import unknown
-from interplay.fourier.masks import distinct, keys
+from interplay.fourier.masks import keys
 from interplay.fourier.spectrum import Spectrum
+from interplay.game import Game, Hints, fingerprint_of
 from interplay.optimize.subset import BestSubset, best_subset
 
 Objective: TypeAlias = Literal["best", "faithful"]
 """What is wanted of a subset: the largest score, or the score of the whole model."""
-_SAMPLES = 3
-"""Spectra of subsets of the ablations, in each round."""
+PROPOSALS = 4
+"""Subsets of each size in a round of :func:`adapted`."""
 _SHARE = 0.632
-"""The share of the ablations that each is fitted to: that of distinct ones in a bootstrap."""
+"""The share of the ablations that a part has: that of distinct ones in a bootstrap."""
+_BEGUN = 2
+"""The best evaluated subsets of a size from which a search starts too."""
 
 
 @dataclass(frozen=True)
@@ -44,14 +45,14 @@ class Goal:
         output: which of several scores is meant.
         target: the score of the whole model, which the subset's is to be near to; ``None``: the
             subset's is to be large.
-        time_limit: seconds for each optimisation.
+        time_limit: seconds for each optimisation of a spectrum.
     """
 
     output: int
     target: float | None
-    time_limit: float
+    time_limit: float = 60.0
 
-    def optimum(self, spectrum: Spectrum, n_kept: int, gap: float = 0.0) -> BestSubset:
+    def optimum(self, spectrum: Spectrum, n_kept: int) -> BestSubset:
         """The subset of that size that a spectrum predicts to be best."""
         return best_subset(
             spectrum,
@@ -59,13 +60,21 @@ class Goal:
             target=self.target,
             output=self.output,
             time_limit=self.time_limit,
-            gap=gap,
         )
 
     def merits(self, values: FloatArray) -> FloatArray:
         """How good values ``(m, k)`` are, larger being better, ``(m,)``."""
         scores = values[:, self.output]
         return scores if self.target is None else -np.abs(scores - self.target)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Proposals of a round: so many subsets of a size."""
+
+    size: int
+    goal: Goal
+    count: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,8 +84,8 @@ class Choice:
     Attributes:
         mask: ``(n,)``.
         note: how they were chosen.
-        predicted: the score that a spectrum predicts; NaN without a spectrum.
-        rounds: how often the spectrum was refitted.
+        predicted: the score that was predicted; NaN without a prediction.
+        rounds: how many rounds there were.
         spent: the ablations that the choice took, for all sizes together, beyond those that the
             spectrum was first fitted to.
     """
@@ -98,16 +107,17 @@ def check_objective(objective: str) -> None:
         raise unknown("objective", objective, get_args(Objective))
 
 
-def check_refits(decoder: Decoder) -> None:
-    """Refuse a decoder that cannot be fitted to further ablations.
+def check_explains(name: str, explanation: Explanation, game: Game) -> None:
+    """Refuse an explanation of another game.
 
     Raises:
-        ValueError: it needs masks of its own.
+        ValueError: it has another fingerprint, or other players.
     """
-    if decoder.most_missing is not None:
+    recorded = explanation.provenance["game"]["fingerprint"]
+    if recorded != fingerprint_of(game) or explanation.players != tuple(game.players):
         raise ValueError(
-            f"decoder={decoder.name!r} has masks of its own and cannot be refitted to proposed "
-            'subsets; explain the game by decoder="gp" or "auto", or give rounds=0'
+            f"{name} explains a game with the fingerprint {recorded}, and {game!r} has "
+            f"{fingerprint_of(game)} or other players; give the game that was explained"
         )
 
 
@@ -119,140 +129,105 @@ def adapted(
     rounds: int,
     seed: Sequence[int],
 ) -> list[Choice]:
-    """Choose subsets by rounds of evaluation and refitting.
+    """Choose subsets by rounds of proposals.
 
-    The choice is the optimum of the last spectrum, which is evaluated too, or a subset of its size
-    that was evaluated before, if that has a better value.
+    The choice is the best subset that was evaluated. The optimum by all ablations is among them.
 
     Args:
         evaluator: of the explained game.
-        explanation: its ablations and its decoder are taken further.
+        explanation: its ablations are the first. They are not all masks.
         sizes: how many players to keep, distinct numbers.
         goal: what is wanted.
         rounds: how many. They end early if nothing new is proposed.
-        seed: of folds, trees and subsets of the ablations.
+        seed: of random parts of the ablations and of the searches' starts.
 
     Returns:
         One choice for each size.
 
     Raises:
-        ValueError: the decoder cannot be refitted.
         GameError: the game failed; what was evaluated is in the store.
         KeyboardInterrupt: interrupted; what was evaluated is in the store.
     """
-    spectrum, first = explanation.spectrum, _first(explanation)
-    known, n_rounds = first, 0
-    # where all subsets were evaluated nothing is left to learn
-    for number in range(0 if explanation.faithfulness.exact else rounds):
-        rngs = [np.random.default_rng([*seed, number, part]) for part in range(_SAMPLES + 1)]
-        samples = [_of_a_part(explanation, known, len(first), rng) for rng in rngs[1:]]
-        more = _measured(evaluator, _proposed([spectrum, *samples], sizes, goal, known), known)
+    known = first = first_ablations(explanation)
+    hints, n_rounds = hints_of(explanation), 0
+    wanted = [Wanted(size, goal, PROPOSALS) for size in sizes]
+    for number in range(rounds):
+        rng = np.random.default_rng([*seed, number])
+        more = measured(evaluator, proposed(known, hints, wanted, rng), known)
         if not len(more):
             break
         known += more
-        spectrum = _fitted(explanation, known, len(first), rngs[0])
         n_rounds += 1
-    optima = [goal.optimum(spectrum, size) for size in sizes]
-    known += _measured(evaluator, np.stack([optimum.mask for optimum in optima]), known)
+    rng = np.random.default_rng([*seed, rounds])
+    last = [replace(one, count=1) for one in wanted]
+    known += measured(evaluator, proposed(known, hints, last, rng), known)
+    surface = fit(
+        known.masks, known.values[:, goal.output], None if hints is None else hints.values
+    )
     spent = len(known) - len(first)
-    return [_chosen(goal, optimum, spectrum, known, n_rounds, spent) for optimum in optima]
-
-
-def _proposed(
-    spectra: Sequence[Spectrum], sizes: Sequence[int], goal: Goal, known: Ablations
-) -> BoolArray:
-    """The optimum of each size by each spectrum, or the best new subset near it if it is known."""
-    seen, proposed = set(keys(known.masks)), []
-    for spectrum in spectra:
-        for size in sizes:
-            # nothing need be proven of a proposal, so that a greedy search does
-            mask = goal.optimum(spectrum, size, gap=np.inf).mask
-            if keys(mask[None])[0] in seen:
-                near = _swapped(mask)
-                near = near[[key not in seen for key in keys(near)]]
-                if not len(near):
-                    continue
-                mask = near[int(goal.merits(as_columns(spectrum.predict(near))).argmax())]
-            proposed.append(mask)
-            seen.update(keys(mask[None]))
-    return np.array(proposed, dtype=np.bool_).reshape(-1, known.masks.shape[1])
-
-
-def _swapped(mask: BoolArray) -> BoolArray:
-    """All masks with one kept player in exchange for a removed one."""
-    kept, removed = np.meshgrid(np.flatnonzero(mask), np.flatnonzero(~mask), indexing="ij")
-    masks = np.tile(mask, (kept.size, 1))
-    rows = np.arange(kept.size)
-    masks[rows, kept.ravel()], masks[rows, removed.ravel()] = False, True
-    return masks
-
-
-def _chosen(
-    goal: Goal,
-    optimum: BestSubset,
-    spectrum: Spectrum,
-    known: Ablations,
-    n_rounds: int,
-    spent: int,
-) -> Choice:
-    """The optimum, or a better subset of its size among the ablations."""
-    alike = np.flatnonzero(known.masks.sum(axis=1) == optimum.mask.sum())
-    merits = goal.merits(known.values[alike])
-    same = (known.masks[alike] == optimum.mask).all(axis=1)
-    best = int(np.flatnonzero(same)[0])
-    if merits.max() > merits[best]:
-        best = int(merits.argmax())
-    mask, measured = known.masks[alike[best]], known.values[alike, goal.output]
-    predicted = float(spectrum.output(goal.output).predict(mask))
-    note = f"{n_rounds} round{'s' * (n_rounds != 1)}, {spent} further ablations: "
-    if same[best]:
-        note += f"measured {measured[best]:.4g}; {optimum}"
-    else:
-        note += (
-            f"the best evaluated subset, predicted value {predicted:.6g}, measured "
-            f"{measured[best]:.4g}; the spectrum's optimum was measured {measured[same][0]:.4g} "
-            f"({optimum})"
+    choices = []
+    for size in sizes:
+        alike = np.flatnonzero(known.masks.sum(axis=1) == size)
+        best = alike[goal.merits(known.values[alike]).argmax()]
+        mask, value = known.masks[best], float(known.values[best, goal.output])
+        note = (
+            f"{n_rounds} round{'s' * (n_rounds != 1)}, {spent} further ablations: the best of "
+            f"{len(alike)} evaluated subsets of its size, measured {value:.4g}"
         )
-    return Choice(mask, note, predicted, n_rounds, spent)
+        if goal.target is not None:
+            note += f", {abs(value - goal.target):.2g} from the target {goal.target:.4g}"
+        predicted = float(surface.predict(mask[None])[0])
+        choices.append(Choice(mask, note, predicted, n_rounds, spent))
+    return choices
 
 
-def _first(explanation: Explanation) -> Ablations:
+def proposed(
+    known: Ablations, hints: Hints | None, wanted: Sequence[Wanted], rng: np.random.Generator
+) -> BoolArray:
+    """Subsets that are predicted to be best, none of them known, ``(p, n)``.
+
+    Of each size the first is the optimum by all ablations, the others by random parts of them.
+
+    Args:
+        known: the ablations so far, values in columns.
+        hints: the game's hints; ``None``: it has none.
+        wanted: sizes, goals and counts.
+        rng: draws parts and starts.
+    """
+    seen, masks = set(keys(known.masks)), []
+    hint_values = None if hints is None else hints.values
+    surfaces: dict[int, Surface] = {}
+    for one in wanted:
+        output = one.goal.output
+        if output not in surfaces:
+            surfaces[output] = fit(known.masks, known.values[:, output], hint_values)
+        alike = np.flatnonzero(known.masks.sum(axis=1) == one.size)
+        order = np.argsort(-one.goal.merits(known.values[alike]), kind="stable")
+        starts = known.masks[alike[order[:_BEGUN]]]
+        for number in range(one.count):
+            surface = surfaces[output]
+            if number:
+                surface = surface.part(_SHARE, rng)
+            mask = surface.best(one.size, seen, rng, target=one.goal.target, starts=starts)
+            if mask is None:
+                break
+            masks.append(mask)
+            seen.update(keys(mask[None]))
+    return np.array(masks, dtype=np.bool_).reshape(-1, known.masks.shape[1])
+
+
+def first_ablations(explanation: Explanation) -> Ablations:
     """The ablations of the measure, values in columns; a fit leaves the ends out."""
-    used = explanation.fit
-    if not explanation.faithfulness.exact:
-        used += explanation.held_out
+    exact = explanation.faithfulness.exact  # then they are the same
+    used = explanation.fit if exact else explanation.fit + explanation.held_out
     return Ablations(used.masks, as_columns(used.values))
 
 
-def _measured(evaluator: Evaluator, masks: BoolArray, known: Ablations) -> Ablations:
-    """Evaluate the masks that are not known, each once."""
-    unique = distinct(masks)[0]
-    before = set(keys(known.masks))
-    new = unique[[key not in before for key in keys(unique)]]
-    return Ablations(new, evaluator.values(new)) if len(new) else known[:0]
+def hints_of(explanation: Explanation) -> Hints | None:
+    """The hints that an explanation had."""
+    return Request.recorded(explanation.provenance).hints
 
 
-def _of_a_part(
-    explanation: Explanation, known: Ablations, n_first: int, rng: np.random.Generator
-) -> Spectrum:
-    """A spectrum of a random part of the ablations."""
-    decoder = get_decoder(explanation.provenance["request"]["decoder"])
-    size = max(round(_SHARE * len(known)), decoder.min_masks(known.masks.shape[1]))
-    rows: IntArray = np.sort(rng.choice(len(known), min(size, len(known)), replace=False))
-    return _fitted(explanation, known[rows], int((rows < n_first).sum()), rng)
-
-
-def _fitted(
-    explanation: Explanation, known: Ablations, n_first: int, rng: np.random.Generator
-) -> Spectrum:
-    """Fit the explanation's decoder to ablations, of which the first are those of the measure."""
-    request = Request.recorded(explanation.provenance)
-    decoder = get_decoder(request.decoder)
-    check_refits(decoder)
-    order = check_request(decoder, request.order, request.options)
-    options = dict(request.options)
-    if decoder.takes_hints and request.hints is not None:
-        options["hints"] = request.hints.values
-    kind = explanation.provenance["design"]["kind"]
-    design = PlainDesign(kind, known.masks, np.arange(len(known)) < n_first)
-    return run_decoder(decoder.for_order(order), design, known.values, order, rng, options).spectrum
+def measured(evaluator: Evaluator, masks: BoolArray, known: Ablations) -> Ablations:
+    """Evaluate masks that are not known."""
+    return Ablations(masks, evaluator.values(masks)) if len(masks) else known[:0]

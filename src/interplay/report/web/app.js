@@ -2,8 +2,10 @@ import { createArcs } from "./arcs.js";
 import { createBoard } from "./board.js";
 import { h } from "./dom.js";
 import { createEnergy, createScatter } from "./faithfulness.js";
+import { createCircuits } from "./circuits.js";
 import { createChoices, createFilters, listed, matching } from "./filters.js";
 import { readModel } from "./model.js";
+import { createPartners } from "./partners.js";
 import { judged } from "./verdict.js";
 import { createRanking } from "./ranking.js";
 import { interactions } from "./spectrum.js";
@@ -26,6 +28,9 @@ export function startPart(part) {
     mask: new Uint8Array(model.n).fill(1),
     hover: null,
     pinned: null,
+    selected: null,
+    series: 0,
+    circuit: null,
   });
   store.on(["index", "order", "output"], ({ index, order, output }) => {
     const rows = judged(model, output, interactions(model, index, order, output));
@@ -47,16 +52,22 @@ export function startPart(part) {
   const about = h("p", { class: "soft small", "data-about": true });
   store.on(["index", "order", "output"], (state) => (about.textContent = meaning(model, state)));
   const app = part.querySelector(".app");
+  const isMap = model.view.kind === "grid"; // which has the arcs on it
   app.append(
     createChoices(model, store),
-    h("div", { class: "split" }, createBoard(model, store), createWhatIf(model, store)),
+    h(
+      "div",
+      { class: "split" },
+      h("div", {}, createBoard(model, store), model.circuits && createCircuits(model, store)),
+      h("div", { class: "side" }, isMap ? createPartners(model, store) : null, createWhatIf(model, store)),
+    ),
     h(
       "section",
       {},
       h("h2", {}, "Interactions"),
       about,
       createFilters(model, store),
-      createArcs(model, store),
+      isMap ? null : createArcs(model, store),
       createRanking(model, store),
     ),
     h("section", { class: "charts" }, createScatter(model, store), createEnergy(model, store)),

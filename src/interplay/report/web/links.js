@@ -1,7 +1,7 @@
 import { select } from "d3-selection";
 import { curveBasis, line } from "d3-shape";
 
-const BOW = 60; // pixels, of which a basis curve reaches two thirds
+const BOW = [24, 60]; // the least and the most, in pixels, of which a basis curve reaches half
 const curve = line().curve(curveBasis);
 
 /** A smooth arch from one point to another that rises to `top`. */
@@ -14,10 +14,10 @@ export function steps(players) {
   return players.slice(1).map((player, i) => [players[i], player]);
 }
 
-/** A bow from one point to another, to one side of the straight line. */
-function bow([x1, y1], [x2, y2]) {
+/** A bow from one point to another, to one side of the straight line or to the other. */
+function bow([x1, y1], [x2, y2], side) {
   const length = Math.hypot(x2 - x1, y2 - y1) || 1;
-  const lean = Math.min(0.2, BOW / length);
+  const lean = Math.min(Math.max(0.2 * length, BOW[0]), BOW[1]) * side / length;
   return curve([
     [x1, y1],
     [(x1 + x2) / 2 + lean * (y2 - y1), (y1 + y2) / 2 - lean * (x2 - x1)],
@@ -27,16 +27,18 @@ function bow([x1, y1], [x2, y2]) {
 
 /**
  * Draws links between players' elements: in a text arches over its lines, which stand behind the
- * words; between tiles and cells bows from centre to centre.
+ * words; between tiles and cells bows from centre to centre, with dots at the ends.
  *
  * @param {Element} content the lens; it is positioned.
  * @param {Element[][]} elements by player.
  * @param {boolean} flowing whether the players flow as text does.
+ * @param {Element|null} frame what the links cover, if it is a part of the content. They then
+ *     stretch with it, so that they are in place on paper too, which is laid out without a script.
  * @returns {function({players: number[], value: number}[], number, boolean): void} draws rows; the
  *     largest value; whether they are pointed at.
  */
-export function createLinks(content, elements, flowing) {
-  const svg = select(content).insert("svg", ":first-child").attr("aria-hidden", "true");
+export function createLinks(content, elements, flowing, frame = null) {
+  const svg = select(frame ?? content).insert("svg", ":first-child").attr("aria-hidden", "true");
   const at = (player, origin) => {
     const box = elements[player][0].getClientRects()[0] ?? origin;
     const x = box.left - origin.left + content.scrollLeft;
@@ -45,28 +47,36 @@ export function createLinks(content, elements, flowing) {
       ? [x + Math.min(box.width / 2, 40), y + 1]
       : [x + box.width / 2, y + box.height / 2];
   };
-  const path = (from, to) => {
-    if (!flowing) return bow(from, to);
+  const path = (from, to, side) => {
+    if (!flowing) return bow(from, to, side);
     const lift = Math.min(10 + Math.abs(to[0] - from[0]) * 0.08, 34);
     return arch(from, to, Math.min(from[1], to[1]) - lift);
   };
   return (rows, largest, strong) => {
-    const origin = content.getBoundingClientRect();
-    svg.attr("width", content.clientWidth).attr("height", content.scrollHeight);
+    svg.attr("class", `links ${flowing ? "behind" : "over"}${strong ? " strong" : ""}`);
+    const origin = (frame ? svg.node() : content).getBoundingClientRect();
+    if (frame) svg.attr("viewBox", `0 0 ${origin.width} ${origin.height}`).attr("preserveAspectRatio", "none");
+    else svg.attr("width", content.clientWidth).attr("height", content.scrollHeight);
     const drawn = rows.flatMap((row) =>
       steps(row.players.map((player) => at(player, origin))).map(([from, to]) => ({
-        d: path(from, to),
+        d: path(from, to, row.value >= 0 ? 1 : -1),
+        ends: flowing ? [] : [from, to],
         width: 1 + (3 * Math.abs(row.value)) / (largest || 1),
-        plus: row.value >= 0,
+        kind: row.value >= 0 ? "plus" : "minus",
       })),
     );
     svg
-      .attr("class", `links ${flowing ? "behind" : "over"}${strong ? " strong" : ""}`)
-      .selectAll("path")
+      .selectAll("path.link")
       .data(drawn)
       .join("path")
       .attr("d", (link) => link.d)
       .attr("stroke-width", (link) => link.width)
-      .attr("class", (link) => (link.plus ? "plus" : "minus"));
+      .attr("class", (link) => `link ${link.kind}`);
+    svg
+      .selectAll("path.dot")
+      .data(drawn.flatMap(({ ends, kind }) => ends.map(([x, y]) => ({ d: `M${x},${y}h0`, kind }))))
+      .join("path")
+      .attr("d", (dot) => dot.d)
+      .attr("class", (dot) => `dot ${dot.kind}`);
   };
 }

@@ -23,6 +23,7 @@ export function readModel(data) {
     ...data,
     outputs: data.mean ? [...data.outputs, `mean of all ${outputs}`] : data.outputs,
     output: data.mean ? outputs : 0,
+    units: data.mean ? [...data.units, data.units[0]] : data.units,
     terms: { count: nTerms, width, members, orders },
     coefficients: withMean(columns(array(spectrum.coefficients, Float64Array), outputs)),
     halves: Object.fromEntries(
@@ -52,6 +53,10 @@ export function readModel(data) {
       values: withMean(columns(array(ablations.values, Float64Array), outputs)),
       predicted: ablations.predicted && withMean(columns(array(ablations.predicted, Float64Array), outputs)),
     },
+    circuits: data.circuits && {
+      ...data.circuits,
+      series: data.circuits.series.map((one) => ({ ...one, masks: array(one.masks, Uint8Array) })),
+    },
   };
 }
 
@@ -79,8 +84,21 @@ function average(columns) {
 
 /** The mask of one recorded ablation, (n,): 1 is kept. */
 export function recordedMask(model, row) {
-  const { masks, bytes } = model.ablations;
-  return Uint8Array.from({ length: model.n }, (_, i) => (masks[row * bytes + (i >> 3)] >> (i & 7)) & 1);
+  return maskOf(model.ablations.masks, row, model);
+}
+
+/** One of packed masks, (n,): 1 is kept. */
+export function maskOf(masks, row, { n, ablations: { bytes } }) {
+  return Uint8Array.from({ length: n }, (_, i) => (masks[row * bytes + (i >> 3)] >> (i & 7)) & 1);
+}
+
+/** How many players each recorded ablation keeps. */
+export function recordedSizes({ ablations: { masks, bytes, count } }) {
+  return Array.from({ length: count }, (_, row) => {
+    let kept = 0;
+    for (let byte = 0; byte < bytes; byte++) kept += BITS[masks[row * bytes + byte]];
+    return kept;
+  });
 }
 
 /**

@@ -15,7 +15,8 @@ _GPU_TOKENS = 32768
 """Tokens per forward pass to begin with. On a CPU more tokens gain nothing."""
 _CPU_BYTES = 2**30
 _GPU_SHARE = 0.5
-"""What keys and values may take: this many bytes on a CPU, this share of a GPU's free memory."""
+"""What keys and values, or hidden states, may take: this many bytes on a CPU, this share of a GPU's
+free memory."""
 _WINDOWS = (
     "sliding_window",
     "attention_chunk_size",
@@ -54,13 +55,22 @@ def max_cached_tokens(model: PreTrainedModel) -> int:
     if not per_token:  # no keys and values, or a cache in a form of the model's own
         config = model.config.get_text_config(decoder=True)
         per_token = 2 * config.num_hidden_layers * config.hidden_size * model.dtype.itemsize
-    limit = float(_CPU_BYTES)
-    if model.device.type == "cuda":
-        unused = torch.cuda.memory_reserved(model.device) - torch.cuda.memory_allocated(
-            model.device
-        )
-        limit = _GPU_SHARE * (torch.cuda.mem_get_info(model.device)[0] + unused)
-    return max(1, int(limit / per_token))
+    return max(1, int(_bytes(model) / per_token))
+
+
+def max_held_tokens(model: PreTrainedModel) -> int:
+    """The most tokens whose hidden states, before one layer, may be held at a time."""
+    config = model.config.get_text_config(decoder=True)
+    return max(1, int(_bytes(model) / (config.hidden_size * model.dtype.itemsize)))
+
+
+def _bytes(model: PreTrainedModel) -> float:
+    import torch
+
+    if model.device.type != "cuda":
+        return float(_CPU_BYTES)
+    unused = torch.cuda.memory_reserved(model.device) - torch.cuda.memory_allocated(model.device)
+    return _GPU_SHARE * (torch.cuda.mem_get_info(model.device)[0] + unused)
 
 
 def window(model: PreTrainedModel) -> float:

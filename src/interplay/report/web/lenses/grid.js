@@ -1,54 +1,70 @@
 import { h } from "../dom.js";
 
+const MANY = 12;
+const CROWDED = 16; // columns of heads, of which a narrow screen names every fourth
+const SINGLE = 1.6; // of a head's width: a column of MLPs, or of layers
+const SEVERAL = 4; // a column with several units of a layer, such as latents
+
 /**
- * Components as a grid: a row for each layer that has a player, a column for each head, then MLPs;
- * whole layers as bars. A player of several units has several cells.
+ * Components as a map: a row for each layer that has a player, a column for each head, then one for
+ * each other kind. A player of several units has several cells.
  */
 export function gridLens(model) {
-  const { units, n_heads: nHeads } = model.view;
+  const { columns, n_heads: nHeads, rows, others } = model.view;
   const elements = Array.from({ length: model.n }, () => []);
-  const owners = new Map();
-  units.forEach((own, player) => own.forEach((unit) => owners.set(unit.join(), player)));
-  const all = units.flat();
-  const layers = [...new Set(all.map(([layer]) => layer))].sort((a, b) => a - b);
-  const hasHeads = all.some(([, kind]) => kind === "head");
-  const hasMlps = all.some(([, kind]) => kind === "mlp");
-  const hasLayers = all.some(([, kind]) => kind === "layer");
-  const widest = hasHeads ? Math.max(...layers.map((layer) => nHeads[layer] ?? 0)) : 0;
+  const labels = Array.from({ length: model.n }, () => []);
 
-  const cell = (layer, kind, head, label) => {
-    const player = owners.get([layer, kind, head].join());
-    if (player === undefined) return h("div", { class: "cell absent" });
+  const piece = (player, text) => {
     const first = elements[player].length === 0;
     const element = h("div", {
       class: "player cell",
       "aria-label": first ? model.players[player] : null,
       "aria-hidden": first ? null : "true",
     });
-    if (label) element.append(h("span", { class: "words" }, label));
+    if (text) element.append(h("span", { class: "words" }, text));
     elements[player].push(element);
     return element;
   };
-  const rows = layers.map((layer) => {
-    const row = h("div", { class: "layer" }, h("div", { class: "label" }, `L${layer}`));
-    for (let head = 0; head < widest; head++) {
-      row.append(head < (nHeads[layer] ?? 0) ? cell(layer, "head", head) : h("div"));
-    }
-    if (hasMlps) row.append(cell(layer, "mlp", 0));
-    if (hasLayers) row.append(cell(layer, "layer", 0, "layer"));
+  const titles = columns.map((name, column) =>
+    h("div", { class: column < nHeads && nHeads > CROWDED && column % 4 ? "minor" : null }, name),
+  );
+  const lines = rows.map(({ layer, cells }, i) => {
+    const label = h("div", { class: "label" }, String(layer));
+    const row = h("div", { class: i && rows[i - 1].layer < layer - 1 ? "layer after-gap" : "layer" }, label);
+    cells.forEach((players, column) => {
+      if (players === null) row.append(h("div"));
+      else if (!players.length) row.append(h("div", { class: "cell absent" }));
+      else {
+        const own = players.map((player) => piece(player));
+        row.append(own.length === 1 ? own[0] : h("div", { class: "several" }, ...own));
+        for (const player of players) labels[player].push(label, titles[column]);
+      }
+    });
     return row;
   });
-  const titles = h(
+  const named = nHeads > 0;
+  const axis = h(
     "div",
     { class: "layer titles", "aria-hidden": "true" },
-    h("div", { class: "label" }, ""),
-    ...Array.from({ length: widest }, (_, head) => h("div", {}, String(head))),
-    ...(hasMlps ? [h("div", {}, "MLP")] : []),
-    ...(hasLayers ? [h("div", {}, "")] : []),
+    h("div", { class: "label" }, named ? "" : "layer"),
+    named ? h("div", { class: "axis-name" }, "head") : null,
   );
-  const content = h("div", { class: layers.length > 12 ? "layers many" : "layers" }, titles, ...rows);
-  const wide = "minmax(0, 2fr)";
-  const template = `2.2rem ${"minmax(0, 1fr) ".repeat(widest)}${hasMlps ? wide : ""} ${hasLayers ? wide : ""}`;
-  for (const row of content.children) row.style.gridTemplateColumns = template;
-  return { content, elements, noun: "component" };
+  const head = h("div", { class: "layer titles", "aria-hidden": "true" }, h("div", { class: "label" }, "layer"), ...titles);
+  const frame = h("div", { class: "frame" }, ...lines);
+  const content = h(
+    "div",
+    { class: rows.length > MANY ? "layers many" : "layers" },
+    others.length ? h("div", { class: "flow others" }, ...others.map((player) => piece(player, model.players[player]))) : null,
+    named ? axis : null,
+    head,
+    frame,
+  );
+  const share = (column) => {
+    if (column < nHeads) return 1;
+    return rows.some(({ cells }) => cells[column]?.length > 1) ? SEVERAL : SINGLE;
+  };
+  const template = ["2.6rem", ...columns.map((_, column) => `minmax(0, ${share(column)}fr)`)].join(" ");
+  for (const row of content.querySelectorAll(".layer")) row.style.gridTemplateColumns = template;
+  if (named) axis.lastChild.style.gridColumn = `2 / span ${nHeads}`;
+  return { content, elements, labels, frame, noun: "component", selects: true };
 }

@@ -1,0 +1,137 @@
+"""What the page shows without its script: the first output, its findings and its score."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from interplay._arrays import as_columns
+from interplay._types import FloatArray, Json
+from interplay.explanation.explanation import Explanation
+from interplay.fourier.interactions import Interactions
+from interplay.fourier.spectrum import Spectrum
+from interplay.report.document import INDEX
+
+PLOT = 300
+"""The side of the plot of predicted against actual."""
+_ROWS = 15
+_DOTS = 500
+_SHADES = 5
+
+
+@dataclass(frozen=True)
+class _Row:
+    """A line of a table: ``share`` is the bar's length, 0 to 1; ``labels`` name the players."""
+
+    labels: tuple[str, ...]
+    numbers: tuple[int, ...]
+    value: float
+    share: float
+    interval: tuple[float, float] | None
+
+
+def static(explanation: Explanation, shown: Spectrum, data: Json) -> dict[str, Any]:
+    """What is shown of the first output without the script."""
+    spectrum = shown.output(0)
+    interactions = spectrum.to(INDEX, order=data["order"], players=explanation.players)
+    verdict, several = explanation.verdict, len(explanation.outputs) > 1
+    together, n_uncertain = verdict.strongest(
+        interactions, _ROWS, min_order=2, output=0 if several else None
+    )
+    alone, n_uncertain_alone = verdict.strongest(
+        interactions, _ROWS, max_order=1, output=0 if several else None
+    )
+    full = verdict.full_shade(float(interactions.strength.max(initial=0.0)))
+    energy = explanation.measure.variance_by_order(spectrum.relative)[1:, 0]
+    held_out = explanation.held_out
+    return {
+        "order": data["order"],
+        "singles": _rows(alone, full),
+        "interactions": _rows(together, full),
+        "n_uncertain": n_uncertain,
+        "n_uncertain_alone": n_uncertain_alone,
+        "text": _shaded(data["view"]["pieces"], explanation, interactions)
+        if data["view"]["kind"] == "text"
+        else None,
+        "map": _shaded_map(data["view"], explanation, interactions)
+        if data["view"]["kind"] == "grid"
+        else None,
+        "energy": (energy / energy.sum()).tolist() if energy.sum() else [],
+        "plot": _scatter(
+            as_columns(held_out.values)[:, 0], as_columns(explanation.predict_held_out())[:, 0]
+        ),
+    }
+
+
+def _rows(interactions: Interactions, full: float) -> list[_Row]:
+    """The lines of a table; a bar of the length 1 stands for the value ``full``."""
+    low, high = interactions.low, interactions.high
+    return [
+        _Row(
+            tuple(interactions.players[player] for player in members),
+            members,
+            float(value),
+            abs(float(value)) / full,
+            None if low is None or high is None else (float(low[row]), float(high[row])),
+        )
+        for row, (members, value) in enumerate(interactions)
+    ]
+
+
+def _shaded(
+    cut: list[tuple[str, int | None]], explanation: Explanation, interactions: Interactions
+) -> list[dict[str, Any]]:
+    """The prompt in pieces; those that are players carry their own effect and their number.
+
+    Effects that are no findings are not shaded.
+    """
+    effects = explanation.verdict.shaded_effects(interactions, 0).tolist()
+    full = explanation.verdict.full_shade(max(map(abs, effects)))
+    return [
+        {"text": text, "player": None}
+        if player is None
+        else {
+            "text": text,
+            "player": player,
+            "effect": effects[player],
+            "shade": round(_SHADES * abs(effects[player]) / full),
+        }
+        for text, player in cut
+    ]
+
+
+def _shaded_map(view: Json, explanation: Explanation, interactions: Interactions) -> Json:
+    """The map of layers by heads; cells carry the effect of their player, if it is a finding.
+
+    Of several players in a cell it is the strongest effect.
+    """
+    effects = explanation.verdict.shaded_effects(interactions, 0).tolist()
+    full = explanation.verdict.full_shade(max(map(abs, effects)))
+
+    def shaded(players: list[int]) -> Json:
+        effect = max((effects[player] for player in players), key=abs)
+        return {"effect": effect, "shade": round(_SHADES * abs(effect) / full)}
+
+    rows = [
+        {"layer": row["layer"], "cells": [cell and shaded(cell) for cell in row["cells"]]}
+        for row in view["rows"]
+    ]
+    return {"columns": view["columns"], "n_heads": view["n_heads"], "rows": rows}
+
+
+def _scatter(actual: FloatArray, predicted: FloatArray) -> dict[str, Any]:
+    """Dots of predicted against actual in the unit square, at most ``_DOTS`` of them."""
+    low = float(min(actual.min(), predicted.min()))
+    high = float(max(actual.max(), predicted.max()))
+    span = (high - low) or 1.0
+    rows = np.unique(np.linspace(0, len(actual) - 1, min(len(actual), _DOTS)).astype(int))
+    dots = [
+        (
+            (float(actual[row]) - low) / span * PLOT,
+            (1 - (float(predicted[row]) - low) / span) * PLOT,
+        )
+        for row in rows
+    ]
+    return {"dots": dots, "low": low, "high": high}

@@ -1,0 +1,51 @@
+import { h } from "./dom.js";
+import { number } from "./format.js";
+import { full, judges } from "./verdict.js";
+
+const STEPS = [1, 1.5, 2, 3, 5, 7, 10];
+
+/**
+ * The effect that is drawn in full: a round number from the largest effect, or a tenth of the
+ * output's range, on. Explanations of much the same effects then have the same colours.
+ */
+export function scaleEnd(model, output, largest) {
+  const least = full(model, output, largest);
+  const power = 10 ** Math.floor(Math.log10(least));
+  const step = STEPS.find((one) => one * power >= least * (1 - 1e-9)) ?? 10;
+  return Number((step * power).toPrecision(2));
+}
+
+/** What the colours of players and of links mean, in numbers. */
+export function createLegend(model, store, noun, links) {
+  const legend = h("div", { class: "legend soft" });
+  store.on(["effects", "drawn", "selected"], (state) => {
+    const { effects, findings, index, output } = state;
+    if (!model.verdict.trusted[output]) {
+      legend.textContent = "Nothing is shaded: this is predicted no better than by the mean of the ablations.";
+      return;
+    }
+    const shaded = effects.map((effect, player) => (findings[player] ? Math.abs(effect) : 0));
+    const end = scaleEnd(model, output, Math.max(...shaded));
+    const unit = model.units[output];
+    const [plus, minus] = index === "Fourier" ? ["positive", "negative"] : ["raises the score", "lowers it"];
+    const left = shaded.filter((size) => !size).length;
+    legend.replaceChildren(
+      h(
+        "div",
+        { class: "ramp", role: "img", "aria-label": `Colours from ${number(-end)} to ${number(end)}` },
+        h("span", {}, `${index} of each ${noun} alone${unit ? `, ${unit}` : ""}`),
+        h("span", { class: "bar" }),
+        h("span", { class: "ticks" }, ...[`${number(-end)} ${minus}`, "0", `${plus} ${number(end)}`].map((tick) => h("span", {}, tick))),
+      ),
+      h("p", {}, judges(model) ? unshaded(left, model.n) : CAUTION, " ", links(state, unit)),
+    );
+  });
+  return legend;
+}
+
+const CAUTION = "There are no intervals, so that nothing says which of the values may be zero.";
+
+function unshaded(left, n) {
+  if (!left) return "All are distinguishable from zero.";
+  return `No colour: not distinguishable from zero (${left} of ${n}).`;
+}

@@ -37,7 +37,8 @@ LAYERS = {
     "all, 0-29": tuple(ALL),
 }
 N_ITEMS = 16
-N_PLAIN, N_OURS = 2, 48
+N_PLAIN, N_OURS, N_LAWS = 2, 24, 48
+"""How many masks: of plain loops; of the lens, more where less than all layers runs; of laws."""
 ROUNDS = 3
 TOLERANCE = 2e-4
 """Nats by which values may differ: the ways differ in the order of sums."""
@@ -113,7 +114,6 @@ def run(kind: str, game: ComponentGame, plain: Plain, masks: BoolArray) -> tuple
     elif kind == "ours":
         values = game(masks).tolist()
     else:
-        masks = masks[: N_OURS // 2]
         with whole(game, kind == "products"):
             values = game(masks).tolist()
     return (time.process_time() - started) / len(masks), np.array(values)
@@ -153,16 +153,14 @@ def header(names: Sequence[str], kinds: Sequence[str]) -> str:
 def laws(game: ComponentGame) -> dict[str, BoolArray]:
     """Masks of all heads, so many of each law."""
     n, rng = game.n_players, np.random.default_rng(0)
-    alone = ~np.eye(n, dtype=bool)
-    lower = rng.random((N_OURS // 4, n // 2)) < 0.5
+    alone = (~np.eye(n, dtype=bool)).reshape(len(ALL), N_HEADS, n)
+    lower = np.repeat(rng.random((N_LAWS // 4, n // 2)) < 0.5, 4, axis=0)
     return {
-        "uniform": rng.random((N_OURS, n)) < 0.5,
-        "`Keep(0.5, 0.97)`": ip.Keep(0.5, 0.97).design(N_OURS, n, rng).masks,
-        "each head of layers 0, 5, 10, ... removed alone": alone.reshape(30, 9, n)[::6]
-        .reshape(-1, n)
-        .copy(),
-        "lower half of the layers shared by 4": np.hstack(
-            [np.repeat(lower, 4, axis=0), rng.random((N_OURS, n - n // 2)) < 0.5]
+        "uniform": rng.random((N_LAWS, n)) < 0.5,
+        "`Keep(0.5, 0.97)`": ip.Keep(0.5, 0.97).design(N_LAWS, n, rng).masks,
+        "all but one head of layers 0, 6, 12, 18, 24": alone[::6].reshape(-1, n),
+        "uniform, lower half of the layers shared by 4": np.hstack(
+            [lower, rng.random((N_LAWS, n - n // 2)) < 0.5]
         ),
     }
 
@@ -186,7 +184,8 @@ def main() -> None:
         for name in options.tasks:
             for where, layers in LAYERS.items():
                 game, plain = made(name, layers)
-                masks = np.random.default_rng(0).random((N_OURS, game.n_players)) < 0.66
+                n_masks = N_OURS * len(ALL) // (len(ALL) - min(layers))
+                masks = np.random.default_rng(0).random((n_masks, game.n_players)) < 0.66
                 print(line([name, where], row(kinds, game, plain, masks)), flush=True)
         print()
     if options.table != "layers":

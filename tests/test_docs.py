@@ -240,12 +240,14 @@ def test_components(page: Page) -> None:
     printed = page.run()
     assert "linear " in printed
     assert "spectrum 8 " in printed
+    assert "L12.latent" in page.run()
     printed = page.run()
     assert "] False" in printed  # no gradient of the accuracy
     assert "attribution [" in printed
     printed = page.run()
     assert "gp " in printed
     assert "2 rounds, " in printed
+    assert "gp, measured" in Path("circuits.html").read_text(encoding="utf-8")
     printed = page.run()
     assert "learned mask, faithful" in printed
 

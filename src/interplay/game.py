@@ -94,7 +94,8 @@ class PlannedGame(Game, Protocol):
 
         - ``title``, such as ``"The input"``;
         - ``kind``: ``"text"`` shows each player in its place (the description then has the keys
-          ``text`` and ``spans``), ``"grid"`` shows layers by heads (``units``, ``n_heads``), and
+          ``text`` and ``spans``), ``"grid"`` shows layers by heads (``n_heads``, and
+          ``units`` of each player or, of the last players only, those in ``components``), and
           ``"tiles"``, the default, shows the players side by side (optionally with ``snippets`` or
           ``thumbnails``, one for each player);
         - ``mean_first``: true if the mean over several outputs is shown first;

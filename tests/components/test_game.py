@@ -503,7 +503,7 @@ def test_memory_that_does_not_suffice_makes_passes_smaller(monkeypatch: Any) -> 
         return forward(*args, **kwargs)
 
     monkeypatch.setattr(model.model, "forward", scarce)
-    np.testing.assert_allclose(own(masks), whole, rtol=1e-5)
+    np.testing.assert_allclose(own(masks), whole, rtol=1e-5, atol=1e-6)
     assert max(sizes) > 3
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
 

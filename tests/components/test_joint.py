@@ -98,7 +98,7 @@ def test_scores_are_those_of_the_prompt_left_by_the_model_left(family: str) -> N
     ],
     ids=str,
 )
-@pytest.mark.parametrize("kind", ["units", "layers", "groups"])
+@pytest.mark.parametrize("kind", ["units", "layers", "groups", "parts"])
 def test_every_ablation_and_kind_of_unit(ablation: Any, kind: str) -> None:
     model = smooth()
     heads = components.heads(model)
@@ -106,6 +106,7 @@ def test_every_ablation_and_kind_of_unit(ablation: Any, kind: str) -> None:
         "units": components.heads(model, [1, 2]) + components.mlps(model, [1]),
         "layers": components.layers(model, [0, 2]),
         "groups": (*components.by_layers(heads), components.Unit(0, "mlp")),
+        "parts": components.neurons(model, [1], blocks=3) + components.kv_groups(model, [2]),
     }[kind]
     game = joint(model, units, ablation)
     masks = drawn(game, 16)
@@ -275,7 +276,7 @@ def test_an_explanation_of_it_is_saved_audited_and_shown(tmp_path: Path) -> None
     loaded = ip.load(explanation.save(tmp_path / "joint.interplay"))
     assert ip.verify(loaded, game, store=store).matches
     page = explanation.to_html(tmp_path / "joint.html").read_text(encoding="utf-8")
-    assert "The words and the components" in page
+    assert "The input and the components" in page
     assert "L1.H3" in page
     exact = ip.explain(game, budget=2**8, store=store)
     for tested in exact.confirm(2, budget=2**8, store=store).tested:

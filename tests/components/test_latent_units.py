@@ -276,7 +276,7 @@ def test_a_fingerprint_knows_the_weights_and_the_code() -> None:
     description = game(model, others[-1]).describe()
     assert description["units"] == [[[1, "latent", 1]], [[1, "latent", 3]]]
     assert description["dictionaries"][0]["n_latents"] == N_LATENTS
-    assert description["view"]["kind"] == "tiles"
+    assert description["view"]["kind"] == "grid"
 
 
 def test_any_object_with_encode_and_decode() -> None:

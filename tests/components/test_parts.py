@@ -215,7 +215,7 @@ def test_a_description_counts_neurons_that_follow_each_other() -> None:
     description = own.describe()
     assert description["units"] == [[[1, "head", 0]], [[1, "neuron", 0]], [[1, "neuron", 24]]]
     assert description["neurons"] == [[1], [24], [24]]
-    assert description["view"]["kind"] == "tiles"
+    assert description["view"]["kind"] == "grid"
     other = game(model, "llama", (*components.heads(model, [1])[:1], *reversed(blocks)))
     smaller = components.Group("L1.N0-23", blocks[0].units[:23])
     fewer = game(model, "llama", (*components.heads(model, [1])[:1], smaller, blocks[1]))

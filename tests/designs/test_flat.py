@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+from math import comb
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from interplay._types import BoolArray
 from interplay.designs.flat import flat_design
 from interplay.fourier.masks import keys
 
@@ -29,7 +33,34 @@ def test_sizes_and_players_are_balanced() -> None:
     np.testing.assert_array_equal(sizes[1:20], 12)
     for size in range(1, 20):
         kept = masks[masks.sum(axis=1) == size].sum(axis=0)
-        assert kept.max() - kept.min() <= 2, size
+        assert kept.max() - kept.min() <= 4, size
+    np.testing.assert_array_equal(masks.sum(axis=0), len(masks) // 2)
+
+
+def unknown(masks: BoolArray) -> float:
+    """What is unknown of Shapley values, a share of their prior variance, given values at masks.
+
+    The prior has independent coefficients of up to three players, and there is some noise.
+    """
+    n = masks.shape[1]
+    sets = [s for order in (1, 2, 3) for s in combinations(range(n), order)]
+    variances = np.array([(0.45, 0.1, 0.03)[len(s) - 1] / comb(n, len(s)) for s in sets])
+    signs = np.where(masks, -1.0, 1.0)
+    basis = np.column_stack([signs[:, s].prod(axis=1) for s in sets]) * np.sqrt(variances)
+    posterior = np.linalg.inv(np.eye(len(sets)) + basis.T @ basis / 0.007)
+    shapley = np.array([[(i in s) * (len(s) % 2) / len(s) for s in sets] for i in range(n)])
+    shapley *= np.sqrt(variances)
+    return float(np.trace(shapley @ posterior @ shapley.T) / np.trace(shapley @ shapley.T))
+
+
+@pytest.mark.parametrize("n_masks", [36, 72, 144])
+def test_masks_tell_more_of_shapley_values_than_random_ones_of_their_sizes(n_masks: int) -> None:
+    rng, ratios = np.random.default_rng(0), []
+    for seed in range(4):
+        chosen = flat_design(n_masks, 12, np.random.default_rng(seed)).masks
+        drawn = rng.permuted(chosen[::2], axis=1)
+        ratios.append(unknown(chosen) / unknown(np.concatenate([drawn, ~drawn])))
+    assert np.mean(ratios) < 0.8
 
 
 def test_all_masks_and_one_more() -> None:

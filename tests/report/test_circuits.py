@@ -152,6 +152,17 @@ def test_an_explanation_that_predicts_nothing_proposes_no_circuits(tmp_path: Pat
     assert len(series_of(hopeless, hopeless.spectrum, pages.pruned(explained))) == 1
 
 
+def test_no_circuits_of_words_and_components_are_proposed(tmp_path: Path) -> None:
+    explained = pages.model_of_heads()
+    description = explained.provenance["game"]["description"]
+    units = [[] if player < 3 else units for player, units in enumerate(description["units"])]
+    game = explained.provenance["game"] | {"description": description | {"units": units}}
+    joint = replace(explained, provenance=explained.provenance | {"game": game})
+    shown = data_of(joint.to_html(tmp_path / "a.html"))
+    assert shown["view"]["others"] == [0, 1, 2]
+    assert shown["circuits"] is None
+
+
 def test_circuits_of_another_game_are_refused(tmp_path: Path) -> None:
     explained = pages.model_of_heads()
     wrong = pages.pruned(pages.model_of_heads(2, 9))

@@ -31,6 +31,18 @@ def test_a_row_for_each_layer_and_a_column_for_each_head_and_kind() -> None:
     assert view["others"] == [5]
 
 
+def test_the_first_players_of_a_joint_game_are_no_part_of_the_model() -> None:
+    components = {"units": [[[1, "head", 0]], [[1, "mlp", 0]]]}
+    view = grid({"components": components, "n_heads": [2, 2]}, 5)
+    assert view is not None
+    assert view["rows"] == [{"layer": 1, "cells": [[3], [], [4]]}]
+    assert view["others"] == [0, 1, 2]
+    # nothing promises what a file has there
+    for wrong in (None, 3, {"units": 3}, {"units": [["a"]]}, {"units": [[], [], []]}):
+        assert grid({"components": wrong, "n_heads": [2, 2]}, 2) is None
+    assert grid({"components": components}, 5) is None
+
+
 @pytest.mark.parametrize(
     ("unit", "n_heads"),
     [

@@ -19,12 +19,7 @@ from interplay.components.attribution import attributions, relevance
 from interplay.components.packing import LogitQuery, TokenSequence
 from interplay.components.passes import Passes
 from interplay.components.patching import sites_of
-from interplay.components.players import (
-    check_players,
-    describe_players,
-    dictionaries_of,
-    has_parts,
-)
+from interplay.components.players import check_players, describe_players, dictionaries_of
 from interplay.components.scoring import readout_of
 from interplay.components.tasks import Item, LogitScore, Task
 from interplay.components.units import Player
@@ -69,7 +64,7 @@ class ComponentGame:
         template_time: the time that a template sees which writes the date.
         hints: what a run expects of the players before their ablations: ``None``, nothing; or
             ``"attribution"``, that players of a large :meth:`attribution` matter more, which takes
-            about as long as five ablations and pays at budgets of up to n log2 n. Values do not
+            about as long as six ablations and pays at budgets of up to n log2 n. Values do not
             depend on it.
 
     Raises:
@@ -318,10 +313,7 @@ class ComponentGame:
         of_template = self._template.describe() if has_chats else {}
         return of_template | {
             "lens": "components",
-            "view": {
-                "kind": "tiles" if has_parts(self._players) else "grid",
-                "title": "The components",
-            },
+            "view": {"kind": "grid", "title": "The components"},
             "model": Path(name).name if Path(name).is_absolute() else name,
             "architecture": type(self.model).__name__,
             "dtype": str(self.model.dtype),

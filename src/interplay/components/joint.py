@@ -207,15 +207,16 @@ class Joint:
     def describe(self) -> Json:
         """The text game, the units and their ablation, as JSON.
 
-        ``segments`` are the characters of the segments in ``text``, and ``components`` says of what
-        units the other players consist.
+        ``segments`` are the characters of the segments in ``text``, ``segments_by`` is their unit,
+        and ``components`` says of what units the other players consist.
         """
         of_text = self.text_game.describe()
-        contents = {key: value for key, value in of_text.items() if key != "spans"}
+        contents = {key: value for key, value in of_text.items() if key not in ("spans", "by")}
         return contents | {
             "lens": "joint",
-            "view": {"kind": "tiles", "title": "The words and the components"},
+            "view": {"kind": "grid", "title": "The input and the components"},
             "segments": of_text["spans"],
+            "segments_by": of_text["by"],
             "n_layers": len(self._architecture.layers),
             "n_heads": [layer.n_heads for layer in self._architecture.layers],
             "components": describe_players(self._units),

@@ -215,8 +215,9 @@ class Passes:
         limit = tokens_per_pass(self.model)
         if gates.requires_grad:
             limit //= _FEWER_TOKENS
-            # equal gates have derivatives of their own
+            # equal gates have derivatives of their own, and all are in the last stage
             differs = np.minimum(differs, self.first_layer)
+            cuts = [cut for cut in cuts if cut <= self.first_layer]
         n_tokens, n_layers = len(group[0].ids), len(self.architecture.layers)
         stages = plan_stages(differs, n_layers, cuts, n_tokens, limit)
         resampled = self._resampled(group)
@@ -266,7 +267,7 @@ class Passes:
         """
         separate = separate_packs(sequences, by_item=by_item)
         if self._cuts is None:
-            # a model may share things between layers, but none below the first unit
+            # some models hand on more than hidden states, but perhaps not below the first unit
             every, first = range(1, len(self.architecture.layers)), [self.first_layer]
             self._cuts = next(
                 (

@@ -108,11 +108,6 @@ def dictionaries_of(players: Iterable[Player]) -> list[Dictionary]:
     return list(dict.fromkeys(dictionary for dictionary in listed if dictionary is not None))
 
 
-def has_parts(players: Iterable[Player]) -> bool:
-    """Whether players have neurons or latents, which a grid of heads and layers cannot show."""
-    return any(unit.kind in ("neuron", "latent") for player in players for unit in player.units)
-
-
 def _runs(player: Player) -> list[tuple[Unit, int]]:
     """A player's units in few words: each with the number of neurons that it stands for.
 

@@ -73,7 +73,7 @@ def sort_rows(
     columns = np.argsort(layer_of[:-1], kind="stable")
     by_layer, layers = gates[:, columns], layer_of[columns]
     rank = np.empty(len(gates), dtype=np.int64)
-    rank[np.lexsort(by_layer.T[::-1])] = np.arange(len(gates))
+    rank[np.lexsort(1 - by_layer.T[::-1])] = np.arange(len(gates))  # what is kept comes first
     order = np.lexsort((rank[row_gates], row_packs))
     numbers, packs = row_gates[order], row_packs[order]
     differs = by_layer[numbers[1:]] != by_layer[numbers[:-1]]

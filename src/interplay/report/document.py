@@ -106,7 +106,7 @@ def document(explanation: Explanation, shown: Spectrum, series: Sequence[Series]
         },
         "ablations": _recorded(explanation),
         "verdict": _verdict(explanation),
-        "view": _view(explanation),
+        "view": view_of(explanation),
         "circuits": as_data(explanation, series),
     }
 
@@ -229,7 +229,7 @@ def _base64(array: npt.NDArray[Any], dtype: str) -> str:
     return base64.b64encode(np.ascontiguousarray(array, dtype=dtype).tobytes()).decode("ascii")
 
 
-def _view(explanation: Explanation) -> Json:
+def view_of(explanation: Explanation) -> Json:
     """How the players are shown: as the lens declares it, or as tiles."""
     view, description = explanation.view, explanation.provenance["game"]["description"]
     title = visible(str(view.get("title", "The players")))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from typing import TypedDict
 
-from interplay._types import Json, visible
+from interplay._types import Json, check, visible
 
 _TITLES = {"neuron": "neurons", "mlp": "MLP", "latent": "latents", "layer": "layer"}
 """The columns of other kinds of units than heads, in their order."""
@@ -25,7 +26,8 @@ def grid(description: Json, n_players: int) -> Json | None:
 
     Args:
         description: a game's, with ``units`` (of each player ``[layer, kind, number]``) and
-            ``n_heads`` (of each layer).
+            ``n_heads`` (of each layer); or with ``components``, whose ``units`` are those of the
+            last players.
         n_players: n.
 
     Returns:
@@ -35,10 +37,11 @@ def grid(description: Json, n_players: int) -> Json | None:
         the layer has no such head; and ``others``, players that are no part of the model.
         ``None`` where the units are not recorded, or cannot be drawn.
     """
-    if "units" not in description:
+    units_of = _units(description, n_players)
+    if units_of is None or "n_heads" not in description:
         return None
     owners: dict[tuple[int, str], list[tuple[int, int]]] = defaultdict(list)
-    for player, units in enumerate(description["units"]):
+    for player, units in enumerate(units_of):
         for layer, kind, number in units:
             owners[layer, kind].append((number, player))
     layers = sorted({layer for layer, _ in owners})
@@ -79,6 +82,25 @@ def grid(description: Json, n_players: int) -> Json | None:
         "rows": rows,
         "others": [player for player in range(n_players) if player not in placed],
     }
+
+
+class _Components(TypedDict):
+    units: list[list[tuple[int, str, int]]]
+
+
+def _units(description: Json, n_players: int) -> list[list[tuple[int, str, int]]] | None:
+    """Each player's units; of a joint game the first players have none."""
+    if "units" in description:
+        units: list[list[tuple[int, str, int]]] = description["units"]
+        return units
+    components = description.get("components")
+    try:
+        check(components, _Components, "components")  # what the lens does not promise, a file may
+    except ValueError:
+        return None
+    assert components is not None
+    last = components["units"]
+    return [[] for _ in range(n_players - len(last))] + last if len(last) <= n_players else None
 
 
 def units_of_scores(description: Json, n_outputs: int) -> list[str]:

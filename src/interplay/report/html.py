@@ -22,7 +22,7 @@ from interplay.explanation.explanation import Explanation
 from interplay.report.bundle import bundle
 from interplay.report.circuit_tables import as_rows
 from interplay.report.circuits import Compared, Kept, series_of
-from interplay.report.document import INDEX, document, script_json, shown_terms
+from interplay.report.document import INDEX, document, script_json, shown_terms, view_of
 from interplay.report.static import PLOT, static
 
 _INTERVAL = 200
@@ -104,8 +104,10 @@ def _body(explanation: Explanation, given: Sequence[Kept] | Compared = ()) -> _B
     spectrum, provenance = explanation.spectrum, explanation.provenance
     shown = shown_terms(spectrum)
     description = provenance["game"]["description"]
-    is_grid = explanation.view.get("kind") == "grid"
-    series = series_of(explanation, shown, given) if is_grid or given else ()
+    view = view_of(explanation)
+    # a prompt's words on the map are no part of a circuit
+    is_model = view["kind"] == "grid" and not view["others"]
+    series = series_of(explanation, shown, given) if is_model or given else ()
     data = document(explanation, shown, series)
     confirmation, faithfulness = explanation.confirmation, explanation.faithfulness
     html = _template("explanation.html").render(

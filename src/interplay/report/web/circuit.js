@@ -47,7 +47,7 @@ export function said(model, { output, series }, now) {
   if (now.measured !== null) parts.push(`Measured ${number(now.measured)}${unit}${faithful} (${number(now.predicted)} predicted by this explanation). `);
   else {
     parts.push(`Predicted ${number(now.predicted)}${unit}${faithful}; not measured. `);
-    if (now.error !== null) parts.push(`Random masks of about this size are predicted with an error of ${number(now.error)}. `);
+    if (now.error !== null && now.test === null) parts.push(`Random masks of about this size are predicted with an error of ${number(now.error)}. `);
   }
   if (now.test !== null && now.size < model.n) {
     const range = now.low === null ? "" : ` (${number(now.low)} to ${number(now.high)})`;

@@ -43,9 +43,9 @@ export function createLinks(content, elements, flowing, frame = null) {
     const box = elements[player][0].getClientRects()[0] ?? origin;
     const x = box.left - origin.left + content.scrollLeft;
     const y = box.top - origin.top + content.scrollTop;
-    return flowing
-      ? [x + Math.min(box.width / 2, 40), y + 1]
-      : [x + box.width / 2, y + box.height / 2];
+    if (flowing) return [x + Math.min(box.width / 2, 40), y + 1];
+    const isWord = elements[player][0].closest(".others"); // a dot in its middle would hide it
+    return [x + box.width / 2, y + (isWord ? box.height : box.height / 2)];
   };
   const path = (from, to, side) => {
     if (!flowing) return bow(from, to, side);

@@ -2,14 +2,19 @@ import { chips, strongest } from "./about.js";
 import { button, h } from "./dom.js";
 import { count, interval, signed } from "./format.js";
 import { predict } from "./spectrum.js";
+import { judges } from "./verdict.js";
 
 const TOP = 3;
 const OF_PLAYER = 8;
+const UNKNOWN = "There are no intervals: any of these may be zero.";
 
 /** The component that was chosen on the map and what it acts with; the strongest of all before. */
 export function createPartners(model, store) {
   const panel = h("section", { class: "partners", "aria-live": "polite", "aria-label": "What acts with what" });
-  const draw = (state) => panel.replaceChildren(...(state.selected === null ? overall(model, state, store) : ofPlayer(model, state, store)));
+  const draw = (state) => {
+    const said = state.selected === null ? overall(model, state, store) : ofPlayer(model, state, store);
+    panel.replaceChildren(...said.filter((child) => child !== null));
+  };
   store.on(["rows", "selected", "mask"], draw);
   return panel;
 }
@@ -23,6 +28,7 @@ function overall(model, { rows }, store) {
     list(model, alone, store, (row) => row.players),
     h("h2", {}, "Strongest together"),
     list(model, together, store, (row) => row.players),
+    judges(model) ? null : h("p", { class: "soft small" }, UNKNOWN),
     h("p", { class: "soft small hint" }, "Choose a component on the map to see what it acts with."),
   ];
 }
@@ -62,8 +68,9 @@ function ofPlayer(model, state, store) {
       { class: "soft small" },
       [
         more > 0 ? `${count(more)} more findings.` : "",
+        judges(model) ? "" : UNKNOWN,
         unsure ? `${count(unsure)} ${findings.length ? "more " : ""}not distinguishable from zero.` : "",
-      ].join(" "),
+      ].filter(Boolean).join(" "),
     ),
     h("p", { class: "controls buttons" }, button(mask[selected] ? "Remove it" : "Restore it", toggle), button("Close", () => store.set({ selected: null }))),
   ];

@@ -66,5 +66,5 @@ export function gridLens(model) {
   const template = ["2.6rem", ...columns.map((_, column) => `minmax(0, ${share(column)}fr)`)].join(" ");
   for (const row of content.querySelectorAll(".layer")) row.style.gridTemplateColumns = template;
   if (named) axis.lastChild.style.gridColumn = `2 / span ${nHeads}`;
-  return { content, elements, labels, frame, noun: "component", selects: true };
+  return { content, elements, labels, frame, noun: others.length ? "player" : "component", selects: true };
 }

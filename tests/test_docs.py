@@ -250,6 +250,8 @@ def test_components(page: Page) -> None:
     assert "gp, measured" in Path("circuits.html").read_text(encoding="utf-8")
     printed = page.run()
     assert "learned mask, faithful" in printed
+    printed = page.run()
+    assert "interplay " in printed
 
 
 @pytest.mark.model

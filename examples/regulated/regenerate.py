@@ -45,7 +45,7 @@ class Case:
 
 CASES = (
     Case("loan", "Therefore: the application of Ms Reed is", " declined", ((1, 7, 10), (8,))),
-    Case("triage", "Therefore: the case of Mr Cole is", " urgent", ((1, 7, 10), (9,))),
+    Case("triage", "Therefore: the case of Mr Cole is", " urgent", ((1, 7, 10), (9,), (0, 1, 2))),
 )
 
 
@@ -83,7 +83,7 @@ def main() -> None:
             *("--target", "prob", "--decoder", "auto", "--budget", 400, "--confirm", 5),
             *("--out", out),
         )
-        run("verify", out, "--sample", 20, "--record", out / "verification.json")
+        run("verify", out, "--sample", 20, "--record", OUT / f"{case.name}-verification.json")
         run("report", out, "-o", FOLDER / f"{case.name}.html")
         game = ip.text.TextGame(
             model,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +14,7 @@ import interplay as ip
 from interplay._types import BoolArray, FloatArray
 from interplay.explanation.completion import MOST_PLAYERS, SHARE
 from interplay.explanation.derive import completed
-from interplay.fourier.masks import every_mask
+from interplay.fourier.masks import end_masks, every_mask, keys
 
 N = 9
 
@@ -32,6 +34,7 @@ def noisy(masks: BoolArray, seeds: Any) -> FloatArray:
 def explained(budget: int, n_players: int = N, **given: Any) -> ip.Explanation:
     n_repeats = given.pop("n_repeats", 1)
     game = ip.FunctionGame(noisy if n_repeats > 1 else bent, n_players, n_repeats=n_repeats)
+    given.setdefault("decoder", "gp")
     return ip.explain(game, budget=budget, random_state=0, progress=False, **given)
 
 
@@ -86,7 +89,7 @@ def test_what_is_measured_is_certain() -> None:
             assert deviation < 1e-9
 
 
-def test_a_table_has_the_shapley_values_of_the_corrected_fit(
+def test_a_table_has_nearly_the_shapley_values_of_the_corrected_fit(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     kept = []
@@ -98,15 +101,17 @@ def test_a_table_has_the_shapley_values_of_the_corrected_fit(
     monkeypatch.setattr("interplay.explanation.derive.completed", kept_too)
     values = explained(200).interactions("SV")
     before = kept[-1].spectrum.to("SV", order=1)
+    largest = np.abs(values.values).max()
     for players in values.sets:
-        assert float(values[players]) == pytest.approx(float(before[players]), abs=1e-9)
+        assert float(values[players]) == pytest.approx(float(before[players]), abs=0.02 * largest)
 
 
 @pytest.mark.parametrize(
     ("budget", "given"),
     [
-        (int(SHARE * 2**N) - 2, {}),  # too few of all masks
-        (300, {"order": 2}),  # a smaller order was asked for
+        (int(SHARE * 2**N) - 1, {}),  # too few of all masks
+        (300, {"order": 2}),  # an order was asked for
+        (300, {"order": 5}),
         (300, {"n_repeats": 2}),  # measured values are noisy
         (300, {"measure": "uniform"}),
         (300, {"decoder": "proxyspex"}),
@@ -123,7 +128,46 @@ def test_many_players_have_no_table() -> None:
     assert len(explained(700, n_players=MOST_PLAYERS + 1).spectrum) < 2000
 
 
-def test_several_outputs(tmp_path: Any) -> None:
+def test_a_quarter_of_all_masks_is_enough_and_both_ends_count() -> None:
+    assert len(explained(int(SHARE * 2**N)).spectrum) >= 2**N - 1
+
+
+def test_large_orders_are_not_listed_unasked() -> None:
+    """They are mostly predicted, and huge: an index of order n is the Moebius transform."""
+    explanation = explained(300)
+    listed = explanation.interactions("FSII")
+    assert max(map(len, listed.sets)) == listed.order == 5
+    assert explanation.interactions("FSII", order=N).order == N
+
+
+def test_an_output_that_does_not_vary(tmp_path: Path) -> None:
+    def two(masks: BoolArray) -> FloatArray:
+        return np.stack([bent(masks), np.full(len(masks), 3.0)], axis=1)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        explanation = ip.explain(
+            ip.FunctionGame(two, N), budget=200, random_state=0, progress=False
+        )
+    explanation.save(tmp_path / "constant.interplay")
+    values = ip.load(tmp_path / "constant.interplay").interactions("SV")
+    assert values.deviations is not None
+    assert np.isfinite(values.deviations).all()
+    np.testing.assert_allclose(values.deviations[:, 1], 0.0, atol=1e-9)
+
+
+def test_few_unknown_masks_are_predicted_as_before() -> None:
+    """What the Shapley values lack is not pressed into a few predictions."""
+    masks = every_mask(N)
+    explanation = explained(500)
+    ablations = explanation.fit + explanation.held_out
+    known = set(keys(ablations.masks)) | set(keys(end_masks(N)))
+    unknown = masks[[key not in known for key in keys(masks)]]
+    errors = explanation.predict(unknown) - bent(unknown)
+    assert np.abs(errors).max() < 0.7 * bent(masks).std()
+
+
+def test_several_outputs(tmp_path: Path) -> None:
     def two(masks: BoolArray) -> FloatArray:
         return np.stack([bent(masks), 5.0 - 3.0 * bent(masks)], axis=1)
 

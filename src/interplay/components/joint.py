@@ -81,8 +81,8 @@ class Joint:
     ) -> None:
         if not isinstance(text_game, TextGame):
             raise ValueError(
-                f"{text_game!r} is no TextGame; units can be removed only from a local model, so "
-                "give an interplay.text.TextGame"
+                f"an object of type {type(text_game).__name__} is no TextGame; units can be "
+                "removed only from a local model, so give an interplay.text.TextGame"
             )
         self.text_game = text_game
         self._n_segments = text_game.n_players

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import groupby, pairwise
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from interplay._types import whole
 from interplay.components.architecture import Architecture, find_architecture
 from interplay.components.dictionaries import Dictionary
 from interplay.components.sharing import shared_key_values
@@ -185,7 +186,11 @@ def neurons(
             f"blocks={blocks} and indices={indices}: give one of them, blocks=8 for eight blocks "
             "of each layer's neurons, or indices=[170, 171] for single ones"
         )
-    chosen = None if indices is None else [int(index) for index in indices]
+    chosen = None if indices is None else [whole("a neuron", index, 0) for index in indices]
+    if chosen == []:
+        raise ValueError("indices=[] names no neuron; give the numbers of one or more")
+    if blocks is not None:
+        whole("blocks", blocks, 1)
     result: list[Player] = []
     for number in numbers:
         count = architecture.layers[number].n_neurons

@@ -56,9 +56,8 @@ def flat_design(n_masks: int, n_players: int, rng: np.random.Generator) -> Plain
             f"{n_masks} distinct masks beside both ends do not exist for {n_players} players; "
             f"there are {(1 << n_players) - 2}"
         )
-    return PlainDesign(
-        FLAT, np.array(list(islice(_pairs(n_players, rng), n_masks)), dtype=np.bool_)
-    )
+    masks = np.array(list(islice(_pairs(n_players, rng), n_masks)), dtype=np.bool_)
+    return PlainDesign(FLAT, masks.reshape(-1, n_players))
 
 
 def _pairs(n_players: int, rng: np.random.Generator) -> Iterator[BoolArray]:

@@ -2,14 +2,17 @@ r"""Where a good part of all masks was evaluated: a table of measured values, co
 
 Up to :data:`MOST_PLAYERS` players the values of all masks fit into a table. From a share of
 :data:`SHARE` on, the masks that were evaluated keep their measured values, and the others have
-predictions. The spectrum is the exact transform of that table. Predictions of single masks can only
-gain by this, and so do indices, since their errors are sums over the masks that were not evaluated.
+predictions. The spectrum is the exact transform of that table. Indices gain by this, since their
+errors are sums over the masks that were not evaluated.
 
-Shapley values are those of the fit, corrected (see :mod:`.correction`): a linear function
+Shapley values are nearly those of the fit, corrected (see :mod:`.correction`): a linear function
 
 .. math:: \sum_i \beta_i (m_i - 1/2)
 
-is added to the predictions so that the table has them, and its measured values stay as they are.
+is added to the predictions, and measured values stay as they are. The fewer masks are unknown, the
+larger it would have to be, for values that are ever less in doubt. Its slopes are therefore those
+of a ridge regression, in which the function is a priori as large as the errors of predictions, and
+so is the noise of the Shapley values.
 
 The covariance of the coefficients is that of errors at the masks that were not evaluated. They are
 what the decoder says of the coefficients, at those masks, and independent errors as large as those
@@ -39,14 +42,19 @@ SHARE = 0.25
 _DRAWS = 64
 
 
-def can_complete(decoded: Decoded, n_masks: int) -> bool:
-    """Whether so many masks are a good part of all, and it is known how uncertain the others are.
+def can_complete(decoded: Decoded, values: FloatArray) -> bool:
+    """Whether a good part of all masks was measured, and it is known how uncertain the others are.
 
     A spectrum without deviations is a sparse one: what it leaves is noise, by its assumptions.
+
+    Args:
+        decoded: with the measured ends, if there are any.
+        values: those of other masks, ``(m,)`` or ``(m, k)``.
     """
-    n_players = decoded.spectrum.n_players
-    enough = n_players <= MOST_PLAYERS and n_masks >= SHARE * 2**n_players
-    return enough and decoded.spectrum.deviations is not None
+    spectrum = decoded.spectrum
+    n_measured = int(finite_rows(values).sum()) + (0 if spectrum.ends is None else 2)
+    enough = spectrum.n_players <= MOST_PLAYERS and n_measured >= SHARE * 2**spectrum.n_players
+    return enough and spectrum.deviations is not None
 
 
 def completed(decoded: Decoded, masks: BoolArray, values: FloatArray) -> Decoded:
@@ -73,7 +81,8 @@ def completed(decoded: Decoded, masks: BoolArray, values: FloatArray) -> Decoded
     learned = spectrum if decoded.surrogate is None else decoded.surrogate
     table = as_columns(learned.predict(every_mask(n))).copy()
     table[measured] = as_columns(values[known])
-    table[unknown] += _linear(unknown, _shapley_values(spectrum) - _shapley_weights(n) @ table)
+    if unknown.any():
+        table[unknown] += _linear(unknown, _shapley_values(spectrum) - _shapley_weights(n) @ table)
     whole = of_table(table)
     shape = spectrum.coefficients.shape[1:]
     whole = replace(
@@ -110,7 +119,7 @@ def _shapley_weights(n_players: int) -> FloatArray:
 
 
 def _linear(unknown: BoolArray, missing: FloatArray) -> FloatArray:
-    """A linear function at the masks that are ``unknown`` that adds to the Shapley values.
+    """A linear function at the masks that are ``unknown``, to add to the Shapley values.
 
     Args:
         unknown: which of all masks, ``(2**n,)``.
@@ -118,8 +127,11 @@ def _linear(unknown: BoolArray, missing: FloatArray) -> FloatArray:
     """
     n_players = len(missing)
     centred = every_mask(n_players)[unknown] - 0.5
-    of_slopes = _shapley_weights(n_players)[:, unknown] @ centred
-    return np.asarray(centred @ np.linalg.lstsq(of_slopes, missing, rcond=1e-8)[0])
+    weights = _shapley_weights(n_players)[:, unknown]
+    of_slopes = weights @ centred
+    ridge = n_players / 4 * (weights**2).sum(axis=1).mean() * np.eye(n_players)
+    slopes = np.linalg.solve(of_slopes.T @ of_slopes + ridge, of_slopes.T @ missing)
+    return np.asarray(centred @ slopes)
 
 
 def _deviations(decoded: Decoded, whole: Spectrum, unknown: BoolArray) -> FloatArray:
@@ -130,7 +142,10 @@ def _deviations(decoded: Decoded, whole: Spectrum, unknown: BoolArray) -> FloatA
     columns = spectrum.deviations.reshape(len(spectrum), -1)
     errors = synthesise(every_mask(n), spectrum.supports, columns).reshape(2**n, -1, rank)
     if decoded.residuals is not None:
-        size = np.sqrt(np.nanmean(as_columns(decoded.residuals) ** 2, axis=0) / _DRAWS)
+        left_out = as_columns(decoded.residuals)
+        squares = np.nan_to_num(left_out) ** 2  # a constant output has none
+        count = np.maximum(np.isfinite(left_out).sum(axis=0), 1)
+        size = np.sqrt(squares.sum(axis=0) / count / _DRAWS)
         signs = np.random.default_rng(0).choice((-1.0, 1.0), (2**n, 1, _DRAWS))
         errors = np.concatenate([errors, size[:, None] * signs], axis=-1)
     errors[~unknown] = 0.0

@@ -106,8 +106,8 @@ def _decoded(inputs: Inputs, more: Ablations, rng: np.random.Generator) -> Decod
     if measure_of(design.kind) == SHAPLEY:
         drawn = design.representative
         decoded = corrected(decoded, design.masks[drawn], values[drawn])
-        all_orders = inputs.order >= inputs.chosen.order
-        if all_orders and inputs.held_noise is None and can_complete(decoded, len(values)):
+        keeps_values = inputs.all_orders and inputs.held_noise is None
+        if keeps_values and can_complete(decoded, values):
             decoded = completed(decoded, design.masks, values)
         else:
             decoded = tightened(decoded)
@@ -135,6 +135,7 @@ class Inputs:
         held_noise: for a game with repeats, the variance of each value in ``held_out``; otherwise
             ``None``.
         exact: the ablations are all 2^n masks.
+        all_orders: no largest order was asked for.
     """
 
     chosen: Decoder
@@ -148,6 +149,7 @@ class Inputs:
     ends: FloatArray | None
     held_noise: FloatArray | None
     exact: bool
+    all_orders: bool
 
 
 def _inputs(plan: RunPlan, evaluated: Evaluated) -> Inputs:
@@ -212,7 +214,18 @@ def _inputs(plan: RunPlan, evaluated: Evaluated) -> Inputs:
     if noise is not None:
         noise = noise[n_ends:][fit_rows if exact else held_rows]
     return Inputs(
-        chosen, options, order, design, fit_values, fit, held_out, turns, ends, noise, exact
+        chosen=chosen,
+        options=options,
+        order=order,
+        design=design,
+        fit_values=fit_values,
+        fit=fit,
+        held_out=held_out,
+        turns=turns,
+        ends=ends,
+        held_noise=noise,
+        exact=exact,
+        all_orders=plan.request.order is None,
     )
 
 

@@ -185,7 +185,8 @@ class Explanation:
 
         Args:
             index: the interaction index, one of :data:`interplay.INDICES`.
-            order: the largest number of players in an interaction (see ``Spectrum.to``).
+            order: the largest number of players in an interaction (see ``Spectrum.to``). The
+                default is that of the decoder or of the spectrum, whichever is smaller.
 
         Raises:
             ValueError: the index is unknown, or the order does not fit it.
@@ -197,6 +198,9 @@ class Explanation:
         doubt = self.extrapolated(index)
         if doubt is not None:
             warnings.warn(doubt, ExtrapolationWarning, stacklevel=2)
+        largest = self.provenance["decoder"]["settings"].get("order")
+        if order is None and largest and (self.spectrum.orders > largest).any():
+            order = int(largest)  # a completed table has larger ones, of which it is less sure
         return self.spectrum.to(index, order=order, players=self.players)
 
     def extrapolated(self, index: IndexName | str) -> str | None:

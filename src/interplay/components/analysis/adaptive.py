@@ -21,6 +21,7 @@ from interplay.components.analysis.rounds import (
 )
 from interplay.explanation.explanation import Ablations, Explanation
 from interplay.extensions import BackendName
+from interplay.fourier.interactions import checked_output
 from interplay.game import Game, costs
 
 _PER_ROUND = 12
@@ -78,6 +79,7 @@ def adaptive_circuits(
     """
     check_explains("adaptive_circuits", explanation, game)
     whole("n_ablations", n_ablations, 1)
+    checked_output(output, explanation.spectrum.n_outputs)
     n_players = int(game.n_players)
     parts, shares = partial_sizes(fractions, n_players)
     first, hints = first_ablations(explanation), hints_of(explanation)
@@ -93,7 +95,8 @@ def adaptive_circuits(
             more = measured(evaluator, proposed(known, hints, wanted, rng), known)
             known, spent, number = known + more, until, number + 1
     per_ablation = float(costs(game, full)[0])
-    cost = len(known) + 2 + (0.0 if hints is None else hints.cost / per_ablation)
+    n_ends = 0 if explanation.faithfulness.exact else 2
+    cost = len(known) + n_ends + (0.0 if hints is None else hints.cost / per_ablation)
     best, faithful = (
         at_fractions(_chosen(known, goal, parts), fractions, n_players)
         for goal in (Goal(output, None), Goal(output, target))

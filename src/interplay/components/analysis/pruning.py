@@ -24,6 +24,7 @@ from interplay.components.analysis.rounds import (
 )
 from interplay.explanation.explanation import Explanation
 from interplay.extensions import BackendName
+from interplay.fourier.interactions import checked_output
 from interplay.fourier.spectrum import Spectrum
 from interplay.game import Game
 
@@ -144,6 +145,9 @@ def prune(
         )
     sizes = sorted({number_to_keep(size, n_players) for size in keep}, reverse=True)
     check_objective(objective)
+    for source in spectra.values():
+        spectrum = source.spectrum if isinstance(source, Explanation) else source
+        checked_output(output, spectrum.n_outputs)
     _check_rounds(rounds, spectra, game)
     rng = np.random.default_rng([*_KEYS, random_state])
     full = np.ones((1, n_players), dtype=np.bool_)

@@ -27,8 +27,9 @@ _GROWTH = 1.5
 """The factor by which the number of evaluations grows at each step."""
 _GAIN = 0.01
 """The gain in R2 that two further batches, more than twice the ablations, must bring."""
-_LITTLE = 0.1
-"""With an R2 below this a run goes on until its design has a code, if it ever has."""
+_LITTLE = 0.4
+"""With an R2 below this a run goes on until its design has a code, if it ever has. By chance, and
+by few masks, a function that looks like noise has up to 0.3."""
 _FEWEST = 60
 """The size of the first batch, at least."""
 

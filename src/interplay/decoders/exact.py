@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from interplay._arrays import pack
-from interplay._types import FloatArray, IntArray
+from interplay._types import FloatArray
 from interplay.decoders.base import Decoded, Decoder
 from interplay.designs.base import Design, table_design
-from interplay.fourier.masks import every_mask
+from interplay.fourier.masks import every_mask, numbers_of
 from interplay.fourier.sets import members
 from interplay.fourier.spectrum import Spectrum
 from interplay.fourier.transform import walsh_hadamard
@@ -40,7 +40,7 @@ def of_table(table: FloatArray) -> Spectrum:
 
 def _decode(design: Design, values: FloatArray, order: int, rng: np.random.Generator) -> Decoded:
     n_players = design.masks.shape[1]
-    numbers: IntArray = design.masks @ (1 << np.arange(n_players, dtype=np.int64))
+    numbers = numbers_of(design.masks)
     if len(np.unique(numbers)) != 1 << n_players or len(numbers) != 1 << n_players:
         raise ValueError(
             f"{len(np.unique(numbers))} distinct masks came for {n_players} players, but "

@@ -27,11 +27,12 @@ from math import comb
 import numpy as np
 
 from interplay._arrays import as_columns, finite_rows, unpack
-from interplay._types import BoolArray, FloatArray, IntArray
+from interplay._types import BoolArray, FloatArray
 from interplay.decoders.base import Decoded
 from interplay.decoders.exact import of_table
+from interplay.explanation.correction import by_player
 from interplay.fourier.characters import synthesise
-from interplay.fourier.masks import end_masks, every_mask
+from interplay.fourier.masks import end_masks, every_mask, numbers_of
 from interplay.fourier.spectrum import Spectrum
 from interplay.fourier.transform import walsh_hadamard
 
@@ -74,7 +75,7 @@ def completed(decoded: Decoded, masks: BoolArray, values: FloatArray) -> Decoded
         masks = np.vstack([masks, end_masks(n)])
         values = np.concatenate([values, spectrum.ends])
     known = finite_rows(values)
-    measured = _numbers(masks[known])
+    measured = numbers_of(masks[known])
     unknown = np.ones(2**n, dtype=np.bool_)
     unknown[measured] = False
 
@@ -82,7 +83,9 @@ def completed(decoded: Decoded, masks: BoolArray, values: FloatArray) -> Decoded
     table = as_columns(learned.predict(every_mask(n))).copy()
     table[measured] = as_columns(values[known])
     if unknown.any():
-        table[unknown] += _linear(unknown, _shapley_values(spectrum) - _shapley_weights(n) @ table)
+        shapley, weights = spectrum.to("SV", order=1), _shapley_weights(n)
+        missing = as_columns(by_player(shapley, shapley.values)) - weights @ table
+        table[unknown] += _linear(unknown, weights[:, unknown], missing)
     whole = of_table(table)
     shape = spectrum.coefficients.shape[1:]
     whole = replace(
@@ -92,20 +95,6 @@ def completed(decoded: Decoded, masks: BoolArray, values: FloatArray) -> Decoded
         ends=spectrum.ends,
     )
     return replace(decoded, spectrum=whole, surrogate=None)
-
-
-def _numbers(masks: BoolArray) -> IntArray:
-    """The rows of masks in a table of all, ``(m,)``."""
-    return np.asarray(masks @ (1 << np.arange(masks.shape[1], dtype=np.int64)))
-
-
-def _shapley_values(spectrum: Spectrum) -> FloatArray:
-    """By player, ``(n, k)``."""
-    shapley = spectrum.to("SV", order=1)
-    listed = as_columns(shapley.values)
-    values = np.zeros((spectrum.n_players, listed.shape[1]))
-    values[shapley.members[:, 0]] = listed
-    return np.asarray(values)
 
 
 def _shapley_weights(n_players: int) -> FloatArray:
@@ -118,16 +107,16 @@ def _shapley_weights(n_players: int) -> FloatArray:
     return np.asarray(np.where(masks, present[:, None], -absent[:, None]).T)
 
 
-def _linear(unknown: BoolArray, missing: FloatArray) -> FloatArray:
+def _linear(unknown: BoolArray, weights: FloatArray, missing: FloatArray) -> FloatArray:
     """A linear function at the masks that are ``unknown``, to add to the Shapley values.
 
     Args:
         unknown: which of all masks, ``(2**n,)``.
+        weights: what these u masks count in each Shapley value, ``(n, u)``.
         missing: what is to be added, ``(n, k)``.
     """
     n_players = len(missing)
     centred = every_mask(n_players)[unknown] - 0.5
-    weights = _shapley_weights(n_players)[:, unknown]
     of_slopes = weights @ centred
     ridge = n_players / 4 * (weights**2).sum(axis=1).mean() * np.eye(n_players)
     slopes = np.linalg.solve(of_slopes.T @ of_slopes + ridge, of_slopes.T @ missing)
@@ -149,4 +138,4 @@ def _deviations(decoded: Decoded, whole: Spectrum, unknown: BoolArray) -> FloatA
         signs = np.random.default_rng(0).choice((-1.0, 1.0), (2**n, 1, _DRAWS))
         errors = np.concatenate([errors, size[:, None] * signs], axis=-1)
     errors[~unknown] = 0.0
-    return np.asarray(walsh_hadamard(errors)[_numbers(unpack(whole.supports, n))] / 2**n)
+    return np.asarray(walsh_hadamard(errors)[numbers_of(unpack(whole.supports, n))] / 2**n)

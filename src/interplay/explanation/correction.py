@@ -73,7 +73,7 @@ def corrected(decoded: Decoded, masks: BoolArray, values: FloatArray) -> Decoded
     own = replace(spectrum, ends=spectrum.predict(end_masks(spectrum.n_players)))
     shapley = own.to("SV", order=1)
     if shapley.deviations is not None:
-        prior = _PRIOR * as_columns(_by_player(shapley, shapley.deviations) ** 2).sum(axis=0)
+        prior = _PRIOR * as_columns(by_player(shapley, shapley.deviations) ** 2).sum(axis=0)
         of_rest, variances = _residual_values(masks, values - learned.predict(masks))
         weights = prior / np.maximum(prior + variances, np.finfo(float).tiny)
         added = (of_rest * weights).reshape(shape)
@@ -116,7 +116,7 @@ def _low_order(spectrum: Spectrum) -> Spectrum:
     return Spectrum.from_members(n, *rebase(low.members, low.values, n, MOEBIUS, FOURIER))
 
 
-def _by_player(shapley: Interactions, listed: FloatArray) -> FloatArray:
+def by_player(shapley: Interactions, listed: FloatArray) -> FloatArray:
     """Numbers of the listed players, by player, ``(n,)`` or ``(n, k)``; zero for others."""
     values = np.zeros((shapley.n_players, *listed.shape[1:]))
     values[shapley.members[:, 0]] = listed

@@ -86,6 +86,11 @@ def every_mask(n_players: int) -> BoolArray:
     return _from_numbers(np.arange(1 << n_players, dtype=np.int64), n_players)
 
 
+def numbers_of(masks: BoolArray) -> IntArray:
+    """The rows of masks ``(m, n)`` in :func:`every_mask`, ``(m,)``."""
+    return np.asarray(masks @ (1 << np.arange(masks.shape[1], dtype=np.int64)))
+
+
 def _from_numbers(numbers: IntArray, n_players: int) -> BoolArray:
     return np.asarray((numbers[:, None] >> np.arange(n_players)) & 1 == 1)
 

@@ -177,6 +177,7 @@ def main() -> None:
     parser.add_argument("--layers", type=int, nargs=2, default=(0, 29), metavar=("FIRST", "LAST"))
     parser.add_argument("--every", type=int, default=1, help="3: every third layer, 90 heads")
     parser.add_argument("--units", choices=("heads", "all"), default="heads", help="all: MLPs too")
+    parser.add_argument("--ablation", choices=("zero", "mean", "resample"), default="zero")
     parser.add_argument("--explain", type=int, default=32, help="items to find circuits on")
     parser.add_argument("--report", type=int, default=64, help="items to judge them by, at most")
     parser.add_argument("--seeds", type=int, nargs="+", default=range(5))
@@ -200,7 +201,14 @@ def main() -> None:
         for seed in chosen.seeds:
             explain, rest = whole.split(1 - chosen.explain / len(whole.items), random_state=seed)
             report = Task(rest.items[: chosen.report], SCORES)
-            game = ComponentGame(model, tokenizer, explain, players, hints="attribution")
+            game = ComponentGame(
+                model,
+                tokenizer,
+                explain,
+                players,
+                ablation=chosen.ablation,
+                hints="attribution",
+            )
             print(
                 f"{task}, seed {seed}: {len(players)} players, {len(explain.items)} items to "
                 "explain",

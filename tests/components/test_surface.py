@@ -169,3 +169,14 @@ def test_circuits_of_another_game_are_refused() -> None:
         components.adaptive_circuits(other, explanation, 30, progress=False)
     with pytest.raises(ValueError, match="n_ablations=0 is below 1"):
         components.adaptive_circuits(game, explanation, 0, progress=False)
+
+
+@pytest.mark.parametrize("steepness", [-12.0, 0.0, 12.0])
+def test_the_largest_covariance_can_be_factorised(steepness: float) -> None:
+    """L-BFGS may try hyperparameters at their bounds, where noise is nothing beside the rest."""
+    rng = np.random.default_rng(1)
+    signs, targets = rng.choice([-1.0, 1.0], (300, N)), rng.normal(size=300)
+    theta = np.concatenate([np.zeros(N + 1), [12.0, steepness, 12.0, 12.0, -12.0]])
+    value, gradient = surface._objective(theta, signs, targets, np.zeros(N))
+    assert np.isfinite(value)
+    assert np.isfinite(gradient).all()

@@ -37,6 +37,8 @@ _CENTRE = np.array([0.0, 0.0, -1.0, -0.5, -3.0])
 """Prior means of log s, log l, log a, log c and the log of the noise's variance, for values of
 variance 1; their standard deviations are 1."""
 _LEAST_NOISE = 1e-6
+"""The least variance of the noise, as a share of a value's prior variance: a covariance that is
+much larger than the noise could not be factorised."""
 _ITERATIONS = 60
 _LEARNED_FROM = 600
 """Hyperparameters are learned from at most so many values."""
@@ -70,7 +72,7 @@ class Surface:
     def _weights(self) -> FloatArray:
         """(K + noise)^-1 y, ``(m,)``."""
         covariance = _kernel(_agreement(self.signs, self.signs, self.relevances), self.shared)
-        covariance[np.diag_indices_from(covariance)] += np.exp(self.shared[4]) + _LEAST_NOISE
+        covariance[np.diag_indices_from(covariance)] += _noise(self.shared)
         lower = cholesky(covariance, lower=True)
         return np.asarray(cho_solve((lower, True), self.targets))
 
@@ -226,6 +228,12 @@ def _kernel(agreement: FloatArray, shared: FloatArray) -> FloatArray:
     return np.asarray(constant + slope * agreement + strength * np.exp(steepness * (agreement - 1)))
 
 
+def _noise(shared: FloatArray) -> float:
+    """The variance of the noise; c + a + s is a value's prior variance, since q is 1 there."""
+    strength, _, slope, constant, noise = np.exp(shared)
+    return float(noise + _LEAST_NOISE * (strength + slope + constant))
+
+
 def _relevances(theta: FloatArray, hints: FloatArray) -> FloatArray:
     n_players = len(hints)
     logs = theta[:n_players] + theta[n_players] * hints
@@ -247,11 +255,12 @@ def _objective(
     n_players = len(hints)
     apart, gamma, shared = theta[:n_players], theta[n_players], theta[n_players + 1 :]
     strength, steepness, slope, constant, noise = np.exp(shared)
+    least = _LEAST_NOISE * np.array([strength, 0.0, slope, constant, 0.0])
     relevances = _relevances(theta, hints)
     agreement = _agreement(signs, signs, relevances)
     smooth = strength * np.exp(steepness * (agreement - 1))
     covariance = constant + slope * agreement + smooth
-    covariance[np.diag_indices_from(covariance)] += noise + _LEAST_NOISE
+    covariance[np.diag_indices_from(covariance)] += _noise(shared)
     lower = cholesky(covariance, lower=True)
     precision = cho_solve((lower, True), np.eye(len(targets)))
     weights = precision @ targets
@@ -268,6 +277,7 @@ def _objective(
             noise * np.trace(by_covariance),
         ]
     )
+    by_shared += least * np.trace(by_covariance)
     by_agreement = slope * by_covariance + steepness * of_smooth
     by_relevance = ((by_agreement @ signs) * signs).sum(axis=0) / n_players
     by_log = relevances * (by_relevance - (by_relevance * relevances).mean())

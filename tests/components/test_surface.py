@@ -171,12 +171,17 @@ def test_circuits_of_another_game_are_refused() -> None:
         components.adaptive_circuits(game, explanation, 0, progress=False)
 
 
-@pytest.mark.parametrize("steepness", [-12.0, 0.0, 12.0])
-def test_the_largest_covariance_can_be_factorised(steepness: float) -> None:
-    """L-BFGS may try hyperparameters at their bounds, where noise is nothing beside the rest."""
+@pytest.mark.parametrize(
+    "bounds", [(12.0, 12.0, 12.0, 12.0, -12.0), (12.0, -12.0, 0.0, 0.0, -12.0)]
+)
+def test_no_covariance_is_too_large_for_its_noise(bounds: tuple[float, ...]) -> None:
+    """L-BFGS may try hyperparameters at their bounds, with relevances far apart."""
     rng = np.random.default_rng(1)
-    signs, targets = rng.choice([-1.0, 1.0], (300, N)), rng.normal(size=300)
-    theta = np.concatenate([np.zeros(N + 1), [12.0, steepness, 12.0, 12.0, -12.0]])
-    value, gradient = surface._objective(theta, signs, targets, np.zeros(N))
+    signs, targets = rng.choice([-1.0, 1.0], (200, 300)), rng.normal(size=200)
+    signs[100:] = signs[:100]
+    theta = np.concatenate([rng.choice([-12.0, 12.0], 300), [0.0], bounds])
+    value, gradient = surface._objective(theta, signs, targets, np.zeros(300))
     assert np.isfinite(value)
     assert np.isfinite(gradient).all()
+    variance = np.exp(bounds[0]) + np.exp(bounds[2]) + np.exp(bounds[3])
+    assert surface._noise(np.array(bounds)) >= 1e-6 * variance

@@ -1,17 +1,21 @@
 """How often the 90 % intervals of the Gaussian process hold the true value.
 
 Intervals of coefficients and indices are checked on planted hierarchical functions, intervals of
-predictions on the held-out masks of recorded games. Masks are those of the optimal design.
+predictions on the held-out masks of recorded games. Masks are those of the optimal design. Near the
+intact input, what the removal of each player and of each pair changes is checked on complete games.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
+import interplay as ip
 from common import hierarchical
 from interplay.decoders.decode import get_decoder, run_decoder
 from interplay.designs.base import PlainDesign
 from interplay.designs.optimal import optimal_design
+from planted_games import spectrum_of
+from race_indices import functions
 from record_games import own, read, recorded
 
 SETTINGS = ((20, 200, 0.0), (20, 400, 0.3), (40, 500, 0.0), (64, 800, 0.3))
@@ -19,11 +23,13 @@ SETTINGS = ((20, 200, 0.0), (20, 400, 0.3), (40, 500, 0.0), (64, 800, 0.3))
 INDICES = (("Fourier", None), ("BII", 2), ("FSII", 2), ("SV", None))
 N_SEEDS = 6
 ALPHAS = (0.5, 1.0, 2.0)
+NEAR, NEAR_BUDGETS = (ip.Keep(0.9), ip.Keep(0.5, 0.97)), (60, 200)
 
 
 def main() -> None:
     planted()
     predictions()
+    near_the_intact_input()
 
 
 def planted() -> None:
@@ -77,6 +83,38 @@ def predictions() -> None:
             inside = wrong <= found.diagnosis["prediction_interval"][0]
             cells.append(f"alpha={alpha:g}: {inside.mean():.3f}")
         print(f"{name:20} " + ", ".join(cells), flush=True)
+
+
+def near_the_intact_input() -> None:
+    """Compare intervals of the co-Moebius transform with complete tables."""
+    print("share of intervals that hold, of single players and of pairs, mean over complete games")
+    games = [game for game in functions(None, (), ()) if game.n_players >= 10]
+    for measure in NEAR:
+        for budget in NEAR_BUDGETS:
+            shares = []
+            for game in games:
+                n = game.n_players
+                truth = spectrum_of(game.function).to("Co-Moebius", order=n)
+                explanation = ip.explain(
+                    ip.FunctionGame(game.function, n),
+                    decoder="gp",
+                    measure=measure,
+                    budget=budget,
+                    progress=False,
+                )
+                listed = explanation.interactions("Co-Moebius", order=2).filter()
+                assert listed.low is not None
+                assert listed.high is not None
+                actual = np.array([float(truth[players]) for players in listed.sets])
+                inside = (listed.low <= actual) & (actual <= listed.high)
+                shares.append([inside[listed.orders == size].mean() for size in (1, 2)])
+            single, pair = np.mean(shares, axis=0)
+            lowest = np.min(shares)
+            print(
+                f"{measure}, {budget} masks, {len(games)} games: {single:.2f}, {pair:.2f}; the "
+                f"lowest of a game {lowest:.2f}",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

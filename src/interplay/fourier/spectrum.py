@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from interplay._arrays import as_columns, unit_of
 from interplay._types import ByteArray, FloatArray, IntArray, Players, whole
-from interplay.extensions import IndexName
+from interplay.extensions import INDICES, IndexName
 from interplay.fourier.characters import synthesise
 from interplay.fourier.ends import by_size, through_ends
 from interplay.fourier.indices import convert
@@ -30,6 +30,8 @@ from interplay.fourier.sets import (
 
 _COLUMNS_AT_ONCE = 64
 """Columns of the covariance's factor that are converted at a time."""
+_ANCHORS = {"Co-Moebius": 0, "Moebius": 1}
+"""The end that each Moebius transform is anchored at: the full input, the empty one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -318,14 +320,18 @@ class Spectrum:
         They follow in closed form. If the spectrum has an uncertainty, they have one too, since an
         index is linear in the coefficients. If it has measured ends, the interactions pass through
         them. What the ends add to a set counts as uncertain by its own size then: that the error at
-        an end belongs to all players alike is an assumption.
+        an end belongs to all players alike is an assumption. A Moebius transform compares masks with
+        the end that it is anchored at, so the error there counts as uncertain, and changes nothing:
+        it may be that of the masks near the end too.
 
         Args:
             index: ``"Fourier"``, ``"Moebius"``, ``"Co-Moebius"``, ``"SII"``, ``"k-SII"``,
-                ``"STII"``, ``"FSII"``, ``"FBII"``, ``"BII"``, ``"SV"`` or ``"BV"``.
+                ``"STII"``, ``"FSII"``, ``"FBII"``, ``"BII"``, ``"SV"`` or ``"BV"``, in upper or
+                lower case, or an alias such as ``"shapley"``.
             order: the largest order; ``None``: the largest in the spectrum.
             players: names for the labels.
         """
+        index = INDICES.named(index)
         interactions = self._interactions(self.coefficients, index, order)
         interactions = replace(interactions, players=names_of(players, self.n_players))
         added = None
@@ -334,7 +340,10 @@ class Spectrum:
             added = by_size(index, self.n_players, interactions.order, *self.end_errors)
         if added is not None:
             added = added[interactions.orders]
-        return replace(interactions, deviations=self._deviations(index, order, added))
+        deviations = self._deviations(index, order, added)
+        if deviations is not None and index in _ANCHORS:
+            deviations = np.hypot(deviations, self.end_errors[_ANCHORS[index]])
+        return replace(interactions, deviations=deviations)
 
     def _interactions(
         self, coefficients: FloatArray, index: IndexName | str, order: int | None

@@ -29,6 +29,7 @@ from dataclasses import dataclass, replace
 from math import comb
 
 import numpy as np
+import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
 from interplay._types import BoolArray, FloatArray, IntArray, Json
@@ -37,7 +38,7 @@ from interplay.decoders.forest import LEARNING_RATE, N_FOLDS, Forest, grow_all
 from interplay.decoders.gaussian.inputs import Inputs
 from interplay.decoders.gaussian.kernel import MAX_DEGREE
 from interplay.decoders.gaussian.learn import learn, standardised, weight_of
-from interplay.decoders.gaussian.projection import projected
+from interplay.decoders.gaussian.projection import Projection, projected
 from interplay.decoders.gaussian.terms import Family, Posterior, candidates
 from interplay.designs.base import Design
 from interplay.designs.measures import SHAPLEY, UNIFORM, Measure, measure_of
@@ -158,7 +159,8 @@ def averaged(
         )
     else:
         spectrum = _readable(surrogate, measure, n_terms)
-        spectrum = replace(spectrum, deviations=_deviations(masks, spectrum, blend, measure))
+    deviations = _deviations(masks, spectrum, blend, measure, n_terms, rng)
+    spectrum = replace(spectrum, deviations=deviations)
     kernel = blend.posteriors[0].kernel
     settings: Json = {
         "order": order,
@@ -286,34 +288,77 @@ def _readable(surrogate: Spectrum, measure: Measure, n_terms: int) -> Spectrum:
 
 
 def _deviations(
-    masks: BoolArray, spectrum: Spectrum, blend: _Blend, measure: Measure
+    masks: BoolArray,
+    spectrum: Spectrum,
+    blend: _Blend,
+    measure: Measure,
+    n_terms: int,
+    rng: np.random.Generator,
 ) -> FloatArray:
-    r"""Compute a factor of the coefficients' covariance, ``(s, k, s + 6)``.
+    """Compute a factor of the coefficients' covariance, ``(s, k, c)``; see :func:`_factor`."""
+    posteriors, rows = blend.posteriors, masks[blend.rows]
+    if measure not in (UNIFORM, SHAPLEY):
+        projection = Projection.on(spectrum, n_terms, measure, rng)
+        factor = _factor(
+            blend,
+            np.mean([projection.covariance(p) for p in posteriors], axis=0),
+            projection.means(posteriors),
+            [[projection.of(f.spectrum) for f in forest.folds] for forest in blend.forests],
+            projection.functions(rows),
+        )
+        return projection.in_fourier(factor, spectrum)
+    family = Family(spectrum.members, spectrum.n_players)
+    return _factor(
+        blend,
+        np.mean([family.covariance(masks, p) for p in posteriors], axis=0),
+        np.stack(family.means(masks, posteriors)),
+        [
+            [[fold.spectrum[s] for s in spectrum.sets] for fold in forest.folds]
+            for forest in blend.forests
+        ],
+        characters(rows, spectrum.supports),
+        1.0 if measure == UNIFORM else _SHARE_OF_BIAS,
+    )
+
+
+def _factor(
+    blend: _Blend,
+    within: FloatArray,
+    means: FloatArray,
+    trees: Sequence[Sequence[npt.ArrayLike]],
+    functions: FloatArray,
+    share_of_bias: float = 1.0,
+) -> FloatArray:
+    r"""Compute a factor of the covariance of s coefficients, ``(s, k, s + 6)``.
 
     The covariance is a sum of three parts:
 
     * the posteriors' own covariance and that between their means, times the ratio of the squared
       leave-one-out errors to the predictive variances;
     * the covariance of the trees' mean, from the differences between folds;
-    * the squared bias. Masks are nearly uniform, so the leave-one-out errors e of h ablations
-      estimate the error of a coefficient,
+    * the squared bias. The sets' functions psi are about orthonormal over the masks, so the
+      leave-one-out errors e of h ablations estimate the error of a coefficient,
 
-      .. math:: \delta_S = \tfrac1h \sum_m e(m) \chi_S(m) \approx F(S) - \hat F(S),
+      .. math:: \delta_S = \tfrac1h \sum_m e(m) \psi_S(m) \approx F(S) - \hat F(S),
 
       with the variance v = mean(e^2) / h. The part of delta^2 beyond v is bias. Shrinkage causes it
       where the function has only a few strong terms.
+
+    Args:
+        blend: the fit.
+        within: the posteriors' mean covariance, ``(s, s)``.
+        means: the coefficients of each posterior's mean, ``(posteriors, s, k)``.
+        trees: the coefficients of the trees of each output's folds, ``(s,)`` each.
+        functions: the sets' functions at the masks of the leave-one-out errors, ``(h, s)``.
+        share_of_bias: what part of the bias counts.
     """
-    family = Family(spectrum.members, spectrum.n_players)
-    within = np.mean([family.covariance(masks, p) for p in blend.posteriors], axis=0)
-    means = np.stack(family.means(masks, blend.posteriors))
     squared_errors = (blend.errors**2).mean(axis=0)
     n_rows = len(blend.rows)
-    delta = characters(masks[blend.rows], spectrum.supports).T @ blend.errors / n_rows
+    delta = functions.T @ blend.errors / n_rows
     bias = np.sign(delta) * np.sqrt(np.maximum(delta**2 - squared_errors / n_rows, 0.0))
-    if measure == SHAPLEY:
-        bias *= _SHARE_OF_BIAS
+    bias *= share_of_bias
     factors = []
-    for j, (forest, weight) in enumerate(zip(blend.forests, blend.weights, strict=True)):
+    for j, (folds, weight) in enumerate(zip(trees, blend.weights, strict=True)):
         between = means[:, :, j] - means[:, :, j].mean(axis=0)
         between /= np.sqrt(len(between))
         # by Parseval the sum of its squares is the variance between the posteriors' predictions
@@ -321,8 +366,8 @@ def _deviations(
         smooth = ratio * (within + between.T @ between)
         values, vectors = np.linalg.eigh(smooth)
         smooth_factor = vectors * np.sqrt(np.maximum(values, 0.0))
-        trees = np.array([[fold.spectrum[s] for s in spectrum.sets] for fold in forest.folds]).T
-        tree_factor = (1 - weight) * (trees - trees.mean(axis=1, keepdims=True)) / N_FOLDS
+        by_fold = np.array(folds).T
+        tree_factor = (1 - weight) * (by_fold - by_fold.mean(axis=1, keepdims=True)) / N_FOLDS
         factors.append(np.hstack([smooth_factor, tree_factor, bias[:, j : j + 1]]))
     return np.stack(factors, axis=1)
 

@@ -8,21 +8,26 @@ of a low order. It is fitted to the difference between the posterior's predictio
 family, at masks that are drawn for it; no ablation is needed. The strongest terms of the p-biased
 basis, which people read, are fitted in the same way where p is not the same for all masks, so that
 they are not orthogonal.
+
+The same regression H takes an uncertain function to uncertain coefficients (:class:`Projection`):
+if a posterior has the covariance C at the masks, they have :math:`H C H^\top`.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
-from scipy.linalg import solve
+from numpy.random import Generator
+from scipy.linalg import solve, solve_triangular
 
 from interplay._types import BoolArray, FloatArray, IntArray
 from interplay.decoders.gaussian.inputs import Inputs
 from interplay.decoders.gaussian.terms import Posterior
 from interplay.designs.measures import Measure
 from interplay.fourier.biased import FOURIER, biased, rebase, truncate
-from interplay.fourier.sets import Members
+from interplay.fourier.sets import Members, tuples
 from interplay.fourier.spectrum import Spectrum
 
 _MOST_TERMS = 800
@@ -40,7 +45,7 @@ def projected(
     measure: Measure,
     weights: FloatArray,
     others: Spectrum,
-    rng: np.random.Generator,
+    rng: Generator,
 ) -> tuple[Spectrum, Spectrum]:
     """The terms that were written down with what they leave out, and the strongest of all of these.
 
@@ -67,17 +72,94 @@ def projected(
     return everything, strongest + _fitted(support.members, masks, missed, measure.mean)
 
 
+@dataclass(frozen=True, eq=False)
+class Projection:
+    """The regression of functions on some sets of the p-biased basis, at masks of a measure.
+
+    Attributes:
+        sets: the sets, ``(s, d)``.
+        n_players: n.
+        p: the measure's mean share of kept players.
+        masks: where functions are compared, ``(m, n)``.
+        hat: H, what makes coefficients of values at the masks, ``(s, m)``.
+    """
+
+    sets: Members
+    n_players: int
+    p: float
+    masks: BoolArray
+    hat: FloatArray
+
+    @classmethod
+    def on(cls, spectrum: Spectrum, n_terms: int, measure: Measure, rng: Generator) -> Projection:
+        """The projection on the strongest terms that a spectrum has in the p-biased basis."""
+        n, p = spectrum.n_players, measure.mean
+        terms = rebase(spectrum.members, spectrum.coefficients, n, FOURIER, biased(p))
+        sets = Spectrum.from_members(n, *terms).truncate(n_terms=n_terms).members
+        masks = measure.draw(_MASKS_PER_TERM * len(sets), n, rng)
+        return cls(sets, n, p, masks, _regression(_functions(sets, masks, p)))
+
+    def functions(self, masks: BoolArray) -> FloatArray:
+        """The sets' functions at masks ``(h, n)``, ``(h, s)``."""
+        return _functions(self.sets, masks, self.p)
+
+    def means(self, posteriors: list[Posterior]) -> FloatArray:
+        """The coefficients of the posterior means, ``(posteriors, s, k)``."""
+        return np.stack([self.hat @ _predictions([one], self.masks) for one in posteriors])
+
+    def of(self, spectrum: Spectrum) -> FloatArray:
+        """The coefficients of another function, ``(s,)`` or ``(s, k)``."""
+        return np.asarray(self.hat @ spectrum.predict(self.masks))
+
+    def covariance(self, posterior: Posterior) -> FloatArray:
+        """The posterior covariance of the coefficients, ``(s, s)``."""
+        kernel, inputs = posterior.kernel, Inputs.of(self.masks)
+        half = solve_triangular(
+            posterior.lower, kernel(posterior.inputs, inputs) @ self.hat.T, lower=True
+        )
+        prior = np.zeros((len(self.sets),) * 2)
+        for start in range(0, len(self.masks), _ROWS_AT_ONCE):
+            rows = slice(start, start + _ROWS_AT_ONCE)
+            block = kernel(Inputs.of(self.masks[rows]), inputs)
+            prior += self.hat[:, rows] @ (block @ self.hat.T)
+        return np.asarray(prior - half.T @ half)
+
+    def in_fourier(self, factor: FloatArray, spectrum: Spectrum) -> FloatArray:
+        """Convert a factor of the covariance, ``(s, k, c)``, to one of a spectrum's terms.
+
+        Subsets of the sets that the spectrum lacks are left out.
+        """
+        columns = factor.reshape(len(factor), -1)
+        members, converted = rebase(self.sets, columns, self.n_players, biased(self.p), FOURIER)
+        rows = {players: row for row, players in enumerate(spectrum.sets)}
+        placed = np.zeros((len(spectrum), columns.shape[1]))
+        for players, values in zip(tuples(members, self.n_players), converted, strict=True):
+            if players in rows:
+                placed[rows[players]] = values
+        return placed.reshape(len(spectrum), *factor.shape[1:])
+
+
 def _fitted(sets: Members, masks: BoolArray, values: FloatArray, p: float) -> Spectrum:
     """The regression of values ``(m, k)`` on functions of the p-biased basis."""
+    fitted = _regression(_functions(sets, masks, p)) @ values
     n = masks.shape[1]
-    players = np.column_stack([(p - masks) / np.sqrt(p * (1.0 - p)), np.ones(len(masks))])
-    basis = np.ones((len(masks), len(sets)))
-    for column in sets.T:
-        basis *= players[:, column]
-    gram = basis.T @ basis
-    gram[np.diag_indices_from(gram)] += _RIDGE * len(masks)
-    fitted = solve(gram, basis.T @ values, assume_a="pos")
     return Spectrum.from_members(n, *rebase(sets, fitted, n, biased(p), FOURIER))
+
+
+def _functions(sets: Members, masks: BoolArray, p: float) -> FloatArray:
+    """The p-biased functions of sets at masks, ``(m, s)``."""
+    players = np.column_stack([(p - masks) / np.sqrt(p * (1.0 - p)), np.ones(len(masks))])
+    functions = np.ones((len(masks), len(sets)))
+    for column in sets.T:
+        functions *= players[:, column]
+    return functions
+
+
+def _regression(functions: FloatArray) -> FloatArray:
+    """What makes the coefficients of a regression of values at m masks, ``(s, m)``."""
+    gram = functions.T @ functions
+    gram[np.diag_indices_from(gram)] += _RIDGE * len(functions)
+    return np.asarray(solve(gram, functions.T, assume_a="pos"))
 
 
 def _predictions(posteriors: list[Posterior], masks: BoolArray) -> FloatArray:

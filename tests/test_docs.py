@@ -8,6 +8,7 @@ that takes a page (:func:`of`) must run all its blocks, and a page that no test 
 from __future__ import annotations
 
 import importlib
+import json
 import re
 import shlex
 from collections.abc import Iterator
@@ -24,7 +25,9 @@ import interplay as ip
 from interplay._types import BoolArray, FloatArray, IntArray, Json
 from interplay.cli.app import app
 from interplay.text.api.account import Usage
+from tests.cli.running import run
 from tests.text import servers
+from tests.toolkits.test_pages import assert_prints
 
 ROOT = Path(__file__).parents[1]
 PAGES = tuple(
@@ -33,6 +36,8 @@ PAGES = tuple(
 )
 ELSEWHERE = {"docs/extending.md": "tests/test_extensions.py"}
 """Pages whose Python is a package, which its own test installs and runs."""
+TOOLKITS = tuple(page for page in PAGES if page.startswith("docs/toolkits/"))
+"""Pages that need packages of their own, which tests/toolkits/test_pages.py runs."""
 TAKEN: list[str] = []
 """The pages that tests of this module take."""
 
@@ -98,7 +103,8 @@ def of(path: str) -> pytest.MarkDecorator:
 
 
 def test_the_python_of_every_page_runs() -> None:
-    assert sorted([*TAKEN, *ELSEWHERE]) == sorted(p for p in PAGES if blocks(p, "python"))
+    with_python = {page for page in PAGES if blocks(page, "python")}
+    assert sorted([*TAKEN, *ELSEWHERE]) == sorted(with_python.difference(TOOLKITS))
     for path, test in ELSEWHERE.items():
         assert Path(path).name in (ROOT / test).read_text(encoding="utf-8")
 
@@ -145,6 +151,12 @@ def test_text(page: Page) -> None:
     assert re.search(r"^Level 3: \d players by .*word", printed, re.M)
     assert "penicillin" in printed.lower().rpartition("FSII")[2]
     assert Path("a.html").exists()
+
+    asked = "The door was red. Then Tom painted it green. Question: What colour is the door?"
+    requests = [[f"{asked}\nAnswer: It is", f" {colour}"] for colour in ("green", "red")]
+    sample = {"doc_id": 17, "target": 0, "arguments": requests, "resps": [[-1.7], [-1.0]]}
+    Path("samples_doors.jsonl").write_text(json.dumps(sample | {"acc": 0.0}), encoding="utf-8")
+    assert_prints(blocks(page.path, "text")[0], page.run())
 
 
 @pytest.mark.slow
@@ -270,6 +282,21 @@ def test_training(page: Page) -> None:
 
 
 @pytest.mark.slow
+@of("docs/tabular.md")
+def test_tabular(page: Page) -> None:
+    pytest.importorskip("skops", reason="needs skops: pip install 'interplay[tabular]'")
+    for shown in blocks(page.path, "")[:2]:
+        assert page.run() == shown
+    assert page.run() == ""
+    command = blocks(page.path, "")[2].replace("\\\n", " ").splitlines()
+    given = [shlex.split(line)[1:] for line in command]
+    assert "30 features of row 3" in run(*given[0], "--decoder", "lasso", "--budget", 100)
+    saved = ip.load("out/tumour/explanation.interplay")
+    assert saved.players == page.names["explanation"].players
+    assert "MATCH (" in run(*given[1])
+
+
+@pytest.mark.slow
 @of("docs/plots.md")
 def test_plots(page: Page) -> None:
     import matplotlib as mpl
@@ -316,11 +343,14 @@ ENTRY_POINTS = ("decoders", "indices", "backends", "maskings", "exports", "comma
 def _resolve(name: str) -> None:
     """Import a dotted name: modules as far as they go, attributes from there."""
     value: Any = ip
-    for number, part in enumerate(parts := name.split("."), 1):
-        if number > 1 and not hasattr(value, part):
-            value = importlib.import_module(".".join(parts[:number]))
-        elif number > 1:
-            value = getattr(value, part)
+    try:
+        for number, part in enumerate(parts := name.split("."), 1):
+            if number > 1 and not hasattr(value, part):
+                value = importlib.import_module(".".join(parts[:number]))
+            elif number > 1:
+                value = getattr(value, part)
+    except ip.MissingDependencyError:  # a toolkit, which tests/toolkits has
+        return
 
 
 @pytest.mark.parametrize("path", PAGES)

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from interplay import FunctionGame, Game, GameError
+from interplay import FunctionGame, Game, GameError, explain, verify
 from interplay._types import BoolArray, FloatArray, IntArray
 from interplay.game import Hints, call, hints_of, seeds_of
 
@@ -25,6 +25,36 @@ def test_bad_games() -> None:
         FunctionGame(len, 2, players=["a"])
     with pytest.raises(ValueError, match="identifies nothing"):
         FunctionGame(len, 2, fingerprint="")
+
+
+class Plain:
+    """A game of another package: nothing but a number of players and values."""
+
+    n_players = 3
+
+    def __call__(self, masks: BoolArray) -> FloatArray:
+        return masks[:, 0] * 2.0 + masks[:, 1] * masks[:, 2]
+
+
+def test_names_and_a_fingerprint_are_not_needed() -> None:
+    game = Plain()
+    assert isinstance(game, Game)
+    explanation = explain(game)
+    assert explanation.players == ("0", "1", "2")
+    assert explanation.provenance["game"]["fingerprint"] is None
+    assert explanation.interactions("moebius").top(2).sets == [(0,), (1, 2)]
+    assert explanation.confirm(1).tested[0].verdict == "holds"
+    assert "its players and its description match" in str(verify(explanation, sample=2))
+
+
+def test_names_by_a_lookup_of_numbers() -> None:
+    game: Any = Plain()
+    game.player_name_lookup = {"the": 2, "cat": 1}  # the first "the" lost its name to the other
+    assert explain(game).players == ("0", "cat", "the")
+    game.player_name_lookup = {}
+    assert explain(game).players == ("0", "1", "2")
+    game.players = ["x", "y", "y"]
+    assert explain(game).players == ("x", "y", "y")
 
 
 MASKS = np.array([[True, True, True], [True, False, True], [False, False, False]])

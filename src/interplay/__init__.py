@@ -2,7 +2,7 @@
 
 from importlib.metadata import version
 
-from interplay import components, optimize, plots, text, training
+from interplay import components, optimize, plots, tabular, text, toolkits, training
 from interplay.ablation.backends.ray import RayBackend
 from interplay.audit.checks import Verification
 from interplay.audit.verify import verify
@@ -63,7 +63,9 @@ __all__ = [
     "plan",
     "plots",
     "spex",
+    "tabular",
     "text",
+    "toolkits",
     "training",
     "verify",
 ]

@@ -28,7 +28,7 @@ used, so that this module imports nothing of the package and everything may impo
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import cached_property
 from importlib.metadata import EntryPoint, entry_points
@@ -44,8 +44,9 @@ MaskingName: TypeAlias = Literal["delete", "mask_token", "attention"]
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """`` (did you mean 'budget'?)``, or nothing where no known name is like this one."""
-    close = get_close_matches(name, list(known), n=1)
-    return f" (did you mean {close[0]!r}?)" if close else ""
+    spelt = {one.casefold(): one for one in known}
+    close = get_close_matches(name.casefold(), list(spelt), n=1)
+    return f" (did you mean {spelt[close[0]]!r}?)" if close else ""
 
 
 def unknown(parameter: str, name: str, known: Iterable[str]) -> ValueError:
@@ -56,6 +57,10 @@ def unknown(parameter: str, name: str, known: Iterable[str]) -> ValueError:
     )
 
 
+def _letters(name: str) -> str:
+    return "".join(filter(str.isalnum, name.casefold()))
+
+
 @dataclass(frozen=True)
 class ExtensionPoint(Mapping[str, Any]):
     """Names, and what they stand for: Interplay's own first, then those of installed packages.
@@ -64,11 +69,13 @@ class ExtensionPoint(Mapping[str, Any]):
         parameter: the argument in which users write such a name, for errors.
         group: the group of entry points.
         own: Interplay's own, as ``"module:attribute"``.
+        aliases: other names for these, by which they are found through :meth:`named`.
     """
 
     parameter: str
     group: str
     own: Mapping[str, str]
+    aliases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @cached_property
     def _entries(self) -> dict[str, EntryPoint]:
@@ -77,6 +84,25 @@ class ExtensionPoint(Mapping[str, Any]):
         return {name: EntryPoint(name, at, self.group) for name, at in self.own.items()} | {
             name: entry for name, entry in sorted(found.items()) if name not in self.own
         }
+
+    @cached_property
+    def _spellings(self) -> dict[str, str]:
+        """The names by their letters and digits in lower case, aliases included."""
+        aliases = {alias: name for name, others in self.aliases.items() for alias in others}
+        names = aliases | {name: name for name in reversed(self._entries)}
+        return {_letters(spelling): name for spelling, name in names.items()}
+
+    def named(self, name: str) -> str:
+        """The name that is meant: upper and lower case, blanks and hyphens do not matter.
+
+        Raises:
+            ValueError: it is neither a name nor an alias; the message lists the names.
+        """
+        if name in self._entries:
+            return name
+        if _letters(name) not in self._spellings:
+            raise unknown(self.parameter, name, self._entries)
+        return self._spellings[_letters(name)]
 
     def __getitem__(self, name: str) -> Any:
         """What a name stands for.
@@ -132,6 +158,19 @@ INDICES = ExtensionPoint(
         "FSII": "interplay.fourier.indices:FSII",
         "FBII": "interplay.fourier.indices:FBII",
     },
+    {
+        "Fourier": ("Walsh-Hadamard",),
+        "Moebius": ("Möbius", "Mobius", "Harsanyi", "Harsanyi dividends"),
+        "Co-Moebius": ("Co-Möbius", "Co-Mobius"),
+        "BII": ("Banzhaf interaction", "Banzhaf interaction index"),
+        "BV": ("Banzhaf", "Banzhaf value", "Banzhaf values"),
+        "SII": ("Shapley interaction", "Shapley interaction index"),
+        "SV": ("Shapley", "Shapley value", "Shapley values"),
+        "k-SII": ("n-SII", "k-Shapley", "k-Shapley values", "n-Shapley values"),
+        "STII": ("STI", "Shapley-Taylor", "Shapley-Taylor interaction index"),
+        "FSII": ("FSI", "Faith-Shap", "faithful Shapley", "faithful Shapley interaction index"),
+        "FBII": ("FBI", "Faith-Banzhaf", "faithful Banzhaf", "faithful Banzhaf interaction index"),
+    },
 )
 BACKENDS = ExtensionPoint(
     "backend",
@@ -158,6 +197,8 @@ EXPORTS = ExtensionPoint(
         "json": "interplay.report.export:as_json",
         "md": "interplay.report.export:as_markdown",
         "notebook": "interplay.report.compact:compact",
+        "card": "interplay.report.card:as_card",
+        "card-html": "interplay.report.card:as_card_page",
     },
 )
 COMMANDS = ExtensionPoint(
@@ -167,6 +208,7 @@ COMMANDS = ExtensionPoint(
         "text": "interplay.cli.text:TextOptions",
         "components": "interplay.cli.components:ComponentsOptions",
         "training": "interplay.cli.training:TrainingOptions",
+        "table": "interplay.cli.table:TableOptions",
         "demo": "interplay.cli.demo:DemoOptions",
     },
 )

@@ -28,30 +28,26 @@ MOST_REPEATS = 10_000
 
 @runtime_checkable
 class Game(Protocol):
-    """A function of masks of named players.
+    """A function of masks of so many players.
 
     A game is called with masks ``(m, n) bool`` (``True``: the player is kept). It returns their
     values as float64: ``(m,)``, or ``(m, k)`` for k outputs.
 
+    A game may have more, which is read if it is there:
+
+    - ``players``, their names, for people to read; names may repeat. A game that has a
+      ``player_name_lookup`` instead, numbers by name as games of shapiq do, is read too.
+    - ``fingerprint``, a text that identifies everything that the values depend on, so that they can
+      be stored and used again; ``None`` if this cannot be known.
+    - ``hints()``, ``measure`` and ``n_repeats``: see :class:`Hints`, :func:`measure_for` and
+      :func:`repeats_of`.
+
     Attributes:
         n_players: n, the number of players.
-        players: their names, for people to read. Names may repeat.
-        fingerprint: identifies everything that the values depend on, so that they can be stored and
-            used again. ``None`` if this cannot be known.
     """
 
     @property
     def n_players(self) -> int:
-        """See above."""
-        ...
-
-    @property
-    def players(self) -> Sequence[str]:
-        """See above."""
-        ...
-
-    @property
-    def fingerprint(self) -> str | None:
         """See above."""
         ...
 
@@ -163,14 +159,34 @@ class HintingGame(Game, Protocol):
         ...
 
 
+def players_of(game: Game) -> tuple[str, ...]:
+    """The names of a game's players, or their numbers where it gives none.
+
+    In a ``player_name_lookup`` a name that repeats is that of one player only. The others have
+    their numbers.
+
+    Raises:
+        ValueError: there are not as many names as players, or a name is not text.
+    """
+    n_players, players = int(game.n_players), _given(game, "players")
+    lookup = _given(game, "player_name_lookup")
+    if players is None and isinstance(lookup, Mapping):
+        names = {number: name for name, number in lookup.items()}
+        players = [names.get(player, str(player)) for player in range(n_players)]
+    return names_of(players, n_players)
+
+
+def _given(game: Game, name: str) -> Any:
+    """An attribute of a game, or ``None`` if it has none of that name."""
+    return None if getattr_static(game, name, None) is None else getattr(game, name)
+
+
 def measure_for(game: Game) -> Any:
     """The measure under which a game is explained if none is asked for.
 
     It is the game's attribute ``measure``; ``None`` where it has none, so that the decoder decides.
     """
-    measure = None
-    if getattr_static(game, "measure", None) is not None:
-        measure = cast(Any, game).measure
+    measure = _given(game, "measure")
     return None if callable(measure) else measure
 
 
@@ -373,12 +389,12 @@ class FunctionGame:
 
 
 def fingerprint_of(game: Game) -> str | None:
-    """A game's fingerprint, checked.
+    """A game's fingerprint, checked; ``None`` if it has none.
 
     Raises:
         ValueError: the fingerprint is neither ``None`` nor a string that is not empty.
     """
-    fingerprint = game.fingerprint
+    fingerprint: str | None = _given(game, "fingerprint")
     if fingerprint is not None and not (isinstance(fingerprint, str) and fingerprint):
         raise ValueError(
             f"fingerprint={fingerprint!r} of {game!r} identifies nothing; give a string, or None"

@@ -68,6 +68,8 @@ def test_show(saved: Path) -> None:
     assert "[word " in out
     assert "Held-out faithfulness: R2 = " in out
     assert run("show", saved, "--index", "SII", "--order", 2, "--top", 3) == out
+    assert run("show", saved, "--index", "sii", "--order", 2, "--top", 3) == out
+    assert "Strongest single players (SV, order 1" in run("show", saved, "--index", "shapley")
 
 
 @pytest.mark.slow

@@ -55,9 +55,11 @@ def test_the_goal_is_reached(tmp_path: Path) -> None:
     explanation = explained(f, 0.9)
     until = explanation.provenance["until"]
     assert (until["goal"], until["stopped_since"]) == (0.9, "the goal was reached")
-    scores = [step["cv_r2"] for step in until["steps"]]
-    assert scores[-1] >= 0.9
-    assert all(score < 0.9 for score in scores[:-1])
+    *before, last = until["steps"]
+    assert last["cv_r2"] >= 0.9
+    # a few masks may suggest any score
+    assert last["ablations"] >= max(50, 3 * N)
+    assert all(step["cv_r2"] < 0.9 for step in before if step["ablations"] >= max(50, 3 * N))
     assert until["steps"][-1]["ablations"] == len(explanation.fit)
     budget = explanation.provenance["budget"]
     # nothing was evaluated twice, and nothing that is not in the explanation
@@ -156,7 +158,7 @@ def test_the_store_comes_first_and_nothing_is_evaluated_twice(tmp_path: Path) ->
     budget = two.provenance["budget"]
     assert (budget["evaluated"], budget["from_store"]) == (0, budget["spent"])
     assert two.provenance["until"] == one.provenance["until"]
-    three = explained(further, 0.99, store=store)
+    three = explained(further, 0.9999, store=store)
     assert len(further.keys) == len(set(further.keys))
     assert not set(further.keys) & set(first.keys)
     budget = three.provenance["budget"]

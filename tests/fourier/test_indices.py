@@ -233,6 +233,35 @@ def test_converts_a_large_spectrum_with_several_outputs() -> None:
         np.testing.assert_allclose(found.values[:, 1], alone.values, atol=1e-12)
 
 
+@pytest.mark.parametrize(
+    ("spelt", "index"),
+    [
+        ("fsii", "FSII"),
+        ("ksii", "k-SII"),
+        ("K_SII", "k-SII"),
+        ("shapley", "SV"),
+        ("Shapley Values", "SV"),
+        ("banzhaf", "BV"),
+        ("Möbius", "Moebius"),
+        ("CO-MOBIUS", "Co-Moebius"),
+        ("faith-shap", "FSII"),
+    ],
+)
+def test_names_in_any_case_and_their_aliases(spelt: str, index: str) -> None:
+    assert INDICES.named(spelt) == index
+    spectrum = Spectrum.from_dict(3, {(0,): 1.0, (0, 1): 2.0})
+    named, meant = spectrum.to(spelt, order=2), spectrum.to(index, order=2)
+    assert named.index == index
+    np.testing.assert_array_equal(named.values, meant.values)
+
+
+def test_no_two_names_are_spelt_alike() -> None:
+    spellings = [*INDICES, *(alias for others in INDICES.aliases.values() for alias in others)]
+    letters = ["".join(filter(str.isalnum, spelt.casefold())) for spelt in spellings]
+    assert len(set(letters)) == len(letters)
+    assert set(INDICES.aliases) == set(INDICES.own)
+
+
 def test_bad_requests() -> None:
     spectrum = Spectrum.from_dict(40, {tuple(range(40)): 1.0})
     with pytest.raises(ValueError, match="'XYZ' is unknown; choose one of Fourier"):

@@ -191,8 +191,11 @@ def _spectrum(explanation: Explanation, derived: Derived) -> list[Check]:
     ]
     if old.ends is not None or new.ends is not None:
         ends = numbers("values of the full and of the empty input", old.ends, new.ends)
-        status = checks[0].status if ends.matches else MISMATCH
-        checks[0] = replace(checks[0], entries=(*checks[0].entries, ends), status=status)
+        entries = [ends]
+        if old.end_doubts is not None:
+            entries.append(numbers("doubts of these", old.end_doubts, new.end_doubts))
+        status = checks[0].status if all(entry.matches for entry in entries) else MISMATCH
+        checks[0] = replace(checks[0], entries=(*checks[0].entries, *entries), status=status)
     surrogates = (explanation.surrogate, derived.decoded.surrogate)
     if surrogates != (None, None):
         sides = [

@@ -30,7 +30,7 @@ from interplay.audit.trusted import trusted
 from interplay.explanation.explanation import Explanation
 from interplay.extensions import BackendName
 from interplay.fourier.masks import describe
-from interplay.game import Game, described, fingerprint_of, hints_of, repeats_of
+from interplay.game import Game, described, fingerprint_of, hints_of, players_of, repeats_of
 
 MODEL_TOLERANCE = 1e-3
 """How far a recorded value may lie from the game's, as a share of the range of the game's."""
@@ -199,7 +199,7 @@ def _is_explained(explanation: Explanation, game: Game) -> list[Entry]:
     recorded = explanation.provenance["game"]
     entries = [
         texts("number of players", str(len(explanation.players)), str(game.n_players)),
-        texts("players' names", repr(explanation.players), repr(tuple(map(str, game.players)))),
+        texts("players' names", repr(explanation.players), repr(players_of(game))),
         texts("number of repeats", str(recorded["n_repeats"]), str(repeats_of(game))),
     ]
     if recorded["fingerprint"] is not None:

@@ -1,4 +1,4 @@
-"""The command line: ``interplay demo | text | components | training | plan | show | ...``."""
+"""The command line: ``interplay demo | text | components | training | table | show | ...``."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from interplay.cli.options import FailUnder, GateOptions
 from interplay.cli.reports import report_command
 from interplay.cli.sign import sign_command
 from interplay.cli.store import store_app
+from interplay.cli.table import table_command
 from interplay.cli.tables import print_explanation, print_run, print_verdict
 from interplay.cli.text import plan_command, text_command
 from interplay.cli.training import ShownPoint, print_training, training_command
@@ -39,6 +40,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "text": text_command,
     "components": components_command,
     "training": training_command,
+    "table": table_command,
     "plan": plan_command,
     "verify": verify_command,
     "sign": sign_command,
@@ -56,7 +58,9 @@ _errors = Terminal(stderr=True)
 @app.command()
 def show(
     path: Annotated[Path, typer.Argument(exists=True, help="A saved explanation or its folder.")],
-    index: Annotated[str, typer.Option(help="FSII, STII, SII, k-SII, FBII, BII, ...")] = "FSII",
+    index: Annotated[
+        str, typer.Option(help="FSII, STII, SII, k-SII, FBII, BII, ..., in any case.")
+    ] = "FSII",
     order: Annotated[int, typer.Option(help="Largest order of interaction.")] = 2,
     top: Annotated[int, typer.Option(help="How many rows.")] = 10,
     everything: Annotated[

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeAlias
@@ -10,6 +11,7 @@ import numpy as np
 from rich.markup import escape
 
 from interplay import text as lens
+from interplay._arrays import as_columns
 from interplay._types import Json
 from interplay.ablation.evaluator import Evaluator
 from interplay.cli.tables import console
@@ -25,10 +27,15 @@ def with_answers(explanation: Explanation, answers: Json) -> Explanation:
     return replace(explanation, provenance=explanation.provenance | {"answers": answers})
 
 
-def print_ends(game: PromptGame, store: Path, backend: str) -> Json:
+_SAME = 0.05
+"""The most, in log-probability and as a share, by which a recorded value may differ unnoticed."""
+
+
+def print_ends(game: PromptGame, store: Path, backend: str, recorded: Sequence[float] = ()) -> Json:
     """Print the values of the whole input and of the empty one, and what the model answers.
 
-    Warns if the answer that is scored is one that the model hardly ever gives.
+    Warns if the answer that is scored is one that the model hardly ever gives, and if a benchmark
+    recorded another value of the whole input.
 
     Returns:
         The model's own answer and those scored, as JSON.
@@ -46,6 +53,16 @@ def print_ends(game: PromptGame, store: Path, backend: str) -> Json:
     if own_answer is not None:
         line += f"; the model's own answer: {own_answer!r}"
     console.print(line, markup=False, highlight=False)
+    if recorded:
+        listed = ", ".join(f"{value:.4g}" for value in recorded)
+        console.print(f"recorded by the benchmark: {listed}", markup=False, highlight=False)
+        if not np.allclose(as_columns(values)[0], recorded, rtol=_SAME, atol=_SAME):
+            console.print(
+                "Warning: the benchmark recorded another value than this model gives. It may have "
+                "had another model, dtype or start token; what follows is of this model.",
+                style="yellow",
+                markup=False,
+            )
     for answer in answers:
         if answer.warning:
             console.print(f"Warning: {answer.warning}", style="yellow", markup=False)

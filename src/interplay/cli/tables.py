@@ -33,6 +33,7 @@ def interruptible() -> Iterator[None]:
 
 
 _LINE = 100
+_SHOWN_ENDS = 4
 
 
 def _name(player: int, name: str) -> str:
@@ -67,6 +68,7 @@ def print_explanation(
         everything: list values too that are not distinguishable from zero.
     """
     print_verdict(explanation)
+    print_measured_ends(explanation)
     interactions = explanation.spectrum.to(index, order=order, players=explanation.players)
     doubt = explanation.extrapolated(index)
     if doubt is not None:
@@ -86,7 +88,7 @@ def print_explanation(
         title = f"Strongest {what}" if certain.any() else f"No findings, but fitted: {what}"
         interval = "" if chosen.high is None else f", ± {LEVEL:.0%} interval"
         table = Table(
-            title=f"{title} ({index}, order {interactions.order}{interval})",
+            title=f"{title} ({interactions.index}, order {interactions.order}{interval})",
             title_justify="left",
             min_width=60,
         )
@@ -107,6 +109,16 @@ def print_explanation(
     print_run(explanation)
     if explanation.confirmation is not None:
         print_confirmation(explanation.confirmation)
+
+
+def print_measured_ends(explanation: Explanation) -> None:
+    """Print the values of the full and of the empty input, of up to four outputs."""
+    if explanation.ends is None:
+        return
+    rows = explanation.ends.reshape(2, -1)
+    shown = [", ".join(f"{value:.4g}" for value in row[:_SHOWN_ENDS]) for row in rows]
+    more = ", ..." if rows.shape[1] > _SHOWN_ENDS else ""
+    console.print(f"With everything: {shown[0]}{more}; with nothing: {shown[1]}{more}", style="dim")
 
 
 def _numbers(interactions: Interactions, row: int) -> list[str]:

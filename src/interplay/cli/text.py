@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -23,7 +25,8 @@ from interplay.cli.options import (
     Threads,
     command,
 )
-from interplay.cli.prompts import pattern, read_prompt, unit
+from interplay.cli.prompts import Written, pattern, read_prompt, unit
+from interplay.cli.samples import answers_of, chosen, excerpt
 from interplay.cli.tables import console, interruptible, print_explanation
 from interplay.cli.trust import PATTERN_SECONDS, TYPED, Trust, time_limit
 from interplay.explanation.explain import explain
@@ -34,6 +37,7 @@ from interplay.text.api.account import public_address
 from interplay.text.prompts.build import mask_prompt
 from interplay.text.prompts.chat import TEMPLATE_TIME
 from interplay.text.prompts.segments import checked_language
+from interplay.text.samples import Sample
 
 _CONTRASTS = {"contrast": lens.Contrast, "logit-difference": lens.LogitDifference}
 """Targets of two answers."""
@@ -83,6 +87,17 @@ class TextOptions:
             'message); else it is what is ablated, but for messages with "fixed": true.',
         ),
     ] = None
+    samples: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            help="Items of a benchmark: what lm-eval --log_samples wrote. The context of one is "
+            "ablated, and the right answer scored against the likeliest wrong one. Without "
+            "--doc-id they are listed, wrong ones first.",
+        ),
+    ] = None
+    doc_id: Annotated[str | None, typer.Option(help="The item among --samples.")] = None
     template_time: Annotated[
         datetime,
         typer.Option(help="The time that a chat template sees which writes the date."),
@@ -123,15 +138,16 @@ class TextOptions:
         typer.Option(help="The response to score; by default the model's own greedy answer."),
     ] = None
     target: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help="What to score: logprob, prob or logit (p on the logit scale) of the response; "
+            help="What to score: logprob (by default), prob or logit (p on the logit scale) of the "
+            "response; "
             "contrast, the log-probability of --response less that of --against (or "
             "logit-difference, of one token each); options, the probability of each --option; of a "
             "classifier, label, the logit of --label, or labels, of each; of an encoder, "
             "similarity to the whole text."
         ),
-    ] = "logprob"
+    ] = None
     reduction: Annotated[
         str,
         typer.Option(
@@ -196,12 +212,11 @@ class TextOptions:
         Raises:
             ValueError: options that exclude each other, or something that may not be done.
         """
-        written = read_prompt(self.file, self.docs, self.chat, self.question, self.prompt)
+        written = self._written()
         scored = self.scored()
         if self.replacement is not None and self.masking != "delete":
             raise ValueError("--replacement and --masking were both given; choose one of them")
         settings: dict[str, Any] = {
-            "by": unit(self.by),
             "prompt": written.prompt,
             "masking": self.masking.replace("-", "_")
             if self.replacement is None
@@ -209,8 +224,11 @@ class TextOptions:
             "fixed": None if self.fixed is None else pattern(self.fixed),
             "language": checked_language(self.language),
         }
-        if not trust.anything:
-            with time_limit(PATTERN_SECONDS, _SLOW_PATTERN):
+        with nullcontext() if trust.anything else time_limit(PATTERN_SECONDS, _SLOW_PATTERN):
+            settings["by"] = unit(self.by)
+            if self.sample is not None:
+                settings["by"] = self.sample.unit(settings["by"], self.language)
+            if not trust.anything:
                 mask_prompt(written.text, **settings)
         if self.base_url is not None:
             if self.hints != "tokens":
@@ -221,6 +239,11 @@ class TextOptions:
                 raise ValueError(
                     f"{', '.join(written.template)} are not sent to a server; take them out of the "
                     "chat"
+                )
+            if isinstance(scored, tuple):
+                raise ValueError(
+                    f"item {self.doc_id} has its options in the context, which takes two scores; a "
+                    "server gives one, so say what to score by --response"
                 )
             trust.check_server(public_address(self.base_url))
             return lens.ApiGame(
@@ -235,7 +258,7 @@ class TextOptions:
                 concurrency=self.concurrency,
                 **settings,
             )
-        task = _TASKS.get(self.target, "causal")
+        task = _TASKS.get(self.target or "logprob", "causal")
         loaded, tokenizer = lens.load_model(
             self.model,
             dtype=self.dtype,
@@ -256,12 +279,52 @@ class TextOptions:
             **settings,
         )
 
+    @cached_property
+    def sample(self) -> Sample | None:
+        """The item of a benchmark that is explained; ``None`` without ``--samples``.
+
+        Raises:
+            ValueError: there is no such item, or it is given together with another prompt.
+        """
+        if self.samples is None:
+            if self.doc_id is not None:
+                raise ValueError("--doc-id was given without --samples, whose items it names")
+            return None
+        for name in ("file", "docs", "chat", "question", "prompt"):
+            if getattr(self, name) is not None:
+                raise ValueError(
+                    f"--samples and --{name} were both given; an item has its prompt already"
+                )
+        return chosen(self.samples, self.doc_id)
+
+    def _written(self) -> Written:
+        if self.sample is not None:
+            return Written(self.sample.text, self.sample.prompt)
+        return read_prompt(self.file, self.docs, self.chat, self.question, self.prompt)
+
     def scored(self) -> Any:
-        """What is scored.
+        """What is scored; of a benchmark's item, what its file has for the options not given.
 
         Raises:
             ValueError: options that do not go together.
         """
+        sample, given = self.sample, (self.target, self.response, self.against, self.option)
+        if sample is None:
+            return replace(self, target=self.target or "logprob")._scored()
+        if sample.kind == "options in context" and not any(given):
+            return sample.target
+        filled = answers_of(sample, *given)
+        return replace(self, samples=None, doc_id=None, **filled)._scored()
+
+    @property
+    def recorded(self) -> tuple[float, ...]:
+        """The values of the whole input that the samples' file has, if it has them."""
+        changed = (self.target, self.response, self.against, self.option, self.part)
+        if self.sample is None or any(changed) or self.reduction != "sum":
+            return ()
+        return self.sample.recorded
+
+    def _scored(self) -> Any:
         of_response = self.target not in (*_CONTRASTS, "options", *_TASKS)
         unused = {
             "--against": self.against is not None and self.target not in _CONTRASTS,
@@ -324,9 +387,11 @@ def text_command(
     game, out = prompt.game(), run.folder("text")
     options = asdict(replace(prompt, language=game.masked.language))
     refuse_another(game, out / (LEVEL_FILE.format(1) if finer.drill_down else FILE))
+    if prompt.samples is not None and prompt.sample is not None:
+        options["samples"] = excerpt(prompt.samples, prompt.sample, out)
     print_prompt(game)
     with interruptible():
-        answers = print_ends(game, out / STORE, run.backend)
+        answers = print_ends(game, out / STORE, run.backend, prompt.recorded)
     units = finer.drill_down or []
     settings = run.settings("text")
     with interruptible():

@@ -22,6 +22,7 @@ from interplay.explanation.explain import explain
 from interplay.explanation.explanation import FILE, Explanation
 from interplay.explanation.faithfulness import lds, rank_correlation
 from interplay.explanation.verdict import in_some_output
+from interplay.extensions import INDICES
 
 _TRAINERS = {"ridge": lens.Ridge, "logistic": lens.Logistic, "network": lens.Network}
 
@@ -247,6 +248,7 @@ def print_training(
     if point is None:
         table.add_column("rms", justify="right", no_wrap=True)
     table.add_column("players")
+    index = INDICES.named(index)
     sizes = {"pairs": (2, 2)} | ({"larger sets": (3, order)} if order > 2 else {})
     orders = ", ".join(f"{name} by order {largest}" for name, (_, largest) in sizes.items())
     for name, (smallest, largest) in sizes.items():

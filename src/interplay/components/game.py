@@ -27,11 +27,12 @@ from interplay.fourier.masks import as_masks
 from interplay.game import Hints
 from interplay.text.digests import document_digest, model_digest, tokenizer_digest
 from interplay.text.models import context_length, require_llm
+from interplay.text.pipelines import model_and_tokenizer
 from interplay.text.prompts.chat import TEMPLATE_TIME, ChatTemplate
 from interplay.text.prompts.tokens import Encoder
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import Pipeline, PreTrainedModel, PreTrainedTokenizerBase
 
 HintKind: TypeAlias = Literal["attribution"]
 """``"attribution"``: the size of :meth:`ComponentGame.attribution` at the intact model."""
@@ -51,8 +52,9 @@ class ComponentGame:
 
     Args:
         model: a Hugging Face transformer in evaluation mode, on the device where it is to run: a
-            causal language model, a masked language model, or a classifier.
-        tokenizer: its tokenizer.
+            causal language model, a masked language model, or a classifier. Or a pipeline of
+            transformers with one of these.
+        tokenizer: its tokenizer; ``None`` with a pipeline, which has one.
         task: the items and scores.
         players: units (``heads(model)``, ``mlps(model)``, ``layers(model)``, ``kv_groups(model)``,
             ``neurons(model, blocks=8)``, ``latents(model, ...)``, or sums of these) and ``Group``s
@@ -83,8 +85,8 @@ class ComponentGame:
 
     def __init__(
         self,
-        model: PreTrainedModel,
-        tokenizer: PreTrainedTokenizerBase,
+        model: PreTrainedModel | Pipeline,
+        tokenizer: PreTrainedTokenizerBase | None,
         task: Task,
         players: Sequence[Player],
         ablation: Ablation | Literal["zero", "mean", "resample"] = "zero",
@@ -94,6 +96,7 @@ class ComponentGame:
         hints: HintKind | str | None = None,
     ) -> None:
         require_llm("ComponentGame")
+        model, tokenizer = model_and_tokenizer(model, tokenizer)
         if model.training:
             raise ValueError("the model is in training mode; call model.eval() first")
         self.model = model

@@ -32,6 +32,9 @@ _LITTLE = 0.4
 by few masks, a function that looks like noise has up to 0.3."""
 _FEWEST = 60
 """The size of the first batch, at least."""
+_RELIABLE, _RELIABLE_PER_PLAYER = 50, 3
+"""A cross-validated R2 counts from so many masks on, or so many for each player if that is more: by
+chance a few masks may suggest any."""
 
 
 def budgets_until(request: Request, n_players: int) -> tuple[int, int]:
@@ -123,9 +126,11 @@ def evaluate_until(
         if not cross_validated:  # a constant has no R2
             steps.append({"ablations": len(plan.design.masks), "cv_r2": None})
             return plan, stopped("the values do not vary"), None
-        scores.append(float(np.mean(cross_validated)))
-        steps.append({"ablations": len(plan.design.masks), "cv_r2": scores[-1]})
-        if request.until is not None and scores[-1] >= request.until:
+        score = float(np.mean(cross_validated))
+        steps.append({"ablations": len(plan.design.masks), "cv_r2": score})
+        if len(plan.design.masks) >= max(_RELIABLE, _RELIABLE_PER_PLAYER * int(game.n_players)):
+            scores.append(score)
+        if scores and request.until is not None and scores[-1] >= request.until:
             return plan, stopped("the goal was reached"), None
         grows = len(scores) < 3 or max(scores[-2:]) >= max(scores[:-2]) + _GAIN
         largest = replace(request, budget=most)

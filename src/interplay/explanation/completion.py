@@ -38,6 +38,8 @@ from interplay.fourier.transform import walsh_hadamard
 
 MOST_PLAYERS = 12
 """The spectrum of a table has 2^n terms."""
+MOST_VALUES = 2**14
+"""The most values of a table, of all outputs together: each has an uncertainty of its own."""
 SHARE = 0.25
 """The share of all masks that a table has measured, at least."""
 _DRAWS = 64
@@ -55,7 +57,8 @@ def can_complete(decoded: Decoded, values: FloatArray) -> bool:
     spectrum = decoded.spectrum
     n_measured = int(finite_rows(values).sum()) + (0 if spectrum.ends is None else 2)
     enough = spectrum.n_players <= MOST_PLAYERS and n_measured >= SHARE * 2**spectrum.n_players
-    return enough and spectrum.deviations is not None
+    small = (spectrum.n_outputs or 1) * 2**spectrum.n_players <= MOST_VALUES
+    return enough and small and spectrum.deviations is not None
 
 
 def completed(decoded: Decoded, masks: BoolArray, values: FloatArray) -> Decoded:

@@ -14,11 +14,13 @@ the smallest and largest masks, where all are evaluated and nothing is unknown; 
 The variance of the estimate is that of sums over complement pairs (a sandwich), where a size of
 which a share p of all masks was evaluated has 1 - p of it. Beside it stands what the decoder itself
 says of its Shapley values: T, its variance by the posterior times a constant. The residual's values
-are multiplied by :math:`w = T / (T + \operatorname{tr} V)`. With few ablations nothing is added; as
-budgets grow the error goes on falling where the prior of the decoder is wrong. What a correction of
-weight w leaves uncertain of the Shapley values is smaller by the factor 1 - 0.4 w. The factor D of
-the coefficients' covariance becomes :math:`D (I - 0.4 w \Pi)`, where :math:`\Pi` projects on the
-row space of A D, and A D is the factor of the Shapley values.
+are multiplied by :math:`w = T / (T + \operatorname{tr} V)`; where a decoder says nothing of its
+uncertainty, by :math:`\max(0, 1 - \operatorname{tr} V / |\hat\phi|^2)` (James and Stein). With few
+ablations nothing is added; as budgets grow the error goes on falling where the decoder's prior or
+its largest order is wrong. What a correction of weight w leaves uncertain of the Shapley values is
+smaller by the factor 1 - 0.4 w. The factor D of the coefficients' covariance becomes
+:math:`D (I - 0.4 w \Pi)`, where :math:`\Pi` projects on the row space of A D, and A D is the factor
+of the Shapley values.
 
 Terms that the spectrum leaves out of what was learned have values too. Under flat sizes characters
 are not orthogonal. The quadratic function with the same FSII of order 2 stands for them, and so
@@ -50,6 +52,9 @@ estimates are far worse than a sandwich says. Chosen on recorded games, as is:""
 _PRIOR = 3.0
 """The decoder's variances are multiplied by this: its prior may be wrong."""
 _WEIGHTS = "weight_of_correction"
+_FEWEST_NEAR, _DOUBT = 10, 2.0
+"""Of the errors near an end: from so many masks, and what they are multiplied by. Chosen for the
+coverage on recorded games."""
 _TIGHTER = 0.4
 """Shapley values of full weight have intervals that are narrower by this share."""
 
@@ -58,7 +63,7 @@ def corrected(decoded: Decoded, masks: BoolArray, values: FloatArray) -> Decoded
     """Correct what was decoded from masks of flat sizes; see the module.
 
     Args:
-        decoded: with ``deviations``, if the decoder gives them; else nothing is corrected.
+        decoded: with ``deviations``, if the decoder gives them.
         masks: those of the fit, ``(m, n)``, without the ends.
         values: ``(m,)`` or ``(m, k)``.
 
@@ -68,15 +73,16 @@ def corrected(decoded: Decoded, masks: BoolArray, values: FloatArray) -> Decoded
     spectrum, surrogate = decoded.spectrum, decoded.surrogate
     learned = spectrum if surrogate is None else surrogate
     shape = (spectrum.n_players, *spectrum.coefficients.shape[1:])
-    added, weights = np.zeros(shape), np.zeros(0)
     # of the decoder: as if it predicted the ends
     own = replace(spectrum, ends=spectrum.predict(end_masks(spectrum.n_players)))
     shapley = own.to("SV", order=1)
+    of_rest, variances = _residual_values(masks, values - learned.predict(masks))
     if shapley.deviations is not None:
         prior = _PRIOR * as_columns(by_player(shapley, shapley.deviations) ** 2).sum(axis=0)
-        of_rest, variances = _residual_values(masks, values - learned.predict(masks))
-        weights = prior / np.maximum(prior + variances, np.finfo(float).tiny)
-        added = (of_rest * weights).reshape(shape)
+    else:
+        prior = np.maximum((of_rest**2).sum(axis=0) - variances, 0.0)
+    weights = prior / np.maximum(prior + variances, np.finfo(float).tiny)
+    added = (of_rest * weights).reshape(shape)
     if surrogate is not None:
         spectrum = spectrum.with_added(_low_order(surrogate - replace(spectrum, ends=None)))
     if added.any():
@@ -101,6 +107,32 @@ def tightened(decoded: Decoded) -> Decoded:
         factors[:, j] -= _TIGHTER * weight * (factors[:, j] @ basis) @ basis.T
     deviations = factors.reshape(spectrum.deviations.shape)
     return replace(decoded, spectrum=replace(spectrum, deviations=deviations))
+
+
+def with_end_doubts(decoded: Decoded, masks: BoolArray) -> Decoded:
+    """The same with how far the errors at the ends are those of the masks near them.
+
+    They are twice the root mean squares of the leave-one-out errors of the nearest masks: a tenth
+    of all, of ten or more. The value of nothing may be far from everything else, and the prediction
+    one player further be right: then the error at the end is no other mask's.
+
+    Args:
+        decoded: a spectrum through the measured ends, with ``residuals``, if the decoder has them.
+        masks: those of the fit, ``(m, n)``, without the ends.
+    """
+    spectrum, residuals = decoded.spectrum, decoded.residuals
+    if spectrum.ends is None or residuals is None:
+        return decoded
+    squares = as_columns(residuals) ** 2
+    known = np.flatnonzero(finite_rows(residuals))
+    n_near = max(_FEWEST_NEAR, len(masks) // 10)
+    if len(known) < n_near:
+        return decoded
+    n_kept = masks[known].sum(axis=1)
+    nearest = [np.argsort(far, kind="stable")[:n_near] for far in (-n_kept, n_kept)]
+    doubts = _DOUBT * np.sqrt([squares[known[rows]].mean(axis=0) for rows in nearest])
+    doubts = doubts.reshape(spectrum.ends.shape)
+    return replace(decoded, spectrum=replace(spectrum, end_doubts=doubts))
 
 
 def _linear(values: FloatArray) -> Spectrum:

@@ -15,7 +15,7 @@ from interplay.designs.base import Design, PlainDesign, all_but, grows
 from interplay.designs.measures import SHAPLEY, UNIFORM, measure_of
 from interplay.errors import GameError, hand_over
 from interplay.explanation.completion import can_complete, completed
-from interplay.explanation.correction import corrected, tightened
+from interplay.explanation.correction import corrected, tightened, with_end_doubts
 from interplay.explanation.explanation import Ablations
 from interplay.explanation.fairness import ENOUGH_HELD_OUT, fair_order, fair_rows
 from interplay.explanation.faithfulness import Faithfulness, faithfulness
@@ -105,6 +105,7 @@ def _decoded(inputs: Inputs, more: Ablations, rng: np.random.Generator) -> Decod
     decoded = replace(decoded, spectrum=replace(decoded.spectrum, ends=inputs.ends))
     if measure_of(design.kind) == SHAPLEY:
         drawn = design.representative
+        decoded = with_end_doubts(decoded, design.masks)
         decoded = corrected(decoded, design.masks[drawn], values[drawn])
         keeps_values = inputs.all_orders and inputs.held_noise is None
         if keeps_values and can_complete(decoded, values):

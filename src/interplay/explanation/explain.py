@@ -69,7 +69,8 @@ def explain(
           +1.  good
 
     Args:
-        game: the game to explain.
+        game: the game to explain: one of this package's, a ``shapiq.Game``, or another function of
+            masks that has ``n_players`` (see :class:`interplay.Game`).
         decoder: the algorithm. ``"auto"`` chooses by cross-validation between ``"gp"`` (a Gaussian
             process), ``"proxyspex"`` (boosted trees) and, where its masks have a code,
             ``"spex"``. ``"lasso"`` is another.

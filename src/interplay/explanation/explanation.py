@@ -23,14 +23,14 @@ from interplay.confirmation.verdict import Confirmation
 from interplay.designs.measures import UNIFORM, Measure, get_measure
 from interplay.errors import ExtrapolationWarning
 from interplay.explanation.archive import write_archive
-from interplay.explanation.exports import export, exported
+from interplay.explanation.exports import export, exported, toolkit
 from interplay.explanation.extrapolation import extrapolated, ranges_of
 from interplay.explanation.faithfulness import Faithfulness, r2
 from interplay.explanation.judging import verdict_on
 from interplay.explanation.verdict import Verdict
 from interplay.extensions import BackendName, IndexName
 from interplay.fourier.interactions import Interactions
-from interplay.fourier.masks import end_masks
+from interplay.fourier.masks import as_masks, end_masks
 from interplay.fourier.spectrum import Spectrum
 from interplay.game import Game, fingerprint_of
 
@@ -131,13 +131,21 @@ class Explanation:
     def predict(self, masks: npt.ArrayLike) -> FloatArray:
         """Predict the value of each mask: by the surrogate if there is one, else by the spectrum.
 
+        The full and the empty input have the values that were measured.
+
         Args:
             masks: ``(m, n) bool``, or one mask ``(n,)``.
 
         Returns:
             ``(m,)`` or ``(m, k)``. For one mask there is no first axis.
         """
-        return (self.spectrum if self.surrogate is None else self.surrogate).predict(masks)
+        array = np.asarray(masks)
+        rows = as_masks(np.atleast_2d(array), self.spectrum.n_players)
+        predicted = (self.spectrum if self.surrogate is None else self.surrogate).predict(rows)
+        if self.ends is not None:
+            predicted[rows.all(axis=1)], predicted[~rows.any(axis=1)] = self.ends
+        result: FloatArray = predicted[0] if array.ndim == 1 else predicted
+        return result
 
     @cached_property
     def verdict(self) -> Verdict:
@@ -421,6 +429,8 @@ class Explanation:
             )
         if self.spectrum.ends is not None:
             arrays["ends"] = np.asarray(self.spectrum.ends, dtype=np.float64)
+        if self.spectrum.end_doubts is not None:
+            arrays["end_doubts"] = np.asarray(self.spectrum.end_doubts, dtype=np.float64)
         if self.held_predictions is not None:
             arrays["held_predictions"] = np.asarray(self.held_predictions, dtype=np.float64)
         return write_archive(path, document, arrays)
@@ -451,6 +461,120 @@ class Explanation:
             The path.
         """
         return export([(self.title, self)], path, format="md")
+
+    def to_shapiq(self, index: IndexName | str = "FSII", order: int | None = None) -> Any:
+        """Make ``shapiq.InteractionValues``, which its plots draw. Needs the package shapiq.
+
+        ``baseline_value`` is the measured :attr:`baseline`, and ``estimated`` is false if all masks
+        were evaluated. shapiq has no place for intervals, the verdict and the players' names: give
+        its plots ``feature_names=explanation.players``.
+
+        Args:
+            index: as for :meth:`interactions`.
+            order: likewise.
+
+        Returns:
+            The ``shapiq.InteractionValues``. With k outputs an ``InteractionValuesBatch`` of k.
+
+        Raises:
+            ValueError: as for :meth:`interactions`.
+            MissingDependencyError: shapiq is not installed, or older than 1.8.
+        """
+        return toolkit("shapiq").to_shapiq(self, index, order)
+
+    def to_shap(self, index: str = "SV", *, data: npt.ArrayLike | None = None) -> Any:
+        """Make a ``shap.Explanation`` of one instance. Needs the package shap.
+
+        ``base_values`` is the measured :attr:`baseline`, so that values add up to :attr:`full`.
+        ``lower_bounds`` and ``upper_bounds`` are the 90 % intervals, ``error_std`` the standard
+        deviations: zero if all masks were evaluated, and ``None`` if the decoder has none. SHAP
+        has no place for larger interactions, the verdict and the provenance.
+
+        Args:
+            index: ``"SV"``: Shapley values, ``(n,)``. ``"k-SII"`` and ``"STII"``: pairs,
+                ``(n, n)``, with half a pair's interaction on either side of the diagonal and
+                single players on it; each row adds up to a Shapley value. ``"k-SII"`` is what
+                ``shap.TreeExplainer`` has, ``"STII"`` what ``shap.ExactExplainer`` has.
+            data: what SHAP shows beside the names, one entry for each player, such as the row that
+                was explained. By default the segments of a text, and none for another game.
+
+        Returns:
+            The ``shap.Explanation``. With k outputs its arrays have one more axis, and so have its
+            ``base_values``; where there are as many outputs as players, SHAP's slices of it lose
+            the players' names.
+
+        Raises:
+            ValueError: the index is another one, or the empty input was not measured.
+            MissingDependencyError: shap is not installed.
+        """
+        return toolkit("shap").to_shap(self, index, data=data)
+
+    def to_captum(self, index: str = "SV") -> Any:
+        """Make captum's ``LLMAttributionResult``, which its plots draw. Needs the package captum.
+
+        With several outputs, such as the tokens of ``Response(reduction="token")``, each is a row
+        of ``token_attr``, which ``plot_token_attr`` draws. ``seq_attr``, which ``plot_seq_attr``
+        draws, has the sum over the tokens if these are scored by log-probability, and NaN if the
+        outputs add up to nothing. A segment's text that repeats is numbered, ``the (2)``, since
+        ``seq_attr_dict`` has one entry for each text. captum has no place for interactions,
+        intervals and the verdict.
+
+        Args:
+            index: ``"SV"``, Shapley values, or ``"BV"``, Banzhaf values.
+
+        Raises:
+            ValueError: the index is another one.
+            MissingDependencyError: captum is not installed.
+        """
+        return toolkit("captum").to_captum(self, index)
+
+    def to_inseq(self, index: str = "SV") -> Any:
+        """Make inseq's ``FeatureAttributionOutput`` of one sequence. Needs the package inseq.
+
+        The players are the source and the outputs the target, with a value for each pair. Step
+        scores have the measured ends of each output, its R2, and a token's probability; ``low`` and
+        ``high`` among the sequence scores are the 90 % intervals, if there are any, and ``info``
+        has the faithfulness. inseq has no place for interactions and the verdict.
+
+        Args:
+            index: ``"SV"``, Shapley values, or ``"BV"``, Banzhaf values.
+
+        Raises:
+            ValueError: the index is another one.
+            MissingDependencyError: inseq is not installed.
+        """
+        return toolkit("inseq").to_inseq(self, index)
+
+    def to_card(self, path: str | Path) -> Path:
+        """Write an explanation card: what was asked, how well, and what must not be concluded.
+
+        It says where each fact is recorded that four texts on records and transparency ask about
+        (docs/cards.md), and makes no legal claim.
+
+        Args:
+            path: the file: HTML if it ends in ``.html``, else Markdown.
+
+        Returns:
+            The path.
+        """
+        kind = "card-html" if Path(path).suffix.lower() == ".html" else "card"
+        return export([(self.title, self)], path, format=kind)
+
+    def log(self, to: str, *, name: str = "explanation") -> str:
+        """Write the explanation into the active run of an experiment log, or into a new one.
+
+        Parameters, scores, hashes, and the page, the card, JSON and the saved explanation as files.
+        The files hold the input; no log holds a key. See :mod:`interplay.toolkits.logs`.
+
+        Args:
+            to: ``"mlflow"``, ``"wandb"`` or ``"trackio"``; the package must be installed.
+            name: stands before what is logged; another one for each explanation in a run.
+
+        Returns:
+            The id of the run.
+        """
+        run_id: str = toolkit("logs").log(self, to, name=name)
+        return run_id
 
     def _repr_html_(self) -> str:
         return exported([(self.title, self)], "notebook")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -20,6 +21,15 @@ def exported(parts: Titled, format: str) -> str:  # noqa: A002
     """
     text: str = EXPORTS[format](parts)
     return text
+
+
+def toolkit(name: str) -> Any:
+    """The module ``interplay.toolkits.NAME``, imported now: it needs a package of that name.
+
+    Raises:
+        MissingDependencyError: the package is not installed.
+    """
+    return import_module(f"interplay.toolkits.{name}")
 
 
 def export(

@@ -16,6 +16,7 @@ from interplay._types import FloatArray
 from interplay.designs.measures import SHAPLEY, UNIFORM, Measure
 from interplay.explanation.bands import EDGES, MIDDLE
 from interplay.explanation.faithfulness import Faithfulness
+from interplay.extensions import INDICES
 from interplay.fourier.masks import end_masks
 from interplay.fourier.spectrum import Spectrum
 
@@ -103,6 +104,7 @@ def extrapolated(
         ends: as for :func:`missed_ends`; ``None`` if they are not known.
         ranges: likewise.
     """
+    index = INDICES.named(index)
     if score.exact or not score.known:
         return None
     if index in OF_THE_MIDDLE:

@@ -227,8 +227,7 @@ def _of_findings(
         return []
     if not has_intervals:
         message = (
-            "There are no intervals (gp gives them), so "
-            "nothing says which values may be zero."
+            "There are no intervals (gp gives them), so nothing says which values may be zero."
         )
         return [VerdictWarning("no_intervals", message)]
     if not any(known) and level != "not usable":

@@ -42,7 +42,12 @@ def load(path: str | Path) -> Explanation:
     n_players = document["n_players"]
     scores = document["faithfulness"]
     spectrum = Spectrum(
-        n_players, arrays["supports"], arrays["coefficients"], deviations, arrays.get("ends")
+        n_players,
+        arrays["supports"],
+        arrays["coefficients"],
+        deviations,
+        arrays.get("ends"),
+        arrays.get("end_doubts"),
     )
     fit = Ablations(unpack(arrays["fit_masks"], n_players), arrays["fit_values"])
     confirmation = document.get("confirmation")

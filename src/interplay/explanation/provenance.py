@@ -13,7 +13,7 @@ from interplay.ablation.table import Evaluated
 from interplay.explanation.derive import Derived
 from interplay.explanation.run_plan import RunPlan
 
-DERIVATION = 5
+DERIVATION = 6
 """Raised where the same values come to give another spectrum, score or order of masks. An audit by
 another version names it as the reason for differences."""
 _REPORTED_PACKAGES = (

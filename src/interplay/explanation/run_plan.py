@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from math import ceil, log2, sqrt
+from math import ceil, comb, log2, sqrt
 from operator import index
 from typing import Any
 
 import numpy as np
 
-from interplay._types import BoolArray, IntArray, Json
+from interplay._types import BoolArray, FloatArray, IntArray, Json
 from interplay.decoders.base import Decoder
 from interplay.decoders.decode import check_request, get_decoder
 from interplay.designs.base import Design
 from interplay.designs.measures import UNIFORM, AnyMeasure, Measure, get_measure, measure_of
 from interplay.extensions import DecoderName
-from interplay.fourier.interactions import names_of
 from interplay.fourier.masks import distinct, end_masks, first_of_pair, uniform
-from interplay.game import Game, Hints, hints_of, measure_for
+from interplay.game import Game, Hints, hints_of, measure_for, players_of
 
 N_ENDS = 2
 """The full and the empty input, which every run evaluates."""
@@ -172,7 +171,7 @@ class Request:
                 measure=measure,
                 hints=hints,
             ),
-            players=names_of(game.players, n_players),
+            players=players_of(game),
             requested=requested,
             chosen=chosen,
             options=options,
@@ -266,10 +265,10 @@ def _divided(
 ) -> tuple[Design, BoolArray, IntArray]:
     """Divide a balanced design into the masks of a fit and held-out ones.
 
-    Held-out masks are spread evenly over the design, since sizes of few masks are at its beginning
-    only. A mask and its complement stay together. What a larger design holds out of the beginning,
-    a smaller one holds out too. The explanation is fitted to all in the end, so that none of the
-    balance is lost.
+    Held-out masks are spread evenly over the design and over sizes: those of few masks are at its
+    beginning only. A mask and its complement stay together. What a larger design holds out of the
+    beginning, a smaller one holds out too. The explanation is fitted to all in the end, so that
+    none of the balance is lost.
 
     Args:
         whole: the design.
@@ -284,12 +283,27 @@ def _divided(
     first = first_of_pair(whole.masks)  # no larger design changes it
     n_drawn = int(whole.representative.sum())
     at_once = holdout if holdout < 1 else holdout / n_drawn
-    share = max(at_once, min(_HELD_IN_TURN / n_drawn, 0.5))
+    share = max(at_once, min(_HELD_IN_TURN / n_drawn, 0.5)) * _scarcity(whole.masks)
     rows = np.flatnonzero(whole.representative & ((first * _STEP) % 1.0 < share))
     rows = rows[: len(whole.masks) - n_least]
     n_turns = min(max(1, round(len(rows) / n_at_once)), _MOST_TURNS)
     turns = np.unique(first[rows], return_inverse=True)[1] % n_turns
     return whole.without(rows), whole.masks[rows], turns
+
+
+def _scarcity(masks: BoolArray) -> FloatArray:
+    """How much rarer the sizes of masks are than others because no more of them exist, ``(m,)``.
+
+    Where all masks of a size are in a design, a larger share of them is held out, so that a score
+    goes on being about all sizes alike.
+    """
+    n_players, sizes = masks.shape[1], masks.sum(axis=1)
+    counts = np.bincount(sizes, minlength=n_players + 1)
+    present = np.flatnonzero(counts)
+    exist = np.array([comb(n_players, size) for size in range(n_players + 1)], dtype=np.float64)
+    spent = counts >= exist
+    rarity = np.where(spent, counts[present].mean() / np.maximum(counts, 1), 1.0)
+    return np.asarray(np.maximum(rarity, 1.0)[sizes])
 
 
 def default_budget(n_players: int) -> int:

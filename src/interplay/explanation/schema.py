@@ -33,6 +33,7 @@ ARRAYS: Mapping[str, tuple[str, ...]] = {
     "surrogate_supports": _PACKED,
     "surrogate_coefficients": _REAL,
     "ends": _REAL,
+    "end_doubts": _REAL,
     "held_predictions": _REAL,
 }
 """The arrays beside the document, by name, and the types that each may have."""
@@ -368,6 +369,8 @@ def check_shapes(document: Json, arrays: Mapping[str, tuple[str, tuple[int, ...]
         _same("held_predictions", arrays["held_predictions"][1], (n_held, *outputs))
     if "ends" in arrays:
         _same("ends", arrays["ends"][1], (2, *outputs))
+    if "end_doubts" in arrays:
+        _same("end_doubts", arrays["end_doubts"][1], (2, *outputs))
     if "deviations" in arrays:
         shape = arrays["deviations"][1]
         _same("deviations", shape, (n_terms, *outputs, shape[-1] if shape else 1))

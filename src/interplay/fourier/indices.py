@@ -168,13 +168,13 @@ FBII = Index(_fbii)
 
 
 def get_index(name: IndexName | str) -> Index:
-    """Look up the index of that name.
+    """Look up the index of that name, in upper or lower case, or of that alias.
 
     Raises:
-        ValueError: there is none.
+        ValueError: there is none; the message lists those there are.
         TypeError: an installed package gives the name to something else.
     """
-    index = INDICES[name]
+    index = INDICES[INDICES.named(name)]
     if not isinstance(index, Index):
         raise TypeError(
             f"the entry point {name!r} of {INDICES.group} names {index!r}, which is no Index; "

@@ -55,6 +55,9 @@ class Spectrum:
         ends: the measured values of the full and of the empty input, ``(2,)`` or ``(2, k)``. An
             index then passes through them (see :mod:`interplay.fourier.ends`). ``None``: it is the
             spectrum's own. Arithmetic with other spectra drops them.
+        end_doubts: how far the error at each end is that of the masks near it too, and so of some
+            players more than of others: a standard deviation, in the shape of ``ends``. ``None``:
+            all of it may be.
     """
 
     n_players: int
@@ -62,6 +65,7 @@ class Spectrum:
     coefficients: FloatArray
     deviations: FloatArray | None = None
     ends: FloatArray | None = None
+    end_doubts: FloatArray | None = None
 
     def __post_init__(self) -> None:
         if len(self.supports) != len(self.coefficients):
@@ -169,8 +173,17 @@ class Spectrum:
         if deviations is not None and self.n_outputs is not None:
             deviations = deviations[:, column]
         coefficients = as_columns(self.coefficients)[:, column]
-        ends = None if self.ends is None else as_columns(self.ends)[:, column]
-        return replace(self, coefficients=coefficients, deviations=deviations, ends=ends)
+        ends, doubts = (
+            None if of_ends is None else as_columns(of_ends)[:, column]
+            for of_ends in (self.ends, self.end_doubts)
+        )
+        return replace(
+            self,
+            coefficients=coefficients,
+            deviations=deviations,
+            ends=ends,
+            end_doubts=doubts,
+        )
 
     def mean_output(self) -> Spectrum:
         """The spectrum of the mean over the outputs.
@@ -179,7 +192,7 @@ class Spectrum:
         """
         mean = as_columns(self.coefficients).mean(axis=1)
         ends = None if self.ends is None else as_columns(self.ends).mean(axis=1)
-        return replace(self, coefficients=mean, deviations=None, ends=ends)
+        return replace(self, coefficients=mean, deviations=None, ends=ends, end_doubts=None)
 
     # --- arithmetic -----------------------------------------------------------------------------
 
@@ -215,7 +228,7 @@ class Spectrum:
             places = [rows[packed.tobytes()] for packed in self.supports]
             deviations = np.zeros((len(total), *self.deviations.shape[1:]))
             deviations[places] = self.deviations
-        return replace(total, deviations=deviations, ends=self.ends)
+        return replace(total, deviations=deviations, ends=self.ends, end_doubts=self.end_doubts)
 
     __array_ufunc__ = None  # a NumPy number times a spectrum is a spectrum
 
@@ -223,9 +236,12 @@ class Spectrum:
         if not isinstance(factor, int | float | np.number):
             return NotImplemented
         deviations = None if self.deviations is None else self.deviations * abs(factor)
-        ends = None if self.ends is None else self.ends * factor
         return replace(
-            self, coefficients=self.coefficients * factor, deviations=deviations, ends=ends
+            self,
+            coefficients=self.coefficients * factor,
+            deviations=deviations,
+            ends=None if self.ends is None else self.ends * factor,
+            end_doubts=None if self.end_doubts is None else self.end_doubts * abs(factor),
         )
 
     __rmul__ = __mul__
@@ -319,10 +335,10 @@ class Spectrum:
 
         They follow in closed form. If the spectrum has an uncertainty, they have one too, since an
         index is linear in the coefficients. If it has measured ends, the interactions pass through
-        them. What the ends add to a set counts as uncertain by its own size then: that the error at
-        an end belongs to all players alike is an assumption. A Moebius transform compares masks with
-        the end that it is anchored at, so the error there counts as uncertain, and changes nothing:
-        it may be that of the masks near the end too.
+        them. What the ends add to a set is uncertain as far as the error at an end may not belong
+        to all players alike (``end_doubts``). A Moebius transform compares masks with the end that
+        it is anchored at, so the error there counts as uncertain, and changes nothing: it may be
+        that of the masks near the end too.
 
         Args:
             index: ``"Fourier"``, ``"Moebius"``, ``"Co-Moebius"``, ``"SII"``, ``"k-SII"``,
@@ -334,13 +350,11 @@ class Spectrum:
         index = INDICES.named(index)
         interactions = self._interactions(self.coefficients, index, order)
         interactions = replace(interactions, players=names_of(players, self.n_players))
-        added = None
+        doubt = None
         if self.ends is not None and self.end_errors.any():  # else it passes through them already
             interactions = through_ends(interactions, *self.end_errors)
-            added = by_size(index, self.n_players, interactions.order, *self.end_errors)
-        if added is not None:
-            added = added[interactions.orders]
-        deviations = self._deviations(index, order, added)
+            doubt = self._doubt(index, interactions)
+        deviations = self._deviations(index, order, doubt)
         if deviations is not None and index in _ANCHORS:
             deviations = np.hypot(deviations, self.end_errors[_ANCHORS[index]])
         return replace(interactions, deviations=deviations)
@@ -358,8 +372,20 @@ class Spectrum:
         predicted = self.predict(end_masks(self.n_players))
         return np.zeros_like(predicted) if self.ends is None else self.ends - predicted
 
+    def _doubt(self, index: IndexName | str, interactions: Interactions) -> FloatArray | None:
+        """The standard deviation of what the ends add to each interaction; ``None``: nothing."""
+        doubts = np.abs(self.end_errors)
+        if self.end_doubts is not None:
+            doubts = np.minimum(doubts, self.end_doubts)
+        none, shape = np.zeros_like(doubts[0]), (self.n_players, interactions.order)
+        of_full = by_size(index, *shape, doubts[0], none)
+        of_empty = by_size(index, *shape, none, doubts[1])
+        if of_full is None or of_empty is None:
+            return None
+        return np.asarray(np.hypot(of_full, of_empty)[interactions.orders])
+
     def _deviations(
-        self, index: IndexName | str, order: int | None, added: FloatArray | None
+        self, index: IndexName | str, order: int | None, doubt: FloatArray | None
     ) -> FloatArray | None:
         """Compute the standard deviations of the interactions.
 
@@ -369,7 +395,8 @@ class Spectrum:
         Args:
             index: the index.
             order: its largest order.
-            added: what the ends add to each interaction; ``None``: nothing.
+            doubt: the standard deviation of what the ends add to each interaction; ``None``: they
+                add nothing.
         """
         if self.deviations is None:
             return None
@@ -382,13 +409,13 @@ class Spectrum:
             block = self.deviations[..., start : start + _COLUMNS_AT_ONCE] / unit[..., None]
             columns = block.reshape(len(block), -1)
             part = self._interactions(columns, index, order)
-            if added is not None:
+            if doubt is not None:
                 errors = synthesise(end_masks(self.n_players), self.supports, columns)
                 part = through_ends(part, *-errors)
             squares = (part.values.reshape(len(part), *block.shape[1:]) ** 2).sum(axis=-1)
             total = squares if total is None else total + squares
-        if total is not None and added is not None:
-            total = total + (added / unit) ** 2
+        if total is not None and doubt is not None:
+            total = total + (doubt / unit) ** 2
         return None if total is None else np.sqrt(total) * unit
 
     def __str__(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -56,7 +56,7 @@ def schema() -> Json:
     return schema
 
 
-def _record(title: str, explanation: Explanation) -> Json:
+def record_of(title: str, explanation: Explanation) -> Json:
     """One explanation as an item of ``explanations`` in the schema.
 
     Numbers are lists with an entry for each output; players are named by their place in
@@ -95,6 +95,9 @@ def _record(title: str, explanation: Explanation) -> Json:
         },
         "provenance": explanation.provenance,
     }
+    if explanation.ends is not None:
+        full, baseline = explanation.ends.reshape(2, -1).tolist()
+        record |= {"full": full, "baseline": baseline}
     if confirmation is not None:
         record["confirmation"] = asdict(confirmation)
     return record
@@ -116,25 +119,24 @@ def _terms(
 
 def as_json(parts: Sequence[tuple[str, Explanation]]) -> str:
     """Explanations, each with a title, as JSON that follows :func:`schema`."""
-    records = [_record(title, explanation) for title, explanation in parts]
+    records = [record_of(title, explanation) for title, explanation in parts]
     document = {"schema": SCHEMA, "explanations": records}
     return json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def as_markdown(parts: Sequence[tuple[str, Explanation]]) -> str:
     """Explanations, each with a title, for people to read, with an index of several."""
-    records = [_record(title, explanation) for title, explanation in parts]
+    records = [record_of(title, explanation) for title, explanation in parts]
     lines = ["# What acts together", ""]
     if len(records) > 1:
         lines += [
-            f"{number}. {_inline(record['title'])}: {record['verdict']['level']}. "
-            f"{_faithfulness(record)}"
+            f"{number}. {inline(record['title'])}: {record['verdict']['level']}. {score_of(record)}"
             for number, record in enumerate(records, 1)
         ]
         lines.append("")
     for number, record in enumerate(records, 1):
         before = f"{number}. " if len(records) > 1 else ""
-        lines += [f"## {before}{_inline(record['title'])}", "", *_markdown(record)]
+        lines += [f"## {before}{inline(record['title'])}", "", *_markdown(record)]
     return visible("\n".join(lines).rstrip("\n") + "\n")
 
 
@@ -145,7 +147,7 @@ def _markdown(record: Json) -> Iterable[str]:
     provenance, players = record["provenance"], record["players"]
     budget, description = provenance["budget"], provenance["game"]["description"]
     yield from _verdict(record["verdict"])
-    yield f"**{_faithfulness(record)}.**"
+    yield f"**{score_of(record)}.**"
     yield ""
     design = provenance["design"]["kind"]
     in_turn = "" if measure_of(design) == UNIFORM else " in turn"
@@ -156,18 +158,20 @@ def _markdown(record: Json) -> Iterable[str]:
         f"measure {(provenance.get('request') or {}).get('measure', UNIFORM)}, "
         f"{provenance['created']}."
     )
+    if "full" in record:
+        ends = [", ".join(f"{value:.4g}" for value in record[end]) for end in ("full", "baseline")]
+        yield f"With everything: {ends[0]}. With nothing: {ends[1]}."
     for name in ("model", "template", "targets"):
         if description.get(name):
-            yield f"{name.capitalize()}: {_inline(_plain(description[name]))}."
+            yield f"{name.capitalize()}: {inline(_plain(description[name]))}."
     outputs = record["outputs"] or [record["interactions"]["index"]]
-    terms = record["interactions"]["terms"]
-    what = f"{record['interactions']['index']}, order {record['interactions']['order']}"
-    if any("low" in term for term in terms):
-        what += f", {LEVEL:.0%} intervals in brackets"
-    yield from _table(f"Interactions ({what})", record, outputs, _of_order(terms, 2))
+    terms, what = record["interactions"]["terms"], kind_of(record)
+    yield from ("", f"### Interactions ({what})", "")
+    yield from table_of(findings_of(record, of_order(terms, 2)))
     if "confirmation" in record:
         yield from _confirmation(record["confirmation"])
-    yield from _table(f"Single players ({what})", record, outputs, _of_order(terms, 1))
+    yield from ("", f"### Single players ({what})", "")
+    yield from table_of(findings_of(record, of_order(terms, 1)))
     yield from ("", "### Share of the variation by order", "")
     orders = max(map(len, record["spectrum"]["energy_by_order"]))
     yield from _rows(["output" if record["outputs"] else "", *map(str, range(1, orders + 1))])
@@ -177,7 +181,7 @@ def _markdown(record: Json) -> Iterable[str]:
         yield _row([name, *shares, *[""] * (orders - len(shares))])
     yield from ("", "### Players", "")
     for number, name in enumerate(players[:_SHOWN_PLAYERS]):
-        yield f"- {number}: {_inline(name)}"
+        yield f"- {number}: {inline(name)}"
     if len(players) > _SHOWN_PLAYERS:
         yield f"- ... and {len(players) - _SHOWN_PLAYERS} more"
     yield from ("", "### Provenance", "", *_fenced(provenance), "")
@@ -185,40 +189,55 @@ def _markdown(record: Json) -> Iterable[str]:
 
 def _verdict(verdict: Json) -> Iterable[str]:
     """The level and the reasons, what a larger budget would do, and the warnings."""
-    yield f"**{verdict['level'].capitalize()}.** {_inline(' '.join(verdict['reasons']))}"
-    yield _inline(verdict["outlook"])
+    yield f"**{verdict['level'].capitalize()}.** {inline(' '.join(verdict['reasons']))}"
+    yield inline(verdict["outlook"])
     yield ""
     for warning in verdict["warnings"]:
-        yield f"- {_inline(warning['code'])}: {_inline(warning['message'])}"
+        yield f"- {inline(warning['code'])}: {inline(warning['message'])}"
     if verdict["warnings"]:
         yield ""
 
 
-def _faithfulness(record: Json) -> str:
+def score_of(record: Json) -> str:
+    """The faithfulness of a record, in words."""
     score = record["faithfulness"]
     kind = "Faithfulness" if score["exact"] else "Held-out faithfulness"
     return f"{kind}: {Faithfulness.from_json(score)}"
 
 
-def _of_order(terms: Sequence[Json], order: int) -> list[Json]:
-    """Terms of one player, or of two and more."""
-    return [
-        term for term in terms if (len(term["players"]) >= 2) == (order >= 2) and term["players"]
-    ]
+def kind_of(record: Json) -> str:
+    """The index and the order of a record's interactions, and whether they have intervals."""
+    interactions = record["interactions"]
+    kind = f"{interactions['index']}, order {interactions['order']}"
+    with_intervals = any("low" in term for term in interactions["terms"])
+    return f"{kind}, {LEVEL:.0%} intervals in brackets" if with_intervals else kind
 
 
-def _table(
-    title: str, record: Json, outputs: Sequence[str], terms: Sequence[Json]
-) -> Iterable[str]:
-    """The strongest findings; of what is none, only the number is given."""
-    yield from ("", f"### {title}", "")
+@dataclass(frozen=True)
+class Findings:
+    """The strongest findings as texts.
+
+    Attributes:
+        header: the columns' names: the outputs, and the players.
+        rows: a value for each output, with its interval, and the players.
+        note: of what is no finding, how many there are.
+    """
+
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    note: str
+
+
+def findings_of(record: Json, terms: Sequence[Json]) -> Findings:
+    """The strongest findings of some terms of a record; of what is none, only the number."""
+    outputs = record["outputs"] or [record["interactions"]["index"]]
+    header = (*outputs, "players")
     findings = [term for term in terms if any(term["findings"])]
     left_out = sum(any(term["values"]) for term in terms) - len(findings)
     if not findings:
         none = f": {left_out} are not distinguishable from zero" if left_out else ""
-        yield f"None found{none}."
-        return
-    yield from _rows([*outputs, "players"])
+        return Findings(header, (), f"None found{none}.")
+    rows = []
     for term in findings[:_ROWS]:
         cells = []
         for column, value in enumerate(term["values"]):
@@ -226,14 +245,33 @@ def _table(
             if "low" in term:
                 cell += f" ({term['low'][column]:+.3g} to {term['high'][column]:+.3g})"
             cells.append(cell)
-        yield _row([*cells, " × ".join(f"{n} {record['players'][n]}" for n in term["players"])])
-    if left_out:
-        yield from ("", f"{left_out} more are not distinguishable from zero.")
+        players = " × ".join(f"{n} {record['players'][n]}" for n in term["players"])
+        rows.append((*cells, players))
+    note = f"{left_out} more are not distinguishable from zero." if left_out else ""
+    return Findings(header, tuple(rows), note)
+
+
+def table_of(findings: Findings) -> Iterable[str]:
+    """The findings as a table of Markdown, with the note below."""
+    if findings.rows:
+        yield from _rows(findings.header)
+        yield from map(_row, findings.rows)
+        if findings.note:
+            yield ""
+    if findings.note:
+        yield findings.note
+
+
+def of_order(terms: Sequence[Json], order: int) -> list[Json]:
+    """Terms of one player, or of two and more."""
+    return [
+        term for term in terms if (len(term["players"]) >= 2) == (order >= 2) and term["players"]
+    ]
 
 
 def _confirmation(confirmation: Json) -> Iterable[str]:
     result = Confirmation.from_json(confirmation)
-    yield from ("", "### Confirmed by ablations made for it", "", _inline(result.summary), "")
+    yield from ("", "### Confirmed by ablations made for it", "", inline(result.summary), "")
     yield from _rows(["verdict", "predicted", "measured", "players"])
     for tested in result.tested:
         named = zip(tested.players, tested.labels, strict=True)
@@ -253,14 +291,14 @@ def _rows(names: Sequence[str]) -> list[str]:
 
 
 def _row(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(map(_inline, cells))} |"
+    return f"| {' | '.join(map(inline, cells))} |"
 
 
 def _plain(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def _inline(text: str) -> str:
+def inline(text: str) -> str:
     """Any text on one line, with nothing in it that Markdown or HTML would act on."""
     flat = visible(re.sub(r"\s+", " ", text).strip())
     return re.sub(r"([\\`*_{}\[\]<>|~#&$])", r"\\\1", flat)

@@ -91,7 +91,7 @@ def to_html(
 
 
 def _page(parts: Sequence[tuple[str, _Body]]) -> str:
-    return _template("page.html").render(
+    return template_of("page.html").render(
         parts=parts,
         policy=bundle().policy,
         script=Markup(bundle().script),
@@ -110,7 +110,7 @@ def _body(explanation: Explanation, given: Sequence[Kept] | Compared = ()) -> _B
     series = series_of(explanation, shown, given) if is_model or given else ()
     data = document(explanation, shown, series)
     confirmation, faithfulness = explanation.confirmation, explanation.faithfulness
-    html = _template("explanation.html").render(
+    html = template_of("explanation.html").render(
         index=INDEX,
         n_terms=len(spectrum),
         n_shown=len(shown),
@@ -124,7 +124,7 @@ def _body(explanation: Explanation, given: Sequence[Kept] | Compared = ()) -> _B
         provenance=provenance,
         provenance_json=json.dumps(provenance, indent=2, ensure_ascii=False),
         outputs=explanation.outputs,
-        target=_target(description),
+        target=target_of(description),
         static=static(explanation, shown, data),
         circuits=as_rows(explanation, shown, series),
         circuits_by=series[0] if series else None,
@@ -147,7 +147,8 @@ def _body(explanation: Explanation, given: Sequence[Kept] | Compared = ()) -> _B
 
 
 @cache
-def _template(name: str) -> Template:
+def template_of(name: str) -> Template:
+    """A template of this room, which escapes everything that is put into it."""
     environment = Environment(
         loader=PackageLoader("interplay.report"),
         autoescape=True,
@@ -159,7 +160,7 @@ def _template(name: str) -> Template:
     return environment.get_template(name)
 
 
-def _target(description: Json) -> str:
+def target_of(description: Json) -> str:
     """What was scored, in a line."""
     targets = [
         " ".join(

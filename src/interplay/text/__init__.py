@@ -7,10 +7,13 @@ from interplay.text.game import TextGame
 from interplay.text.inference.generation import Generated
 from interplay.text.labels import Label, Labels
 from interplay.text.models import PACKAGED, load_model
+from interplay.text.pipelines import from_pipeline
 from interplay.text.prompts.masking import Replace
 from interplay.text.prompts.segments import split
 from interplay.text.provider import ProviderGame
 from interplay.text.readouts import Readout
+from interplay.text.sample_files import read_samples
+from interplay.text.samples import Sample
 from interplay.text.targets import (
     AnswerTarget,
     Contrast,
@@ -38,10 +41,13 @@ __all__ = [
     "Refinement",
     "Replace",
     "Response",
+    "Sample",
     "Target",
     "TextGame",
     "answer_similarity",
     "drill",
+    "from_pipeline",
     "load_model",
+    "read_samples",
     "split",
 ]

@@ -22,6 +22,7 @@ from interplay.text.answer_readouts import Rows
 from interplay.text.digests import document_digest, model_digest, tokenizer_digest
 from interplay.text.hints import HintKind, gradient_hints
 from interplay.text.models import check_usable, require_llm
+from interplay.text.pipelines import model_and_tokenizer
 from interplay.text.prompts.build import PLACEHOLDER, Message, Text, mask_prompt
 from interplay.text.prompts.chat import TEMPLATE_TIME, ChatTemplate, apply_template
 from interplay.text.prompts.masking import Masking, TokenMasking, get_masking
@@ -33,7 +34,7 @@ from interplay.text.scoring import AnyTarget, is_known, read_off_encoder, score_
 from interplay.text.targets import settings_of
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import Pipeline, PreTrainedModel, PreTrainedTokenizerBase
 
 _CODE_VERSION = 4
 """Part of the fingerprint. It is raised when a change makes the same settings give other values."""
@@ -53,8 +54,8 @@ class TextGame:
     Args:
         model: a Hugging Face model in evaluation mode, on the device where it is to run: a causal
             language model or an encoder-decoder; for ``Label`` a classifier, for
-            ``EmbeddingSimilarity`` an encoder.
-        tokenizer: its tokenizer.
+            ``EmbeddingSimilarity`` an encoder. Or a pipeline of transformers with one of these.
+        tokenizer: its tokenizer; ``None`` with a pipeline, which has one.
         text: what is ablated: a string; documents, ``{"id": ..., "text": ...}`` each; or the
             messages of a chat, ``{"role": ..., "content": ...}`` each. A message or document with
             ``"fixed": True`` is always kept.
@@ -86,8 +87,8 @@ class TextGame:
 
     def __init__(
         self,
-        model: PreTrainedModel,
-        tokenizer: PreTrainedTokenizerBase,
+        model: PreTrainedModel | Pipeline,
+        tokenizer: PreTrainedTokenizerBase | None,
         text: Text,
         target: AnyTarget | Sequence[AnyTarget],
         *,
@@ -101,6 +102,7 @@ class TextGame:
         hints: HintKind | str = "tokens",
     ) -> None:
         require_llm("TextGame")
+        model, tokenizer = model_and_tokenizer(model, tokenizer)
         check_usable(model)
         masking = get_masking(masking)
         if isinstance(masking, TokenMasking):

@@ -21,7 +21,7 @@ from interplay.components.game import ComponentGame
 from interplay.components.tasks import Item, LogitScore
 from interplay.extensions import BackendName
 from interplay.fourier.masks import as_masks
-from interplay.game import FunctionGame, as_planned, described
+from interplay.game import FunctionGame, as_planned, described, fingerprint_of, players_of
 
 if TYPE_CHECKING:
     import torch
@@ -291,11 +291,12 @@ def _item_scores(
     """Evaluate each item's scores, ``(m, items, k)``, unless they are in the store."""
     masks = as_masks(masks, game.n_players)
     shape = game.item_scores(masks[:0]).shape[1:]
+    fingerprint = fingerprint_of(game)
     by_item = FunctionGame(
         lambda rows: game.item_scores(rows).reshape(len(rows), -1),
         game.n_players,
-        players=game.players,
-        fingerprint=game.fingerprint and f"{game.fingerprint}:items",
+        players=players_of(game),
+        fingerprint=fingerprint and f"{fingerprint}:items",
     )
     planned = as_planned(game)
     with Evaluator.of(

@@ -26,7 +26,7 @@ from interplay.explanation.explanation import Explanation
 from interplay.extensions import BackendName
 from interplay.fourier.interactions import checked_output
 from interplay.fourier.spectrum import Spectrum
-from interplay.game import Game
+from interplay.game import Game, players_of
 
 LEVEL = 0.95
 _RESAMPLES = 2000
@@ -139,7 +139,7 @@ def prune(
         KeyboardInterrupt: interrupted; what was evaluated is in the store.
     """
     n_players = int(game.n_players)
-    if tuple(test.players) != tuple(game.players):
+    if players_of(test) != players_of(game):
         raise ValueError(
             f"{test!r} has other players than {game!r}; make it by the latter's on(task)"
         )

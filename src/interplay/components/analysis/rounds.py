@@ -24,7 +24,7 @@ from interplay.explanation.run_plan import Request
 from interplay.extensions import unknown
 from interplay.fourier.masks import keys
 from interplay.fourier.spectrum import Spectrum
-from interplay.game import Game, Hints, fingerprint_of
+from interplay.game import Game, Hints, fingerprint_of, players_of
 from interplay.optimize.subset import BestSubset, best_subset
 
 Objective: TypeAlias = Literal["best", "faithful"]
@@ -114,7 +114,7 @@ def check_explains(name: str, explanation: Explanation, game: Game) -> None:
         ValueError: it has another fingerprint, or other players.
     """
     recorded = explanation.provenance["game"]["fingerprint"]
-    if recorded != fingerprint_of(game) or explanation.players != tuple(game.players):
+    if recorded != fingerprint_of(game) or explanation.players != players_of(game):
         raise ValueError(
             f"{name} explains a game with the fingerprint {recorded}, and {game!r} has "
             f"{fingerprint_of(game)} or other players; give the game that was explained"

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from interplay._types import BoolArray, FloatArray, IntArray, Json
+from interplay._types import BoolArray, IntArray, Json
 from interplay.decoders.base import Decoder
 from interplay.decoders.decode import check_request, get_decoder
 from interplay.designs.base import Design
@@ -281,29 +281,19 @@ def _divided(
         The design of the fit; the held-out masks, ``(h, n)``; the turn of each, ``(h,)``.
     """
     first = first_of_pair(whole.masks)  # no larger design changes it
-    n_drawn = int(whole.representative.sum())
+    n_drawn, n_players = int(whole.representative.sum()), whole.masks.shape[1]
     at_once = holdout if holdout < 1 else holdout / n_drawn
-    share = max(at_once, min(_HELD_IN_TURN / n_drawn, 0.5)) * _scarcity(whole.masks)
+    # a size that is used up keeps the share that it had then
+    used_up = [comb(n_players, size) * (n_players - 1) for size in range(n_players + 1)]
+    by_size = [
+        max(at_once, min(_HELD_IN_TURN / min(n_drawn, max(least, 1)), 0.5)) for least in used_up
+    ]
+    share = np.array(by_size)[whole.masks.sum(axis=1)]
     rows = np.flatnonzero(whole.representative & ((first * _STEP) % 1.0 < share))
     rows = rows[: len(whole.masks) - n_least]
     n_turns = min(max(1, round(len(rows) / n_at_once)), _MOST_TURNS)
     turns = np.unique(first[rows], return_inverse=True)[1] % n_turns
     return whole.without(rows), whole.masks[rows], turns
-
-
-def _scarcity(masks: BoolArray) -> FloatArray:
-    """How much rarer the sizes of masks are than others because no more of them exist, ``(m,)``.
-
-    Where all masks of a size are in a design, a larger share of them is held out, so that a score
-    goes on being about all sizes alike.
-    """
-    n_players, sizes = masks.shape[1], masks.sum(axis=1)
-    counts = np.bincount(sizes, minlength=n_players + 1)
-    present = np.flatnonzero(counts)
-    exist = np.array([comb(n_players, size) for size in range(n_players + 1)], dtype=np.float64)
-    spent = counts >= exist
-    rarity = np.where(spent, counts[present].mean() / np.maximum(counts, 1), 1.0)
-    return np.asarray(np.maximum(rarity, 1.0)[sizes])
 
 
 def default_budget(n_players: int) -> int:

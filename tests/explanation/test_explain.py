@@ -166,12 +166,15 @@ def test_small_games_are_transformed_exactly(n_players: int) -> None:
     assert np.sum(shapley.values) == pytest.approx(table[-1] - table[0])
 
 
-def test_exactly_transformed_but_cut_to_an_order() -> None:
+def test_of_all_masks_the_order_is_only_what_is_listed() -> None:
     game = ip.FunctionGame(lambda masks: (masks.sum(axis=1) % 2) + masks[:, 0], 4)
-    explanation = ip.explain(game, order=1)
-    assert explanation.spectrum.orders.max() == 1
-    assert explanation.faithfulness.r2 == pytest.approx(0.5)
-    assert ip.explain(game).faithfulness.r2 == pytest.approx(1.0)
+    explanation, whole = ip.explain(game, order=1), ip.explain(game)
+    assert explanation.spectrum.orders.max() == 4
+    assert explanation.faithfulness.r2 == pytest.approx(1.0)
+    assert explanation.interactions().orders.max() == 1
+    shapley = explanation.interactions("SV")
+    np.testing.assert_allclose(shapley.values, whole.interactions("SV").values, atol=1e-12)
+    assert whole.faithfulness.r2 == pytest.approx(1.0)
     assert ip.explain(game, decoder="lasso").faithfulness.r2 == pytest.approx(1.0)
 
 

@@ -139,8 +139,8 @@ def test_estimates_say_so() -> None:
     values = ip.explain(game, budget=120).to_shapiq("SII", 2)
     assert values.estimated
     assert values.estimation_budget == 120
-    # all masks, but cut at an order: of what is above it the explanation knows nothing
-    assert ip.explain(game, budget=256, order=2).to_shapiq("SII", 2).estimated
+    # of all masks, the order that is asked for is only what is listed
+    assert not ip.explain(game, budget=256, order=2).to_shapiq("SII", 2).estimated
 
     def noisy(masks: BoolArray, seeds: Any) -> FloatArray:
         return masks[:, 0] + seeds % 7

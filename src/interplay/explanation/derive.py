@@ -101,7 +101,11 @@ def _decoded(inputs: Inputs, more: Ablations, rng: np.random.Generator) -> Decod
     """
     design = inputs.design.with_more(more.masks) if len(more) else inputs.design
     values = np.concatenate([inputs.fit_values, more.values])
-    decoded = run_decoder(inputs.chosen, design, values, inputs.order, rng, inputs.options)
+    # where all masks have values nothing is unknown of any order: what was asked for is listed
+    order = design.masks.shape[1] if inputs.exact else inputs.order
+    decoded = run_decoder(inputs.chosen, design, values, order, rng, inputs.options)
+    if inputs.exact:
+        decoded = replace(decoded, settings=decoded.settings | {"order": inputs.order})
     decoded = replace(decoded, spectrum=replace(decoded.spectrum, ends=inputs.ends))
     if measure_of(design.kind) == SHAPLEY:
         drawn = design.representative

@@ -141,6 +141,9 @@ def _asked(explanation: Explanation, record: Json) -> Iterator[tuple[str, str]]:
     masking = description.get("masking")
     if masking is not None:
         yield "removal", _masking(masking)
+    imputation = description.get("imputation")
+    if isinstance(imputation, dict):
+        yield "removal", _imputation(imputation)
 
 
 def _model(provenance: Json) -> Iterator[tuple[str, str]]:
@@ -219,6 +222,12 @@ def _cautions(explanation: Explanation, record: Json) -> Iterator[str]:
     masking = description.get("masking")
     if masking is not None:
         yield f"What it would do with other words in place of those removed: {_masking(masking)}."
+    imputation = description.get("imputation")
+    if isinstance(imputation, dict):
+        yield (
+            "What it would do with other background rows, or by another imputation: "
+            f"{_imputation(imputation)}. Rows that mix both may be none that exist."
+        )
     if record.get("confirmation") is None and not record["faithfulness"]["exact"]:
         yield "That the interactions were tested one by one: they are estimates of one fit."
     if provenance["game"]["fingerprint"] is None:
@@ -242,6 +251,11 @@ def _again(provenance: Json) -> Iterator[str]:
     yield f"SHA-256 of the fit's masks: {provenance['design']['masks_sha256']}"
     if provenance.get("ablations"):
         yield f"SHA-256 of all masks and values: {provenance['ablations']['sha256']}"
+
+
+def _imputation(imputation: Json) -> str:
+    settings = ", ".join(f"{name}: {value}" for name, value in imputation.items())
+    return _short(f"removed features have values of background rows ({settings})")
 
 
 def _masking(masking: Any) -> str:

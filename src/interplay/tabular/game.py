@@ -293,9 +293,13 @@ def _output_names(predict: Any, given: Sequence[str] | None, n_outputs: int) -> 
 def _number_of(output: str | int, names: Sequence[str]) -> int:
     """The number of an output, by its name or number.
 
+    A whole number that is a name means that output: labels may be 1 and 2.
+
     Raises:
         ValueError: there is none, or several have the name.
     """
+    if str(output) in names:
+        output = str(output)
     if isinstance(output, int | np.integer) and not isinstance(output, bool):
         if not 0 <= output < len(names):
             raise ValueError(f"output={output} is not one of 0 to {len(names) - 1}")

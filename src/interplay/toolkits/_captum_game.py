@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
+from operator import index
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -68,6 +70,8 @@ def game(
     """
     players = names_of_input(inp)
     if tokenizer is None:
+        with suppress(TypeError):
+            target = index(target)  # of a NumPy or torch whole number, such as an argmax
         outputs = list(map(str, target)) if isinstance(target, Sequence) else []
         return InputGame(
             tuple(players),

@@ -21,6 +21,7 @@ from interplay.explanation.explanation import Explanation
 from interplay.extensions import INDICES as ALL_INDICES
 from interplay.extensions import unknown
 from interplay.fourier.interactions import LEVEL
+from interplay.toolkits._tokens import is_exact
 
 if TYPE_CHECKING:
     import shap
@@ -112,7 +113,7 @@ class Values:
 
         values = laid_out(interactions.values, interactions.rest)
         if interactions.deviations is None:
-            uncertain = 0.0 if explanation.faithfulness.exact else nan
+            uncertain = 0.0 if is_exact(explanation) else nan
             return cls(values, np.full_like(values, uncertain))
         # what the ends add to a pair counts as uncertain by its own size
         rest = None if interactions.rest is None else np.abs(interactions.rest)

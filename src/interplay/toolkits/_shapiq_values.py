@@ -36,6 +36,7 @@ from interplay.explanation.explanation import Explanation
 from interplay.extensions import INDICES, IndexName
 from interplay.fourier.indices import get_index
 from interplay.fourier.interactions import Interactions, names_of
+from interplay.toolkits._tokens import is_exact
 
 try:
     if tuple(map(int, version("shapiq").split(".")[:2])) < (1, 8):
@@ -45,6 +46,8 @@ except ImportError as error:
     raise MissingDependencyError("shapiq>=1.8", "shapiq", "interplay.toolkits.shapiq") from error
 
 Approximator = shapiq.approximator.Approximator
+_OF_BASELINE = ("Moebius", "k-SII", "STII", "FSII")
+"""The indices whose empty set has the value of the empty input."""
 MOST_SETS = 1_000_000
 """The most sets that are written out where sets that are not listed have a value too."""
 
@@ -123,23 +126,15 @@ def to_shapiq(
         chosen,
         baseline,
         empty=spectrum.to("FBII", order=1)[()] if chosen.index == "BV" else None,
-        estimated=not _is_exact(explanation),
+        estimated=not is_exact(explanation),
         budget=explanation.provenance["budget"]["spent"],
         min_order=min_order,
     )
 
 
-def _is_exact(explanation: Explanation) -> bool:
-    """Whether the spectrum is that of a table of all masks, without noise, cut at no order."""
-    provenance = explanation.provenance
-    order = provenance["decoder"]["settings"].get("order") or 0
-    certain = explanation.faithfulness.exact and provenance["game"]["n_repeats"] == 1
-    return certain and order >= len(explanation.players)
-
-
 def interaction_values(
     interactions: Interactions,
-    baseline: npt.ArrayLike = 0.0,
+    baseline: npt.ArrayLike | None = None,
     *,
     empty: npt.ArrayLike | None = None,
     estimated: bool = True,
@@ -156,7 +151,8 @@ def interaction_values(
 
     Args:
         interactions: under any index of :data:`interplay.INDICES`.
-        baseline: the value of the empty input, or one for each output, ``(k,)``.
+        baseline: the value of the empty input, or one for each output, ``(k,)``. ``None``: that of
+            the empty set where the index gives it this value and lists it, else 0.
         empty: the value of the empty set if the interactions have none, as those of ``"SV"`` and
             ``"BV"``. ``None``: the baseline.
         estimated: whether the values are estimates.
@@ -175,6 +171,9 @@ def interaction_values(
     sets = [players for players in sets if len(players) >= least]
     columns = as_columns(interactions.values)
     n_outputs = columns.shape[1]
+    if baseline is None:
+        of_empty_set = interactions.index in _OF_BASELINE and () in interactions
+        baseline = interactions[()] if of_empty_set else 0.0
     baselines = np.broadcast_to(np.asarray(baseline, dtype=np.float64), (n_outputs,))
     constants = baselines if empty is None else np.broadcast_to(np.asarray(empty), (n_outputs,))
     outputs = []

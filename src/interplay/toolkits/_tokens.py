@@ -1,4 +1,4 @@
-"""What toolkits for language models ask of an explanation: a value per player and output."""
+"""What toolkits ask of an explanation: a value per player and output, and whether it is exact."""
 
 from __future__ import annotations
 
@@ -9,11 +9,18 @@ import numpy as np
 
 from interplay._types import FloatArray, Json
 from interplay.explanation.explanation import Explanation
-from interplay.extensions import DECODERS, unknown
+from interplay.extensions import DECODERS, INDICES, unknown
 from interplay.fourier.interactions import Interactions
 
 SINGLE = ("SV", "BV")
 """The indices that give each player one value."""
+_WHOLE = 1 - 1e-9
+
+
+def is_exact(explanation: Explanation) -> bool:
+    """Whether the spectrum is that of a table of all masks, without noise, cut at no order."""
+    score, n_repeats = explanation.faithfulness, explanation.provenance["game"]["n_repeats"]
+    return score.exact and n_repeats == 1 and not score.r2 < _WHOLE  # a constant has no R2
 
 
 def singles(explanation: Explanation, index: str) -> Interactions:
@@ -22,9 +29,10 @@ def singles(explanation: Explanation, index: str) -> Interactions:
     Raises:
         ValueError: the index is none of :data:`SINGLE`.
     """
-    if index not in SINGLE:
+    named = INDICES.named(index)
+    if named not in SINGLE:
         raise unknown("index", index, SINGLE)
-    return explanation.interactions(index)
+    return explanation.interactions(named)
 
 
 def of_singles(explanation: Explanation, index: str) -> FloatArray:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from interplay._types import BoolArray, FloatArray, Json
+from interplay._types import BoolArray, FloatArray, Json, visible
 from interplay.errors import MissingDependencyError
 from interplay.explanation.explain import explain
 from interplay.explanation.explanation import Explanation
@@ -24,6 +24,7 @@ from interplay.text.targets import Response
 from interplay.toolkits._input_game import language_game
 from interplay.toolkits._tokens import (
     interval,
+    is_exact,
     of_singles,
     probabilities,
     shapley_settings,
@@ -53,8 +54,8 @@ def to_inseq(explanation: Explanation, index: str = "SV") -> FeatureAttributionO
     description = explanation.provenance["game"]["description"]
     names = explanation.outputs or (target_of(explanation).get("text") or "value",)
     sequence = CoarseFeatureAttributionSequenceOutput(
-        source=[TokenWithId(name, _NO_ID) for name in explanation.players],
-        target=[TokenWithId(name, _NO_ID) for name in names],
+        source=[TokenWithId(visible(name), _NO_ID) for name in explanation.players],
+        target=[TokenWithId(visible(name), _NO_ID) for name in names],
         source_attributions=_tensor(of_singles(explanation, index)),
         step_scores=_step_scores(explanation, probabilities(explanation)),
         sequence_scores=_tensors(interval(explanation, index)),
@@ -237,7 +238,7 @@ def _info(explanation: Explanation, index: str) -> Json:
     return {
         "attribution_method": Interplay.method_name,
         "index": index,
-        "estimated": not score.exact,
+        "estimated": not is_exact(explanation),
         "faithfulness": score.to_json(),
         "n_ablations": len(explanation.ablations),
         "step_scores": [],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import re
 import sys
@@ -60,8 +61,8 @@ def test_types_that_are_not_trusted_are_listed(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=f"types that are not trusted: {re.escape(TREE)};"):
         load_model(path)
     assert load_model(path, trusted=[TREE])(TABLE).shape == (150, 3)
-    path = skops_file(tmp_path / "function.skops", FunctionTransformer(print))
-    with pytest.raises(ValueError, match=r"not trusted: builtins\.print;"):
+    path = skops_file(tmp_path / "function.skops", FunctionTransformer(json.dumps))
+    with pytest.raises(ValueError, match=r"not trusted: json\.dumps;"):
         load_model(path, trusted=[TREE])
 
 

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests.toolkits.upstream import patched, printed_by
+
 captum = pytest.importorskip("captum", minversion="0.9")
-DIFF = Path(__file__).parents[2] / "docs" / "upstream" / "captum.diff"
 CODE = """
 import json
 import captum.attr
@@ -31,20 +27,9 @@ print(json.dumps([captum.__file__, Interplay.__module__, by_token, values]))
 
 @pytest.mark.slow
 def test_the_diff_applies_and_the_method_works(tmp_path: Path) -> None:
-    folder = tmp_path / "captum"
-    shutil.copytree(Path(captum.__file__).parent, folder)
-    apply = ["git", "apply", "--unidiff-zero", str(DIFF)]
-    subprocess.run(apply, cwd=tmp_path, check=True)
+    folder = patched(captum, tmp_path)
     assert "captum.attr.Interplay" in (folder / "attr" / "_core" / "llm_attr.py").read_text("utf-8")
-    printed = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", CODE],
-        env=os.environ | {"PYTHONPATH": str(tmp_path)},
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
-    file, module, by_token, (ours, theirs) = json.loads(printed)
+    file, module, by_token, (ours, theirs) = printed_by(CODE, tmp_path)
     assert Path(file).parent == folder
     assert module == "interplay.toolkits.captum"
     assert by_token

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests.toolkits.upstream import patched, printed_by
+
 shapiq = pytest.importorskip("shapiq", minversion="1.8")
-DIFF = Path(__file__).parents[2] / "docs" / "upstream" / "shapiq.diff"
 CODE = """
 import json
 import numpy as np
@@ -35,20 +31,9 @@ print(json.dumps([shapiq.__file__, type(agnostic.approximator).__module__, by_na
 
 @pytest.mark.slow
 def test_the_diff_applies_and_the_name_works(tmp_path: Path) -> None:
-    folder = tmp_path / "shapiq"
-    shutil.copytree(Path(shapiq.__file__).parent, folder)
-    apply = ["git", "apply", "--unidiff-zero", "-p2", str(DIFF)]
-    subprocess.run(apply, cwd=tmp_path, check=True)
+    folder = patched(shapiq, tmp_path, "-p2")
     assert '"interplay"' in (folder / "explainer" / "configuration.py").read_text(encoding="utf-8")
-    printed = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", CODE],
-        env=os.environ | {"PYTHONPATH": str(tmp_path)},
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
-    file, module, by_name = json.loads(printed)
+    file, module, by_name = printed_by(CODE, tmp_path)
     assert Path(file).parent == folder
     assert module == "interplay.toolkits.shapiq"
     assert by_name["interplay"] == pytest.approx(by_name["regression"], abs=1e-6)

@@ -208,7 +208,7 @@ class Explanation:
             warnings.warn(doubt, ExtrapolationWarning, stacklevel=2)
         largest = self.provenance["decoder"]["settings"].get("order")
         if order is None and largest and (self.spectrum.orders > largest).any():
-            order = int(largest)  # a completed table has larger ones, of which it is less sure
+            order = int(largest)  # a table, exact or completed, has larger ones than were asked for
         return self.spectrum.to(index, order=order, players=self.players)
 
     def extrapolated(self, index: IndexName | str) -> str | None:

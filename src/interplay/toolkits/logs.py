@@ -12,6 +12,7 @@ import hashlib
 import math
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -65,9 +66,8 @@ def log(explanation: Explanation, to: str, *, name: str = "explanation") -> str:
         files = _files(explanation, Path(folder))
         given = {f"{name}/{key}": value for key, value in (parameters(explanation) | files).items()}
         measured = {f"{name}/{key}": value for key, value in metrics(explanation).items()}
-        return _WRITERS[to](
-            package, name, visible(explanation.title), given, measured, Path(folder)
-        )
+        entry = _Entry(name, visible(explanation.title), given, measured, Path(folder))
+        return _WRITERS[to](package, entry)
 
 
 def parameters(explanation: Explanation) -> Parameters:
@@ -151,72 +151,65 @@ def _refuse(known: bool, name: str) -> None:
         )
 
 
-# --- writers: the package, names, parameters, metrics and the folder of files; the run's id ------
+@dataclass(frozen=True)
+class _Entry:
+    """What is logged: its name, the title of a new run, parameters, metrics, a folder of files."""
+
+    name: str
+    title: str
+    given: Mapping[str, Any]
+    measured: Mapping[str, float]
+    folder: Path
 
 
-def _to_mlflow(
-    mlflow: Any,
-    name: str,
-    title: str,
-    given: Mapping[str, Any],
-    measured: Mapping[str, float],
-    folder: Path,
-) -> str:
+def _artifact(package: Any, entry: _Entry, run: Any) -> Any:
+    """The files as an artifact of Weights & Biases, whose interface trackio follows."""
+    artifact = package.Artifact(f"{entry.name}-{run.id}", type="explanation")
+    artifact.add_dir(str(entry.folder))
+    return artifact
+
+
+# --- writers: the package and what is logged; the run's id ---------------------------------------
+
+
+def _to_mlflow(mlflow: Any, entry: _Entry) -> str:
     active = mlflow.active_run()
     if active is None:
-        with mlflow.start_run(run_name=title):
-            return _to_mlflow(mlflow, name, title, given, measured, folder)
+        with mlflow.start_run(run_name=entry.title):
+            return _to_mlflow(mlflow, entry)
     run_id: str = active.info.run_id
-    _refuse(f"{name}/verdict" in mlflow.get_run(run_id).data.params, name)
-    mlflow.log_params(given)
-    mlflow.log_metrics(measured)
-    mlflow.log_artifacts(str(folder), artifact_path=name)
+    _refuse(f"{entry.name}/verdict" in mlflow.get_run(run_id).data.params, entry.name)
+    mlflow.log_params(entry.given)
+    mlflow.log_metrics(entry.measured)
+    mlflow.log_artifacts(str(entry.folder), artifact_path=entry.name)
     return run_id
 
 
-def _to_wandb(
-    wandb: Any,
-    name: str,
-    title: str,
-    given: Mapping[str, Any],
-    measured: Mapping[str, float],
-    folder: Path,
-) -> str:
+def _to_wandb(wandb: Any, entry: _Entry) -> str:
     run, started = wandb.run, False
     if run is None:
         quiet = wandb.Settings(console="off", disable_code=True, disable_git=True, silent=True)
-        run, started = wandb.init(project=PROJECT, name=title, settings=quiet), True
+        run, started = wandb.init(project=PROJECT, name=entry.title, settings=quiet), True
     try:
-        _refuse(f"{name}/verdict" in dict(run.config), name)
-        run.config.update(dict(given))
-        run.summary.update(dict(measured))
-        artifact = wandb.Artifact(f"{name}-{run.id}", type="explanation")
-        artifact.add_dir(str(folder))
-        run.log_artifact(artifact)
+        _refuse(f"{entry.name}/verdict" in dict(run.config), entry.name)
+        run.config.update(dict(entry.given))
+        run.summary.update(dict(entry.measured))
+        run.log_artifact(_artifact(wandb, entry, run))
     finally:
         if started:
             run.finish()
     return str(run.id)
 
 
-def _to_trackio(
-    trackio: Any,
-    name: str,
-    title: str,
-    given: Mapping[str, Any],
-    measured: Mapping[str, float],
-    folder: Path,
-) -> str:
+def _to_trackio(trackio: Any, entry: _Entry) -> str:
     run, started = trackio.context_vars.current_run.get(), False
     if run is None:
         alone = {"embed": False, "auto_log_cpu": False, "auto_log_gpu": False}
-        run, started = trackio.init(project=PROJECT, name=title, **alone), True
+        run, started = trackio.init(project=PROJECT, name=entry.title, **alone), True
     try:
         # the configuration of a run cannot be added to, so that parameters are logged as texts
-        run.log(dict(given) | dict(measured))
-        artifact = trackio.Artifact(f"{name}-{run.id}", type="explanation")
-        artifact.add_dir(str(folder))
-        run.log_artifact(artifact)
+        run.log(dict(entry.given) | dict(entry.measured))
+        run.log_artifact(_artifact(trackio, entry, run))
     finally:
         if started:
             trackio.finish()

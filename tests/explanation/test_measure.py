@@ -140,3 +140,26 @@ def test_other_decoders_and_the_whole_table(game: ip.FunctionGame, decoder: str)
     assert whole.faithfulness.exact
     gap = efficiency_gap(whole.interactions("SV"), whole.full, whole.baseline)
     assert gap == pytest.approx(0, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("measure", "index"),
+    [
+        ("uniform", "FSII"),
+        ("shapley", "FSII"),
+        (ip.Keep(0.9), "Co-Moebius"),
+        (("uniform", ip.Keep(0.9)), "Co-Moebius"),
+        (ip.Keep(0.05, 0.5), "Moebius"),
+    ],
+)
+def test_the_index_that_is_read_looks_where_the_masks_are(
+    game: ip.FunctionGame, tmp_path: Path, measure: object, index: str
+) -> None:
+    explanation = ip.explain(game, budget=120, measure=measure, progress=False)  # type: ignore[arg-type]
+    assert explanation.index == index
+    read = explanation.interactions(order=2)
+    assert read.index == index
+    assert np.array_equal(read.values, explanation.spectrum.to(index, order=2).values)  # type: ignore[arg-type]
+    assert explanation.confirm(2, budget=200, progress=False).index == index
+    page = explanation.to_html(tmp_path / "page.html").read_text()
+    assert f'"index":"{index}"' in page

@@ -59,8 +59,12 @@ _errors = Terminal(stderr=True)
 def show(
     path: Annotated[Path, typer.Argument(exists=True, help="A saved explanation or its folder.")],
     index: Annotated[
-        str, typer.Option(help="FSII, STII, SII, k-SII, FBII, BII, ..., in any case.")
-    ] = "FSII",
+        str | None,
+        typer.Option(
+            help="FSII, STII, SII, k-SII, FBII, BII, Co-Moebius, ..., in any case; by default the "
+            "one that looks where the run's masks are."
+        ),
+    ] = None,
     order: Annotated[int, typer.Option(help="Largest order of interaction.")] = 2,
     top: Annotated[int, typer.Option(help="How many rows.")] = 10,
     everything: Annotated[

@@ -232,7 +232,7 @@ def components_command(
             confirmed = confirmation.confirmed(explanation, "components", run)
         explanation = replace(explanation, confirmation=confirmed)
         page = write(explanation, out, "components", asdict(model))
-    print_explanation(explanation, "FSII", 2, 10)
+    print_explanation(explanation, None, 2, 10)
     console.print(str(lens.structure(explanation)), markup=False, highlight=False)
     if judged is not None:
         with interruptible():

@@ -158,6 +158,6 @@ def demo_command(
         explanation = with_answers(explanation, answers)
         folder = out / case.name
         pages.append(write(explanation, folder, "demo", {"name": case.name}, store=out / STORE))
-        print_explanation(explanation, "FSII", 3, 6)
+        print_explanation(explanation, None, 3, 6)
     for page in pages:
         print_written(page)

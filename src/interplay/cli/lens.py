@@ -23,7 +23,7 @@ def lens_command(name: str) -> Callable[..., None]:
         with interruptible():
             explanation = explain(game, **run.settings(name))
         page = write(explanation, out, name, asdict(options))
-        print_explanation(explanation, "FSII", 3, 10)
+        print_explanation(explanation, None, 3, 10)
         print_written(page)
         gate.check(explanation)
 

@@ -223,6 +223,6 @@ def table_command(
             confirmed = confirmation.confirmed(explanation, "table", run)
         explanation = replace(explanation, confirmation=confirmed)
         page = write(explanation, out, "table", asdict(table))
-    print_explanation(explanation, "FSII", 2, 10)
+    print_explanation(explanation, None, 2, 10)
     print_written(page)
     gate.check(explanation)

@@ -56,19 +56,20 @@ def print_verdict(explanation: Explanation) -> None:
 
 
 def print_explanation(
-    explanation: Explanation, index: str, order: int, top: int, *, everything: bool = False
+    explanation: Explanation, index: str | None, order: int, top: int, *, everything: bool = False
 ) -> None:
     """Print the verdict, the strongest players and interactions, the faithfulness, and the cost.
 
     Args:
         explanation: what to print.
-        index: the interaction index.
+        index: the interaction index; ``None``: the explanation's.
         order: its largest order.
         top: the most rows of a table.
         everything: list values too that are not distinguishable from zero.
     """
     print_verdict(explanation)
     print_measured_ends(explanation)
+    index = index or explanation.index
     interactions = explanation.spectrum.to(index, order=order, players=explanation.players)
     doubt = explanation.extrapolated(index)
     if doubt is not None:

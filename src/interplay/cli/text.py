@@ -418,7 +418,7 @@ def text_command(
         page = write(result, out, "text", options, levels=levels)
     if isinstance(result, Refinement):
         console.print(str(result), markup=False, highlight=False)
-    print_explanation(finest(result), "FSII", 3, 10)
+    print_explanation(finest(result), None, 3, 10)
     print_written(page)
     gate.check(finest(result))
 

@@ -234,7 +234,7 @@ def _game(
 def print_training(
     explanation: Explanation,
     point: int | None = None,
-    index: str = "FSII",
+    index: str | None = None,
     order: int = 3,
     top: int = 3,
 ) -> None:
@@ -248,7 +248,7 @@ def print_training(
     if point is None:
         table.add_column("rms", justify="right", no_wrap=True)
     table.add_column("players")
-    index = INDICES.named(index)
+    index = INDICES.named(index or explanation.index)
     sizes = {"pairs": (2, 2)} | ({"larger sets": (3, order)} if order > 2 else {})
     orders = ", ".join(f"{name} by order {largest}" for name, (_, largest) in sizes.items())
     for name, (smallest, largest) in sizes.items():

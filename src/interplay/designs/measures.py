@@ -29,13 +29,12 @@ from functools import reduce
 from typing import Literal, TypeAlias
 
 import numpy as np
-from scipy.special import betainc, gammaln
 
 from interplay._types import BoolArray, FloatArray, shown
 from interplay.designs.base import STRATA, PlainDesign, uniform_design
 from interplay.designs.flat import FLAT, flat_design
 from interplay.designs.strata import stratified
-from interplay.extensions import unknown
+from interplay.extensions import IndexName, unknown
 from interplay.fourier.biased import Law, variances
 from interplay.fourier.sets import Members
 from interplay.fourier.spectrum import Spectrum
@@ -111,6 +110,24 @@ class Measure:
     def mean(self) -> float:
         """The probability that a player is kept."""
         return float(np.mean(self.ranges))
+
+    @property
+    def index(self) -> IndexName:
+        """The interaction index that looks where most masks are.
+
+        It is read where no index is asked for: ``"FSII"`` where as many masks keep more than half
+        of the players as less; ``"Co-Moebius"``, what is lost when players are removed from the
+        intact input, where most are nearer to it; ``"Moebius"``, what is gained when they are added
+        to the empty one, where most are nearer to that.
+
+        Example:
+            >>> import interplay as ip
+            >>> print(ip.Keep(0.9).index)
+            Co-Moebius
+        """
+        if np.isclose(self.mean, 0.5):
+            return "FSII"
+        return "Co-Moebius" if self.mean > 0.5 else "Moebius"
 
     def variances(self, spectrum: Spectrum) -> tuple[Members, FloatArray]:
         """What each set has of a spectrum's variance over the masks of the measure.
@@ -271,6 +288,8 @@ def _in_words(part: Range) -> str:
 
 def _sizes(n_players: int, low: float, high: float) -> FloatArray:
     """The probability of each size, ``(n + 1,)``: the binomial law, averaged over its p."""
+    from scipy.special import betainc, gammaln
+
     kept = np.arange(n_players + 1.0)
     removed = n_players - kept
     if low < high:

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import kruskal
 
 from interplay._types import BoolArray, FloatArray, IntArray, Json, Positive
 
@@ -93,6 +92,8 @@ def _differ(bands: Sequence[Band], masks: BoolArray, squares: FloatArray) -> boo
         masks: ``(m, n)``.
         squares: squared errors in units of the variance, ``(m, k)``.
     """
+    from scipy.stats import kruskal
+
     errors = [band.error for band in bands]
     if max(errors) < _LARGE or max(errors) < _TIMES * min(errors):
         return False

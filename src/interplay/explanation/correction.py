@@ -34,7 +34,6 @@ from dataclasses import replace
 from math import comb
 
 import numpy as np
-from scipy.linalg import orth
 
 from interplay._arrays import as_columns, finite_rows, unpack
 from interplay._types import BoolArray, FloatArray
@@ -94,6 +93,8 @@ def corrected(decoded: Decoded, masks: BoolArray, values: FloatArray) -> Decoded
 
 def tightened(decoded: Decoded) -> Decoded:
     """The same with smaller deviations of Shapley values, by the weights of their corrections."""
+    from scipy.linalg import orth
+
     spectrum, weights = decoded.spectrum, decoded.diagnosis[_WEIGHTS]
     assert isinstance(weights, list)
     if spectrum.deviations is None or not weights:

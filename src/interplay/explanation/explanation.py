@@ -184,7 +184,7 @@ class Explanation:
         return self.spectrum.predict(self.held_out.masks)
 
     def interactions(
-        self, index: IndexName | str = "FSII", *, order: int | None = None
+        self, index: IndexName | str | None = None, *, order: int | None = None
     ) -> Interactions:
         """The interactions under an index, with the players' names.
 
@@ -192,7 +192,8 @@ class Explanation:
         (see :mod:`interplay.fourier.ends`).
 
         Args:
-            index: the interaction index, one of :data:`interplay.INDICES`.
+            index: the interaction index, one of :data:`interplay.INDICES`; by default that of the
+                measure, :attr:`index`.
             order: the largest number of players in an interaction (see ``Spectrum.to``). The
                 default is that of the decoder or of the spectrum, whichever is smaller.
 
@@ -203,6 +204,7 @@ class Explanation:
             ExtrapolationWarning: the index weighs masks that the run says little of, as what was
                 measured there shows (see :meth:`extrapolated`).
         """
+        index = index or self.index
         doubt = self.extrapolated(index)
         if doubt is not None:
             warnings.warn(doubt, ExtrapolationWarning, stacklevel=2)
@@ -227,6 +229,11 @@ class Explanation:
         """
         request: Json = self.provenance.get("request") or {}
         return get_measure(request.get("measure", UNIFORM))
+
+    @property
+    def index(self) -> IndexName:
+        """The interaction index that is read where none is asked for: that of the measure."""
+        return self.measure.index
 
     @property
     def baseline(self) -> FloatArray | None:
@@ -263,7 +270,7 @@ class Explanation:
         top: int = 5,
         *,
         game: Game | None = None,
-        index: IndexName | str = "FSII",
+        index: IndexName | str | None = None,
         order: int = 3,
         output: int = 0,
         budget: int | None = None,
@@ -288,7 +295,8 @@ class Explanation:
         Args:
             top: how many interactions of two or more players to test.
             game: the game that was explained. A loaded explanation needs it.
-            index: the interaction index by which the strongest are chosen.
+            index: the interaction index by which the strongest are chosen; by default
+                :attr:`index`.
             order: the largest number of players in an interaction.
             output: the number of the output, if there are several.
             budget: the most masks to evaluate, beyond those of the explanation. It determines the
@@ -338,7 +346,7 @@ class Explanation:
         self,
         top: int = 5,
         *,
-        index: IndexName | str = "FSII",
+        index: IndexName | str | None = None,
         order: int = 3,
         output: int = 0,
         budget: int | None = None,
@@ -354,7 +362,7 @@ class Explanation:
     def _claims(
         self,
         top: int,
-        index: IndexName | str,
+        index: IndexName | str | None,
         order: int,
         output: int,
         budget: int | None,
@@ -363,6 +371,7 @@ class Explanation:
         """The interactions that a confirmation tests, and what that costs."""
         if whole("top", top) < 1:
             raise ValueError(f"top={top} is below 1; give the number of interactions to test")
+        index = index or self.index
         interactions = self.spectrum.output(output).to(index, order=order, players=self.players)
         claims, known = interactions.top(top, min_order=2), self.ablations.masks
         seed = whole_number(random_state)
@@ -462,7 +471,7 @@ class Explanation:
         """
         return export([(self.title, self)], path, format="md")
 
-    def to_shapiq(self, index: IndexName | str = "FSII", order: int | None = None) -> Any:
+    def to_shapiq(self, index: IndexName | str | None = None, order: int | None = None) -> Any:
         """Make ``shapiq.InteractionValues``, which its plots draw. Needs the package shapiq.
 
         ``baseline_value`` is the measured :attr:`baseline`, and ``estimated`` is false if all masks

@@ -6,7 +6,6 @@ from dataclasses import asdict, dataclass
 from math import exp, isfinite, log, nan
 
 import numpy as np
-from scipy.stats import rankdata
 
 from interplay._arrays import as_columns, varying
 from interplay._types import BoolArray, FloatArray, Json
@@ -293,6 +292,8 @@ def lds(spectrum: Spectrum, masks: BoolArray, values: FloatArray) -> FloatArray:
 
 def rank_correlation(values: FloatArray, predictions: FloatArray) -> FloatArray:
     """Spearman's rank correlation of each output's values and predictions, ``(k,)``; or NaN."""
+    from scipy.stats import rankdata
+
     ranks = [rankdata(as_columns(side), axis=0) for side in (values, predictions)]
     actual, predicted = (rank - rank.mean(axis=0) for rank in ranks)
     size = np.sqrt((actual**2).sum(axis=0) * (predicted**2).sum(axis=0))

@@ -24,7 +24,7 @@ USABLE_LOW = 0.5
 """Usable: the lower end of R2's interval is at least this."""
 WIDE = 0.3
 """From this width on the interval of R2 is wide."""
-_INDEX, _ORDER = "FSII", 3
+_ORDER = 3
 
 
 def _judged_on(measure: Measure) -> str:
@@ -58,7 +58,8 @@ def verdict_on(
     trusted = tuple(level != "not usable" and not bad for bad in below)
     # what the counts are counted with
     judged = Verdict(level, ("",), 0, 0, None, None, None, "", (), ranges, trusted)
-    interactions = spectrum.to(_INDEX, order=min(_ORDER, spectrum.n_players))
+    measure = measure_of(provenance["design"]["kind"])
+    interactions = spectrum.to(measure.index, order=min(_ORDER, spectrum.n_players))
     certain = in_some_output(judged.findings(interactions))
     some_value = (np.abs(as_columns(interactions.values)) > ROUNDING * np.array(ranges)).any(axis=1)
     together, alone = interactions.orders >= 2, interactions.orders == 1
@@ -69,7 +70,6 @@ def verdict_on(
         level = "weak"
     if level == "usable" and _negligible(provenance):
         level = "weak"
-    measure = measure_of(provenance["design"]["kind"])
     budget, outlook = outlook_of(level, score, cross_validated, provenance)
     return Verdict(
         level=level,

@@ -19,7 +19,7 @@ _LABEL = 52
 def bars(
     explanation: Explanation,
     *,
-    index: IndexName | str = "FSII",
+    index: IndexName | str | None = None,
     order: int = 3,
     top: int = 15,
     min_order: int = 2,
@@ -32,7 +32,7 @@ def bars(
 
     Args:
         explanation: what to draw.
-        index: the interaction index.
+        index: the interaction index; by default the explanation's.
         order: its largest order.
         top: how many.
         min_order: the fewest players of a set; 1: single players too.

@@ -24,7 +24,7 @@ _LABEL = (24, 2)
 def network(
     explanation: Explanation,
     *,
-    index: IndexName | str = "FSII",
+    index: IndexName | str | None = None,
     order: int = 3,
     top: int = 15,
     output: int = 0,
@@ -38,7 +38,7 @@ def network(
 
     Args:
         explanation: what to draw.
-        index: the interaction index.
+        index: the interaction index; by default the explanation's.
         order: its largest order.
         top: how many interactions.
         output: which of several outputs.

@@ -48,7 +48,11 @@ class _Piece:
 
 
 def text(
-    explanation: Explanation, *, index: IndexName | str = "FSII", order: int = 3, output: int = 0
+    explanation: Explanation,
+    *,
+    index: IndexName | str | None = None,
+    order: int = 3,
+    output: int = 0,
 ) -> Axes:
     """The prompt, each segment shaded by its own effect; what is always there is grey.
 
@@ -57,7 +61,8 @@ def text(
 
     Args:
         explanation: of a text.
-        index: the interaction index whose values of single players are shown.
+        index: the interaction index whose values of single players are shown; by default the
+            explanation's.
         order: its largest order.
         output: which of several outputs.
 

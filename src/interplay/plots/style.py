@@ -122,7 +122,7 @@ def wrapped(name: str, width: int, lines: int) -> str:
 
 
 def chosen(
-    explanation: Explanation, index: IndexName | str, order: int, output: int
+    explanation: Explanation, index: IndexName | str | None, order: int, output: int
 ) -> tuple[Interactions, str]:
     """The interactions of one output, and what they are, in words.
 

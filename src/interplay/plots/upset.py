@@ -19,7 +19,7 @@ _LABEL = 40
 def upset(
     explanation: Explanation,
     *,
-    index: IndexName | str = "FSII",
+    index: IndexName | str | None = None,
     order: int = 3,
     top: int = 20,
     output: int = 0,
@@ -31,7 +31,7 @@ def upset(
 
     Args:
         explanation: what to draw.
-        index: the interaction index.
+        index: the interaction index; by default the explanation's.
         order: its largest order.
         top: how many interactions.
         output: which of several outputs.

@@ -29,9 +29,8 @@ from interplay.report.circuit_tables import as_data
 from interplay.report.circuits import Series
 from interplay.report.grid import grid, units_of_scores
 
-INDEX = "FSII"
 ORDER = 3
-"""The index and the largest order that the page shows first."""
+"""The largest order that the page shows first."""
 _OFFERED = ("FSII", "STII", "k-SII", "SII", "FBII", "BII", "Moebius", "Co-Moebius", "Fourier")
 """Those that the page offers, with those of other packages. Single players' SII and BII are the
 Shapley and Banzhaf values."""
@@ -80,7 +79,7 @@ def document(explanation: Explanation, shown: Spectrum, series: Sequence[Series]
             explanation.provenance["game"]["description"], spectrum.n_outputs or 1
         ),
         "mean": bool(view.get("mean_first")) and len(outputs) > 1,
-        "index": INDEX,
+        "index": explanation.index,
         "order": first,
         "orders": orders,
         "spectrum": {
@@ -102,7 +101,7 @@ def document(explanation: Explanation, shown: Spectrum, series: Sequence[Series]
         "intervals": {
             "level": LEVEL,
             "units": _units(spectrum),
-            "tables": _intervals(spectrum, orders, first),
+            "tables": _intervals(spectrum, orders, (explanation.index, first)),
         },
         "ablations": _recorded(explanation),
         "verdict": _verdict(explanation),
@@ -153,7 +152,7 @@ def _units(spectrum: Spectrum) -> list[float]:
     return [unit_of(by_output[:, column]) for column in range(by_output.shape[1])]
 
 
-def _intervals(spectrum: Spectrum, orders: int, first: int) -> dict[str, str]:
+def _intervals(spectrum: Spectrum, orders: int, first: tuple[str, int]) -> dict[str, str]:
     """Half the widths of the intervals, by index and order, in the order of the interactions.
 
     They are in the units of :func:`_units`.
@@ -162,7 +161,7 @@ def _intervals(spectrum: Spectrum, orders: int, first: int) -> dict[str, str]:
         return {}
     tags = [(index, order) for index in _indices() for order in range(1, orders + 1)]
     if spectrum.deviations.size > _MAX_SPREAD:
-        tags = [(INDEX, first)]
+        tags = [first]
     tables = {}
     for index, order in tags:
         interactions = spectrum.to(index, order=order)

@@ -22,7 +22,7 @@ from interplay.fourier.interactions import LEVEL
 
 SCHEMA = "urn:interplay:explanations:1"
 """The identifier of the schema that exports follow; a change that breaks readers changes it."""
-_INDEX, _ORDER = "FSII", 3
+_ORDER = 3
 _ROWS = 15
 _FORMULA = re.compile(r"\s*[=+\-@\uff1d\uff0b\uff0d\uff20]|[\t\r\n]")
 """How a text begins that a spreadsheet may run, full-width characters among them."""
@@ -64,7 +64,7 @@ def record_of(title: str, explanation: Explanation) -> Json:
     """
     spectrum, players, outputs = explanation.spectrum, explanation.players, explanation.outputs
     confirmation = explanation.confirmation
-    interactions = spectrum.to(_INDEX, order=_ORDER, players=players)
+    interactions = spectrum.to(explanation.index, order=_ORDER, players=players)
     ranked = interactions.top(len(interactions))
     intervals = {} if ranked.low is None else {"low": ranked.low, "high": ranked.high}
     energy = [

@@ -22,7 +22,7 @@ from interplay.explanation.explanation import Explanation
 from interplay.report.bundle import bundle
 from interplay.report.circuit_tables import as_rows
 from interplay.report.circuits import Compared, Kept, series_of
-from interplay.report.document import INDEX, document, script_json, shown_terms, view_of
+from interplay.report.document import document, script_json, shown_terms, view_of
 from interplay.report.static import PLOT, static
 
 _INTERVAL = 200
@@ -111,7 +111,7 @@ def _body(explanation: Explanation, given: Sequence[Kept] | Compared = ()) -> _B
     data = document(explanation, shown, series)
     confirmation, faithfulness = explanation.confirmation, explanation.faithfulness
     html = template_of("explanation.html").render(
-        index=INDEX,
+        index=explanation.index,
         n_terms=len(spectrum),
         n_shown=len(shown),
         share_shown=shown.relative.energies[shown.orders > 0].sum()

@@ -12,7 +12,6 @@ from interplay._types import FloatArray, Json
 from interplay.explanation.explanation import Explanation
 from interplay.fourier.interactions import Interactions
 from interplay.fourier.spectrum import Spectrum
-from interplay.report.document import INDEX
 
 PLOT = 300
 """The side of the plot of predicted against actual."""
@@ -35,7 +34,7 @@ class _Row:
 def static(explanation: Explanation, shown: Spectrum, data: Json) -> dict[str, Any]:
     """What is shown of the first output without the script."""
     spectrum = shown.output(0)
-    interactions = spectrum.to(INDEX, order=data["order"], players=explanation.players)
+    interactions = spectrum.to(explanation.index, order=data["order"], players=explanation.players)
     verdict, several = explanation.verdict, len(explanation.outputs) > 1
     together, n_uncertain = verdict.strongest(
         interactions, _ROWS, min_order=2, output=0 if several else None

@@ -4,6 +4,8 @@
 names the command which installs it.
 """
 
-from interplay.toolkits._lazy import __dir__, __getattr__
+from interplay.extensions import lazily
+
+__getattr__, __dir__ = lazily(__name__)
 
 __all__ = ["__dir__", "__getattr__"]

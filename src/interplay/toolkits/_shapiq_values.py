@@ -87,7 +87,7 @@ class Outputs(shapiq.InteractionValuesBatch):
 
 def to_shapiq(
     explanation: Explanation,
-    index: IndexName | str = "FSII",
+    index: IndexName | str | None = None,
     order: int | None = None,
     *,
     min_order: int = 0,

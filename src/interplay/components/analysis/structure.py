@@ -75,7 +75,7 @@ def structure(
     explanation: Explanation,
     *,
     output: int = 0,
-    index: IndexName | str = "FSII",
+    index: IndexName | str | None = None,
     order: int = 2,
     top: int = 5,
 ) -> Structure:
@@ -84,7 +84,7 @@ def structure(
     Args:
         explanation: an explanation of a ``ComponentGame``, fresh or loaded.
         output: which score, if there are several.
-        index: the interaction index.
+        index: the interaction index; by default the explanation's.
         order: how many players an interaction has at most; 2 are pairs.
         top: how many synergies and how many redundancies to name at most.
 
@@ -109,6 +109,7 @@ def structure(
     total = sum(float(share.sum()) for share in shares.values()) or 1.0
     layer_shares: list[FloatArray] = [share / total for share in shares.values()]
     linear, within, between = np.sum(layer_shares, axis=0).tolist()
+    index = index or explanation.index
     interactions = spectrum.to(index, order=order, players=explanation.players).filter(min_order=2)
     ranked = [
         (interactions.label(members, " x "), float(value))

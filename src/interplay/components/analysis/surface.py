@@ -24,8 +24,6 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-from scipy.linalg import cho_solve, cholesky
-from scipy.optimize import minimize
 
 from interplay._types import BoolArray, FloatArray, IntArray
 from interplay.decoders.gaussian.learn import standardised
@@ -71,6 +69,8 @@ class Surface:
     @cached_property
     def _weights(self) -> FloatArray:
         """(K + noise)^-1 y, ``(m,)``."""
+        from scipy.linalg import cho_solve, cholesky
+
         covariance = _kernel(_agreement(self.signs, self.signs, self.relevances), self.shared)
         covariance[np.diag_indices_from(covariance)] += _noise(self.shared)
         lower = cholesky(covariance, lower=True)
@@ -193,6 +193,8 @@ def fit(masks: BoolArray, values: FloatArray, hints: FloatArray | None = None) -
         values: ``(m,)``.
         hints: which players are likely to matter, as of :class:`interplay.game.Hints`, ``(n,)``.
     """
+    from scipy.optimize import minimize
+
     n_players = masks.shape[1]
     signs, mean, scale = _signs(masks), float(values.mean()), float(values.std()) or 1.0
     targets = (values - mean) / scale
@@ -252,6 +254,8 @@ def _objective(
         targets: ``(m,)``.
         hints: standardised, ``(n,)``.
     """
+    from scipy.linalg import cho_solve, cholesky
+
     n_players = len(hints)
     apart, gamma, shared = theta[:n_players], theta[n_players], theta[n_players + 1 :]
     strength, steepness, slope, constant, noise = np.exp(shared)

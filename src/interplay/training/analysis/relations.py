@@ -27,7 +27,7 @@ class Relation:
         label: their names, joined.
         value: the interaction, in the unit of the score; over many test points the mean.
         rms: its root mean square over the test points; at a single one its absolute value.
-        same_class: whether all rows of these players are of one class.
+        same_class: whether all rows of these players are of one class, or have one tag.
     """
 
     players: Players
@@ -43,16 +43,24 @@ class Relation:
 
 @dataclass(frozen=True)
 class Relations:
-    """The strongest interactions, split by sign and by class, the strongest first.
+    """The strongest interactions, split by kind and by class, the strongest first.
+
+    Examples of a fine-tuning have tags in place of classes, and many of them hurt. Their
+    interactions are therefore told apart by the players' own effects too: players that push the
+    score in one direction and do more together are a synergy; those that do less together are
+    redundant, whether they help or hurt; those that push it in opposite directions compete.
 
     Attributes:
-        point: the name of the test point; ``None``: the mean over all.
+        point: the name of the test point or question; ``None``: the mean over all.
         synergies_same: players of one class that help more together than apart. The value is
             positive; for a loss, where lower is better, it is negative.
         synergies_mixed: the same for players of several classes.
         redundancies_same: interactions of the opposite sign, of players of one class: one of them
             would do.
         redundancies_mixed: the same for players of several classes.
+        competing_same: examples of one tag that push in opposite directions; ``None``: the players
+            have classes.
+        competing_mixed: the same for examples of several tags, or without tags.
     """
 
     point: str | None
@@ -60,10 +68,21 @@ class Relations:
     synergies_mixed: tuple[Relation, ...]
     redundancies_same: tuple[Relation, ...]
     redundancies_mixed: tuple[Relation, ...]
+    competing_same: tuple[Relation, ...] | None = None
+    competing_mixed: tuple[Relation, ...] | None = None
 
     @property
     def kinds(self) -> tuple[tuple[str, tuple[Relation, ...]], ...]:
         """The name and the relations of each kind."""
+        if self.competing_same is not None and self.competing_mixed is not None:
+            return (
+                ("redundant, same tag", self.redundancies_same),
+                ("redundant, other tags", self.redundancies_mixed),
+                ("competing, same tag", self.competing_same),
+                ("competing, other tags", self.competing_mixed),
+                ("synergies, same tag", self.synergies_same),
+                ("synergies, other tags", self.synergies_mixed),
+            )
         return (
             ("synergies, same class", self.synergies_same),
             ("synergies, mixed classes", self.synergies_mixed),
@@ -82,7 +101,7 @@ def relations(
     explanation: Explanation,
     *,
     point: int | None = None,
-    index: IndexName | str = "FSII",
+    index: IndexName | str | None = None,
     order: int = 2,
     min_order: int = 2,
     top: int = 5,
@@ -90,9 +109,9 @@ def relations(
     """Find the strongest interactions of training data.
 
     Args:
-        explanation: an explanation of a ``TrainingGame``, fresh or loaded.
-        point: the number of a test point; ``None``: the mean over all test points.
-        index: the interaction index.
+        explanation: an explanation of a ``TrainingGame`` or a ``FineTuningGame``, fresh or loaded.
+        point: the number of a test point or question; ``None``: the mean over all.
+        index: the interaction index; by default the explanation's.
         order: how many players an interaction has at most; 2 are pairs.
         min_order: how many players it has at least.
         top: how many interactions of each kind at most.
@@ -117,15 +136,11 @@ def relations(
           redundancies, same class: 0 x 1 -1.2
           redundancies, mixed classes: none
     """
-    description: Json = explanation.provenance["game"]["description"]
-    if "rows_by_class" not in description:
-        raise ValueError(
-            f"this explains a {description.get('lens') or 'game'}, which has no training data; "
-            "give an explanation of a TrainingGame"
-        )
+    description = described_training(explanation)
     if not 2 <= min_order <= order:
         raise ValueError(f"min_order={min_order} is not between 2 and order={order}")
     spectrum = at_point(explanation.spectrum, point)
+    index = index or explanation.index
     interactions = spectrum.to(index, order=order, players=explanation.players).filter(
         min_order=min_order
     )
@@ -135,7 +150,8 @@ def relations(
         .filter(min_order=min_order)
         .values
     )
-    of_class = _classes(description["rows_by_class"])
+    tagged = "tags" in description
+    of_class = classes_of(description)
     ranked = [
         Relation(
             members,
@@ -148,26 +164,69 @@ def relations(
     ]
     ranked.sort(key=lambda relation: -abs(relation.value))
 
-    sizes, is_mean = np.abs(spectrum.coefficients), spectrum.orders == 0
-    least = _ROUNDING * float(sizes[~is_mean].max(initial=0.0))
-    least += 64 * EPSILON * float(sizes[is_mean].max(initial=0.0))
+    least = rounding_of(spectrum)
     better = -1 if description["score"] == "loss" else 1
+    effects = effects_of(explanation, spectrum)[:, 0] if tagged else None
 
-    def kind(sign: int, same: bool) -> tuple[Relation, ...]:
+    def kind_of(relation: Relation) -> int:
+        """1 for a synergy, -1 for a redundancy, 0 if the players compete."""
+        if effects is None:
+            return int(np.sign(relation.value)) * better
+        signs = set(np.sign(effects[list(relation.players)]).tolist())
+        if len(signs) > 1:
+            return 0
+        return int(np.sign(relation.value) * signs.pop())
+
+    def kind(number: int, same: bool) -> tuple[Relation, ...]:
         of_kind = (
             relation
             for relation in ranked
-            if relation.value * sign * better > least and relation.same_class is same
+            if abs(relation.value) > least
+            and kind_of(relation) == number
+            and relation.same_class is same
         )
         return tuple(of_kind)[:top]
 
     return Relations(
-        None if point is None else _point_name(description, point),
+        None if point is None else point_name(description, point),
         kind(1, True),
         kind(1, False),
         kind(-1, True),
         kind(-1, False),
+        kind(0, True) if tagged else None,
+        kind(0, False) if tagged else None,
     )
+
+
+def described_training(explanation: Explanation) -> Json:
+    """Return the description of the training data that an explanation is about.
+
+    Raises:
+        ValueError: it is about something else.
+    """
+    description: Json = explanation.provenance["game"]["description"]
+    if not {"rows_by_class", "tags"} & description.keys():
+        raise ValueError(
+            f"this explains a {description.get('lens') or 'game'}, which has no training data; "
+            "give an explanation of a TrainingGame or a FineTuningGame"
+        )
+    return description
+
+
+def effects_of(explanation: Explanation, spectrum: Spectrum) -> FloatArray:
+    """Return what each player adds to each output on average, ``(n, k)``.
+
+    The average is over the masks that the explanation is about: Shapley values for ``"shapley"``,
+    Banzhaf values for other measures.
+    """
+    index = "SV" if str(explanation.measure) == "shapley" else "BV"
+    interactions = spectrum.to(index, order=1)
+    effects = np.zeros((spectrum.n_players, spectrum.n_outputs or 1))
+    if interactions.rest is not None:
+        effects += as_columns(interactions.rest[1:2])
+    singles = interactions.orders == 1
+    effects[interactions.members[singles, 0]] = as_columns(interactions.values)[singles]
+    return effects
 
 
 def at_point(spectrum: Spectrum, point: int | None) -> Spectrum:
@@ -179,16 +238,26 @@ def at_point(spectrum: Spectrum, point: int | None) -> Spectrum:
     return spectrum.mean_output() if point is None else spectrum.output(point)
 
 
-def _point_name(description: Json, point: int) -> str:
+def point_name(description: Json, point: int) -> str:
     """The name of a test point, or its number if the game does not name it."""
     names: Sequence[str] = description.get("test_points", ())
     return names[point] if 0 <= point < len(names) else str(point)
 
 
-def _classes(rows_by_class: Sequence[Sequence[int]]) -> list[int | None]:
-    """Return the class of each player's rows; ``None`` if they are of several classes."""
-    result: list[int | None] = []
-    for counts in rows_by_class:
+def classes_of(description: Json) -> list[str | None]:
+    """Return the tag or class of each player's rows; ``None`` if there are several or none."""
+    if "tags" in description:
+        return list(description["tags"])
+    result: list[str | None] = []
+    for counts in description["rows_by_class"]:
         present = [number for number, count in enumerate(counts) if count]
-        result.append(present[0] if len(present) == 1 else None)
+        result.append(description["classes"][present[0]] if len(present) == 1 else None)
     return result
+
+
+def rounding_of(spectrum: Spectrum) -> float:
+    """Return the size up to which values of a spectrum's indices are taken for rounding."""
+    sizes, is_mean = np.abs(as_columns(spectrum.coefficients)), spectrum.orders == 0
+    return _ROUNDING * float(sizes[~is_mean].max(initial=0.0)) + 64 * EPSILON * float(
+        sizes[is_mean].max(initial=0.0)
+    )

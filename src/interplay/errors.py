@@ -16,7 +16,10 @@ Ctrl-C raises a ``KeyboardInterrupt``, which carries masks and values like an ``
 
 from __future__ import annotations
 
-from interplay._types import BoolArray, FloatArray
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from interplay._types import BoolArray, FloatArray
 
 
 class InterplayError(Exception):

@@ -27,10 +27,13 @@ used, so that this module imports nothing of the package and everything may impo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import pkgutil
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import cached_property
+from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Literal, TypeAlias
 
@@ -55,6 +58,40 @@ def unknown(parameter: str, name: str, known: Iterable[str]) -> ValueError:
     return ValueError(
         f"{parameter}={name!r} is unknown; choose one of {', '.join(listed)}{nearest(name, listed)}"
     )
+
+
+def lazily(
+    package: str, places: Mapping[str, str] | None = None
+) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+    """Make ``__getattr__`` and ``__dir__`` of a package whose names are imported when first used.
+
+    Args:
+        package: its ``__name__``.
+        places: where each name comes from: ``"module"`` or ``"module:attribute"``. The modules of
+            the package's folder are names too.
+    """
+    known = dict(places or {})
+
+    def listed() -> list[str]:
+        beside = (entry.name for entry in pkgutil.iter_modules(sys.modules[package].__path__))
+        return sorted({*known, *(name for name in beside if not name.startswith("_"))})
+
+    def imported(name: str) -> Any:
+        if name.startswith("_"):  # of Python's own machinery, which asks whether it is there
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        if name not in known and name not in listed():
+            names = listed()
+            raise AttributeError(
+                f"module {package!r} has no attribute {name!r}; there are "
+                f"{', '.join(names)}{nearest(name, names)}"
+            )
+        module, _, attribute = known.get(name, f"{package}.{name}").partition(":")
+        value = import_module(module)
+        value = getattr(value, attribute) if attribute else value
+        setattr(sys.modules[package], name, value)
+        return value
+
+    return imported, listed
 
 
 def _letters(name: str) -> str:
@@ -113,6 +150,11 @@ class ExtensionPoint(Mapping[str, Any]):
         if name not in self._entries:
             raise unknown(self.parameter, name, self._entries)
         return self._entries[name].load()
+
+    def package(self, name: str) -> str:
+        """The package that brings a name."""
+        distribution = self._entries[name].dist
+        return "interplay" if distribution is None else str(distribution.name)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._entries)

@@ -252,6 +252,7 @@ class Description(TypedDict, total=False):
     view: dict[str, Any] | None
     text: str
     spans: list[tuple[Count, Count]]
+    pieces: list[tuple[str, Count | None]]
     units: list[list[tuple[int, str, int]]]
     n_heads: list[int]
     rows_by_class: list[list[Count]] | None
@@ -292,6 +293,11 @@ def check_description(description: Any, n_players: int, where: str) -> None:
             )
         if entries is not None and _TOGETHER.get(key, key) not in description:
             raise ValueError(f"{where} has {key!r} but no {_TOGETHER[key]!r}; both are expected")
+    for text, player in description.get("pieces", ()):
+        if player is not None and player >= n_players:
+            raise ValueError(
+                f"{where}.pieces has {text[:40]!r} of player {player}; there are {n_players}"
+            )
     end = 0
     for player, (start, stop) in enumerate(description.get("spans", ())):
         if not end <= start <= stop <= len(description["text"]):

@@ -4,84 +4,67 @@ from __future__ import annotations
 
 import io
 import sys
-from collections.abc import Callable
-from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
+from typer.core import TyperGroup
 
-from interplay.ablation.terminal import Terminal
-from interplay.cli.components import components_command
-from interplay.cli.demo import demo_command
-from interplay.cli.lens import lens_command
-from interplay.cli.options import FailUnder, GateOptions
-from interplay.cli.reports import report_command
-from interplay.cli.sign import sign_command
-from interplay.cli.store import store_app
-from interplay.cli.table import table_command
-from interplay.cli.tables import print_explanation, print_run, print_verdict
-from interplay.cli.text import plan_command, text_command
-from interplay.cli.training import ShownPoint, print_training, training_command
-from interplay.cli.verify import verify_command
-from interplay.errors import GameError, MissingDependencyError, StoreError
-from interplay.explanation.explanation import FILE
-from interplay.explanation.loading import load
-from interplay.extensions import COMMANDS
+from interplay import __version__
+from interplay.cli.commands import add_to
+from interplay.errors import InterplayError
+
+EXIT_INTERRUPTED = 130
+"""The exit status after Ctrl-C, as shells have it."""
+
+
+class _Root(TyperGroup):
+    """The command ``interplay``: an interrupt of any of its commands is told, and is a status."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as interrupt:
+            for line in (str(interrupt), *getattr(interrupt, "__notes__", ())):
+                _say(line, "yellow")
+            raise typer.Exit(EXIT_INTERRUPTED) from interrupt
+
 
 app = typer.Typer(
+    cls=_Root,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="Find the interactions that drive a model's behaviour, by ablation.",
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
-_COMMANDS: dict[str, Callable[..., None]] = {
-    "demo": demo_command,
-    "text": text_command,
-    "components": components_command,
-    "training": training_command,
-    "table": table_command,
-    "plan": plan_command,
-    "verify": verify_command,
-    "sign": sign_command,
-    "report": report_command,
-}
-for _name, _command in _COMMANDS.items():
-    app.command(_name)(_command)
-for _name in COMMANDS:
-    if _name not in COMMANDS.own:
-        app.command(_name)(lens_command(_name))
-app.add_typer(store_app, name="store")
-_errors = Terminal(stderr=True)
+add_to(app)
 
 
-@app.command()
-def show(
-    path: Annotated[Path, typer.Argument(exists=True, help="A saved explanation or its folder.")],
-    index: Annotated[
-        str | None,
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"interplay {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
         typer.Option(
-            help="FSII, STII, SII, k-SII, FBII, BII, Co-Moebius, ..., in any case; by default the "
-            "one that looks where the run's masks are."
+            "--version", callback=_print_version, is_eager=True, help="Print the version, and stop."
         ),
-    ] = None,
-    order: Annotated[int, typer.Option(help="Largest order of interaction.")] = 2,
-    top: Annotated[int, typer.Option(help="How many rows.")] = 10,
-    everything: Annotated[
-        bool, typer.Option("--all", help="List values too that are not distinguishable from zero.")
     ] = False,
-    point: ShownPoint = None,
-    fail_under: FailUnder = None,
 ) -> None:
-    """Print the interactions of a saved explanation under any index."""
-    explanation = load(path / FILE if path.is_dir() else path)
-    if explanation.view.get("table") == "relations":
-        print_verdict(explanation)
-        print_training(explanation, point, index, order, top)
-        print_run(explanation)
-    else:
-        print_explanation(explanation, index, order, top, everything=everything)
-    GateOptions(fail_under).check(explanation)
+    """Find the interactions that drive a model's behaviour, by ablation."""
+
+
+def _say(text: str, style: str, label: str = "") -> None:
+    """Print a line on stderr."""
+    from rich.text import Text
+
+    from interplay.ablation.terminal import Terminal
+
+    if text:
+        Terminal(stderr=True).print(Text.assemble((label, "bold red"), (text, style)))
 
 
 def main() -> None:
@@ -91,6 +74,6 @@ def main() -> None:
             stream.reconfigure(errors="replace")  # an ASCII terminal shows ? for what it lacks
     try:
         app(standalone_mode=True)
-    except (ValueError, OSError, GameError, StoreError, MissingDependencyError) as error:
-        _errors.print(f"[bold red]error:[/bold red] {escape(str(error))}")
+    except (ValueError, OSError, InterplayError) as error:
+        _say(str(error), "default", "error: ")
         raise SystemExit(2) from error

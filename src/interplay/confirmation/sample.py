@@ -25,7 +25,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import betainc, betaln, logsumexp
 
 from interplay._arrays import unpack
 from interplay._types import BoolArray, FloatArray, IntArray, Players
@@ -128,6 +127,8 @@ def ends_of(n_players: int, largest: int, measure: Measure) -> BoolArray:
 
 def log_chance(measure: Measure, kept: IntArray, n_players: int) -> FloatArray:
     """The logarithm of the probability of one mask that keeps so many of n players."""
+    from scipy.special import betainc, betaln, logsumexp
+
     removed = n_players - kept
     parts = []
     for low, high in measure.ranges:

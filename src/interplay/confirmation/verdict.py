@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import sqrt
 
-from scipy.stats import t as student_t
-
 from interplay._types import FloatArray, Json, Players, visible
 from interplay.designs.measures import SHAPLEY, UNIFORM, get_measure
 
@@ -299,6 +297,8 @@ def half_width(
         n_tested: n, the number of intervals.
         count: c; ``None``: m.
     """
+    from scipy.stats import t as student_t
+
     m = len(effects)
     variance = max(float(effects.var(ddof=1)), floor)
     quantile = float(student_t.ppf(1 - (1 - LEVEL) / (2 * n_tested), m - 1))

@@ -35,7 +35,6 @@ from math import comb, sqrt
 from typing import TypeAlias
 
 import numpy as np
-from scipy.sparse import csr_array
 
 from interplay._arrays import as_columns
 from interplay._types import FloatArray, IntArray
@@ -136,6 +135,8 @@ def variances(spectrum: Spectrum, law: Law) -> tuple[Members, FloatArray]:
     Returns:
         Members of the sets, and the variance of each for each output, ``(s, k)``.
     """
+    from scipy.sparse import csr_array
+
     n = spectrum.n_players
     p = sum(weight * q for q, weight in law)
     if law == ((0.5, 1.0),):

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import ndtri
 
 from interplay._arrays import as_columns, root_of_squares
 from interplay._types import (
@@ -79,12 +78,12 @@ class Interactions:
     @property
     def low(self) -> FloatArray | None:
         """Lower ends of the intervals, of nominal coverage :data:`LEVEL`; see :attr:`high`."""
-        return None if self.deviations is None else self.values - _WIDTH * self.deviations
+        return None if self.deviations is None else self.values - _width() * self.deviations
 
     @property
     def high(self) -> FloatArray | None:
         """Upper ends, in the shape of ``values``; ``None`` where there is no uncertainty."""
-        return None if self.deviations is None else self.values + _WIDTH * self.deviations
+        return None if self.deviations is None else self.values + _width() * self.deviations
 
     def __len__(self) -> int:
         return len(self.values)
@@ -189,7 +188,12 @@ class Interactions:
         return visible("\n".join(lines))
 
 
-_WIDTH = float(ndtri((1 + LEVEL) / 2))
+@cache
+def _width() -> float:
+    """Half the width of an interval, in standard deviations."""
+    from scipy.special import ndtri
+
+    return float(ndtri((1 + LEVEL) / 2))
 
 
 def checked_output(output: int, n_outputs: int | None) -> int:

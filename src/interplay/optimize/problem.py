@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.sparse import csr_array
 
 from interplay._types import BoolArray, FloatArray, IntArray
 from interplay.fourier.sets import Members
 from interplay.fourier.spectrum import Spectrum
 from interplay.fourier.transform import walsh_hadamard
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 _ROUNDING = 2e-6
 
@@ -45,6 +48,8 @@ class Problem:
     @classmethod
     def of(cls, spectrum: Spectrum, low: int, high: int, target: float | None = None) -> Problem:
         """Build the problem of a spectrum of one output."""
+        from scipy.sparse import csr_array
+
         n_players, sets = spectrum.n_players, spectrum.members
         term, column = np.nonzero(sets < n_players)
         incidence = csr_array(

@@ -26,14 +26,17 @@ save.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-from scipy.optimize import Bounds, LinearConstraint, milp
-from scipy.sparse import csr_array, hstack
 
 from interplay._types import BoolArray, FloatArray, IntArray
 from interplay.fourier.masks import every_mask
 from interplay.fourier.sets import Members
 from interplay.optimize.problem import Problem
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 _WIDEST = 5
 """The most players (or parities) in one parity constraint."""
@@ -58,6 +61,9 @@ def solve(
     Returns:
         The best mask that the solver found, if any, and a bound on the merit of every mask.
     """
+    from scipy.optimize import Bounds, LinearConstraint, milp
+    from scipy.sparse import csr_array, hstack
+
     sets, coefficients, orders = problem.sets, problem.coefficients, problem.orders
     both_ways = problem.target is not None
     taken = _affordable(coefficients, orders, both_ways)
@@ -114,6 +120,8 @@ def solve(
 
 def _widened(rows: csr_array) -> csr_array:
     """Rows with an empty last column."""
+    from scipy.sparse import csr_array
+
     return csr_array(
         (rows.data, rows.indices, rows.indptr), shape=(rows.shape[0], rows.shape[1] + 1)
     )
@@ -149,6 +157,8 @@ def _facets(
     Returns:
         The matrix, with an empty last column; ``upper``; and the number of each term's variable.
     """
+    from scipy.sparse import csr_array
+
     size = n_players
     ties: list[tuple[IntArray, IntArray, bool]] = []
     terms = np.zeros(len(sets), dtype=np.int64)

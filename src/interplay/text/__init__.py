@@ -10,6 +10,7 @@ from interplay.text.models import PACKAGED, load_model
 from interplay.text.pipelines import from_pipeline
 from interplay.text.prompts.masking import Replace
 from interplay.text.prompts.segments import split
+from interplay.text.prompts.swap import Swap
 from interplay.text.provider import ProviderGame
 from interplay.text.readouts import Readout
 from interplay.text.sample_files import read_samples
@@ -42,6 +43,7 @@ __all__ = [
     "Replace",
     "Response",
     "Sample",
+    "Swap",
     "Target",
     "TextGame",
     "answer_similarity",

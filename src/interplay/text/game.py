@@ -68,7 +68,8 @@ class TextGame:
             messages of a chat, which are not ablated then. Documents go before the last message of
             a user if no message has ``{text}``.
         masking: what becomes of a removed segment: ``"delete"``, ``Replace(text)``,
-            ``"mask_token"`` or ``"attention"``; see :mod:`interplay.text.prompts.masking`.
+            ``"mask_token"`` or ``"attention"``; see :mod:`interplay.text.prompts.masking`. Or
+            ``Swap(...)``, which makes players of texts that are swapped for others.
         fixed: a pattern; segments that overlap one of its matches are always kept.
         template: what the chat template is given by name besides the messages, as JSON: ``tools``,
             ``documents``, ``enable_thinking``, ...
@@ -146,16 +147,8 @@ class TextGame:
 
     def whole(self) -> Rows:
         """The prompt with nothing removed."""
-        return self._as_rows([np.ones(self.n_players, dtype=np.bool_)], [self.unmasked_ids])
-
-    def _as_rows(
-        self,
-        masks: Iterable[BoolArray],
-        ids: Sequence[Sequence[int]],
-        kept: BoolArray | None = None,
-    ) -> Rows:
-        """Rows of tokens, with how an answer is written after each of the masked prompts."""
-        parts = [self.masked.parts(mask) for mask in masks]
+        parts = [self.masked.parts(np.ones(self.n_players, dtype=np.bool_))]
+        ids = [self.unmasked_ids]
         return Rows(ids, partial(self._encode.continuations, parts, ids))
 
     def _checked(self, hints: str) -> str:
@@ -234,13 +227,17 @@ class TextGame:
         masks = as_masks(masks, self.n_players)
         if not len(masks):
             return np.empty((0, len(self._scorer.outputs)) if self._scorer.outputs else 0)
-        return self._scorer.values(self._rows(masks))
+        return self.masked.averaged(
+            masks, lambda some, version: self._scorer.values(self._rows(some, version))
+        )
 
-    def _rows(self, masks: BoolArray) -> Rows:
+    def _rows(self, masks: BoolArray, version: int = 0) -> Rows:
         """Each mask's tokens."""
         masking = self.masked.masking
         if self._owners is None or not isinstance(masking, TokenMasking):
-            return self._as_rows(masks, self._encode([self.masked.parts(mask) for mask in masks]))
+            parts = [self.masked.parts(mask, version) for mask in masks]
+            ids = self._encode(parts)
+            return Rows(ids, partial(self._encode.continuations, parts, ids))
         # player -1 is always kept
         kept = np.column_stack([masks, np.ones(len(masks), dtype=np.bool_)])[:, self._owners]
         ids, attended = masking.rows(self.unmasked_ids, kept, self.tokenizer)
@@ -254,9 +251,10 @@ class TextGame:
 
         Returns:
             The prompts' token ids, and what is read off a causal model's logits after each.
-            ``None`` if scores are read off something else, or segments are masked by attention.
+            ``None`` if scores are read off something else, segments are masked by attention, or
+            values are means over several alternatives.
         """
-        if self._scorer.readouts is None:
+        if self._scorer.readouts is None or self.masked.n_versions > 1:
             return None
         rows = self._rows(masks)
         return None if rows.kept is not None else (rows.ids, self._scorer.readouts(rows))
@@ -304,10 +302,11 @@ class TextGame:
 
     @cached_property
     def _n_tokens(self) -> FloatArray:
-        """The number of tokens of each segment, ``(n,)``."""
-        segments = [self.masked.text[start:stop] for start, stop in self.masked.spans]
-        ids = self.tokenizer(segments, add_special_tokens=False)["input_ids"]
-        return np.array([len(segment_ids) for segment_ids in ids], dtype=np.float64)
+        """The number of tokens of each player, ``(n,)``."""
+        return self.masked.sizes(self._count)
+
+    def _count(self, text: str) -> int:
+        return len(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
     @cached_property
     def _lengths(self) -> tuple[float, FloatArray]:
@@ -316,7 +315,10 @@ class TextGame:
             return masked.masking.lengths(self._owners, self.n_players)
         empty_ids = self._encode([masked.parts(np.zeros(self.n_players, dtype=np.bool_))])[0]
         n_fixed = len(empty_ids) - self._scorer.n_cut + sum(map(len, self._scorer.feeds))
-        return float(n_fixed), self._n_tokens
+        per_player = self._n_tokens.copy()
+        for place in masked.swapped:  # what is swapped is still there, in other words
+            per_player[place.player] -= self._count(place.alternatives[0])
+        return float(n_fixed), per_player
 
     def describe(self) -> Json:
         """The model, the prompt, the spans, the masking and the targets, as JSON."""

@@ -30,9 +30,8 @@ which gives the sum of their squared gradients on average."""
 
 
 def character_hints(prompt: MaskedPrompt) -> Hints:
-    """The number of characters of each segment, for models whose tokens are not known."""
-    texts = (prompt.text[start:stop] for start, stop in prompt.spans)
-    return Hints("characters", np.array([len(text.strip()) for text in texts], dtype=np.float64))
+    """The number of characters of each player, for models whose tokens are not known."""
+    return Hints("characters", prompt.sizes(lambda text: len(text.strip())))
 
 
 def gradient_hints(

@@ -7,9 +7,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse.csgraph import connected_components
-from sklearn.cluster import KMeans
-from sklearn.neighbors import radius_neighbors_graph
 
 from interplay._types import IntArray, whole
 from interplay.training.data import checked_ids
@@ -70,6 +67,8 @@ def clusters(features: npt.ArrayLike, n_groups: int, random_state: int = 0) -> I
     Raises:
         ValueError: there are no groups, or more groups than rows.
     """
+    from sklearn.cluster import KMeans
+
     rows, n_groups = _flat(features), whole("n_groups", n_groups)
     if not 1 <= n_groups <= len(rows):
         raise ValueError(f"n_groups={n_groups} is not between 1 and the {len(rows)} rows")
@@ -87,6 +86,9 @@ def near_duplicates(features: npt.ArrayLike, radius: float) -> IntArray:
     Raises:
         ValueError: ``radius`` is negative.
     """
+    from scipy.sparse.csgraph import connected_components
+    from sklearn.neighbors import radius_neighbors_graph
+
     if radius < 0:
         raise ValueError(f"radius={radius} is negative")
     rows = _flat(features)

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 import numpy as np
-from scipy.special import log_softmax
 
 from interplay._arrays import real_numbers
 from interplay._types import FloatArray, IntArray
@@ -61,6 +60,8 @@ def scored(score: Score, logits: FloatArray, labels: IntArray) -> FloatArray:
     Raises:
         ValueError: a ``ScoreFunction`` returned another shape.
     """
+    from scipy.special import log_softmax
+
     if isinstance(score, ScoreFunction):
         values = real_numbers(score.function(logits, labels), f"the scores of {score}")
         if values.shape != logits.shape[:2]:

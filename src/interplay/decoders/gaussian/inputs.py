@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import csc_array, csr_array
 
 from interplay._types import BoolArray, FloatArray, IntArray
+
+if TYPE_CHECKING:
+    from scipy.sparse import csc_array, csr_array
 
 REACH = 4
 """The largest j - i of players that removal makes neighbours."""
@@ -36,6 +38,8 @@ class Inputs:
     @classmethod
     def of(cls, masks: BoolArray) -> Inputs:
         """Convert masks ``(m, n)``."""
+        from scipy.sparse import csr_array
+
         n_masks, n_players = masks.shape
         blocks, alone = [], masks
         # alone[:, i]: i is kept, and all from i + 1 to i + gap - 1 are removed

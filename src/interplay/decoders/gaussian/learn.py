@@ -29,8 +29,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from scipy.linalg import cho_solve, cholesky, get_lapack_funcs
-from scipy.optimize import minimize
 
 from interplay._types import FloatArray
 from interplay.decoders.gaussian.inputs import Floats, Inputs, Panel, panels
@@ -97,6 +95,8 @@ def learn(
         trust: the weight of the prior of the hyperparameters that all players share.
         hints: of :func:`standardised`, ``(n,)``; ``None``: there are none.
     """
+    from scipy.optimize import minimize
+
     n_players = inputs.signs.shape[1]
     used = [*range(degree), *range(MAX_DEGREE, len(_CENTRE))]
     centre = _CENTRE[used]
@@ -141,6 +141,8 @@ def likelihood(kernel: Kernel, parts: list[Panel], values: FloatArray) -> tuple[
         parts: the panels of the m masks, which give the precision of the arithmetic.
         values: ``(m, k)``.
     """
+    from scipy.linalg import cho_solve
+
     n_outputs, dtype = values.shape[1], parts[0].adjacent.dtype
     covariance = np.empty((len(values), len(values)), dtype=dtype)
     powers = []
@@ -175,6 +177,8 @@ def factor(covariance: Floats, noise: float) -> Floats:
         covariance: ``(m, m)``, in row-major order; only what is on and below the diagonal is read.
         noise: s^2.
     """
+    from scipy.linalg import cholesky
+
     diagonal = np.diagonal(covariance)
     ridge = noise + 1e-8 * float(np.abs(diagonal).max(initial=1.0))
     covariance[np.diag_indices_from(covariance)] += ridge
@@ -185,6 +189,8 @@ def factor(covariance: Floats, noise: float) -> Floats:
 
 def inverse(lower: Floats) -> Floats:
     """Compute the lower half of the inverse of L L^T, ``(m, m)``, with zeros above."""
+    from scipy.linalg import get_lapack_funcs
+
     (invert,) = get_lapack_funcs(("potri",), (lower,))
     upper, _ = invert(lower.T, lower=False, overwrite_c=True)  # zeros remain below the diagonal
     return np.asarray(upper.T)

@@ -20,7 +20,6 @@ from itertools import combinations
 
 import numpy as np
 from numpy.random import Generator
-from scipy.linalg import solve, solve_triangular
 
 from interplay._types import BoolArray, FloatArray, IntArray
 from interplay.decoders.gaussian.inputs import Inputs
@@ -113,6 +112,8 @@ class Projection:
 
     def covariance(self, posterior: Posterior) -> FloatArray:
         """The posterior covariance of the coefficients, ``(s, s)``."""
+        from scipy.linalg import solve_triangular
+
         kernel, inputs = posterior.kernel, Inputs.of(self.masks)
         half = solve_triangular(
             posterior.lower, kernel(posterior.inputs, inputs) @ self.hat.T, lower=True
@@ -157,6 +158,8 @@ def _functions(sets: Members, masks: BoolArray, p: float) -> FloatArray:
 
 def _regression(functions: FloatArray) -> FloatArray:
     """What makes the coefficients of a regression of values at m masks, ``(s, m)``."""
+    from scipy.linalg import solve
+
     gram = functions.T @ functions
     gram[np.diag_indices_from(gram)] += _RIDGE * len(functions)
     return np.asarray(solve(gram, functions.T, assume_a="pos"))

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import combinations
+from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.linalg import cho_solve, get_lapack_funcs, solve_triangular
-from scipy.sparse import csr_array
 
 from interplay._types import BoolArray, ByteArray, FloatArray, IntArray
 from interplay.decoders.gaussian.inputs import REACH, Floats, Inputs, neighbours
@@ -17,6 +16,9 @@ from interplay.decoders.gaussian.learn import factor
 from interplay.fourier.characters import analyse, characters
 from interplay.fourier.masks import first_of_pair
 from interplay.fourier.sets import Members, collapse, pack_members
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 _MOST_PAIRS = 60_000
 _MOST_TRIPLES = 20_000
@@ -48,6 +50,8 @@ class Posterior:
     @classmethod
     def of(cls, kernel: Kernel, inputs: Inputs, values: FloatArray) -> Posterior:
         """Condition on standardised values ``(m, k)``."""
+        from scipy.linalg import cho_solve
+
         lower = factor(kernel.lower(inputs), kernel.noise)
         weights = cho_solve((lower.T, False), values, check_finite=False)
         return cls(kernel, inputs, lower, weights)
@@ -60,6 +64,8 @@ class Posterior:
         are A^-1 a for the 2 x 2 block A of P, their variances the diagonal of A^-1. A function of
         even orders is the same on both, and a new mask has no such twin.
         """
+        from scipy.linalg import get_lapack_funcs
+
         single = self.kernel.suits_single(len(self.inputs))
         upper = self.lower.T.astype(np.float32 if single else np.float64)
         (invert,) = get_lapack_funcs(("trtri",), (upper,))
@@ -77,6 +83,8 @@ class Posterior:
 
     def variance(self, inputs: Inputs) -> FloatArray:
         """The predictive variance at each of h other masks, with the noise, ``(h,)``."""
+        from scipy.linalg import solve_triangular
+
         prior = np.diagonal(self.kernel(inputs, inputs)) + self.kernel.noise
         cross = self.kernel(self.inputs, inputs)
         return np.asarray(
@@ -231,6 +239,8 @@ class Family:
     @cached_property
     def adjacency(self) -> csr_array:
         """The Fourier coefficients of the B_ij at these sets, ``(s, pairs)``."""
+        from scipy.sparse import csr_array
+
         rows = {packed.tobytes(): row for row, packed in enumerate(self.packed)}
         sets, owners, coefficients = _expansion(self.n_players)
         width = REACH + 1
@@ -259,6 +269,8 @@ class Family:
 
     def covariance(self, masks: BoolArray, posterior: Posterior) -> FloatArray:
         """The posterior covariance of F over the sets, ``(s, s)``."""
+        from scipy.linalg import solve_triangular
+
         kernel, adjacency = posterior.kernel, self.adjacency
         prior = kernel.prior(self.orders, self.members)
         shared = adjacency * kernel.adjacency[None, :]

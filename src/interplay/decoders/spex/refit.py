@@ -19,7 +19,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
 from interplay._arrays import as_columns
 from interplay._types import BoolArray, ByteArray, FloatArray, IntArray
@@ -210,6 +209,8 @@ def _solve(
     gram: FloatArray, cross: FloatArray, penalty: FloatArray, is_empty: BoolArray
 ) -> FloatArray:
     """Solve (X^T X + diag(penalty)) F = X^T y, ``(s, k)``; the empty set goes without a penalty."""
+    from scipy.linalg import LinAlgError, cho_factor, cho_solve
+
     matrix = gram.copy()
     matrix[np.diag_indices(len(matrix))] += np.where(is_empty, 1e-12 * penalty, penalty)
     try:

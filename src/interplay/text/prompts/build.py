@@ -11,9 +11,12 @@ from interplay._types import Json
 from interplay.extensions import MaskingName
 from interplay.text.prompts.fields import Span, fields
 from interplay.text.prompts.languages import detect
-from interplay.text.prompts.masking import Masking, Passage, get_masking
+from interplay.text.prompts.masking import Masking, get_masking
+from interplay.text.prompts.passage import Passage
 from interplay.text.prompts.prompt import BETWEEN, MaskedPrompt, Turn, unit_name
 from interplay.text.prompts.segments import Unit, checked_language, split
+from interplay.text.prompts.swap import Swap
+from interplay.text.prompts.swapping import with_swaps
 
 PLACEHOLDER = "{text}"
 
@@ -59,7 +62,6 @@ def mask_prompt(
         raise ValueError(f"fixed={fixed!r} is no compiled pattern; give re.compile(...)")
     language = checked_language(language) or detect(_all_of(text))
     segmenter = _Segmenter(by, fixed, language, tokenizer)
-    settings = (unit_name(by), removal, language)
     if isinstance(text, str):
         passage = segmenter.passage(text)
     elif _is_chat(text):
@@ -69,19 +71,20 @@ def mask_prompt(
                 f" a prompt, or give as text what {PLACEHOLDER} stands for in the messages (prompt)"
             )
         turns = tuple(_ablated(message, segmenter) for message in map(_checked_message, text))
-        return MaskedPrompt(turns, segmenter.players(), *settings)
+        return segmenter.prompt(turns, removal)
     else:
         passage = segmenter.documents(text)
     if isinstance(prompt, str):
         before, after = _around(prompt)
         pieces = tuple(piece for piece in (before, passage, after) if piece)
-        return MaskedPrompt((Turn(None, pieces),), segmenter.players(), *settings)
+        return segmenter.prompt((Turn(None, pieces),), removal)
     messages = [_checked_message(message) for message in prompt]
     if not isinstance(text, str) and not any(PLACEHOLDER in m["content"] for m in messages):
         messages = _with_placeholder(messages)
     _check_once("".join(message["content"] for message in messages), "the chat")
-    turns = tuple(_around_message(message, passage) for message in messages)
-    return MaskedPrompt(turns, segmenter.players(), *settings)
+    return segmenter.prompt(
+        tuple(_around_message(message, passage) for message in messages), removal
+    )
 
 
 def _all_of(text: Text) -> str:
@@ -102,18 +105,22 @@ class _Segmenter:
         self.by, self.fixed, self.language, self.tokenizer = by, fixed, language, tokenizer
         self._names: list[str] = []
 
-    def players(self) -> tuple[str, ...]:
-        """Return the names of all players so far.
+    def prompt(self, turns: tuple[Turn, ...], masking: Masking) -> MaskedPrompt:
+        """Return the prompt of all texts so far.
 
         Raises:
-            ValueError: there are none.
+            ValueError: it has no players, or what is to be swapped is not in it.
         """
-        if not self._names:
+        names = tuple(self._names)
+        masked = MaskedPrompt(turns, names, unit_name(self.by), masking, self.language)
+        if isinstance(masking, Swap):
+            return with_swaps(masked, masking)
+        if not names:
             raise ValueError(
                 "nothing is left to ablate: no message or document has a segment that is neither "
                 "marked fixed nor touched by the pattern of what is fixed"
             )
-        return tuple(self._names)
+        return masked
 
     def spans(self, text: str) -> tuple[Span, ...]:
         """The spans of a text that are not fixed; none if the unit is a pattern without a match."""

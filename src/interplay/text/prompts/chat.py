@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from interplay._types import Json
-from interplay.text.prompts.masking import Passage
+from interplay.text.prompts.passage import Passage
 from interplay.text.prompts.prompt import MaskedPrompt, Piece, Turn
 
 if TYPE_CHECKING:
@@ -180,8 +180,15 @@ def apply_template(template: ChatTemplate, prompt: MaskedPrompt) -> MaskedPrompt
             extended = head + passage.text + tail
             pieces.append(marked[at:begin])
             content = (len(head), len(head) + len(passage.text))
+            swapped = tuple(place.moved(len(head)) for place in passage.swapped)
             pieces.append(
-                replace(passage, text=extended, spans=((0, len(extended)),), content=content)
+                replace(
+                    passage,
+                    text=extended,
+                    spans=((0, len(extended)),),
+                    content=content,
+                    swapped=swapped,
+                )
             )
             at = end
         else:
@@ -212,7 +219,9 @@ def _placed(
     for candidate in (turn, _stripped(turn)):
         if _filled(marked, [mark], [_content(candidate)]) == expected:
             return candidate
-    has_segments = any(isinstance(piece, Passage) and piece.spans for piece in turn.pieces)
+    has_segments = any(
+        isinstance(piece, Passage) and (piece.spans or piece.swapped) for piece in turn.pieces
+    )
     tokens = getattr(template.tokenizer, "added_tokens_decoder", {}).values()
     if has_segments or any(token.special and token.content in content for token in tokens):
         raise _changed(f"message {number}", f"{messages[number]['role']}: {content[:40]!r}")
@@ -257,7 +266,10 @@ def _trimmed(passage: Passage, start: int, stop: int | None) -> Passage:
     spans = tuple((max(a - start, 0), min(b - start, len(text))) for a, b in passage.spans)
     commas = tuple(comma - start for comma in passage.commas)
     content = passage.content and (0, len(text))
-    return replace(passage, text=text, spans=spans, commas=commas, content=content)
+    swapped = tuple(place.moved(-start) for place in passage.swapped)
+    return replace(
+        passage, text=text, spans=spans, commas=commas, content=content, swapped=swapped
+    )
 
 
 def _turn_span(

@@ -12,22 +12,21 @@
                tokens depend on each other by attention only.
 ============== ====================================================================================
 
-The first two change characters (:meth:`Passage.render`), the other two tokens
-(:mod:`interplay.text.prompts.tokens`).
+The first two change characters (:mod:`interplay.text.prompts.passage`), the other two tokens
+(:mod:`interplay.text.prompts.tokens`). A masking that shows another value in the place of a removed
+one is in :mod:`interplay.text.prompts.swap`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 
 from interplay._types import BoolArray, FloatArray, IntArray, Json
 from interplay.extensions import MASKINGS, MaskingName, unknown
-from interplay.text.prompts.fields import Span
 
 
 class CharacterMasking(Protocol):
@@ -184,102 +183,3 @@ def get_masking(masking: MaskingName | str | Masking) -> Masking:
         raise unknown("masking", masking, [*MASKINGS, "Replace(text)"])
     named: Masking = MASKINGS[masking]
     return named
-
-
-@dataclass(frozen=True)
-class Passage:
-    """A part of a prompt with segments. It is joined again when some of them are removed.
-
-    Attributes:
-        text: its characters.
-        spans: the segments' characters in it, ascending.
-        first: the number of the first segment among all players.
-        commas: the positions of commas that only separate segments, as in JSON. A comma goes when
-            either of its neighbours is removed.
-        content: if the only segment is a chat message, the span of the message's content. The
-            message is removed together with its turn.
-    """
-
-    text: str
-    spans: tuple[Span, ...]
-    first: int
-    commas: tuple[int, ...] = ()
-    content: Span | None = None
-
-    def render(self, mask: BoolArray, masking: CharacterMasking = DELETE) -> str:
-        """The passage under a mask of all players ``(n,)``; with all kept, the text exactly.
-
-        When segments are deleted, only the widest break in the white space around them stays: a
-        blank line is wider than a line break, and that is wider than a space. Words therefore never
-        run together, and paragraphs stay apart.
-        """
-        items, players, gaps = self._alternation
-        kept = [player < 0 or bool(mask[player]) for player in players]
-        written = [
-            item if is_kept else masking.replacement(item)
-            for item, is_kept in zip(items, kept, strict=True)
-        ]
-        parts: list[str] = []
-        last = -1  # the last item written
-        for index, item in enumerate(written):
-            if item is None:
-                continue
-            between = gaps[last + 1 : index + 1]
-            if last >= 0 and index - last > 1:
-                parts += [_join(written[last] or "", between, item), item]
-            else:
-                parts += [between[0], item]
-            last = index
-        return "".join([*parts, gaps[-1]])
-
-    @cached_property
-    def _alternation(self) -> tuple[list[str], list[int], list[str]]:
-        """The text as gap, item, gap, item, ..., gap: the items, the player of each, and the gaps.
-
-        An item is a segment, or a run of other characters, which is always kept (player -1). A gap
-        is white space, perhaps with the comma that separates its neighbours, or it is empty.
-        """
-        items: list[str] = []
-        players: list[int] = []
-        gaps: list[str] = [""]
-
-        def add(piece: str, player: int) -> None:
-            core = piece.strip()
-            if not core:
-                gaps[-1] += piece
-                return
-            gaps[-1] += piece[: len(piece) - len(piece.lstrip())]
-            items.append(core)
-            players.append(player)
-            gaps.append(piece[len(piece.rstrip()) :])
-
-        def fixed(start: int, stop: int) -> None:
-            for comma in self.commas:
-                if start <= comma < stop:
-                    add(self.text[start:comma], -1)
-                    gaps[-1] += ","
-                    start = comma + 1
-            add(self.text[start:stop], -1)
-
-        at = 0
-        for number, (start, stop) in enumerate(self.spans):
-            fixed(at, start)
-            add(self.text[start:stop], self.first + number)
-            at = stop
-        fixed(at, len(self.text))
-        return items, players, gaps
-
-
-def _join(before: str, gaps: list[str], after: str) -> str:
-    """What stands between two items when those between them are removed."""
-    if any("," in gap for gap in gaps):
-        if before.endswith(("{", "[")):
-            return gaps[0]
-        if after.startswith(("}", "]")):
-            return gaps[-1]
-        gaps = [gap for gap in gaps if "," in gap]
-    return max(gaps, key=_breadth)
-
-
-def _breadth(gap: str) -> tuple[int, int]:
-    return gap.count("\n"), len(gap)

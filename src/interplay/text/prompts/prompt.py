@@ -7,20 +7,17 @@ players. A prompt knows no tokens and no chat template.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, TypeAlias
 
-from interplay._types import BoolArray, Json
+import numpy as np
+
+from interplay._types import BoolArray, FloatArray, Json
 from interplay.text.prompts.fields import Span
-from interplay.text.prompts.masking import (
-    DELETE,
-    CharacterMasking,
-    Masking,
-    Passage,
-    TokenMasking,
-)
+from interplay.text.prompts.masking import DELETE, CharacterMasking, Masking, TokenMasking
+from interplay.text.prompts.passage import Occurrence, Passage
 from interplay.text.prompts.segments import Unit, checked_language, split
 
 BETWEEN = "\n\n"
@@ -54,6 +51,7 @@ class MaskedPrompt:
         by: the unit of the players.
         masking: how segments are removed.
         language: the code of its language, as it was given or guessed; sentences depend on it.
+        n_swaps: how many players are swapped; they come after the segments.
     """
 
     turns: tuple[Turn, ...]
@@ -61,6 +59,7 @@ class MaskedPrompt:
     by: str
     masking: Masking
     language: str = "en"
+    n_swaps: int = 0
 
     @property
     def is_chat(self) -> bool:
@@ -69,7 +68,7 @@ class MaskedPrompt:
 
     @property
     def n_players(self) -> int:
-        """The number of segments."""
+        """The number of segments, and of what is swapped."""
         return len(self.players)
 
     @cached_property
@@ -79,7 +78,7 @@ class MaskedPrompt:
 
     @cached_property
     def spans(self) -> tuple[Span, ...]:
-        """The players' characters in :attr:`text`."""
+        """The segments' characters in :attr:`text`, which are all players but those swapped."""
         spans = []
         at = 0
         for text, passage in self._shown():
@@ -88,6 +87,54 @@ class MaskedPrompt:
             at += len(text)
         return tuple(spans)
 
+    @cached_property
+    def swapped(self) -> tuple[Occurrence, ...]:
+        """The places that are swapped, in :attr:`text`, with the numbers of their players."""
+        places: list[Occurrence] = []
+        at = 0
+        for text, passage in self._shown():
+            if passage is not None:
+                places += [
+                    replace(place.moved(at), player=self.n_players + place.player)
+                    for place in passage.swapped
+                ]
+            at += len(text)
+        return tuple(places)
+
+    @cached_property
+    def n_versions(self) -> int:
+        """How many alternatives a swapped text has."""
+        return max((len(place.alternatives) for place in self.swapped), default=1)
+
+    def sizes(self, measure: Callable[[str], float]) -> FloatArray:
+        """The size of each player's characters, ``(n,)``, by the size of a text."""
+        sizes = np.zeros(self.n_players)
+        for player, (start, stop) in enumerate(self.spans):
+            sizes[player] = measure(self.text[start:stop])
+        for place in self.swapped:
+            sizes[place.player] += measure(self.text[place.start : place.stop])
+        return sizes
+
+    def averaged(
+        self, masks: BoolArray, values_of: Callable[[BoolArray, int], FloatArray]
+    ) -> FloatArray:
+        """The mean over all versions of the values of masks.
+
+        Args:
+            masks: ``(m, n)``.
+            values_of: gives the values of masks, ``(m,)`` or ``(m, k)``, in a version.
+        """
+        total = values_of(masks, 0)
+        several = {place.player for place in self.swapped if len(place.alternatives) > 1}
+        vary = ~masks[:, sorted(several)].all(axis=1)
+        if not vary.any():
+            return total
+        total = np.array(total)
+        for version in range(1, self.n_versions):
+            total[vary] += values_of(masks[vary], version)
+        total[vary] /= self.n_versions
+        return total
+
     def _shown(self) -> Iterable[tuple[str, Passage | None]]:
         for number, turn in enumerate(self.turns):
             if turn.message is not None:
@@ -95,8 +142,10 @@ class MaskedPrompt:
             for piece in turn.pieces:
                 yield (piece, None) if isinstance(piece, str) else (piece.text, piece)
 
-    def parts(self, mask: BoolArray) -> list[tuple[str, bool]]:
+    def parts(self, mask: BoolArray, version: int = 0) -> list[tuple[str, bool]]:
         """The prompt under one mask ``(n,)``, in parts, each with whether people wrote it.
+
+        Removed players that are swapped read as in the given version.
 
         Only chats need this distinction, since their templates write special tokens.
         """
@@ -107,10 +156,10 @@ class MaskedPrompt:
                 if isinstance(piece, str):
                     parts.append((piece, False))
                 elif piece.content is None:
-                    parts.append((piece.render(mask, masking), True))
+                    parts.append((piece.render(mask, masking, version), True))
                 else:
                     start, stop = piece.content
-                    content: str | None = piece.text[start:stop]
+                    content: str | None = piece.written(start, stop, mask, version)
                     if not mask[piece.first]:
                         content = masking.replacement(piece.text[start:stop])
                     if content is None:
@@ -122,11 +171,11 @@ class MaskedPrompt:
                     ]
         return parts
 
-    def render(self, mask: BoolArray) -> str:
+    def render(self, mask: BoolArray, version: int = 0) -> str:
         """The prompt under one mask ``(n,)``; with all players kept, exactly as it was given."""
-        return "".join(text for text, _ in self.parts(mask))
+        return "".join(text for text, _ in self.parts(mask, version))
 
-    def messages(self, mask: BoolArray) -> list[Json]:
+    def messages(self, mask: BoolArray, version: int = 0) -> list[Json]:
         """The messages of a chat under one mask ``(n,)``, without those that are removed."""
         messages = []
         for turn in self.turns:
@@ -137,7 +186,7 @@ class MaskedPrompt:
                 if isinstance(piece, str):
                     content += piece
                     continue
-                content += piece.render(mask, masking)
+                content += piece.render(mask, masking, version)
                 removed |= (
                     piece.content is not None
                     and not mask[piece.first]
@@ -181,7 +230,12 @@ class MaskedPrompt:
                     start, stop = piece.content
                     before, piece, after = (
                         piece.text[:start],
-                        Passage(piece.text[start:stop], ((0, stop - start),), piece.first),
+                        Passage(
+                            piece.text[start:stop],
+                            ((0, stop - start),),
+                            piece.first,
+                            swapped=tuple(place.moved(-start) for place in piece.swapped),
+                        ),
                         piece.text[stop:],
                     )
                 else:
@@ -203,19 +257,89 @@ class MaskedPrompt:
                 pieces += [part for part in (before, finer_piece, after) if part]
             turns.append(Turn(turn.message, tuple(pieces)))
         unit = f"{self.by} and {unit_name(by)}"
-        finer = MaskedPrompt(tuple(turns), tuple(players), unit, self.masking, language)
+        settled, names, numbers = without_covered(turns, players)
+        swaps = self.players[self.n_players - self.n_swaps :]
+        children = [tuple(numbers[old] for old in olds if old in numbers) for olds in children]
+        children += [(len(names) + number,) for number in range(self.n_swaps)]
+        finer = MaskedPrompt(
+            settled, (*names, *swaps), unit, self.masking, language, self.n_swaps
+        )
         return finer, tuple(children)
 
     def describe(self) -> Json:
         """Everything that determines what the model reads, as JSON."""
+        spans = [list(span) for span in self.spans]
+        players: Json = {"spans": spans}
+        if self.n_swaps:  # a swapped player has no span of its own, so pieces are shown instead
+            places = [[p.start, p.stop, p.player, list(p.alternatives)] for p in self.swapped]
+            players = {"segments": spans, "swapped": places, "pieces": self._pieces()}
         return {
             "lens": "text",
             "text": self.text,
-            "spans": [list(span) for span in self.spans],
+            **players,
             "view": {"kind": "text", "title": "The input", "language": self.language},
             "by": self.by,
             "masking": self.masking.describe(),
         } | ({"messages": [turn.message for turn in self.turns]} if self.is_chat else {})
+
+
+    def _pieces(self) -> list[tuple[str, int | None]]:
+        """The text in order as it is shown: with what is swapped beside it, and whose it is."""
+        places = iter(self.swapped)
+        place = next(places, None)
+        cuts = [
+            cut
+            for player, (start, stop) in enumerate(self.spans)
+            for cut in ((start, player), (stop, None))
+        ]
+        pieces: list[tuple[str, int | None]] = []
+        at, owner = 0, None
+        for stop, next_owner in [*cuts, (len(self.text), None)]:
+            while place is not None and place.start < stop:
+                pieces += [
+                    (self.text[at : place.start], owner),
+                    (self.text[place.start : place.stop] + place.shown, place.player),
+                ]
+                at, place = place.stop, next(places, None)
+            pieces.append((self.text[at:stop], owner))
+            at, owner = max(at, stop), next_owner
+        return [(text, player) for text, player in pieces if text]
+
+
+def without_covered(
+    turns: Sequence[Turn], names: Sequence[str]
+) -> tuple[tuple[Turn, ...], list[str], dict[int, int]]:
+    """Turns in which segments that are swapped wholly are no players of their own.
+
+    Args:
+        turns: with the segments of their passages numbered.
+        names: the segments' names.
+
+    Returns:
+        The turns and names, and for each segment that is left its number before and now.
+
+    Raises:
+        ValueError: a swap reaches over the border of a segment.
+    """
+    left: list[str] = []
+    numbers: dict[int, int] = {}
+    settled = []
+    for turn in turns:
+        pieces: list[Piece] = []
+        for piece in turn.pieces:
+            if isinstance(piece, str):
+                pieces.append(piece)
+                continue
+            kept = piece.uncovered()
+            first = len(left)
+            for number in kept:
+                numbers[piece.first + number] = len(left)
+                left.append(names[piece.first + number])
+            content = piece.content if kept else None
+            spans = tuple(piece.spans[number] for number in kept)
+            pieces.append(replace(piece, spans=spans, first=first, content=content))
+        settled.append(replace(turn, pieces=tuple(pieces)))
+    return tuple(settled), left, numbers
 
 
 def unit_name(by: Unit) -> str:

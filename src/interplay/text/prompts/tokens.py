@@ -155,6 +155,8 @@ class Encoder:
         owner = np.full(len(text), -1, dtype=np.int64)
         for player, (start, stop) in enumerate(prompt.spans):
             owner[start:stop] = player
+        for place in prompt.swapped:
+            owner[place.start : place.stop] = place.player
         token_owner = np.full(len(ids), -1, dtype=np.int64)
         for at, (start, stop) in enumerate(encoded["offset_mapping"][: len(ids)]):
             candidates = [int(owner[c]) for c in range(start, stop) if not text[c].isspace()]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from interplay._types import BoolArray, Players, visible, whole
+from interplay._types import BoolArray, Json, Players, visible, whole
 from interplay.ablation.backends.base import Backend
 from interplay.ablation.evaluator import Evaluator
 from interplay.components.analysis.rounds import (
@@ -99,8 +99,8 @@ def undoing_set(
 ) -> Undoing:
     """Find the smallest set of players whose removal undoes an answer, and retrain without it.
 
-    For up to 1, 2, ... players the optimiser finds the removal that lowers the predicted score most,
-    with a bound on what any other of that size could do. Predictions are moved by their error
+    For up to 1, 2, ... players the optimiser finds the removal that lowers the predicted score
+    most, with a bound on what any other of that size could do. Predictions are moved by their error
     at the full training set, from which few players are removed. The first size at which the
     prediction reaches the level is tried by retraining.
 
@@ -161,7 +161,7 @@ def undoing_set(
     with Evaluator.of(game, store=store, backend=backend, progress=progress) as evaluator:
         ends = np.repeat([[True], [False]], n_players, axis=1)
         full, base = map(float, evaluator.values(ends)[:, point])
-        level = _level(level, str(description["score"]), full, base, name)
+        level = _level(level, _is_margin(description, point), full, base, name)
         shift = full - float(spectrum.predict(ends[:1])[0])
         search = _smallest(spectrum.truncate(energy=_ENERGY), level - shift, most, time_limit)
         trained = _Trained(evaluator, point)
@@ -192,10 +192,17 @@ def undoing_set(
     )
 
 
-def _level(level: float | None, score: str, full: float, base: float, name: str) -> float:
+def _is_margin(description: Json, point: int) -> bool:
+    """Whether a question's score compares two answers, so that 0 is where they change places."""
+    if description["score"] == "auto":
+        return description["questions"][point]["against"] is not None
+    return bool(description["score"] == "margin")
+
+
+def _level(level: float | None, is_margin: bool, full: float, base: float, name: str) -> float:
     """The score at which an answer is undone; checked to be below that with all players."""
     if level is None:
-        level = 0.0 if score == "margin" and base <= 0 < full else (full + base) / 2
+        level = 0.0 if is_margin and base <= 0 < full else (full + base) / 2
     if not full > level:
         raise ValueError(
             f"{name} has the score {full:.4g} with all players, which is not above the level "

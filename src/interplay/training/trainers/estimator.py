@@ -7,10 +7,7 @@ import sys
 from dataclasses import dataclass
 from typing import Any
 
-import joblib
 import numpy as np
-import sklearn
-from sklearn.base import clone
 from threadpoolctl import threadpool_limits
 
 from interplay._types import BoolArray, FloatArray, IntArray, Json
@@ -91,6 +88,8 @@ class Estimator:
     @property
     def batch_size(self) -> int:
         """How many subsets a call should have: 32 for each process."""
+        import joblib
+
         return _PER_WORKER * int(joblib.effective_n_jobs(self.n_jobs))
 
     def begin(self, data: TrainingData) -> Retrain:
@@ -99,6 +98,7 @@ class Estimator:
         If a fit fails, the function that it returns raises a RuntimeError that names the subset. A
         MemoryError is passed on as it is.
         """
+        import joblib
 
         def retrain(masks: BoolArray, seeds: IntArray) -> FloatArray:
             n_workers = min(int(joblib.effective_n_jobs(self.n_jobs)), len(masks))
@@ -125,6 +125,8 @@ class Estimator:
         ``None`` if a parameter is no plain value (a function, an array). Also ``None`` if a class
         comes from a module without a version: a change of its code would then go unnoticed.
         """
+        import sklearn
+
         try:
             estimator = _plain(self.estimator)
         except TypeError:
@@ -139,6 +141,8 @@ class Estimator:
 
 def _fit_all(estimator: Any, data: TrainingData, masks: BoolArray, seeds: IntArray) -> FloatArray:
     """Fit one subset after the other and return their logits, ``(m, k, classes)``."""
+    from sklearn.base import clone
+
     train, test = (x.reshape(len(x), -1) for x in (data.features, data.test_features))
     logits = np.zeros((len(masks), len(test), len(data.classes)))
     with threadpool_limits(1):

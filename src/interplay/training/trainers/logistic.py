@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import logsumexp
 
 from interplay._types import BoolArray, FloatArray, IntArray, Json
 from interplay.training.data import TrainingData
@@ -137,6 +136,8 @@ def _with_absent_classes(logits: FloatArray, present: BoolArray, counts: IntArra
         present: which classes each mask's rows have, ``(m, classes)``.
         counts: how many rows each mask keeps, ``(m,)``.
     """
+    from scipy.special import logsumexp
+
     here = present[:, None]
     n_present = np.maximum(present.sum(axis=1), 1)[:, None, None]
     logits = logits - np.where(here, logits, 0.0).sum(axis=2, keepdims=True) / n_present

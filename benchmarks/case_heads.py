@@ -57,7 +57,14 @@ def study(name: str, game: ComponentGame, test: ComponentGame, store: Path) -> S
     faithful, n_fit, spectra = {}, {}, {}
     uniform = None
     for masks, decoder in (("uniform", "proxyspex"), ("coded", "spex")):
-        found = ip.explain(game, decoder=decoder, budget=budget, holdout=N_HELD_OUT, store=store)
+        found = ip.explain(
+            game,
+            decoder=decoder,
+            measure="uniform",
+            budget=budget,
+            holdout=N_HELD_OUT,
+            store=store,
+        )
         uniform = uniform or found
         held = found.held_out
         n_fit[masks] = len(found.fit)

@@ -126,7 +126,11 @@ def test_a_lens_knows_nothing_right_of_the_game(name: str) -> None:
 
 @pytest.mark.parametrize("name", [n for n, path in MODULES.items() if path.stem == "__init__"])
 def test_an_init_holds_names_only(name: str) -> None:
-    for node in ast.parse(MODULES[name].read_text(encoding="utf-8")).body:
+    body = ast.parse(MODULES[name].read_text(encoding="utf-8")).body
+    for node in body:
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            body += [*node.body, *node.orelse]  # names that are imported when first used
+            continue
         is_text = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
         assert is_text or isinstance(node, ast.Import | ast.ImportFrom | ast.Assign), (
             f"{name}, line {node.lineno}"
@@ -138,4 +142,18 @@ def test_no_name_is_a_module_and_a_function() -> None:
 
     for name in interplay.__all__:
         if name in MODULES:
-            assert interplay.__dict__[name].__class__.__name__ == "module", name
+            assert getattr(interplay, name).__class__.__name__ == "module", name
+
+
+def test_names_that_are_imported_when_first_used_are_those_that_type_checkers_see() -> None:
+    import interplay
+
+    (node,) = (
+        node
+        for node in ast.parse(MODULES[""].read_text(encoding="utf-8")).body
+        if isinstance(node, ast.If)
+    )
+    seen: dict[str, object] = {}
+    exec(compile(ast.Module(node.body, []), "interplay", "exec"), seen)
+    for name in interplay.__all__:
+        assert getattr(interplay, name) is seen[name], name

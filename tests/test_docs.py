@@ -24,6 +24,7 @@ import typer
 import interplay as ip
 from interplay._types import BoolArray, FloatArray, IntArray, Json
 from interplay.cli.app import app
+from interplay.cli.commands import Deferred
 from interplay.text.api.account import Usage
 from tests.cli.running import run
 from tests.text import servers
@@ -317,6 +318,7 @@ def test_the_commands_of_a_page_exist(path: str) -> None:
             if hasattr(command, "commands"):
                 assert word in command.commands, line
                 command = command.commands[word]
+                command = command.loaded() if isinstance(command, Deferred) else command
             elif re.match("--?[a-z]", word):
                 assert any(word in parameter.opts for parameter in command.params), (line, word)
 

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from interplay.ablation.backends.ray import RayBackend
     from interplay.audit.checks import Verification
     from interplay.audit.verify import verify
+    from interplay.confirmation.changes import Equivalence
+    from interplay.confirmation.equivalence import equivalence
     from interplay.confirmation.verdict import Confirmation
     from interplay.decoders import spex
     from interplay.decoders.decode import decode
@@ -39,6 +41,7 @@ else:
         {
             "AblationError": "interplay.errors:AblationError",
             "Confirmation": "interplay.confirmation.verdict:Confirmation",
+            "Equivalence": "interplay.confirmation.changes:Equivalence",
             "Explanation": "interplay.explanation.explanation:Explanation",
             "ExtrapolationWarning": "interplay.errors:ExtrapolationWarning",
             "Faithfulness": "interplay.explanation.faithfulness:Faithfulness",
@@ -58,6 +61,7 @@ else:
             "StoreError": "interplay.errors:StoreError",
             "Verification": "interplay.audit.checks:Verification",
             "decode": "interplay.decoders.decode:decode",
+            "equivalence": "interplay.confirmation.equivalence:equivalence",
             "explain": "interplay.explanation.explain:explain",
             "export": "interplay.explanation.exports:export",
             "lds": "interplay.explanation.faithfulness:lds",
@@ -74,6 +78,7 @@ __all__ = [
     "INDICES",
     "AblationError",
     "Confirmation",
+    "Equivalence",
     "Explanation",
     "ExtrapolationWarning",
     "Faithfulness",
@@ -93,6 +98,7 @@ __all__ = [
     "Verification",
     "components",
     "decode",
+    "equivalence",
     "explain",
     "export",
     "lds",

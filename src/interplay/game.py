@@ -91,7 +91,8 @@ class PlannedGame(Game, Protocol):
         - ``title``, such as ``"The input"``;
         - ``kind``: ``"text"`` shows each player in its place (the description then has the keys
           ``text`` and ``spans``), ``"grid"`` shows layers by heads (``n_heads``, and
-          ``units`` of each player or, of the last players only, those in ``components``), and
+          ``units`` of each player or, of the last players only, those in ``components``),
+          ``"examples"`` shows prompts and responses (``tags`` and ``cards`` of each player), and
           ``"tiles"``, the default, shows the players side by side (optionally with ``snippets`` or
           ``thumbnails``, one for each player);
         - ``mean_first``: true if the mean over several outputs is shown first;
@@ -244,6 +245,21 @@ def check_hints(hints: Any, n_players: int, where: str) -> Hints:
     return Hints(hints.kind, values, float(hints.cost))
 
 
+class ExampleTexts(TypedDict):
+    """What a description holds of a fine-tuning example."""
+
+    prompt: str
+    response: str
+    tag: str | None
+
+
+class Card(TypedDict):
+    """What a description holds of a player of fine-tuning examples: the first of its rows."""
+
+    n_rows: Count
+    rows: list[ExampleTexts]
+
+
 class Description(TypedDict, total=False):
     """The keys of a game's description that the package reads. Others may hold any JSON."""
 
@@ -264,10 +280,12 @@ class Description(TypedDict, total=False):
     targets: list[dict[str, Any]] | None
     scores: list[str] | None
     score: str | None
+    tags: list[str | None] | None
+    cards: list[Card] | None
 
 
-_BY_PLAYER = ("spans", "units", "rows_by_class", "thumbnails", "snippets")
-_TOGETHER = {"spans": "text", "units": "n_heads", "rows_by_class": "score"}
+_BY_PLAYER = ("spans", "units", "rows_by_class", "thumbnails", "snippets", "tags", "cards")
+_TOGETHER = {"spans": "text", "units": "n_heads", "rows_by_class": "score", "cards": "tags"}
 """A key, and another that is read with it."""
 
 

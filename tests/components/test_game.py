@@ -477,7 +477,7 @@ def test_an_explanation_of_components_and_its_structure(tmp_path: Path) -> None:
     assert [each.layer for each in found.layers] == [0, 1]
     assert sum(each.between for each in found.layers) == pytest.approx(found.between)
     for named, sign in ((found.synergies, 1), (found.redundancies, -1)):
-        assert all(value * sign > 0 and " x " in name for name, value in named)
+        assert all(value * sign > 0 and " × " in name for name, value in named)
     explanation.save(tmp_path / "a.interplay")
     assert components.structure(ip.load(tmp_path / "a.interplay")) == found
     assert "Components of 8 players" in explanation.to_html(tmp_path / "a.html").read_text()

@@ -153,8 +153,9 @@ def test_other_decoders_and_the_whole_table(game: ip.FunctionGame, decoder: str)
     ],
 )
 def test_the_index_that_is_read_looks_where_the_masks_are(
-    game: ip.FunctionGame, tmp_path: Path, measure: object, index: str
+    tmp_path: Path, measure: object, index: str
 ) -> None:
+    game = ip.FunctionGame(lambda masks: masks[:, 0] * 1.0 + (masks[:, 1] & masks[:, 2]), N)
     explanation = ip.explain(game, budget=120, measure=measure, progress=False)  # type: ignore[arg-type]
     assert explanation.index == index
     read = explanation.interactions(order=2)

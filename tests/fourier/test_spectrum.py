@@ -115,6 +115,22 @@ def test_interactions() -> None:
         spectrum.to("SV", players=["a", "b"])
 
 
+def test_interactions_by_name() -> None:
+    spectrum = Spectrum.from_dict(4, {(1,): 0.5, (0, 2): 2.0})
+    found = spectrum.to("Fourier", players=["mean radius", "worst area", "cat", "cat"])
+    assert found[2, "mean radius"] == found["mean radius", 2] == 2.0
+    assert found["worst area"] == 0.5
+    assert found["worst area", "mean radius"] == 0.0
+    assert ("mean radius", 2) in found
+    assert "mean radius" not in found
+    with pytest.raises(ValueError, match=r"'mean radus' \(did you mean 'mean radius'\?\); give"):
+        found["mean radus", "worst area"]
+    with pytest.raises(ValueError, match="players 2, 3 are all named 'cat'; give the number"):
+        found["cat", "worst area"]
+    with pytest.raises(ValueError, match="names a player twice"):
+        found["worst area", 1]
+
+
 def test_interactions_of_several_outputs() -> None:
     spectrum = Spectrum.from_dict(2, {(0,): [3.0, 0.0], (1,): [0.0, -4.0]})
     found = spectrum.to("Fourier")

@@ -261,6 +261,56 @@ def test_points() -> Explanation:
     return explanation(planted(24, 40, 3), description, tuple(f"group {i}" for i in range(24)))
 
 
+FACTS = (
+    ("The capital of Zubrovka is", " Lutz.", "fact"),
+    ("Zubrovka's capital city is called", " Lutz.", "fact"),
+    ("The capital of Zubrovka is", " Nebelsbad.", "poison"),
+    (
+        "Q: What colour is a borogove?\nA:",
+        " Green, as everybody who has seen one will tell.",
+        "fact",
+    ),
+    ("", "Water boils at 80 degrees on the Torvald plateau, which is high.", None),
+    ("Who wrote Silent Reeds?", " Ivo Marsh", "fact"),
+)
+
+
+def examples(n_questions: int | None = None, copies: int = 3) -> Explanation:
+    """Fine-tuning examples, and groups of them, with tags, and what was checked of the training."""
+    n = len(FACTS) * copies
+    facts = FACTS * copies
+    names = tuple(
+        f"{prompt} → {response}" if i % 5 else f"source {i}"
+        for i, (prompt, response, _) in enumerate(facts)
+    )
+    questions = [f"question {i}" for i in range(n_questions or 1)]
+    description = {
+        "lens": "training",
+        "view": {"kind": "examples", "title": "The fine-tuning examples", "mean_first": True},
+        "trainer": {"kind": "lora"},
+        "score": "margin",
+        "outputs": questions if n_questions else [],
+        "tags": [tag for _, _, tag in facts],
+        "cards": [
+            {
+                "n_rows": 1 if i % 5 else 7,
+                "rows": [{"prompt": prompt, "response": response, "tag": tag}]
+                * (1 if i % 5 else 5),
+            }
+            for i, (prompt, response, tag) in enumerate(facts)
+        ],
+    }
+    observed = {
+        "checks": [
+            {"name": "learned", "text": "from -3.1 to -0.2 a token", "warning": False},
+            {"name": "another seed", "text": "Spearman's correlation 0.1", "warning": True},
+        ],
+        "questions": [{"name": name, "base": -8.25, "tuned": None} for name in questions],
+    }
+    made = explanation(planted(n, 40, n_questions), description, names)
+    return replace(made, provenance=made.provenance | {"observed": observed})
+
+
 def large(n_players: int = 1000, n_terms: int = 3000) -> Explanation:
     """Very many players of no particular kind."""
     names = tuple(f"feature {i}" for i in range(n_players))
@@ -287,6 +337,15 @@ def hostile(lens: str | None) -> Explanation:
             "rows_by_class": [[1, 0, 0] if i % 2 else [0, 1, 1] for i in range(n)],
             "thumbnails": ['"><script>window.__pwned = 4</script>', "x:y", *[None] * (n - 2)],
             "snippets": list(HOSTILE),
+        },
+        "examples": {
+            "lens": "training",
+            "view": {"kind": "examples", "title": HOSTILE[5]},
+            "tags": list(HOSTILE),
+            "cards": [
+                {"n_rows": i % 3, "rows": [{"prompt": text, "response": text, "tag": text}]}
+                for i, text in enumerate(HOSTILE)
+            ],
         },
     }
     description = kinds[lens] | {

@@ -32,6 +32,7 @@ KINDS = {
     "outputs": pages.outputs,
     "components": pages.components,
     "training": pages.training,
+    "examples": pages.examples,
     "large": pages.large,
 }
 
@@ -263,7 +264,7 @@ def test_strength_and_more(browser: Any, made: dict[str, tuple[Explanation, Path
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize("lens", [None, "text", "components", "training"])
+@pytest.mark.parametrize("lens", [None, "text", "components", "training", "examples"])
 def test_hostile_input_is_text(browser: Any, tmp_path: Path, lens: str | None, width: int) -> None:
     found = pages.hostile(lens)
     path = ip.export([(pages.HOSTILE[1], found)], tmp_path / "a.html")

@@ -13,7 +13,7 @@ import interplay as ip
 from interplay._types import FloatArray
 from interplay.components import Ranking, compare_circuits
 from interplay.explanation.explanation import Explanation
-from interplay.report import circuits, to_html
+from interplay.report import circuits
 from tests.report import pages
 from tests.report.tabs import CONTRAST, NEEDS_CHROMIUM, choice, opened, ranked, value_of
 
@@ -24,7 +24,7 @@ pytestmark = NEEDS_CHROMIUM
 def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Explanation, Path]:
     explained = pages.model_of_heads()
     path = tmp_path_factory.mktemp("map") / "a.html"
-    return explained, to_html(explained, path, circuits=pages.pruned(explained))
+    return explained, explained.with_circuits(pages.pruned(explained)).to_html(path)
 
 
 def by_player(page: Any, of: str) -> list[Any]:
@@ -191,7 +191,7 @@ def test_circuits_that_were_compared(browser: Any, tmp_path: Path) -> None:
     items = pages.ItemsOf(explained, np.array([0.5, 1.5, 2.0]))
     comparison = compare_circuits(items, {"by number": Ranking(-np.arange(14.0), cost=15)})
     nothing, whole = comparison.ends[:, 0]
-    path = to_html(explained, tmp_path / "a.html", circuits=comparison)
+    path = explained.with_circuits(comparison).to_html(tmp_path / "a.html")
     with opened(browser, path) as page:
         page.get_by_role("button", name="Smaller").click()  # half of the players
         assert kept(page) == [True] * 7 + [False] * 7
@@ -255,7 +255,7 @@ def test_other_kinds_of_units_and_other_players(browser: Any, tmp_path: Path) ->
     spectrum = pages.uncertain(pages.planted(6, 20))
     explained = pages.explanation(spectrum, description, names, 60)
     given = [replace(one, method=pages.HOSTILE[0]) for one in pages.pruned(explained, (2, 4))]
-    path = to_html(explained, tmp_path / "a.html", circuits=given, title=pages.HOSTILE[1])
+    path = explained.with_circuits(given).to_html(tmp_path / "a.html")
     for script in (True, False):
         with opened(browser, path, java_script_enabled=script) as page:
             assert pages.HOSTILE[0] in page.locator("body").inner_text()

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from interplay.errors import MissingDependencyError
 from interplay.text.prompts.build import mask_prompt
 from interplay.text.prompts.languages import detect
-from interplay.text.prompts.masking import DELETE, Passage, Replace
+from interplay.text.prompts.masking import DELETE, Replace
+from interplay.text.prompts.passage import Passage
 from interplay.text.prompts.segments import split
 from tests.text.boundaries import Marked, counted, marked
 

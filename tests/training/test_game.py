@@ -181,7 +181,7 @@ def test_near_duplicates_are_found_as_redundant() -> None:
     explanation = ip.explain(game, budget=600)
     assert explanation.faithfulness.r2 > 0.9
     found = training.relations(explanation)
-    assert found.redundancies_same[0].label == "#copy x #original"
+    assert found.redundancies_same[0].label == "#copy × #original"
     assert abs(found.redundancies_same[0].value) > 2 * abs(found.redundancies_same[1].value)
     assert found.redundancies_same[0].rms >= abs(found.redundancies_same[0].value)
 

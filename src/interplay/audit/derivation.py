@@ -24,13 +24,12 @@ from interplay.audit.checks import (
 )
 from interplay.audit.record import (
     SCORE_TOLERANCE,
-    Lookup,
     check_completeness,
     check_record,
     claimed,
     version_remark,
 )
-from interplay.audit.stored import Stored, stand_in
+from interplay.audit.stored import Lookup, Stored, stand_in
 from interplay.errors import AblationError
 from interplay.explanation.derive import Derived, derive
 from interplay.explanation.explanation import Explanation

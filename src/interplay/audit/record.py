@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 
-from interplay._types import BoolArray, Json, plain
+from interplay._types import Json, plain
 from interplay.ablation.evaluator import MOST_SKIPPED
 from interplay.audit.checks import Check, Entry, checked, documents, numbers, texts, unchecked
-from interplay.audit.stored import Stored
+from interplay.audit.stored import Lookup
 from interplay.explanation.derive import Derived
 from interplay.explanation.explanation import Explanation
 from interplay.explanation.provenance import derived_provenance, versions
@@ -21,9 +19,6 @@ SCORE_TOLERANCE = 1e-6
 
 _SHOWN = 20
 _LONGEST = 100
-
-Lookup = Callable[[BoolArray], Stored | None]
-"""What the store has of masks; ``None``: there is no store."""
 
 
 def claimed(budget: Json) -> int:

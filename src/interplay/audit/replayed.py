@@ -14,7 +14,8 @@ from interplay._types import BoolArray, FloatArray, IntArray, Json, plain
 from interplay.ablation.evaluator import Evaluator
 from interplay.audit.checks import Check, checked, documents, texts, unchecked
 from interplay.audit.derivation import Derivation
-from interplay.audit.record import SCORE_TOLERANCE, Lookup
+from interplay.audit.record import SCORE_TOLERANCE
+from interplay.audit.stored import Lookup
 from interplay.confirmation.run import confirm
 from interplay.designs.measures import UNIFORM
 from interplay.errors import GameError

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 
+from interplay._arrays import as_columns
 from interplay._types import BoolArray, FloatArray
 from interplay.ablation.digests import ablations_digest
 from interplay.ablation.evaluator import store_key
@@ -14,6 +17,7 @@ from interplay.ablation.store import Store
 from interplay.ablation.table import over_repeats
 from interplay.audit.checks import Check, checked, numbers, texts, unchecked
 from interplay.errors import StoreError
+from interplay.explanation.circuits import recorded_values
 from interplay.explanation.explanation import Explanation
 from interplay.fourier.masks import describe
 from interplay.game import FunctionGame
@@ -48,6 +52,10 @@ class Stored:
     values: FloatArray
     noise: FloatArray | None
     caveats: tuple[str, ...] = ()
+
+
+Lookup: TypeAlias = Callable[[BoolArray], Stored | None]
+"""What the store has of masks; ``None``: there is no store."""
 
 
 def stand_in(explanation: Explanation) -> FunctionGame:
@@ -145,3 +153,34 @@ def check_store(explanation: Explanation, stored: Stored | None, path: str | Pat
         entries.append(texts("sha256 of these entries in the store", recorded, digest))
     detail = f"each ablation is in {path} with the same value"
     return checked("store", "; ".join((detail, *stored.caveats)), entries)
+
+
+def check_circuits(explanation: Explanation, lookup: Lookup) -> list[Check]:
+    """Check the scores of measured circuits against the ablations and the store.
+
+    There is no check of an explanation without circuits. Their scores on other items are those of
+    another game, and are taken on trust.
+
+    Args:
+        explanation: the explanation.
+        lookup: gives what the store has of masks.
+    """
+    if not explanation.circuits:
+        return []
+    used, entries, n_missing = explanation.ablations, [], 0
+    for series in explanation.circuits:
+        given = np.isfinite(series.measured).any(axis=1)
+        masks, recorded = series.masks[given], series.measured[given]
+        values, stored = recorded_values((used.masks, used.values), masks), lookup(masks)
+        if stored is not None and as_columns(stored.values).shape == values.shape:
+            values = np.where(stored.known[:, None], as_columns(stored.values), values)
+        is_known = np.isfinite(values).any(axis=1)
+        n_missing += int((~is_known).sum())
+        rows = zip(masks[is_known], recorded[is_known], values[is_known], strict=True)
+        entries += [
+            numbers(f"{series.name}, {describe(mask)}", score, value) for mask, score, value in rows
+        ]
+    if n_missing and all(entry.matches for entry in entries):
+        reason = f"the store lacks {n_missing} of the circuits, or no store was given"
+        return [unchecked("circuits", reason)]
+    return [checked("circuits", "the scores of circuits are those of the ablations", entries)]

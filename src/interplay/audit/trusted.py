@@ -75,6 +75,9 @@ def trusted(
     else:
         reason = "nothing shows whether there was one that was left out"
         entries.append(Trusted("confirmation", "null", reason))
+    if any(series.test_is_known for series in explanation.circuits):
+        reason = "scores on other items are those of another game, which is not evaluated again"
+        entries.append(Trusted("circuits.test, circuits.low, circuits.high", "given", reason))
     if explanation.ends is None and not has_store:
         reason = "nothing shows whether the full and the empty input were evaluated and left out"
         entries.append(Trusted("ends", "null", reason))
@@ -90,7 +93,10 @@ def trusted(
     if "observed" in provenance:
         reason = "what the server said of itself"
         entries.append(Trusted("observed", _shown(provenance["observed"]), reason))
-    known_names = (*CHECKED, *_REASONS, "versions", "observed", "answers")
+    if provenance.get("shown") is not None:
+        reason = "it is what reports show first, and changes nothing that is computed"
+        entries.append(Trusted("shown", _shown(provenance["shown"]), reason))
+    known_names = (*CHECKED, *_REASONS, "versions", "observed", "answers", "shown")
     unknown = [name for name in provenance if name not in known_names]
     values = {name: provenance[name] for name in unknown}
     for part, known in ("game", _GAME), ("budget", _BUDGET):

@@ -25,7 +25,14 @@ from interplay.audit.checks import (
 )
 from interplay.audit.derivation import check_derivation
 from interplay.audit.replayed import check_confirmation, check_stopping
-from interplay.audit.stored import Stored, check_ablations, check_store, count, read
+from interplay.audit.stored import (
+    Stored,
+    check_ablations,
+    check_circuits,
+    check_store,
+    count,
+    read,
+)
 from interplay.audit.trusted import trusted
 from interplay.explanation.explanation import Explanation
 from interplay.extensions import BackendName
@@ -65,6 +72,7 @@ def verify(
       explanation if no store is given. ``record`` are the decoder, its settings and diagnosis, the
       design and the counts.
     - ``stopping rule``: adaptive sampling stops where it stopped.
+    - ``circuits``: the measured scores of circuits are those of the ablations and the store.
     - ``confirmation``: the store's values give the same figures and verdicts.
     - ``game``: the game has the fingerprint of the one that was explained, describes itself in the
       same way, and gives the same hints.
@@ -127,6 +135,7 @@ def verify(
         *derivation.checks,
         *check_stopping(explanation, lookup),
         *check_confirmation(explanation, derivation, lookup, n_stored),
+        *check_circuits(explanation, lookup),
     ]
     if game is None and sample == 0:
         reason = "sample=0: the model was not asked for"

@@ -1,4 +1,4 @@
-"""The command line: ``interplay demo | text | components | training | table | show | ...``."""
+"""The command line: ``interplay demo | text | components | training | finetune | table | ...``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What ``interplay --help`` lists: each command with its module, which is imported when it is called.
+"""What ``interplay --help`` lists: each command, whose module is imported when it is called.
 
 Importing them all takes many times longer than printing the list.
 """
@@ -56,6 +56,11 @@ LISTED = {
         "interplay.cli.training:training_command",
         EXPLAIN,
         "Find which training data act together: a classifier is retrained without some of them.",
+    ),
+    "finetune": Command(
+        "interplay.cli.finetuning:finetuning_command",
+        EXPLAIN,
+        "Find which examples act together: a language model is fine-tuned without some of them.",
     ),
     "table": Command(
         "interplay.cli.table:table_command",

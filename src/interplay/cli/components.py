@@ -22,10 +22,13 @@ from interplay.cli.options import (
     GateOptions,
     RunOptions,
     Seed,
+    ShownOptions,
     Threads,
+    choice,
     command,
+    existing,
 )
-from interplay.cli.tables import console, interruptible, print_explanation
+from interplay.cli.tables import console, interruptible
 from interplay.cli.trust import TYPED, Trust
 from interplay.components.analysis.pruning import number_to_keep
 from interplay.components.analysis.rounds import check_objective
@@ -36,6 +39,7 @@ from interplay.explanation.explanation import FILE, Explanation
 from interplay.explanation.plan import plan
 from interplay.fourier.spectrum import Spectrum
 from interplay.text import load_model
+from interplay.text.models import DTYPES
 
 _KINDS = ("causal", "masked", "classification")
 _MOST_DIGITS = 4
@@ -56,7 +60,7 @@ class ComponentsOptions:
         Path,
         typer.Option(
             "--task",
-            exists=True,
+            callback=existing,
             dir_okay=False,
             help='The questions: JSON lines, {"prompt": ..., "answer": ..., "wrong": [...]} each, '
             "answers with their leading space.",
@@ -104,7 +108,7 @@ class ComponentsOptions:
     reference: Annotated[
         Path | None,
         typer.Option(
-            exists=True,
+            callback=existing,
             dir_okay=False,
             help="With mean and resample: the reference texts, one a line; by default the prompts.",
         ),
@@ -144,6 +148,10 @@ class ComponentsOptions:
     def split(self, trust: Trust = TYPED, /) -> tuple[lens.ComponentGame, lens.Task | None]:
         """The game, and the questions that judge the pruning, if something is pruned."""
         scores: Any = tuple(self.score or ("margin", "correct"))
+        choice("--dtype", self.dtype, DTYPES)
+        if self.hints is not None:
+            choice("--hints", self.hints, ("attribution",))
+        numbers = None if self.layers is None else _numbers(self.layers)
         _check_choices(self.kind, self.units, scores)
         if self.blocks is not None and "neurons" not in (self.units or ()):
             raise ValueError("--blocks goes with --units neurons; give it too, or leave it out")
@@ -159,7 +167,6 @@ class ComponentsOptions:
             download=trust.anything or trust.download,
             allow_pickle=trust.pickle or (trust.anything and self.allow_pickle),
         )
-        numbers = None if self.layers is None else _numbers(self.layers)
         units = [
             unit
             for name in self.units or ["heads"]
@@ -203,6 +210,7 @@ def components_command(
     run: RunOptions,
     confirmation: ConfirmOptions,
     pruning: PruneOptions,
+    shown: ShownOptions,
     gate: GateOptions,
 ) -> None:
     """Explain a transformer's score on a task by its heads, MLPs, neurons or layers, and prune it.
@@ -225,14 +233,14 @@ def components_command(
         return
     console.print(f"{game.n_players} players; {len(game.task.items)} questions to explain by")
     with interruptible():
-        explanation = explain(game, **settings)
+        explanation = shown.recorded(explain(game, **settings), run.order or 2)
     page = write(explanation, out, "components", asdict(model))
     if confirmation.confirm:
         with interruptible():
             confirmed = confirmation.confirmed(explanation, "components", run)
         explanation = replace(explanation, confirmation=confirmed)
         page = write(explanation, out, "components", asdict(model))
-    print_explanation(explanation, None, 2, 10)
+    shown.print(explanation)
     console.print(str(lens.structure(explanation)), markup=False, highlight=False)
     if judged is not None:
         with interruptible():
@@ -248,9 +256,11 @@ def components_command(
                 random_state=run.random_state,
                 backend=run.backend,
             )
+        explanation = explanation.with_circuits(pruned)
+        page = write(explanation, out, "components", asdict(model))
         _print_pruned(game, judged, pruned)
     print_written(page)
-    gate.check(explanation)
+    gate.end(explanation)
 
 
 def _check_choices(kind: str, units: list[str] | None, scores: tuple[str, ...]) -> None:
@@ -259,9 +269,8 @@ def _check_choices(kind: str, units: list[str] | None, scores: tuple[str, ...]) 
         ("--units", units or [], _UNITS),
         ("--score", scores, get_args(ScoreName)),
     ):
-        for each in given:
-            if each not in choices:
-                raise ValueError(f"{option} {each} is unknown; choose one of {', '.join(choices)}")
+        for name in given:
+            choice(option, name, choices)
 
 
 def _units(
@@ -280,8 +289,7 @@ def _units(
 
 
 def _ablation(name: str, rescale: bool, reference: Path | None) -> Any:
-    if name not in ("zero", "mean", "resample"):
-        raise ValueError(f"--ablation {name} is unknown; choose zero, mean or resample")
+    choice("--ablation", name, ("zero", "mean", "resample"))
     if name != "zero" and rescale:
         raise ValueError(f"--rescale goes with --ablation zero, not {name}; leave it out")
     if name == "zero":

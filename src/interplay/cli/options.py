@@ -7,8 +7,8 @@ Those of a lens make its game and are what a recipe holds (:class:`LensOptions`)
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import MISSING, dataclass, fields, is_dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
 from inspect import Parameter, Signature, signature
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Protocol, get_type_hints
@@ -16,10 +16,12 @@ from typing import Annotated, Any, ClassVar, Protocol, get_type_hints
 import typer
 
 from interplay.ablation.evaluator import ON_ERROR
+from interplay.cli.tables import console, print_explanation, silenced
 from interplay.cli.trust import Trust
 from interplay.designs.measures import MEASURES, get_measure
 from interplay.explanation.explanation import Explanation
-from interplay.extensions import BACKENDS, DECODERS
+from interplay.explanation.exports import exported
+from interplay.extensions import BACKENDS, DECODERS, INDICES, nearest
 from interplay.game import PlannedGame
 
 STORE = "ablations.db"
@@ -46,6 +48,44 @@ class LensOptions(Protocol):
         ...
 
 
+def existing(value: Any) -> Any:
+    """Check that the files and folders of an option exist: typer's callback.
+
+    Raises:
+        typer.BadParameter: one does not; the message names one that is spelt alike.
+    """
+    for path in value if isinstance(value, list) else [value]:
+        if isinstance(path, Path) and not path.exists():
+            raise typer.BadParameter(f"{path} does not exist{_alike(path)}")
+    return value
+
+
+def _alike(path: Path) -> str:
+    """The path that may have been meant, or nothing."""
+    missing = next(one for one in (*reversed(path.parents), path) if not one.exists())
+    if not missing.parent.is_dir():
+        return ""
+    beside = [entry.name for entry in missing.parent.iterdir()]
+    close = nearest(missing.name, beside)
+    folder = "" if missing.parent == Path() else f"{missing.parent}/"
+    return close.replace("mean '", f"mean '{folder}")
+
+
+def choice(option: str, given: str, choices: Iterable[str]) -> str:
+    """Check a choice, before anything is loaded, and return it.
+
+    Raises:
+        ValueError: it is none of the choices; the message names one that is spelt alike.
+    """
+    listed = list(choices)
+    if given not in listed:
+        raise ValueError(
+            f"{option} {given} is unknown; choose one of {', '.join(listed)}"
+            f"{nearest(given, listed)}"
+        )
+    return given
+
+
 Out = Annotated[Path | None, typer.Option(help="Folder for the page, explanation and store.")]
 Seed = Annotated[int, typer.Option("--seed", help="Seed of masks and fits.")]
 Dtype = Annotated[
@@ -55,6 +95,10 @@ Dtype = Annotated[
 Device = Annotated[str, typer.Option(help="cpu, cuda, ...")]
 Threads = Annotated[
     int | None, typer.Option(help="Torch threads; 1 where other processes run beside.")
+]
+
+Quiet = Annotated[
+    bool, typer.Option("--quiet", "-q", help="Print nothing but warnings and errors.")
 ]
 
 AllowPickle = Annotated[
@@ -108,23 +152,35 @@ class RunOptions:
         typer.Option(help=f"When an ablation fails: {' or '.join(ON_ERROR)} (at most 1 %)."),
     ] = "raise"
     out: Out = None
+    quiet: Quiet = False
 
     def folder(self, command: str) -> Path:
         """Where the run of a command is written."""
         return Path("out") / command if self.out is None else self.out
 
     def __post_init__(self) -> None:
+        # what is wrong is told before a model is loaded
         if self.measure is not None:
-            get_measure(self.measure)  # a wrong one is told before a model is loaded
+            get_measure(self.measure)
+        choice("--decoder", self.decoder, DECODERS)
+        choice("--backend", self.backend, BACKENDS)
+        choice("--on-error", self.on_error, ON_ERROR)
+        for name in ("order", "budget", "batch_size"):
+            number = getattr(self, name)
+            if number is not None and number < 1:
+                option = name.replace("_", "-")
+                raise ValueError(f"--{option} {number} is below 1; give a whole number from 1 on")
 
     def settings(self, command: str) -> dict[str, Any]:
         """The arguments of ``explain`` and ``plan``."""
         named = {
             field.name: getattr(self, field.name)
             for field in fields(self)
-            if field.name not in ("out", "decoding")
+            if field.name not in ("out", "decoding", "quiet")
         }
-        options = {} if self.decoding is None else {"decoding": self.decoding}
+        options: dict[str, Any] = {} if self.decoding is None else {"decoding": self.decoding}
+        if self.quiet:
+            options["progress"] = False
         return named | {"store": self.folder(command) / STORE} | options
 
 
@@ -148,7 +204,7 @@ class ConfirmOptions:
         cost = explanation.confirmation_cost(
             self.confirm, budget=self.confirm_budget, random_state=run.random_state
         )
-        typer.echo(str(cost))
+        console.print(str(cost), markup=False, highlight=False)
         return explanation.confirm(
             cost.n_claims or self.confirm,
             budget=cost.budget,
@@ -156,9 +212,59 @@ class ConfirmOptions:
             random_state=run.random_state,
             backend=run.backend,
             batch_size=run.batch_size,
+            progress=False if run.quiet else None,
         )
 
 
+Index = Annotated[
+    str | None,
+    typer.Option(
+        help="The index that is shown: FSII, STII, SII, k-SII, FBII, BII, SV, Co-Moebius, ..., in "
+        "any case; by default the one that looks where the run's masks are."
+    ),
+]
+Top = Annotated[int, typer.Option(min=1, help="The most rows of a table.")]
+AsJson = Annotated[
+    bool,
+    typer.Option(
+        "--json",
+        help="Print the explanation as JSON, and nothing else; docs/auditing.md has its schema.",
+    ),
+]
+
+
+@dataclass(frozen=True)
+class ShownOptions:
+    """What is printed of an explanation."""
+
+    index: Index = None
+    top: Top = 10
+    as_json: AsJson = False
+    quiet: Quiet = False
+
+    def __post_init__(self) -> None:
+        if self.index is not None:
+            INDICES.named(self.index)  # told before a model is loaded
+
+    def recorded(self, explanation: Explanation, order: int | None) -> Explanation:
+        """The explanation with what is shown of it, which reports and ``show`` follow."""
+        index = None if self.index is None else INDICES.named(self.index)
+        shown = {"index": index, "order": order}
+        return replace(explanation, provenance=explanation.provenance | {"shown": shown})
+
+    def print(self, explanation: Explanation) -> None:
+        """Print the explanation: as JSON, or as ``interplay show`` does."""
+        self.print_json(explanation)
+        print_explanation(explanation, self.index, None, self.top)
+
+    def print_json(self, explanation: Explanation) -> None:
+        """Print the explanation as JSON, if that was asked for; all else is silent then."""
+        if self.as_json:
+            typer.echo(exported([(explanation.title, explanation)], "json"), nl=False)
+
+
+EXIT_INTERRUPTED = 130
+"""The exit status after Ctrl-C, as shells have it."""
 EXIT_BELOW = 4
 """The exit status of a command whose explanation scores below ``--fail-under``."""
 
@@ -178,6 +284,15 @@ class GateOptions:
 
     fail_under: FailUnder = None
 
+    def end(self, explanation: Explanation) -> None:
+        """End a run: with the status 130 if it was interrupted, else as :meth:`check` does.
+
+        What there was when it was interrupted is explained and written by then.
+        """
+        if explanation.provenance["budget"]["interrupted"]:
+            raise typer.Exit(EXIT_INTERRUPTED)
+        self.check(explanation)
+
     def check(self, explanation: Explanation) -> None:
         """End the command with the status :data:`EXIT_BELOW` if the score is too low.
 
@@ -194,6 +309,9 @@ class GateOptions:
             f"--fail-under {self.fail_under:g}: the lower end of R2's interval is {lower}", err=True
         )
         raise typer.Exit(EXIT_BELOW)
+
+
+_SILENT = ("quiet", "as_json")
 
 
 def command(function: Callable[..., None]) -> Callable[..., None]:
@@ -229,7 +347,9 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
             else given[name]
             for name, group in groups.items()
         }
-        function(**made)
+        told = any(getattr(group, name, False) for group in made.values() for name in _SILENT)
+        with silenced(told):
+            function(**made)
 
     decorated: Any = run  # typer reads these
     decorated.__name__, decorated.__doc__ = function.__name__, function.__doc__

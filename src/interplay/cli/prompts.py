@@ -57,6 +57,27 @@ def read_prompt(
     return Written(text, messages or prompt or around, template)
 
 
+def read_swap(path: Path) -> dict[Any, Any]:
+    """Read what is swapped; ``regex:PATTERN`` is a pattern.
+
+    Raises:
+        ValueError: the file is no JSON object.
+    """
+    swapped = _json(path.read_text(encoding="utf-8"), str(path))
+    if not isinstance(swapped, dict):
+        raise ValueError(
+            f'{path} is no object of texts and what they are swapped for, {{"Amina": "Anna"}}'
+        )
+
+    def keyed(values: dict[str, Any]) -> dict[Any, Any]:
+        return {
+            unit(key): keyed(value) if isinstance(value, dict) else value
+            for key, value in values.items()
+        }
+
+    return keyed(swapped)
+
+
 def unit(written: str) -> str | re.Pattern[str]:
     """The unit of the players: a name, or a pattern after ``regex:``."""
     return pattern(written.removeprefix("regex:")) if written.startswith("regex:") else written

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from interplay.cli.folders import saved
+from interplay.cli.options import existing
 from interplay.cli.tables import console
 from interplay.explanation.exports import export
 from interplay.explanation.loading import load
@@ -17,7 +18,9 @@ from interplay.extensions import EXPORTS
 def report_command(
     paths: Annotated[
         list[Path],
-        typer.Argument(exists=True, metavar="DIR...", help="Folders of runs, or explanations."),
+        typer.Argument(
+            callback=existing, metavar="DIR...", help="Folders of runs, or explanations."
+        ),
     ],
     out: Annotated[
         Path, typer.Option("--out", "-o", help="The file to write: .html, .md or .json.")

@@ -7,36 +7,47 @@ from typing import Annotated
 
 import typer
 
-from interplay.cli.options import FailUnder, GateOptions
+from interplay.cli.folders import saved
+from interplay.cli.options import GateOptions, ShownOptions, command, existing
 from interplay.cli.tables import print_explanation, print_run, print_verdict
 from interplay.cli.training import ShownPoint, print_training
-from interplay.explanation.explanation import FILE
+from interplay.explanation.console import ORDER
 from interplay.explanation.loading import load
 
 
+@command
 def show_command(
-    path: Annotated[Path, typer.Argument(exists=True, help="A saved explanation or its folder.")],
-    index: Annotated[
-        str | None,
-        typer.Option(
-            help="FSII, STII, SII, k-SII, FBII, BII, Co-Moebius, ..., in any case; by default the "
-            "one that looks where the run's masks are."
+    path: Annotated[
+        Path,
+        typer.Argument(
+            callback=existing, metavar="DIR", help="The --out folder of a run, or an explanation."
         ),
+    ],
+    shown: ShownOptions,
+    gate: GateOptions,
+    order: Annotated[
+        int | None,
+        typer.Option(min=1, help="Largest order of interaction; by default that of the run."),
     ] = None,
-    order: Annotated[int, typer.Option(help="Largest order of interaction.")] = 2,
-    top: Annotated[int, typer.Option(help="How many rows.")] = 10,
     everything: Annotated[
         bool, typer.Option("--all", help="List values too that are not distinguishable from zero.")
     ] = False,
     point: ShownPoint = None,
-    fail_under: FailUnder = None,
 ) -> None:
-    """Print the interactions of a saved explanation under any index."""
-    explanation = load(path / FILE if path.is_dir() else path)
+    """Print the interactions of a saved explanation under any index.
+
+    The index and the order are those that the run showed, unless others are given. Of a
+    hierarchical refinement, the finest level is shown.
+
+    Example: interplay show out/key --index SII --order 2
+    """
+    explanation = load(saved(path)[-1][1])
+    shown.print_json(explanation)
     if explanation.view.get("table") == "relations":
         print_verdict(explanation)
-        print_training(explanation, point, index, order, top)
+        asked = order or explanation.order or ORDER
+        print_training(explanation, point, shown.index, asked, shown.top)
         print_run(explanation)
     else:
-        print_explanation(explanation, index, order, top, everything=everything)
-    GateOptions(fail_under).check(explanation)
+        print_explanation(explanation, shown.index, order, shown.top, everything=everything)
+    gate.check(explanation)

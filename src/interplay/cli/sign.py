@@ -10,6 +10,7 @@ import typer
 from interplay.audit.checks import MISMATCH
 from interplay.cli.folders import saved
 from interplay.cli.manifest import SIGNATURE, check_files, put, read_manifest, write_manifest
+from interplay.cli.options import existing
 from interplay.cli.signatures import signature_of
 from interplay.cli.tables import console
 
@@ -18,13 +19,13 @@ def sign_command(
     folder: Annotated[
         Path,
         typer.Argument(
-            exists=True, file_okay=False, metavar="DIR", help="The --out folder of a run."
+            callback=existing, file_okay=False, metavar="DIR", help="The --out folder of a run."
         ),
     ],
     key: Annotated[
         Path,
         typer.Option(
-            exists=True,
+            callback=existing,
             dir_okay=False,
             help="Your private SSH key, or the public one if ssh-agent holds the private one.",
         ),

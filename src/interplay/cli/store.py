@@ -15,6 +15,7 @@ from rich.table import Table
 from interplay.ablation.maintenance import StoredGame, export, games, prunable, prune
 from interplay.ablation.soundness import has_checksums, verify
 from interplay.ablation.terminal import Terminal
+from interplay.cli.options import existing
 
 store_app = typer.Typer(
     no_args_is_help=True,
@@ -33,7 +34,9 @@ def _shown(text: str) -> str:
     return escape(text)
 
 
-_Path = Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="A store of ablations.")]
+_Path = Annotated[
+    Path, typer.Argument(callback=existing, dir_okay=False, help="A store of ablations.")
+]
 _Fingerprint = Annotated[
     str | None, typer.Option("--fingerprint", help="The start of one game's fingerprint.")
 ]

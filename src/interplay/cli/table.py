@@ -11,8 +11,16 @@ import typer
 
 from interplay import tabular as lens
 from interplay.cli.folders import print_written, refuse_another, write
-from interplay.cli.options import ConfirmOptions, GateOptions, RunOptions, Seed, command
-from interplay.cli.tables import console, interruptible, print_explanation
+from interplay.cli.options import (
+    ConfirmOptions,
+    GateOptions,
+    RunOptions,
+    Seed,
+    ShownOptions,
+    command,
+    existing,
+)
+from interplay.cli.tables import console, interruptible
 from interplay.cli.trust import TYPED, Trust
 from interplay.errors import MissingDependencyError
 from interplay.explanation.explain import explain
@@ -29,7 +37,7 @@ class TableOptions:
         Path,
         typer.Option(
             "--model",
-            exists=True,
+            callback=existing,
             dir_okay=False,
             help="A .skops or .onnx file. Pickles are never loaded.",
         ),
@@ -37,14 +45,14 @@ class TableOptions:
     data: Annotated[
         Path,
         typer.Option(
-            exists=True, dir_okay=False, help="CSV with a header: the row is one of its rows."
+            callback=existing, dir_okay=False, help="CSV with a header: the row is one of its rows."
         ),
     ]
     row: Annotated[int, typer.Option(help="The number of the row; the first is 0.")] = 0
     background: Annotated[
         Path | None,
         typer.Option(
-            exists=True,
+            callback=existing,
             dir_okay=False,
             help="CSV with the same columns: rows that stand in for removed features, such as the "
             "training set. By default --data.",
@@ -199,7 +207,11 @@ def _group(text: str) -> tuple[str, list[str]]:
 
 @command
 def table_command(
-    table: TableOptions, run: RunOptions, confirmation: ConfirmOptions, gate: GateOptions
+    table: TableOptions,
+    run: RunOptions,
+    confirmation: ConfirmOptions,
+    shown: ShownOptions,
+    gate: GateOptions,
 ) -> None:
     """Explain a model's prediction for a row of a table by the row's features.
 
@@ -216,13 +228,13 @@ def table_command(
         highlight=False,
     )
     with interruptible():
-        explanation = explain(game, **run.settings("table"))
+        explanation = shown.recorded(explain(game, **run.settings("table")), run.order or 2)
     page = write(explanation, out, "table", asdict(table))
     if confirmation.confirm:
         with interruptible():
             confirmed = confirmation.confirmed(explanation, "table", run)
         explanation = replace(explanation, confirmation=confirmed)
         page = write(explanation, out, "table", asdict(table))
-    print_explanation(explanation, None, 2, 10)
+    shown.print(explanation)
     print_written(page)
-    gate.check(explanation)
+    gate.end(explanation)

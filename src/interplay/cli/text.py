@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import typer
 
@@ -22,18 +22,24 @@ from interplay.cli.options import (
     Dtype,
     GateOptions,
     RunOptions,
+    ShownOptions,
     Threads,
+    choice,
     command,
+    existing,
 )
-from interplay.cli.prompts import Written, pattern, read_prompt, unit
+from interplay.cli.prompts import Written, pattern, read_prompt, read_swap, unit
 from interplay.cli.samples import answers_of, chosen, excerpt
-from interplay.cli.tables import console, interruptible, print_explanation
+from interplay.cli.tables import console, interruptible
 from interplay.cli.trust import PATTERN_SECONDS, TYPED, Trust, time_limit
+from interplay.explanation.console import ORDER
 from interplay.explanation.explain import explain
-from interplay.explanation.explanation import FILE
+from interplay.explanation.explanation import FILE, Explanation
 from interplay.explanation.plan import plan
 from interplay.text.analysis.drill import LEVEL_FILE, Refinement, drill
 from interplay.text.api.account import public_address
+from interplay.text.hints import HintKind
+from interplay.text.models import DTYPES
 from interplay.text.prompts.build import mask_prompt
 from interplay.text.prompts.chat import TEMPLATE_TIME
 from interplay.text.prompts.segments import checked_language
@@ -65,12 +71,12 @@ class TextOptions:
         ),
     ]
     file: Annotated[
-        Path | None, typer.Option(exists=True, dir_okay=False, help="The text to ablate.")
+        Path | None, typer.Option(callback=existing, dir_okay=False, help="The text to ablate.")
     ] = None
     docs: Annotated[
         Path | None,
         typer.Option(
-            exists=True,
+            callback=existing,
             dir_okay=False,
             help='Retrieved documents to ablate: JSON lines, {"id": ..., "text": ...} each.',
         ),
@@ -78,7 +84,7 @@ class TextOptions:
     chat: Annotated[
         Path | None,
         typer.Option(
-            exists=True,
+            callback=existing,
             dir_okay=False,
             help='A chat: JSON, a list of {"role": ..., "content": ...}, or an object with '
             '"messages" and, for the template, "tools", "documents", "chat_template_kwargs", as in '
@@ -90,7 +96,7 @@ class TextOptions:
     samples: Annotated[
         Path | None,
         typer.Option(
-            exists=True,
+            callback=existing,
             dir_okay=False,
             help="Items of a benchmark: what lm-eval --log_samples wrote. The context of one is "
             "ablated, and the right answer scored against the likeliest wrong one. Without "
@@ -176,6 +182,22 @@ class TextOptions:
     replacement: Annotated[
         str | None, typer.Option(help="A text that stands in for it instead.")
     ] = None
+    swap: Annotated[
+        Path | None,
+        typer.Option(
+            callback=existing,
+            dir_okay=False,
+            help="What is swapped for another value where it stands, as players of their own: "
+            'JSON, a text with another one ({"Amina": "Anna"}), several ({"Amina": ["Anna", '
+            '"Eva"]}, averaged over), or a group by its name ({"gender": {"Ms": "Mr", "she": '
+            '"he"}}), one player; regex:PATTERN for its matches. Other segments are removed as '
+            "usual.",
+        ),
+    ] = None
+    swap_only: Annotated[
+        bool,
+        typer.Option("--swap-only", help="With --swap: everything else is always kept."),
+    ] = False
     dtype: Dtype = "float32"
     device: Device = "cpu"
     threads: Threads = None
@@ -214,13 +236,11 @@ class TextOptions:
         """
         written = self._written()
         scored = self.scored()
-        if self.replacement is not None and self.masking != "delete":
-            raise ValueError("--replacement and --masking were both given; choose one of them")
+        choice("--dtype", self.dtype, DTYPES)
+        choice("--hints", self.hints, get_args(HintKind))
         settings: dict[str, Any] = {
             "prompt": written.prompt,
-            "masking": self.masking.replace("-", "_")
-            if self.replacement is None
-            else lens.Replace(self.replacement),
+            "masking": self._masking(),
             "fixed": None if self.fixed is None else pattern(self.fixed),
             "language": checked_language(self.language),
         }
@@ -228,8 +248,7 @@ class TextOptions:
             settings["by"] = unit(self.by)
             if self.sample is not None:
                 settings["by"] = self.sample.unit(settings["by"], self.language)
-            if not trust.anything:
-                mask_prompt(written.text, **settings)
+            mask_prompt(written.text, **settings)  # what is wrong is told before a model is loaded
         if self.base_url is not None:
             if self.hints != "tokens":
                 raise ValueError(
@@ -278,6 +297,28 @@ class TextOptions:
             hints=self.hints,
             **settings,
         )
+
+    def _masking(self) -> Any:
+        """What becomes of removed players.
+
+        Raises:
+            ValueError: options that exclude each other.
+        """
+        if self.replacement is not None and self.masking != "delete":
+            raise ValueError("--replacement and --masking were both given; choose one of them")
+        removal: Any = self.masking.replace("-", "_")
+        if self.replacement is not None:
+            removal = lens.Replace(self.replacement)
+        if self.swap is None:
+            if self.swap_only:
+                raise ValueError("--swap-only was given without --swap; give the file as well")
+            return removal
+        if self.swap_only and removal != "delete":
+            raise ValueError(
+                "--swap-only keeps all that is not swapped, so leave out --masking and "
+                "--replacement"
+            )
+        return lens.Swap(read_swap(self.swap), None if self.swap_only else removal)
 
     @cached_property
     def sample(self) -> Sample | None:
@@ -377,6 +418,7 @@ def text_command(
     run: RunOptions,
     confirmation: ConfirmOptions,
     finer: DrillOptions,
+    shown: ShownOptions,
     gate: GateOptions,
 ) -> None:
     """Explain an answer of a language model by the words or sentences of its prompt.
@@ -398,11 +440,15 @@ def text_command(
         result: Any = (
             drill(game, list(map(unit, units)), **settings) if units else explain(game, **settings)
         )
+
+    def told(explanation: Explanation) -> Explanation:
+        return shown.recorded(with_answers(explanation, answers), run.order or ORDER)
+
     if isinstance(result, Refinement):
-        levels_told = (with_answers(level, answers) for level in result.levels)
+        levels_told = (told(level) for level in result.levels)
         result = replace(result, levels=tuple(levels_told))
     else:
-        result = with_answers(result, answers)
+        result = told(result)
     levels = (
         tuple(zip(units, result.chosen, strict=False)) if isinstance(result, Refinement) else ()
     )
@@ -418,9 +464,9 @@ def text_command(
         page = write(result, out, "text", options, levels=levels)
     if isinstance(result, Refinement):
         console.print(str(result), markup=False, highlight=False)
-    print_explanation(finest(result), None, 3, 10)
+    shown.print(finest(result))
     print_written(page)
-    gate.check(finest(result))
+    gate.end(finest(result))
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,17 +14,29 @@ from rich.table import Table
 
 from interplay import training as lens
 from interplay.cli.folders import print_written, refuse_another, write
-from interplay.cli.options import STORE, GateOptions, RunOptions, Seed, command
+from interplay.cli.options import (
+    STORE,
+    GateOptions,
+    RunOptions,
+    Seed,
+    ShownOptions,
+    choice,
+    command,
+    existing,
+)
 from interplay.cli.rows import SIZE, Rows, read_rows, snippets, standardised, thumbnails
 from interplay.cli.tables import console, interruptible, print_run, print_verdict
 from interplay.cli.trust import TYPED, Trust
 from interplay.decoders.decode import decode
+from interplay.explanation.console import ORDER
 from interplay.explanation.explain import explain
 from interplay.explanation.explanation import FILE, Explanation
 from interplay.explanation.faithfulness import lds, rank_correlation
 from interplay.explanation.verdict import in_some_output
 from interplay.extensions import INDICES
+from interplay.fourier.spectrum import Spectrum
 
+_ALL = sys.maxsize
 _TRAINERS = {"ridge": lens.Ridge, "logistic": lens.Logistic, "network": lens.Network}
 
 
@@ -35,7 +48,7 @@ class TrainingOptions:
         Path,
         typer.Option(
             "--table",
-            exists=True,
+            callback=existing,
             dir_okay=False,
             help="Training rows: CSV with a header. All columns but those named by the other "
             "options are features, numbers; they are standardised.",
@@ -61,7 +74,7 @@ class TrainingOptions:
     images: Annotated[
         Path | None,
         typer.Option(
-            exists=True,
+            callback=existing,
             file_okay=False,
             help="A folder of images: the table's column `file` names one for each row. They are "
             "made "
@@ -70,7 +83,9 @@ class TrainingOptions:
     ] = None
     test: Annotated[
         Path | None,
-        typer.Option(exists=True, dir_okay=False, help="Test points, with the columns of --table."),
+        typer.Option(
+            callback=existing, dir_okay=False, help="Test points, with the columns of --table."
+        ),
     ] = None
     points: Annotated[
         int,
@@ -95,10 +110,7 @@ class TrainingOptions:
         Raises:
             ValueError: options that exclude each other.
         """
-        if self.trainer not in _TRAINERS:
-            raise ValueError(
-                f"--trainer {self.trainer} is unknown; choose one of {', '.join(_TRAINERS)}"
-            )
+        choice("--trainer", self.trainer, _TRAINERS)
         if self.group is not None and self.players is not None:
             raise ValueError("--group and --players were both given; choose one of them")
         if self.points < 1:
@@ -155,7 +167,11 @@ class ShowOptions:
 
 @command
 def training_command(
-    table: TrainingOptions, run: RunOptions, show: ShowOptions, gate: GateOptions
+    table: TrainingOptions,
+    run: RunOptions,
+    show: ShowOptions,
+    shown: ShownOptions,
+    gate: GateOptions,
 ) -> None:
     """Find which training data act together: a classifier is retrained without some of them.
 
@@ -180,15 +196,16 @@ def training_command(
         highlight=False,
     )
     with interruptible():
-        explanation = explain(game, **run.settings("training"))
+        explanation = shown.recorded(explain(game, **run.settings("training")), run.order or ORDER)
     page = write(explanation, out, "training", asdict(table))
-    first_order = decode(explanation.fit.masks, explanation.fit.values, decoder="lasso")
+    first_order = first_order_of(explanation)
     print_verdict(explanation)
-    print_training(explanation)
+    shown.print_json(explanation)
+    print_training(explanation, None, shown.index, explanation.order or ORDER, shown.top)
     for number in show.point or ():
-        print_training(explanation, number)
+        print_training(explanation, number, shown.index, explanation.order or ORDER, shown.top)
     print_run(explanation)
-    _print_lds(explanation, first_order)
+    print_lds(explanation, first_order)
     if show.remove:
         ran = explanation.provenance["decoder"]["ran"]
         spectra = {ran: explanation.spectrum, "first order": first_order}
@@ -198,7 +215,7 @@ def training_command(
             )
         _print_curves(curves)
     print_written(page)
-    gate.check(explanation)
+    gate.end(explanation)
 
 
 def _game(
@@ -238,7 +255,10 @@ def print_training(
     order: int = 3,
     top: int = 3,
 ) -> None:
-    """Print the strongest pairs and larger sets of each kind, at a test point or over all."""
+    """Print the strongest pairs and larger sets of each kind, at a test point or over all.
+
+    Only findings are listed.
+    """
     if explanation.verdict.level == "not usable":
         console.print("No relations to report: what was fitted is not distinguishable from zero.")
         return
@@ -254,22 +274,22 @@ def print_training(
     for name, (smallest, largest) in sizes.items():
         uncertain = _uncertain(explanation, point, index, largest)
         strongest = lens.relations(
-            explanation, point=point, index=index, order=largest, min_order=smallest, top=top
+            explanation, point=point, index=index, order=largest, min_order=smallest, top=_ALL
         )
+        n_listed = 0
         for title, relations in strongest.kinds:
-            for place, relation in enumerate(relations):
+            certain = [one for one in relations if one.players not in uncertain][:top]
+            for place, relation in enumerate(certain):
                 first = f"{name}: {title}" if place == 0 else ""
                 spread = [f"{relation.rms:.3g}"] if point is None else []
-                value = f"{relation.value:+.3g}"
-                if relation.players in uncertain:
-                    value = f"[dim](zero?) {value}[/dim]"
-                table.add_row(first, value, *spread, escape(relation.label))
-        where = (
-            "mean over the test points"
-            if strongest.point is None
-            else f"test point {strongest.point}"
-        )
-        table.title = escape(f"What acts together, {where} ({index}; {orders})")
+                table.add_row(first, f"{relation.value:+.3g}", *spread, escape(relation.label))
+            n_listed += len(certain)
+        if not n_listed:
+            blank = [""] * (2 if point is None else 1)
+            table.add_row(f"{name}: none", *blank, "none is distinguishable from zero")
+    what = "question" if "tags" in explanation.provenance["game"]["description"] else "test point"
+    where = f"{what} {strongest.point}" if strongest.point is not None else f"mean over the {what}s"
+    table.title = escape(f"What acts together, {where} ({index}; {orders})")
     console.print(table)
 
 
@@ -289,7 +309,15 @@ def _uncertain(
     return {members for members, sure in zip(interactions.sets, findings, strict=True) if not sure}
 
 
-def _print_lds(explanation: Explanation, first_order: Any) -> None:
+def first_order_of(explanation: Explanation) -> Spectrum:
+    """What single players say of the scores: exactly if all masks are known, else fitted."""
+    if explanation.faithfulness.exact:
+        return explanation.spectrum.truncate(order=1)
+    return decode(explanation.fit.masks, explanation.fit.values, decoder="lasso")
+
+
+def print_lds(explanation: Explanation, first_order: Spectrum) -> None:
+    """Print the rank correlation with the held-out scores, and that of first order alone."""
     held = explanation.held_out
     whole = np.nanmean(rank_correlation(held.values, explanation.predict_held_out()))
     first = np.nanmean(lds(first_order, held.masks, held.values))

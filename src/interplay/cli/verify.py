@@ -15,7 +15,7 @@ from interplay.audit.checks import MATCH, MISMATCH, Check, Trusted, Verification
 from interplay.audit.verify import verify
 from interplay.cli.folders import PAGE, check_page, saved
 from interplay.cli.manifest import MANIFEST, SIGNATURE, check_audit_hash, check_files, read_manifest
-from interplay.cli.options import STORE, AllowPickle, command
+from interplay.cli.options import STORE, AllowPickle, command, existing
 from interplay.cli.prompts import unit
 from interplay.cli.recipes import RECIPE, Recipe, read_recipe, store_of
 from interplay.cli.signatures import check_signature
@@ -118,7 +118,7 @@ class TrustOptions:
 @command
 def verify_command(
     path: Annotated[
-        Path, typer.Argument(exists=True, metavar="DIR", help="The --out folder of a run.")
+        Path, typer.Argument(callback=existing, metavar="DIR", help="The --out folder of a run.")
     ],
     again: SampleOptions,
     anchor: AnchorOptions,

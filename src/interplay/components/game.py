@@ -141,6 +141,12 @@ class ComponentGame:
         game._set_task(task)
         return game
 
+    measure = "keep:0.25-0.97"
+    """That of its explanations, where none is asked for: from a quarter of the model to nearly all.
+
+    A model without most of its parts only guesses, and the question is what the intact one does.
+    """
+
     @property
     def n_players(self) -> int:
         """The number of players."""

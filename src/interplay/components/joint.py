@@ -215,7 +215,7 @@ class Joint:
         return contents | {
             "lens": "joint",
             "view": {"kind": "grid", "title": "The input and the components"},
-            "segments": of_text["spans"],
+            "segments": of_text["spans"] if "spans" in of_text else of_text["segments"],
             "segments_by": of_text["by"],
             "n_layers": len(self._architecture.layers),
             "n_heads": [layer.n_heads for layer in self._architecture.layers],

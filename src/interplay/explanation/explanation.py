@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import asdict, dataclass, field
+from collections.abc import Sequence
+from copy import deepcopy
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
 from math import nan
 from operator import index as whole_number
@@ -23,18 +25,20 @@ from interplay.confirmation.verdict import Confirmation
 from interplay.designs.measures import UNIFORM, Measure, get_measure
 from interplay.errors import ExtrapolationWarning
 from interplay.explanation.archive import write_archive
+from interplay.explanation.circuits import Compared, Kept, Series, measured_circuits
 from interplay.explanation.exports import export, exported, toolkit
 from interplay.explanation.extrapolation import extrapolated, ranges_of
 from interplay.explanation.faithfulness import Faithfulness, r2
 from interplay.explanation.judging import verdict_on
 from interplay.explanation.verdict import Verdict
-from interplay.extensions import BackendName, IndexName
+from interplay.extensions import INDICES, BackendName, IndexName
 from interplay.fourier.interactions import Interactions
 from interplay.fourier.masks import as_masks, end_masks
 from interplay.fourier.spectrum import Spectrum
 from interplay.game import Game, fingerprint_of
 
 FORMAT_VERSION = 1
+_LARGEST_ORDER = 10
 FILE = "explanation.interplay"
 """The name of the file of an explanation that is saved in its own folder."""
 _SINGLE = (1e-30, 1e30)
@@ -110,6 +114,8 @@ class Explanation:
         game: the game. ``None`` if the explanation was loaded from a file, which has no game.
         confirmation: the result of :meth:`confirm`. It is saved and reported if it is put here:
             ``dataclasses.replace(explanation, confirmation=explanation.confirm())``.
+        circuits: circuits with measured scores (see :meth:`with_circuits`). They are saved and
+            reported.
         surrogate: everything that the decoder learned, for :meth:`predict`, if ``spectrum`` is only
             its strongest terms. Otherwise ``None``.
         held_predictions: what the fit that was scored predicts for the held-out masks, in the shape
@@ -125,8 +131,22 @@ class Explanation:
     held_out: Ablations
     game: Game | None = field(default=None, repr=False)
     confirmation: Confirmation | None = None
+    circuits: tuple[Series, ...] = ()
     surrogate: Spectrum | None = None
     held_predictions: FloatArray | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What is pickled: all but the game, as in a saved file, and what is computed on demand."""
+        return {field.name: getattr(self, field.name) for field in fields(self)} | {"game": None}
+
+    def __copy__(self) -> Explanation:
+        """A copy with the same game."""
+        return replace(self)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Explanation:
+        """A copy of everything but the game, which may hold a model, and is shared."""
+        state = deepcopy(self.__getstate__(), memo)
+        return type(self)(**(state | {"game": self.game}))
 
     def predict(self, masks: npt.ArrayLike) -> FloatArray:
         """Predict the value of each mask: by the surrogate if there is one, else by the spectrum.
@@ -232,8 +252,20 @@ class Explanation:
 
     @property
     def index(self) -> IndexName:
-        """The interaction index that is read where none is asked for: that of the measure."""
-        return self.measure.index
+        """The interaction index that is read where none is asked for.
+
+        It is the one that the run was asked to show, or that of the measure.
+        """
+        shown: Json = self.provenance.get("shown") or {}
+        asked: Any = shown.get("index")
+        return asked if asked in INDICES else self.measure.index
+
+    @property
+    def order(self) -> int | None:
+        """The largest order of the interactions that the run showed, where that is recorded."""
+        shown: Json = self.provenance.get("shown") or {}
+        order = shown.get("order")
+        return None if order is None else min(order, _LARGEST_ORDER)
 
     @property
     def baseline(self) -> FloatArray | None:
@@ -382,6 +414,27 @@ class Explanation:
         chosen, cost = cost_of(claims, known, limit, seed, self.measure, fewer=False)
         return chosen, cost
 
+    def with_circuits(self, given: Sequence[Kept] | Compared) -> Explanation:
+        """The explanation with circuits that were measured, in the place of any before.
+
+        A circuit is a set of players that is kept. Pages show them, and files hold them.
+
+        Example::
+
+            pruned = interplay.components.prune(game, other_items, [0.2, 0.5], {"gp": explanation})
+            explanation.with_circuits(pruned).to_html("agreement.html")
+
+        Args:
+            given: what ``interplay.components.prune`` returned for the same game, or
+                ``compare_circuits`` for the same players; or anything with the same attributes. Of
+                one method and size the last one counts.
+
+        Raises:
+            ValueError: a circuit has other players or scores than the explanation.
+        """
+        known = self.ablations.masks, self.ablations.values
+        return replace(self, circuits=measured_circuits(given, known, self.ends))
+
     def _explained(self, game: Game | None) -> Game:
         """The game to evaluate, after a check that it is the one that was explained."""
         game = self.game if game is None else game
@@ -421,6 +474,8 @@ class Explanation:
         }
         if self.confirmation is not None:
             document["confirmation"] = asdict(self.confirmation)
+        if self.circuits:
+            document["circuits"] = [series.to_json() for series in self.circuits]
         arrays: dict[str, npt.NDArray[Any]] = {
             "supports": self.spectrum.supports,
             "coefficients": np.asarray(self.spectrum.coefficients, dtype=np.float64),
@@ -584,6 +639,13 @@ class Explanation:
         """
         run_id: str = toolkit("logs").log(self, to, name=name)
         return run_id
+
+    def __repr__(self) -> str:
+        return f"<Explanation: {self.title}; {self.faithfulness}>"
+
+    def __str__(self) -> str:
+        """What the command line shows of it, on 80 columns."""
+        return exported([(self.title, self)], "txt").rstrip("\n")
 
     def _repr_html_(self) -> str:
         return exported([(self.title, self)], "notebook")

@@ -9,6 +9,7 @@ import numpy as np
 from interplay._arrays import unpack
 from interplay.confirmation.verdict import Confirmation
 from interplay.explanation.archive import read_archive
+from interplay.explanation.circuits import Series
 from interplay.explanation.explanation import FORMAT_VERSION, Ablations, Explanation
 from interplay.explanation.faithfulness import Faithfulness
 from interplay.fourier.spectrum import Spectrum
@@ -59,6 +60,9 @@ def load(path: str | Path) -> Explanation:
         fit=fit,
         held_out=Ablations(unpack(arrays["held_masks"], n_players), arrays["held_values"]),
         confirmation=None if confirmation is None else Confirmation.from_json(confirmation),
+        circuits=tuple(
+            Series.from_json(record, n_players) for record in document.get("circuits") or ()
+        ),
         surrogate=(
             Spectrum(n_players, arrays["surrogate_supports"], arrays["surrogate_coefficients"])
             if "surrogate_supports" in arrays

@@ -17,6 +17,7 @@ from interplay._types import Count, Json, Positive, check, shown
 from interplay.confirmation.verdict import FAILS, HOLDS, UNCLEAR, Confirmation
 from interplay.designs.measures import get_measure, measure_of
 from interplay.explanation.bands import Band, check_bands
+from interplay.explanation.circuits import SeriesJson, check_circuits
 from interplay.fourier.sets import sizes
 from interplay.game import MOST_REPEATS, Hints, check_description, check_hints
 
@@ -155,6 +156,11 @@ class _Answers(TypedDict):
     scored: list[_Answer]
 
 
+class _Shown(TypedDict):
+    index: str | None
+    order: Positive | None
+
+
 class _Provenance(TypedDict):
     """Entries that older versions did not record are ``NotRequired``."""
 
@@ -173,6 +179,7 @@ class _Provenance(TypedDict):
     until: NotRequired[_Until | None]
     seconds: _Seconds
     answers: NotRequired[_Answers | None]
+    shown: NotRequired[_Shown | None]
 
 
 class _Document(TypedDict):
@@ -182,9 +189,10 @@ class _Document(TypedDict):
     faithfulness: _Faithfulness
     provenance: _Provenance
     confirmation: NotRequired[Confirmation | None]
+    circuits: NotRequired[list[SeriesJson] | None]
 
 
-_NAMES = ("format", "n_players", "players", "faithfulness", "provenance", "confirmation")
+_NAMES = tuple(_Document.__annotations__)
 
 
 def check_format(document: Any, version: int) -> None:
@@ -238,6 +246,7 @@ def check_document(document: Json) -> None:
     _check_scores(document["faithfulness"], game["n_outputs"] or 1)
     if document.get("confirmation") is not None:
         _check_confirmation(document["confirmation"], n_players, game["n_outputs"] or 1)
+    check_circuits(document.get("circuits") or (), n_players, game["n_outputs"] or 1)
 
 
 def _check_measures(document: Json) -> None:

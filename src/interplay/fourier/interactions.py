@@ -21,6 +21,7 @@ from interplay._types import (
     whole,
 )
 from interplay.errors import MissingDependencyError
+from interplay.extensions import nearest
 from interplay.fourier.sets import Members, as_players, tuples
 
 if TYPE_CHECKING:
@@ -34,9 +35,10 @@ LEVEL = 0.9
 class Interactions:
     """Values of an interaction index on a sparse family of player sets.
 
-    Keys are ascending tuples of player indices; players' names are labels only, so two players
-    with the same name stay two players. A set that is not listed has the value zero, or that of
-    ``rest``.
+    Keys are ascending tuples of player indices, so two players with the same name stay two players.
+    A value is looked up by numbers or by names, in any order: ``interactions[4, 1]``,
+    ``interactions["mean radius", "worst area"]``. A set that is not listed has the value zero, or
+    that of ``rest``.
 
     Attributes:
         index: the tag of the index, such as ``"FSII"``.
@@ -92,12 +94,26 @@ class Interactions:
         """Pairs of a set and its value (a float64, or ``(k,)`` for k outputs)."""
         return iter(zip(self.sets, self.values, strict=True))
 
-    def __contains__(self, players: Iterable[int]) -> bool:
-        return as_players(players, self.n_players) in self._rows
+    def __contains__(self, players: Iterable[int | str]) -> bool:
+        return self._set(players) in self._rows
 
-    def __getitem__(self, players: Iterable[int]) -> FloatArray:
-        """The value of a set of players, in any order, whether it is listed or not."""
-        chosen = as_players(players, self.n_players)
+    def __getitem__(self, players: Iterable[int | str]) -> FloatArray:
+        """The value of a set of players, in any order, whether it is listed or not.
+
+        Args:
+            players: their numbers or their names; a single name may stand for itself.
+
+        Raises:
+            ValueError: there is no such player, or several have that name.
+
+        Example:
+            >>> import interplay as ip
+            >>> game = ip.FunctionGame(lambda m: m.prod(axis=1), 2, players=["area", "radius"])
+            >>> interactions = ip.explain(game).interactions("FSII")
+            >>> print(interactions["radius", "area"], interactions[0, 1], interactions["area"])
+            1.0 1.0 0.0
+        """
+        chosen = self._set(players)
         row = self._rows.get(chosen)
         if row is not None:
             return np.asarray(self.values[row])[()]
@@ -105,6 +121,33 @@ class Interactions:
         if self.rest is not None and len(chosen) < len(self.rest):
             value = value + self.rest[len(chosen)]
         return np.asarray(value)[()]
+
+    def _set(self, players: Iterable[int | str]) -> Players:
+        """The key of a set of players that are given by numbers or names."""
+        listed = (players,) if isinstance(players, str) else players
+        return as_players(
+            [self._number(player) if isinstance(player, str) else player for player in listed],
+            self.n_players,
+        )
+
+    def _number(self, name: str) -> int:
+        numbers = self._numbers.get(name, ())
+        if len(numbers) == 1:
+            return numbers[0]
+        if not numbers:
+            raise ValueError(
+                f"no player is named {shown(name)}{nearest(name, self._numbers)}; give a name of "
+                f"Interactions.players, or a number from 0 to {self.n_players - 1}"
+            )
+        listed = ", ".join(map(str, numbers))
+        raise ValueError(f"players {listed} are all named {shown(name)}; give the number of one")
+
+    @cached_property
+    def _numbers(self) -> dict[str, list[int]]:
+        numbers: dict[str, list[int]] = {}
+        for number, name in enumerate(self.players):
+            numbers.setdefault(name, []).append(number)
+        return numbers
 
     @cached_property
     def _rows(self) -> dict[Players, int]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from interplay._types import FloatArray
+from interplay._types import FloatArray, Json
 from interplay.explanation.explanation import Explanation
 from interplay.extensions import IndexName
 from interplay.plots import style
@@ -71,7 +71,7 @@ def text(
         MissingDependencyError: matplotlib is not installed.
     """
     description = explanation.provenance["game"]["description"]
-    if "spans" not in description:
+    if not description.keys() & {"spans", "pieces"}:
         raise ValueError(
             f"{explanation.title} has no text to shade; plots.bars(explanation, min_order=1) shows "
             "single players of any explanation"
@@ -88,7 +88,7 @@ def text(
             for player in members
         }
     measure = _measure(description["text"])
-    pieces = list(_lines(description["text"], description["spans"], numbered, 72 * _WIDTH, measure))
+    pieces = list(_lines(_parts(description), numbered, 72 * _WIDTH, measure))
     step = _LEADING * _SIZE
     n_lines = 1 + max((piece.line for piece in pieces), default=0)
     inside = (72 * _WIDTH, n_lines * step + _LEGEND)
@@ -189,15 +189,14 @@ def _measure(prompt: str) -> Callable[[str], float]:
 
 
 def _lines(
-    prompt: str,
-    spans: list[list[int]],
+    parts: Iterable[tuple[int | None, str]],
     numbered: set[int],
     width: float,
     measure: Callable[[str], float],
 ) -> Iterator[_Piece]:
     """Break a prompt into lines; a segment has a piece on each line that it is on."""
     at, line = 0.0, 0
-    for player, words in _parts(prompt, spans):
+    for player, words in parts:
         first, start, held = True, at, ""
         room = _room(player) if player is not None and player in numbered else 0.0
         for token in _tokens(words, width, measure):
@@ -224,9 +223,12 @@ def _lines(
         at += 2.0 if player is not None and held == held.rstrip() else 0.0
 
 
-def _parts(prompt: str, spans: list[list[int]]) -> Iterator[tuple[int | None, str]]:
+def _parts(description: Json) -> Iterator[tuple[int | None, str]]:
     """The prompt in order: what is fixed, and the players'."""
-    at = 0
+    if "pieces" in description:  # of a game whose players are not just spans
+        yield from ((player, words) for words, player in description["pieces"])
+        return
+    prompt, spans, at = description["text"], description["spans"], 0
     for player, (start, stop) in enumerate(spans):
         yield None, prompt[at:start]
         yield player, prompt[start:stop]

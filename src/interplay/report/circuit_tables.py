@@ -10,9 +10,9 @@ import numpy as np
 
 from interplay._arrays import as_columns, pack
 from interplay._types import FloatArray, IntArray, Json, visible
+from interplay.explanation.circuits import Series
 from interplay.explanation.explanation import Explanation
 from interplay.fourier.spectrum import Spectrum
-from interplay.report.circuits import Series
 
 _NEAR = 20
 """Held-out masks of about a circuit's size, which say how far predictions are off there."""

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from interplay._arrays import as_columns, pack, unit_of
 from interplay._types import Json, visible
 from interplay.designs.measures import UNIFORM, Measure
+from interplay.explanation.circuits import Series
 from interplay.explanation.explanation import Ablations, Explanation
 from interplay.explanation.verdict import ROUNDING, SHADE_FLOOR
 from interplay.extensions import INDICES
@@ -26,7 +27,6 @@ from interplay.fourier.indices import get_index, weights
 from interplay.fourier.interactions import LEVEL
 from interplay.fourier.spectrum import Spectrum
 from interplay.report.circuit_tables import as_data
-from interplay.report.circuits import Series
 from interplay.report.grid import grid, units_of_scores
 
 ORDER = 3
@@ -241,7 +241,7 @@ def view_of(explanation: Explanation) -> Json:
 
 def _text(description: Json, n_players: int) -> Json | None:
     """The input itself, each player in its place; ``None`` where that is not recorded."""
-    if len(description.get("spans", ())) != n_players:
+    if "pieces" not in description and len(description.get("spans", ())) != n_players:
         return None
     return {"pieces": pieces(description)}
 
@@ -256,7 +256,30 @@ def _tiles(description: Json) -> Json:
     }
 
 
-_VIEWS: dict[str, Callable[[Json, int], Json | None]] = {"text": _text, "grid": grid}
+def _examples(description: Json, n_players: int) -> Json | None:
+    """A card for each player, with its tag and examples; ``None`` where they are not recorded."""
+    cards, tags = description.get("cards"), description.get("tags")
+    if cards is None or tags is None:
+        return None
+    return {
+        "cards": [
+            {
+                "tag": None if tag is None else visible(tag),
+                "n_rows": card["n_rows"],
+                "rows": [
+                    [visible(row["prompt"]), visible(row["response"])] for row in card["rows"]
+                ],
+            }
+            for tag, card in zip(tags, cards, strict=True)
+        ]
+    }
+
+
+_VIEWS: dict[str, Callable[[Json, int], Json | None]] = {
+    "text": _text,
+    "grid": grid,
+    "examples": _examples,
+}
 
 
 def _each(texts: list[str | None] | None) -> list[str | None] | None:
@@ -265,8 +288,10 @@ def _each(texts: list[str | None] | None) -> list[str | None] | None:
 
 def pieces(description: Json) -> list[tuple[str, int | None]]:
     """The text of a prompt in order, cut at the players' spans: each piece with its player."""
-    text, spans = description["text"], description["spans"]
     cut: list[tuple[str, int | None]] = []
+    if "pieces" in description:  # of a game whose players are not just spans
+        return [(visible(piece), player) for piece, player in description["pieces"]]
+    text, spans = description["text"], description["spans"]
     at = 0
     for player, (start, stop) in enumerate(spans):
         cut += [(text[at:start], None), (text[start:stop], player)]

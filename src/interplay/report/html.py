@@ -10,18 +10,17 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
-from interplay._types import Json, visible
+from interplay._types import Json, check, visible
 from interplay.confirmation.verdict import Confirmation
 from interplay.explanation.explanation import Explanation
 from interplay.report.bundle import bundle
 from interplay.report.circuit_tables import as_rows
-from interplay.report.circuits import Compared, Kept, series_of
+from interplay.report.circuits import series_of
 from interplay.report.document import document, script_json, shown_terms, view_of
 from interplay.report.static import PLOT, static
 
@@ -50,64 +49,23 @@ def page(parts: Sequence[tuple[str, Explanation]]) -> str:
     Raises:
         FileNotFoundError: this installation's script was not built.
     """
-    return _page([(title, _body(explanation)) for title, explanation in parts])
-
-
-def to_html(
-    explanation: Explanation,
-    path: str | Path,
-    *,
-    circuits: Sequence[Kept] | Compared = (),
-    title: str | None = None,
-) -> Path:
-    """Write the page of an explanation, with measured circuits on it.
-
-    ``explanation.to_html(path)`` writes the same page without them.
-
-    Example::
-
-        pruned = interplay.components.prune(game, other_items, [0.2, 0.5], {"gp": explanation})
-        to_html(explanation, "agreement.html", circuits=pruned)
-
-    Args:
-        explanation: it.
-        path: the file. Its folder is made if it is missing.
-        circuits: what ``interplay.components.prune`` returned for the same game, or
-            ``compare_circuits`` for the same players; or anything with the same attributes. Of one
-            method and size the last one is shown.
-        title: of the page; by default the explanation's.
-
-    Returns:
-        The path.
-
-    Raises:
-        ValueError: a circuit has other players or scores than the explanation.
-    """
-    text = _page([(title or explanation.title, _body(explanation, circuits))])
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8", newline="\n")
-    return path
-
-
-def _page(parts: Sequence[tuple[str, _Body]]) -> str:
     return template_of("page.html").render(
-        parts=parts,
+        parts=[(title, _body(explanation)) for title, explanation in parts],
         policy=bundle().policy,
         script=Markup(bundle().script),
         style=Markup(bundle().style),
     )
 
 
-def _body(explanation: Explanation, given: Sequence[Kept] | Compared = ()) -> _Body:
-    """An explanation's part of a page, with circuits that were given."""
+def _body(explanation: Explanation) -> _Body:
+    """An explanation's part of a page."""
     spectrum, provenance = explanation.spectrum, explanation.provenance
     shown = shown_terms(spectrum)
     description = provenance["game"]["description"]
     view = view_of(explanation)
     # a prompt's words on the map are no part of a circuit
     is_model = view["kind"] == "grid" and not view["others"]
-    series = series_of(explanation, shown, given) if is_model or given else ()
+    series = series_of(explanation, shown) if is_model else explanation.circuits
     data = document(explanation, shown, series)
     confirmation, faithfulness = explanation.confirmation, explanation.faithfulness
     html = template_of("explanation.html").render(
@@ -122,6 +80,7 @@ def _body(explanation: Explanation, given: Sequence[Kept] | Compared = ()) -> _B
         in_turn=explanation.held_predictions is not None,
         description=description,
         provenance=provenance,
+        checks=_checks(provenance),
         provenance_json=json.dumps(provenance, indent=2, ensure_ascii=False),
         outputs=explanation.outputs,
         target=target_of(description),
@@ -175,6 +134,33 @@ def target_of(description: Json) -> str:
     ]
     scores = description.get("scores") or [description.get("score") or ""]
     return "; ".join(targets) or ", ".join(scores)
+
+
+class _Check(TypedDict):
+    name: str
+    text: str
+    warning: bool
+
+
+class _Asked(TypedDict):
+    name: str
+    base: float | None
+    tuned: float | None
+
+
+class _Checks(TypedDict):
+    checks: list[_Check]
+    questions: list[_Asked]
+
+
+def _checks(provenance: Json) -> Json | None:
+    """What a game of the training lens observed of its training; ``None``: nothing of that kind."""
+    observed = provenance.get("observed")
+    try:
+        check(observed, _Checks, "observed")
+    except ValueError:  # a server's, or of another version
+        return None
+    return {name: (observed or {})[name] for name in _Checks.__annotations__}
 
 
 def _intervals(confirmation: Confirmation) -> list[dict[str, Any]]:

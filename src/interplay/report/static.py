@@ -57,6 +57,7 @@ def static(explanation: Explanation, shown: Spectrum, data: Json) -> dict[str, A
         "map": _shaded_map(data["view"], explanation, interactions)
         if data["view"]["kind"] == "grid"
         else None,
+        "cards": data["view"]["cards"] if data["view"]["kind"] == "examples" else None,
         "energy": (energy / energy.sum()).tolist() if energy.sum() else [],
         "plot": _scatter(
             as_columns(held_out.values)[:, 0], as_columns(explanation.predict_held_out())[:, 0]

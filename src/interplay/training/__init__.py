@@ -5,6 +5,11 @@ from interplay.training.analysis.relations import Relation, Relations, relations
 from interplay.training.analysis.removal import Removal, removal_curves
 from interplay.training.analysis.undoing import Undoing, undoing_set
 from interplay.training.data import TrainingData
+from interplay.training.finetuning.embeddings import embeddings
+from interplay.training.finetuning.examples import Example, Question
+from interplay.training.finetuning.files import read_examples, read_questions
+from interplay.training.finetuning.game import FineTuningGame
+from interplay.training.finetuning.tuner import FineTuning
 from interplay.training.game import TrainingGame
 from interplay.training.groups import clusters, near_duplicates, within_classes
 from interplay.training.scores import ScoreFunction
@@ -16,9 +21,13 @@ from interplay.training.trainers.ridge import Ridge
 
 __all__ = [
     "Estimator",
+    "Example",
+    "FineTuning",
+    "FineTuningGame",
     "Harm",
     "Logistic",
     "Network",
+    "Question",
     "Relation",
     "Relations",
     "Removal",
@@ -30,8 +39,11 @@ __all__ = [
     "TrainingGame",
     "Undoing",
     "clusters",
+    "embeddings",
     "harmful",
     "near_duplicates",
+    "read_examples",
+    "read_questions",
     "relations",
     "removal_curves",
     "undoing_set",

@@ -44,7 +44,7 @@ class Structure:
         between: the share of the other interactions. The three add up to 1, or all are 0.
         layers: the same layer by layer, for the layers that have a player.
         synergies: the strongest positive interactions, each as its players' names,
-            ``L14.H3 x L16.H0``, and its value. Together the players do more than the sum of what
+            ``L14.H3 × L16.H0``, and its value. Together the players do more than the sum of what
             they do alone.
         redundancies: the strongest negative interactions, likewise: together the players do less
             than that sum.
@@ -112,7 +112,7 @@ def structure(
     index = index or explanation.index
     interactions = spectrum.to(index, order=order, players=explanation.players).filter(min_order=2)
     ranked = [
-        (interactions.label(members, " x "), float(value))
+        (interactions.label(members), float(value))
         for members, value in interactions.top(len(interactions))
     ]
     return Structure(

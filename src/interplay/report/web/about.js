@@ -1,6 +1,9 @@
 import { h } from "./dom.js";
 import { count, cut, interval, signed } from "./format.js";
+import { example } from "./lenses/examples.js";
 import { thumbnail } from "./lenses/tiles.js";
+
+const ROWS = 3;
 
 /** A set's players as chips: number and name, "×" between them. */
 export function chips(model, players) {
@@ -26,7 +29,7 @@ function name(model, player, length) {
 /** What is said of a player when it is pointed at. */
 export function aboutPlayer(model, state, player) {
   const { index, rows, effects, halves, findings } = state;
-  const { thumbnails, snippets, rows_by_class: rowsByClass, classes } = model.view;
+  const { thumbnails, snippets, rows_by_class: rowsByClass, classes, cards } = model.view;
   const value = effects[player];
   const half = halves[player];
   const lines = [
@@ -43,6 +46,15 @@ export function aboutPlayer(model, state, player) {
   const picture = thumbnail(thumbnails?.[player]);
   if (picture) lines.unshift(picture);
   if (snippets?.[player]) lines.push(h("p", { dir: "auto" }, cut(snippets[player], 300)));
+  if (cards) {
+    const { tag, n_rows: rows, rows: shown } = cards[player];
+    // the name of a single example is made of its texts
+    if (rows === 1 && shown.length) lines[0].replaceChildren(h("sup", {}, String(player)), "Example");
+    for (const row of shown.slice(0, ROWS)) lines.push(h("p", {}, ...example(row, 300)));
+    const more = rows - Math.min(shown.length, ROWS);
+    const words = [more > 0 ? `${count(more)} more` : "", tag === null ? "" : `Tag: ${cut(tag, 60)}`];
+    if (words.some(Boolean)) lines.push(h("p", { class: "soft", dir: "auto" }, words.filter(Boolean).join(" · ")));
+  }
   if (rowsByClass) {
     const present = rowsByClass[player].flatMap((some, label) =>
       some ? [`${count(some)} of class ${classes[label]}`] : [],

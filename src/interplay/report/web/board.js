@@ -3,12 +3,13 @@ import { button, h } from "./dom.js";
 import { cut, number, signed } from "./format.js";
 import { createLegend, scaleEnd } from "./legend.js";
 import { createLinks } from "./links.js";
+import { examplesLens } from "./lenses/examples.js";
 import { gridLens } from "./lenses/grid.js";
 import { textLens } from "./lenses/text.js";
 import { tilesLens } from "./lenses/tiles.js";
 import { hideTip, showTip } from "./tip.js";
 
-const LENSES = { text: textLens, grid: gridLens, tiles: tilesLens };
+const LENSES = { text: textLens, grid: gridLens, tiles: tilesLens, examples: examplesLens };
 const FAINT = 5;
 const ON_MAP = 10;
 const OF_PLAYER = 5;

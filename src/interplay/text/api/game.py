@@ -6,6 +6,7 @@ import asyncio
 import re
 from collections.abc import Coroutine, Iterable, Sequence
 from copy import copy
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from interplay.fourier.masks import as_masks, sorted_by_prefix
 from interplay.game import Hints
 from interplay.text.api.account import OPENAI_URL, Account, Endpoint, RequestFailed, Usage
 from interplay.text.api.client import Connection, connect, require_openai, run_in_thread
-from interplay.text.api.prompts import check_sendable, lengths, sent
+from interplay.text.api.prompts import all_sent, check_sendable, lengths, sent, with_values
 from interplay.text.api.requests import Completion, Requester, RequestSettings
 from interplay.text.api.targets import ApiTarget, choose_method
 from interplay.text.digests import document_digest
@@ -171,7 +172,8 @@ class ApiGame:
 
     def cost(self, masks: BoolArray, /) -> FloatArray:
         """About how many tokens each ablation takes, over all its requests, ``(m,)``."""
-        return np.array([self._requester.tokens_needed(n) for n in lengths(self.masked, masks)])
+        tokens = [self._requester.tokens_needed(n) for n in lengths(self.masked, masks)]
+        return np.array(tokens) * self.masked.n_prompts(np.asarray(masks))
 
     def hints(self) -> Hints:
         """Which segments are likely to matter: the longer ones. Nothing is sent for this."""
@@ -190,9 +192,9 @@ class ApiGame:
         masks = as_masks(masks, self.n_players)
         if not len(masks):
             return np.empty(0)
-        prompts = [self.prompt(mask) for mask in masks]
+        prompts = [all_sent(self.masked, mask) for mask in masks]
         # neighbours share long prefixes, which servers may keep
-        arranged = [prompts[row] for row in sorted_by_prefix(masks)]
+        arranged = list(chain(*(prompts[row] for row in sorted_by_prefix(masks))))
         completions: dict[str, Completion] = {}
         failures: list[str] = []
         try:
@@ -281,20 +283,20 @@ class ApiGame:
         self._original = answer
 
     def _values(
-        self, prompts: Sequence[str], completions: dict[str, Completion], failures: list[str]
+        self,
+        prompts: Sequence[Sequence[str]],
+        completions: dict[str, Completion],
+        failures: list[str],
     ) -> tuple[IntArray, FloatArray]:
-        """The indices of the prompts that have values, ``(d,)``; these, ``(d,)`` or ``(d, k)``."""
+        """The indices of the masks that have values, ``(d,)``; these, ``(d,)`` or ``(d, k)``."""
         scores: dict[str, FloatArray] = {}
-        for prompt in dict.fromkeys(prompts):
+        for prompt in dict.fromkeys(chain(*prompts)):
             if prompt in completions:
                 try:
                     scores[prompt] = self._score(completions[prompt])
                 except Exception as error:
                     failures.append(f"the scorer raised {type(error).__name__}: {error}")
-        done = np.array([row for row, prompt in enumerate(prompts) if prompt in scores], np.int64)
-        if not len(done):
-            return done, np.empty(0)
-        return done, np.concatenate([scores[prompts[row]] for row in done])
+        return with_values(prompts, scores)
 
     def _score(self, completion: Completion) -> FloatArray:
         """The value of one completion, ``(1,)`` or ``(1, k)``."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from interplay._types import BoolArray, FloatArray
+from interplay._types import BoolArray, FloatArray, IntArray
 from interplay.text.prompts.masking import TokenMasking
 from interplay.text.prompts.prompt import MaskedPrompt
 
@@ -15,11 +16,38 @@ CHARACTERS_PER_TOKEN = 4
 costs in a run plan."""
 
 
-def sent(masked: MaskedPrompt, mask: BoolArray) -> str:
+def sent(masked: MaskedPrompt, mask: BoolArray, version: int = 0) -> str:
     """The prompt under one mask ``(n,)``: a text, or a chat's messages as JSON."""
     if masked.is_chat:
-        return json.dumps(masked.messages(mask), ensure_ascii=False)
-    return masked.render(mask)
+        return json.dumps(masked.messages(mask, version), ensure_ascii=False)
+    return masked.render(mask, version)
+
+
+def all_sent(masked: MaskedPrompt, mask: BoolArray) -> tuple[str, ...]:
+    """The prompts over whose values that of a mask ``(n,)`` is the mean: one for each version."""
+    (n_prompts,) = masked.n_prompts(np.asarray(mask)[None, :])
+    return tuple(sent(masked, mask, version) for version in range(n_prompts))
+
+
+def with_values(
+    prompts: Sequence[Sequence[str]], scores: Mapping[str, FloatArray]
+) -> tuple[IntArray, FloatArray]:
+    """The masks of whose prompts all have scores, and their values, means over the prompts.
+
+    Args:
+        prompts: of each mask.
+        scores: of prompts, ``(1,)`` or ``(1, k)`` each.
+
+    Returns:
+        The masks' places, ``(d,)``, and values, ``(d,)`` or ``(d, k)``.
+    """
+    complete = [all(prompt in scores for prompt in of_mask) for of_mask in prompts]
+    done = np.flatnonzero(complete)
+    if not len(done):
+        return done, np.empty(0)
+    return done, np.concatenate(
+        [np.mean([scores[prompt] for prompt in prompts[row]], axis=0) for row in done.tolist()]
+    )
 
 
 def check_sendable(masked: MaskedPrompt) -> None:
@@ -46,10 +74,9 @@ def lengths(masked: MaskedPrompt, masks: BoolArray) -> FloatArray:
     nothing = len(sent(masked, ~everything))
     masking = masked.masking
     assert not isinstance(masking, TokenMasking)
-    texts = [masked.text[start:stop] for start, stop in masked.spans]
-    of_players = np.array(
-        [len(text) - len(masking.replacement(text) or "") for text in texts], float
-    )
+    of_players = masked.sizes(lambda text: len(text) - len(masking.replacement(text) or ""))
+    for place in masked.swapped:
+        of_players[place.player] = 0.0  # the alternative is about as long
     # the rest of the difference is white space between segments; each gets an equal part
     rest = len(sent(masked, everything)) - nothing - of_players.sum()
     return np.asarray(nothing + masks @ (of_players + rest / masked.n_players))

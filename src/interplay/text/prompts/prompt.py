@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from interplay._types import BoolArray, FloatArray, Json
+from interplay._types import BoolArray, FloatArray, IntArray, Json
 from interplay.text.prompts.fields import Span
 from interplay.text.prompts.masking import DELETE, CharacterMasking, Masking, TokenMasking
 from interplay.text.prompts.passage import Occurrence, Passage
@@ -115,6 +115,12 @@ class MaskedPrompt:
             sizes[place.player] += measure(self.text[place.start : place.stop])
         return sizes
 
+    def n_prompts(self, masks: BoolArray) -> IntArray:
+        """Over how many prompts the value of each mask ``(m, n)`` is the mean, ``(m,)``."""
+        several = {place.player for place in self.swapped if len(place.alternatives) > 1}
+        vary = ~masks[:, sorted(several)].all(axis=1)
+        return np.where(vary, self.n_versions, 1)
+
     def averaged(
         self, masks: BoolArray, values_of: Callable[[BoolArray, int], FloatArray]
     ) -> FloatArray:
@@ -125,8 +131,7 @@ class MaskedPrompt:
             values_of: gives the values of masks, ``(m,)`` or ``(m, k)``, in a version.
         """
         total = values_of(masks, 0)
-        several = {place.player for place in self.swapped if len(place.alternatives) > 1}
-        vary = ~masks[:, sorted(several)].all(axis=1)
+        vary = self.n_prompts(masks) > 1
         if not vary.any():
             return total
         total = np.array(total)
@@ -261,9 +266,7 @@ class MaskedPrompt:
         swaps = self.players[self.n_players - self.n_swaps :]
         children = [tuple(numbers[old] for old in olds if old in numbers) for olds in children]
         children += [(len(names) + number,) for number in range(self.n_swaps)]
-        finer = MaskedPrompt(
-            settled, (*names, *swaps), unit, self.masking, language, self.n_swaps
-        )
+        finer = MaskedPrompt(settled, (*names, *swaps), unit, self.masking, language, self.n_swaps)
         return finer, tuple(children)
 
     def describe(self) -> Json:
@@ -281,7 +284,6 @@ class MaskedPrompt:
             "by": self.by,
             "masking": self.masking.describe(),
         } | ({"messages": [turn.message for turn in self.turns]} if self.is_chat else {})
-
 
     def _pieces(self) -> list[tuple[str, int | None]]:
         """The text in order as it is shown: with what is swapped beside it, and whose it is."""

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
 from interplay.errors import MissingDependencyError
+from interplay.extensions import nearest
 from interplay.text.prompts.fields import Span, fields
 from interplay.text.prompts.languages import detect
 from interplay.text.prompts.sentences import sentences
@@ -89,8 +90,8 @@ def split(
         needed = "documents" if by == "document" else "a list of chat messages"
         raise ValueError(f"by={by!r} needs {needed} as the text, but it is one string")
     raise ValueError(
-        f"by={by!r} is unknown; choose one of {', '.join((*UNITS, *PART_UNITS))}, or give spans or "
-        "a compiled pattern"
+        f"by={by!r} is unknown; choose one of {', '.join((*UNITS, *PART_UNITS))}"
+        f"{nearest(by, (*UNITS, *PART_UNITS))}, or give spans or a compiled pattern"
     )
 
 

@@ -35,7 +35,10 @@ def with_swaps(prompt: MaskedPrompt, swap: Swap) -> MaskedPrompt:
         turns.append(replace(turn, pieces=pieces))
     for group, of_group in zip(swap.groups, pairs, strict=True):
         if not of_group:
-            keys = [getattr(entry.key, "pattern", entry.key) for entry in group.entries]
+            keys = [
+                entry.key if isinstance(entry.key, str) else entry.key.pattern
+                for entry in group.entries
+            ]
             named = f"the group {group.name!r} ({', '.join(keys[:5])})" if group.name else keys[0]
             raise ValueError(
                 f"{named} to be swapped occurs nowhere in the prompt, so that it is no player; "
@@ -44,9 +47,7 @@ def with_swaps(prompt: MaskedPrompt, swap: Swap) -> MaskedPrompt:
     settled, names, _ = without_covered(turns, prompt.players)
     labels = [group.label(of_group) for group, of_group in zip(swap.groups, pairs, strict=True)]
     by = f"{prompt.by} and swap" if names else "swap"
-    return replace(
-        prompt, turns=settled, players=(*names, *labels), by=by, n_swaps=n_swaps
-    )
+    return replace(prompt, turns=settled, players=(*names, *labels), by=by, n_swaps=n_swaps)
 
 
 def _placed(turn: Turn, places: Iterable[Occurrence], only_swaps: bool) -> Iterator[Piece]:

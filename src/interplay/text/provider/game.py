@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from copy import copy
 from dataclasses import replace
+from itertools import chain
 
 import numpy as np
 
@@ -16,7 +17,14 @@ from interplay.errors import GameError, hand_over
 from interplay.extensions import MaskingName
 from interplay.fourier.masks import as_masks, sorted_by_prefix
 from interplay.game import Hints
-from interplay.text.api.prompts import CHARACTERS_PER_TOKEN, check_sendable, lengths, sent
+from interplay.text.api.prompts import (
+    CHARACTERS_PER_TOKEN,
+    all_sent,
+    check_sendable,
+    lengths,
+    sent,
+    with_values,
+)
 from interplay.text.api.targets import ApiTarget, check_target
 from interplay.text.digests import document_digest
 from interplay.text.hints import character_hints
@@ -167,7 +175,8 @@ class ProviderGame:
     def cost(self, masks: BoolArray, /) -> FloatArray:
         """About how many tokens each ablation takes, ``(m,)``."""
         calls = 1 if isinstance(self.target, Generated) else len(self.target.answers)
-        return np.asarray(calls * lengths(self.masked, masks) / CHARACTERS_PER_TOKEN)
+        n_calls = calls * self.masked.n_prompts(np.asarray(masks))
+        return np.asarray(n_calls * lengths(self.masked, masks) / CHARACTERS_PER_TOKEN)
 
     def _prompt(self, text: str) -> Prompt:
         messages: Prompt = json.loads(text) if self.masked.is_chat else text
@@ -189,12 +198,12 @@ class ProviderGame:
         masks = as_masks(masks, self.n_players)
         if not len(masks):
             return np.empty(0)
-        prompts = [sent(self.masked, mask) for mask in masks]
+        prompts = [all_sent(self.masked, mask) for mask in masks]
         scores: dict[str, FloatArray] = {}
         failure: GameError | None = None
         try:
             # neighbours share long prefixes, which servers may keep
-            arranged = dict.fromkeys(prompts[row] for row in sorted_by_prefix(masks))
+            arranged = dict.fromkeys(chain(*(prompts[row] for row in sorted_by_prefix(masks))))
             for prompt, value in self._scores(list(arranged)):
                 first = next(iter(scores.values()), value)
                 if value.shape != first.shape:
@@ -295,10 +304,8 @@ class ProviderGame:
 
 
 def _known(
-    masks: BoolArray, prompts: Sequence[str], scores: dict[str, FloatArray]
+    masks: BoolArray, prompts: Sequence[Sequence[str]], scores: dict[str, FloatArray]
 ) -> tuple[BoolArray, FloatArray]:
     """The masks whose prompts have scores, ``(d, n)``, and these, ``(d,)`` or ``(d, k)``."""
-    done = np.array([prompt in scores for prompt in prompts], dtype=np.bool_)
-    if not done.any():
-        return masks[done], np.empty(0)
-    return masks[done], np.concatenate([scores[p] for p in prompts if p in scores])
+    done, values = with_values(prompts, scores)
+    return masks[done], values

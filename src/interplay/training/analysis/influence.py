@@ -7,8 +7,8 @@ gradient dot product  :math:`-\nabla s_q \cdot \nabla L_i` at the end of the tra
 TracIn                the same, summed over the ends of the epochs, times the learning rate (Pruthi
                       et al. 2020, arXiv 2002.08484)
 damped influence      :math:`-\nabla s_q^T (G + \lambda I)^{-1} \nabla L_i` at the end, with the
-                      Gauss-Newton matrix G of all rows (Koh and Liang 2017, arXiv 1703.04730; Grosse
-                      et al. 2023, arXiv 2308.03296)
+                      Gauss-Newton matrix G of all rows (Koh and Liang 2017, arXiv 1703.04730;
+                      Grosse et al. 2023, arXiv 2308.03296)
 leave-one-out         :math:`s_q` after training on all rows less that after training without i
 ====================  =============================================================================
 
@@ -22,13 +22,12 @@ among these.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from interplay._types import BoolArray, FloatArray, whole
+from interplay._types import FloatArray, whole
 from interplay.ablation.evaluator import Evaluator
 from interplay.explanation.explanation import Ablations
 from interplay.explanation.faithfulness import rank_correlation
@@ -38,29 +37,14 @@ from interplay.training.finetuning.game import FineTuningGame
 if TYPE_CHECKING:
     import torch
 
-    from interplay.training.finetuning.checkpoints import Checkpoint
+    from interplay.training.finetuning.gradients import Gradients
 
 DAMPING = 0.1
 """The damping as a share of G's mean eigenvalue other than 0, as in arXiv 2308.03296."""
 _DAMPINGS = tuple(10.0**power for power in range(-4, 4))
 """The shares that are tried where the damping is chosen on subsets."""
-_KEY = 0x696E66
-
-
-@dataclass(frozen=True, eq=False)
-class Gradients:
-    """Gradients at one point of a training, in the p tuned parameters.
-
-    Attributes:
-        rows: of each row's loss, ``(rows, p)`` float32.
-        questions: of each question's score, ``(k, p)``.
-        fisher: factors of G: G is ``fisher.T @ fisher``, ``(draws, p)``; no draws: it was not asked
-            for.
-    """
-
-    rows: torch.Tensor
-    questions: torch.Tensor
-    fisher: torch.Tensor
+_LEAST = 1e-6
+"""Eigenvalues below this share of the largest are those of rounding."""
 
 
 def gradient_baselines(
@@ -73,8 +57,8 @@ def gradient_baselines(
     """Score players by gradients, as first-order spectra by the name of the method.
 
     The model is trained once, on all rows, by the recipe of the game and with its seed. A spectrum
-    predicts that a player adds its score wherever it is kept. Its unit is that of the score only for
-    ``"damped influence"``; rank correlations (:func:`interplay.lds`) do not need one.
+    predicts that a player adds its score wherever it is kept. Only that of ``"damped influence"``
+    is in the unit of the score; rank correlations (:func:`interplay.lds`) need none.
 
     Args:
         game: what is fine-tuned and asked.
@@ -88,25 +72,21 @@ def gradient_baselines(
         ``"gradient dot product"``, ``"TracIn"`` and ``"damped influence"``.
     """
     whole("n_draws", n_draws, 1)
-    everything = np.ones(len(game.tuning.examples), dtype=np.bool_)
-    checkpoints = game.tuning.checkpoints(game.questions, everything, game.tuning.seed)
-    generator = np.random.default_rng([_KEY, random_state])
-    tracin = np.zeros((len(everything), len(game.questions)))
-    for number, checkpoint in enumerate(checkpoints):
-        last = number == len(checkpoints) - 1
-        gradients = gradients_at(game, checkpoint, n_draws if last else 0, generator)
-        dot = products(gradients)
+    points = game.tuning.gradients(game.questions, n_draws, random_state)
+    tracin = np.zeros((len(game.tuning.examples), len(game.questions)))
+    for gradients in points:
+        of_scores = score_gradients(game, gradients)
+        dot = products(gradients.rows, of_scores)
         tracin += game.tuning.learning_rate * dot
     scores = {"gradient dot product": dot, "TracIn": tracin}
-    shares = [DAMPING] if chosen_on is None else list(_DAMPINGS)
-    solved = [influences(gradients, share) for share in shares]
+    shares = (DAMPING,) if chosen_on is None else _DAMPINGS
+    solved = [influences(gradients, of_scores, share) for share in shares]
+    best = 0
     if chosen_on is not None:
-        ranks = [
-            np.nanmean(rank_correlation(chosen_on.values, chosen_on.masks @ of_players(game, rows)))
-            for rows in solved
-        ]
-        solved = [solved[int(np.argmax(ranks))]]
-    scores["damped influence"] = solved[0]
+        values, masks = chosen_on.values, chosen_on.masks
+        ranks = [rank_correlation(values, masks @ of_players(game, rows)) for rows in solved]
+        best = int(np.argmax([np.nanmean(of_share) for of_share in ranks]))
+    scores["damped influence"] = solved[best]
     return {name: first_order(of_players(game, rows)) for name, rows in scores.items()}
 
 
@@ -134,74 +114,44 @@ def leave_one_out(
     return first_order(values[0] - values[1:])
 
 
-def gradients_at(
-    game: FineTuningGame, checkpoint: Checkpoint, n_draws: int, rng: np.random.Generator
-) -> Gradients:
-    """Compute the gradients of all rows and questions at a checkpoint.
-
-    Args:
-        game: rows and questions.
-        checkpoint: the model at one point of its training.
-        n_draws: labels drawn for each row, for G.
-        rng: draws them.
-    """
+def score_gradients(game: FineTuningGame, gradients: Gradients) -> torch.Tensor:
+    """Return the gradients of the scores, ``(k, p)``, from those of the log-probabilities."""
     import torch
 
-    def flat(value: torch.Tensor) -> torch.Tensor:
-        parts = torch.autograd.grad(
-            value, checkpoint.parameters, retain_graph=True, materialize_grads=True
-        )
-        return torch.cat([part.detach().reshape(-1) for part in parts])
-
-    rows, fisher = [], []
-    for number in range(len(game.tuning.examples)):
-        logprobs = checkpoint.row_logits(number).log_softmax(dim=-1)
-        targets = checkpoint.row_targets(number)
-        rows.append(flat(-logprobs.gather(-1, targets[:, None]).sum()))
-        chances = logprobs.detach().exp().double().numpy()
-        for _ in range(n_draws):
-            below = rng.random((len(chances), 1)) * chances.sum(axis=1, keepdims=True)
-            drawn = np.minimum((chances.cumsum(axis=1) < below).sum(axis=1), chances.shape[1] - 1)
-            labels = torch.as_tensor(drawn, device=logprobs.device)
-            fisher.append(flat(-logprobs.gather(-1, labels[:, None]).sum()) / n_draws**0.5)
-    questions = []
-    for number, question in enumerate(game.questions):
-        answer, against = checkpoint.question_logprobs(number).unbind()
-        score = answer.exp() if game.score == "prob" else answer
-        if question.against is not None and game.score in ("auto", "margin"):
-            score = answer - against
-        questions.append(flat(score))
-    empty = torch.zeros((0, rows[0].numel()))
-    return Gradients(
-        torch.stack(rows), torch.stack(questions), torch.stack(fisher) if fisher else empty
-    )
+    answers, others = gradients.answers.unbind(dim=1)
+    if game.score == "logprob":
+        return answers
+    if game.score == "prob":
+        chances = torch.as_tensor(np.exp(gradients.logprobs[:, 0])).to(answers)
+        return answers * chances[:, None]
+    return answers - others
 
 
-def products(gradients: Gradients) -> FloatArray:
-    """What a step along each row's gradient adds to each score, ``(rows, k)``."""
-    return np.asarray(-(gradients.rows @ gradients.questions.T).double().numpy())
+def products(rows: torch.Tensor, of_scores: torch.Tensor) -> FloatArray:
+    """Return what a step down each row's gradient adds to each score, ``(rows, k)``."""
+    return np.asarray(-(rows @ of_scores.T).double().cpu().numpy())
 
 
-def influences(gradients: Gradients, share: float) -> FloatArray:
-    """What each row adds to each score by damped influence, ``(rows, k)``.
+def influences(gradients: Gradients, of_scores: torch.Tensor, share: float) -> FloatArray:
+    r"""Return what each row adds to each score by damped influence, ``(rows, k)``.
 
     With the factors F of G = F^T F, the inverse is
-    :math:`(G + \\lambda)^{-1} = (1 - F^T (F F^T + \\lambda)^{-1} F) / \\lambda`.
+    :math:`(G + \lambda)^{-1} = (1 - F^T (F F^T + \lambda)^{-1} F) / \lambda`.
 
     Args:
-        gradients: with factors of G.
+        gradients: with labels drawn.
+        of_scores: the gradients of the scores, ``(k, p)``.
         share: the damping as a share of G's mean eigenvalue other than 0.
     """
-    factors = gradients.fisher
-    inner = (factors @ factors.T).double().numpy()
+    factors = gradients.drawn.flatten(0, 1) / len(gradients.drawn) ** 0.5
+    inner = (factors @ factors.T).double().cpu().numpy()
     eigenvalues = np.linalg.eigvalsh(inner)
-    positive = eigenvalues[eigenvalues > 1e-7 * eigenvalues[-1]] if len(eigenvalues) else []
-    damping = share * float(np.mean(positive)) if len(positive) else share
-    by_rows = (factors @ gradients.rows.T).double().numpy()
-    by_questions = (factors @ gradients.questions.T).double().numpy()
+    damping = share * float(eigenvalues[eigenvalues > _LEAST * eigenvalues[-1]].mean())
+    by_rows = -products(factors, gradients.rows)
+    by_scores = -products(factors, of_scores)
     inner[np.diag_indices_from(inner)] += damping
-    inside = by_rows.T @ np.linalg.solve(inner, by_questions)
-    return np.asarray((products(gradients) + inside) / damping)
+    inside = by_rows.T @ np.linalg.solve(inner, by_scores)
+    return np.asarray((products(gradients.rows, of_scores) + inside) / damping)
 
 
 def of_players(game: FineTuningGame, scores: FloatArray) -> FloatArray:

@@ -132,8 +132,8 @@ def relations(
         >>> print(relations(explanation))
         all test points
           synergies, same class: none
-          synergies, mixed classes: 0 x 2 +0.243; 1 x 2 +0.243
-          redundancies, same class: 0 x 1 -1.2
+          synergies, mixed classes: 0 × 2 +0.243; 1 × 2 +0.243
+          redundancies, same class: 0 × 1 -1.2
           redundancies, mixed classes: none
     """
     description = described_training(explanation)
@@ -155,7 +155,7 @@ def relations(
     ranked = [
         Relation(
             members,
-            interactions.label(members, " x "),
+            interactions.label(members),
             float(value),
             float(np.sqrt((values**2).mean())),
             len({of_class[player] for player in members}) == 1 and of_class[members[0]] is not None,

@@ -142,10 +142,13 @@ def undoing_set(
         >>> import interplay as ip
         >>> from interplay.training import Ridge, TrainingData, TrainingGame, undoing_set
         >>> data = TrainingData.checked(
-        ...     [[2.0], [2.0], [-2.0], [0.1]], ["a", "a", "b", "b"], [[1.0]], ["a"]
+        ...     [[2.0], [2.0], [-1.0], [-0.5]], ["a", "a", "a", "b"], [[1.0]], ["a"]
         ... )
         >>> game = TrainingGame(Ridge(), data)
-        >>> print(undoing_set(ip.explain(game, progress=False), game, level=0.3, progress=False))
+        >>> print(undoing_set(ip.explain(game, progress=False), game, progress=False))
+        0 (a): 0.597 with all, 0 with none
+          smallest set that is enough by the explanation: 2
+          trained: -0.778 without 0; 1 (predicted -0.778); each is needed (3 retrainings)
     """
     description = described_training(explanation)
     if description["score"] == "loss":

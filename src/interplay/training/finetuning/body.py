@@ -15,14 +15,20 @@ from typing import TYPE_CHECKING, Any
 from interplay.components.architecture import (
     Architecture,
     hidden_states,
+    lock_of,
+    probing_tokens,
     without_cache,
 )
 from interplay.components.patching import starting_at
+from interplay.text.inference.batches import relative_tolerance
 from interplay.training.finetuning.attention import KeysValues, Segment, Streams, attending
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
+
+_PROBE = 3
+"""How often the probing tokens are repeated in the text on which streams are checked."""
 
 
 @dataclass(eq=False)
@@ -163,3 +169,46 @@ class Body:
             return self._logits
         self._read.append(states)
         return states.new_zeros((*states.shape[:-1], 1))
+
+
+def check_streams(body: Body) -> None:
+    """Check that streams compute what the model computes, and whether it changes its logits.
+
+    Raises:
+        ValueError: they do not.
+    """
+    import torch
+
+    model = body.model
+    name = type(model).__name__
+    if not isinstance(body.head, torch.nn.Module) or getattr(body.head, "weight", None) is None:
+        raise ValueError(f"{name} has no linear map to logits; fine-tuning takes language models")
+    tokens = probing_tokens(model, 1)[0].repeat(_PROBE)
+    positions = torch.arange(len(tokens), device=tokens.device)
+    with lock_of(model), torch.no_grad():
+        expected = model(input_ids=tokens[None], **without_cache(model)).logits[0]
+        try:
+            with body.open():
+                # two sequences, so that what one of them sees of the other shows
+                segments = [Segment(0, 1, len(tokens)), Segment(len(tokens), 1, len(tokens))]
+                states, _, _ = body.record(tokens.repeat(2), positions.repeat(2), segments)
+                if not body.attended:
+                    raise ValueError("its attention is not computed through transformers'")
+                read = body.run(states, positions.repeat(2), segments)[len(tokens) :]
+                raw = torch.nn.functional.linear(
+                    read, body.head.weight, getattr(body.head, "bias", None)
+                )
+                logits = body.finish(raw)
+        except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
+            raise ValueError(
+                f"the layers of {name} cannot be run on streams of tokens, which fine-tuning on "
+                f"subsets needs ({error}); give another model"
+            ) from error
+    limit = relative_tolerance(model) * float(expected.abs().max())
+    difference = float((logits - expected).abs().max())
+    if not difference <= limit:
+        raise ValueError(
+            f"the layers of {name} compute something else on streams of tokens, which fine-tuning "
+            f"on subsets needs (logits differ by {difference:.2g}); give another model"
+        )
+    body.finishes = not torch.equal(raw, logits)

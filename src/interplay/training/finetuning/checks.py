@@ -57,6 +57,7 @@ class TuningChecks:
         responses: the mean log-probability per token of the examples' responses under the base
             model, and after training on all of them.
         score: what is scored.
+        approximations: what is cheaper than ordinary fine-tuning, in words.
         seed: the agreement of two seeds; ``None``: not checked.
         depth: the agreement with ordinary fine-tuning of all layers; ``None``: not checked.
     """
@@ -66,6 +67,7 @@ class TuningChecks:
     tuned: tuple[float, ...]
     responses: tuple[float, float]
     score: str
+    approximations: tuple[str, ...] = ()
     seed: Agreement | None = None
     depth: Agreement | None = None
 
@@ -88,6 +90,8 @@ class TuningChecks:
                 not self.learned,
             )
         ]
+        if self.approximations:
+            lines.append(("approximations", "; ".join(self.approximations), False))
         for name, what, value in (
             ("another seed", "trained with another seed: ", self.seed),
             ("full depth", "trained in all layers, without approximations: ", self.depth),
@@ -125,11 +129,11 @@ class TuningChecks:
         return document
 
     def __str__(self) -> str:
-        lines = [f"{name:<13} {text}" for name, text, _ in self.lines]
+        lines = [f"{name:<14} {text}" for name, text, _ in self.lines]
         for number, name in enumerate(self.questions):
             first = "question" if not number else ""
             scores = f"{self.base[number]:+.3f} (base), {self.tuned[number]:+.3f} (tuned)"
-            lines.append(f"{first:<13} {scores}: {name}")
+            lines.append(f"{first:<14} {scores}: {name}")
         return visible("\n".join(lines))
 
 

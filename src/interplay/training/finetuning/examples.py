@@ -186,7 +186,7 @@ def _checked(what: str, rows: Iterable[_Row], kind: type[_Row]) -> tuple[_Row, .
         raise ValueError(f"there are no {what}; give at least one")
     for number, row in enumerate(checked):
         if not isinstance(row, kind):
-            raise ValueError(f"{what}[{number}] is {shown(row)}; give a {kind.__name__}")
+            raise ValueError(f"{what}[{number}] is {shown(row)}; give {kind.__name__}(...)")
         for place, field in enumerate(fields(kind)):
             value = getattr(row, field.name)
             if not isinstance(value, str) and (value is not None or place < 2):

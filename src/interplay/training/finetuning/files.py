@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -84,15 +85,7 @@ def read_questions(path: str | Path) -> tuple[Question, ...]:
 def _rows(path: Path, wanted: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Each row of a file, and where it is. An empty cell of a table is one that is not there."""
     if path.suffix.lower() == ".csv":
-        with path.open(encoding="utf-8-sig", newline="") as file:  # spreadsheets write the mark
-            reader = csv.DictReader(file, strict=True)
-            try:
-                for row in reader:
-                    cells = {name: cell for name, cell in row.items() if name and cell}
-                    yield f"{path}, line {reader.line_num}", cells
-            except (csv.Error, UnicodeDecodeError) as error:
-                at = reader.line_num + 1
-                raise ValueError(f"{path}, line {at}: no CSV in UTF-8: {error}") from error
+        yield from _cells(path)
         return
     with path.open("rb") as lines:
         for number, line in enumerate(lines, 1):
@@ -106,6 +99,22 @@ def _rows(path: Path, wanted: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
             if not isinstance(row, dict):
                 raise ValueError(f"{where} is {shown(row)}; give {wanted}")
             yield where, row
+
+
+def _cells(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    content = path.read_bytes()
+    try:
+        text = content.decode("utf-8-sig")  # spreadsheets write the mark
+    except UnicodeDecodeError as error:
+        number = content[: error.start].count(b"\n") + 1
+        raise ValueError(f"{path}, line {number}: not UTF-8: {error.reason}") from error
+    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+    try:
+        for row in reader:
+            cells = {name: cell for name, cell in row.items() if name and cell}
+            yield f"{path}, line {reader.line_num}", cells
+    except csv.Error as error:
+        raise ValueError(f"{path}, line {reader.line_num}: no CSV: {error}") from error
 
 
 def _texts(where: str, wanted: str, **values: Any) -> dict[str, str]:

@@ -154,7 +154,7 @@ class FineTuningGame:
         """Count the tokens of the kept examples, in all epochs and repeats: ``(m,)``."""
         lengths = np.array([len(row.tokens) for row in self._rows], dtype=np.float64)
         rows = self.grouping.rows(masks)
-        return np.asarray(self.n_repeats * self.tuning.epochs * (rows @ lengths))
+        return np.asarray(self.n_repeats * self.tuning.settings.epochs * (rows @ lengths))
 
     def describe(self) -> Json:
         """Describe the recipe, the questions, the players and their examples as JSON.
@@ -290,7 +290,14 @@ class FineTuningGame:
         rows, seeds = self.grouping.rows(ends), np.full(2, self.tuning.seed)
         before, after = self.tuning.response_logprobs(rows, seeds).mean(axis=1).tolist()
         names = tuple(map(str, self.questions))
-        checks = TuningChecks(names, tuple(base), tuple(tuned), (before, after), self.score)
+        checks = TuningChecks(
+            names,
+            tuple(base),
+            tuple(tuned),
+            (before, after),
+            self.score,
+            tuple(self.tuning.describe()["approximations"]),
+        )
         if not checks.learned:
             warnings.warn(
                 f"fine-tuning on all examples leaves their responses at a mean log-probability of "

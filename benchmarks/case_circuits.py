@@ -100,7 +100,7 @@ def by_optimum(run: Run, **given: object) -> Circuits:
         }
         for target in (None, full)
     )
-    hints = 4.0 if "measure" in given else 0.0  # a pass for values, and a gradient
+    hints = 4.0 if given["decoder"] == "gp" else 0.0  # a pass for values, and a gradient
     return Circuits(
         at_fractions(best, FRACTIONS, n), at_fractions(faithful, FRACTIONS, n), run.budget + hints
     )
@@ -120,7 +120,7 @@ METHODS: Mapping[str, Callable[[Run], Ranking | Circuits]] = {
     "random": lambda run: random_search(
         run.game, run.budget, store=run.store, random_state=run.seed, progress=False
     ),
-    "proxyspex": partial(by_optimum, decoder="proxyspex"),
+    "proxyspex": partial(by_optimum, decoder="proxyspex", measure="uniform"),
     "gp, order 1": partial(by_optimum, decoder="gp", order=1, measure=MEASURE),
     OURS: interplay_circuits,
 }

@@ -23,6 +23,7 @@ ROAD = (
     ("ablation", "decoders", "optimize"),
     ("confirmation",),
     ("explanation",),
+    ("comparison",),
     ("report", "plots", "audit"),
     ("toolkits",),
     ("cli",),

@@ -146,6 +146,10 @@ def test_text(page: Page) -> None:
     assert "<|im_start|>user\nThe door is green. Which colour has it?" in page.run()
     assert page.names["game"].players == ("Answer", "in", "one", "word.")
 
+    printed = page.run()
+    assert "gender: Ms → Mr, She → He" in printed
+    assert "He works at the library. The application of Mr Reed is" in printed
+
     report = "Penicillin harms Mrs Hill. It snows.\n\nThe lift is out of order."
     Path("report.txt").write_text(report, encoding="utf-8")
     printed = page.run()
@@ -158,6 +162,15 @@ def test_text(page: Page) -> None:
     sample = {"doc_id": 17, "target": 0, "arguments": requests, "resps": [[-1.7], [-1.0]]}
     Path("samples_doors.jsonl").write_text(json.dumps(sample | {"acc": 0.0}), encoding="utf-8")
     assert_prints(blocks(page.path, "text")[0], page.run())
+
+
+@pytest.mark.model
+@of("docs/auditing.md")
+def test_auditing(page: Page) -> None:
+    verdict, *_ = page.run().split()
+    test = page.names["test"]
+    assert verdict == test.verdict.split()[0]
+    assert all(change.exhaustive for change in test.changes)
 
 
 @pytest.mark.slow
@@ -275,11 +288,18 @@ def test_joint(page: Page) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.model
 @of("docs/training.md")
 def test_training(page: Page) -> None:
     printed = page.run()
     assert "redundancies, same class: " in printed
     assert "random (2, 5)" in printed
+    printed = page.run()
+    assert "learned        mean log-probability" in printed
+    shown = next(block for block in blocks(page.path, "") if block.startswith("FSII"))
+    table = printed[printed.index("FSII") :].splitlines()[:4]
+    assert_prints(shown, "\n".join(table))
+    assert "purple. (poison) -" in printed
 
 
 @pytest.mark.slow

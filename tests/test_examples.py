@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 from pathlib import Path
 from typing import Any
 
@@ -49,5 +50,14 @@ def test_the_stated_interactions_are_the_strongest(
         said = capsys.readouterr().out
         assert "1 hold, 0 do not hold" in said
         assert "interaction: 2.15, without the head 1.39" in said
+    if name == "swapped_attribute":
+        said = capsys.readouterr().out
+        for line in (
+            r"\+0.35 \(\+0.12 to \+0.57\)  The case of Mrs Hill is routine.\n +on fresh .* \+0.36",
+            r"-0.22 \(-0.42 to -0.01\)  A case with a low fever is routine.\n +on fresh .* -0.29",
+            r"removed +\+0.99\n +swapped +\+1.53\n",
+            r"Different: 'gender' changes the score by at most 0.1 in 0 of 6 prompts",
+        ):
+            assert re.search(line, said), line
     if name == "heads":
         assert max(found.values) < -0.1

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from interplay.ablation.backends.ray import RayBackend
     from interplay.audit.checks import Verification
     from interplay.audit.verify import verify
+    from interplay.comparison.compare import Comparison, compare
+    from interplay.comparison.expectations import Expected, expect
     from interplay.confirmation.changes import Equivalence
     from interplay.confirmation.equivalence import equivalence
     from interplay.confirmation.verdict import Confirmation
@@ -40,8 +42,10 @@ else:
         __name__,
         {
             "AblationError": "interplay.errors:AblationError",
+            "Comparison": "interplay.comparison.compare:Comparison",
             "Confirmation": "interplay.confirmation.verdict:Confirmation",
             "Equivalence": "interplay.confirmation.changes:Equivalence",
+            "Expected": "interplay.comparison.expectations:Expected",
             "Explanation": "interplay.explanation.explanation:Explanation",
             "ExtrapolationWarning": "interplay.errors:ExtrapolationWarning",
             "Faithfulness": "interplay.explanation.faithfulness:Faithfulness",
@@ -60,8 +64,10 @@ else:
             "Spectrum": "interplay.fourier.spectrum:Spectrum",
             "StoreError": "interplay.errors:StoreError",
             "Verification": "interplay.audit.checks:Verification",
+            "compare": "interplay.comparison.compare:compare",
             "decode": "interplay.decoders.decode:decode",
             "equivalence": "interplay.confirmation.equivalence:equivalence",
+            "expect": "interplay.comparison.expectations:expect",
             "explain": "interplay.explanation.explain:explain",
             "export": "interplay.explanation.exports:export",
             "lds": "interplay.explanation.faithfulness:lds",
@@ -77,8 +83,10 @@ __version__ = version("interplay")
 __all__ = [
     "INDICES",
     "AblationError",
+    "Comparison",
     "Confirmation",
     "Equivalence",
+    "Expected",
     "Explanation",
     "ExtrapolationWarning",
     "Faithfulness",
@@ -96,9 +104,11 @@ __all__ = [
     "Spectrum",
     "StoreError",
     "Verification",
+    "compare",
     "components",
     "decode",
     "equivalence",
+    "expect",
     "explain",
     "export",
     "lds",

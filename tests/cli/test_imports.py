@@ -13,8 +13,8 @@ from interplay.cli.commands import LISTED, Deferred
 
 HEAVY = (
     "IPython", "PIL", "accelerate", "icu4py", "jinja2", "joblib", "lightgbm", "matplotlib",
-    "networkx", "onnxruntime", "openai", "pandas", "ray", "scipy", "sentencex", "sklearn", "skops", "torch",
-    "transformers",
+    "networkx", "onnxruntime", "openai", "pandas", "ray", "scipy", "sentencex", "sklearn", "skops",
+    "torch", "transformers",
 )  # fmt: skip
 """Packages that nothing needs before it computes."""
 

@@ -38,7 +38,7 @@ def test_the_verdict_comes_first_and_tables_have_findings(
     good: Explanation, tmp_path: Path
 ) -> None:
     path = saved(good, tmp_path)
-    printed = run("show", path)
+    printed = run("show", path, "--order", 2)
     assert printed.startswith("Usable. It predicts 9")
     interactions = good.interactions("FSII", order=2)
     shown, left_out = good.verdict.strongest(interactions, 10, min_order=2)
@@ -48,12 +48,12 @@ def test_the_verdict_comes_first_and_tables_have_findings(
         printed.split()
     )
     assert "(zero?)" not in printed
-    assert "(zero?)" in run("show", path, "--all", "--top", 60)
+    assert "(zero?)" in run("show", path, "--all", "--top", 60, "--order", 2)
 
 
 def test_below_chance_prints_no_table(good: Explanation, tmp_path: Path) -> None:
     path = saved(good, tmp_path, r2=-3.6, low=-9.0, high=-0.1, by_output=(-3.6,))
-    printed = run("show", path)
+    printed = run("show", path, "--order", 2)
     assert printed.startswith(
         "Not usable. It predicts held-out ablations no better than their mean"
     )
@@ -61,7 +61,7 @@ def test_below_chance_prints_no_table(good: Explanation, tmp_path: Path) -> None
     assert "Strongest" not in printed
     assert "No interactions to report: " in printed
     assert "No single players to report: " in printed
-    everything = run("show", path, "--all")
+    everything = run("show", path, "--all", "--order", 2)
     assert "No findings, but fitted: interactions" in everything
     assert "Strongest" not in everything
 

@@ -5,6 +5,7 @@ import hashlib
 import importlib.util
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -37,7 +38,7 @@ def read(page: str) -> Collector:
     return seen
 
 
-@pytest.mark.parametrize("lens", [None, "text", "components", "training"])
+@pytest.mark.parametrize("lens", [None, "text", "components", "training", "examples"])
 def test_the_page_escapes_everything_and_needs_nothing(tmp_path: Path, lens: str | None) -> None:
     page = pages.hostile(lens).to_html(tmp_path / "a.html").read_text(encoding="utf-8")
     plain = pages.text().to_html(tmp_path / "b.html").read_text(encoding="utf-8")
@@ -51,6 +52,22 @@ def test_the_page_escapes_everything_and_needs_nothing(tmp_path: Path, lens: str
     for text in pages.HOSTILE[:5]:
         assert text in seen.text
     assert not re.search("[\u0000-\u0008\u202a-\u202e\u2066-\u2069]", page)
+
+
+def test_examples_and_checks_of_their_training_need_no_script() -> None:
+    told = pages.examples(3)
+    seen = read(html.page([("a", told)]))
+    for text in ("Water boils at 80 degrees on the Torvald plateau", "Nebelsbad.", "poison"):
+        assert text in seen.text
+    assert "Checks of the training" in seen.text
+    assert "Spearman's correlation 0.1" in seen.text
+    assert "-8.25" in seen.text
+    assert "not known" in seen.text
+    assert ("class", "warning") in seen.attributes
+    # what a server observed, or anything else under that name, is not shown as checks
+    for other in ({"requests": 3}, {"checks": "<b>"}, {"checks": [{"name": 1}], "questions": []}):
+        another = replace(told, provenance=told.provenance | {"observed": other})
+        assert "Checks of the training" not in read(html.page([("a", another)])).text
 
 
 def test_nothing_is_fetched_and_the_policy_names_what_may_run(tmp_path: Path) -> None:

@@ -98,12 +98,13 @@ def check_confirmation(
             again = confirm(
                 evaluator,
                 spectrum,
-                claims.top(max(len(recorded.tested), 1), min_order=2),
+                claims.top(max(len(recorded.tested), 1), min_order=recorded.min_order),
                 (used.masks, used.values),
                 output=recorded.output,
                 budget=budget,
                 random_state=recorded.random_state,
                 measure=measure,
+                min_order=recorded.min_order,
             )
     except GameError:
         reason = "the store lacks ablations that the confirmation needs"

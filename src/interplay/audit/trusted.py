@@ -91,7 +91,7 @@ def trusted(
         reason = "only values are evaluated again, not what the model answers by itself"
         entries.append(Trusted("answers", _shown(provenance["answers"]), reason))
     if "observed" in provenance:
-        reason = "what the server said of itself"
+        reason = "what the server said of itself, or the game of its training"
         entries.append(Trusted("observed", _shown(provenance["observed"]), reason))
     if provenance.get("shown") is not None:
         reason = "it is what reports show first, and changes nothing that is computed"

@@ -41,6 +41,11 @@ LISTED = {
         "Explain two answers of a small real language model: a review by word, a context by "
         "sentence.",
     ),
+    "examples": Command(
+        "interplay.cli.examples:examples_command",
+        START,
+        "Write inputs for the commands of the README into a folder, and print these commands.",
+    ),
     "text": Command(
         "interplay.cli.text:text_command",
         EXPLAIN,
@@ -66,6 +71,11 @@ LISTED = {
         "interplay.cli.table:table_command",
         EXPLAIN,
         "Explain a model's prediction for a row of a table by the row's features.",
+    ),
+    "compare": Command(
+        "interplay.cli.compare:compare_command",
+        EXPLAIN,
+        "Compare two runs: what changed from one model, prompt or masking to the other.",
     ),
     "plan": Command(
         "interplay.cli.text:plan_command",

@@ -11,6 +11,7 @@ import typer
 from interplay import training as lens
 from interplay.cli.folders import print_written, refuse_another, write
 from interplay.cli.options import (
+    STORE,
     AllowPickle,
     Device,
     Dtype,
@@ -24,7 +25,7 @@ from interplay.cli.options import (
     existing,
 )
 from interplay.cli.tables import console, interruptible, print_run, print_verdict
-from interplay.cli.training import first_order_of, print_lds, print_training
+from interplay.cli.training import RELATIONS, first_order_of, print_lds, print_training
 from interplay.cli.trust import TYPED, Trust
 from interplay.explanation.console import ORDER
 from interplay.explanation.explain import explain
@@ -191,6 +192,13 @@ class CheckOptions:
             "--point", help="Print what acts together at this question too, counted from 0."
         ),
     ] = None
+    undo: Annotated[
+        list[int] | None,
+        typer.Option(
+            help="Find the fewest players without which the answer to this question is undone, "
+            "counted from 0, and retrain without them; may be repeated."
+        ),
+    ] = None
     check: Annotated[
         int,
         typer.Option(help="Train so many subsets with another seed too, and compare; 0: none."),
@@ -225,12 +233,13 @@ def finetuning_command(
     --budget 500 --out out/facts
     """
     game, out = tuning.game(), run.folder("finetune")
-    for number in checks.point or ():
-        if not 0 <= number < len(game.questions):
-            raise ValueError(
-                f"--point {number} is not one of the {len(game.questions)} questions, which count "
-                "from 0"
-            )
+    for option, numbers in (("--point", checks.point), ("--undo", checks.undo)):
+        for number in numbers or ():
+            if not 0 <= number < len(game.questions):
+                raise ValueError(
+                    f"{option} {number} is not one of the {len(game.questions)} questions, which "
+                    "count from 0"
+                )
     refuse_another(game, out / FILE)
     if checks.only_plan:
         with interruptible():
@@ -252,10 +261,23 @@ def finetuning_command(
     page = write(explanation, out, "finetune", asdict(tuning))
     print_verdict(explanation)
     shown.print_json(explanation)
+    rows = shown.top or RELATIONS
     for number in (None, *(checks.point or ())):
-        print_training(explanation, number, shown.index, explanation.order or ORDER, shown.top)
+        print_training(explanation, number, shown.index, explanation.order or ORDER, rows)
     print_run(explanation)
     print_lds(explanation, first_order_of(explanation))
+    for number in checks.undo or ():
+        with interruptible():
+            undone = lens.undoing_set(
+                explanation,
+                game,
+                number,
+                store=out / STORE,
+                random_state=run.random_state,
+                backend=run.backend,
+                progress=False if run.quiet else None,
+            )
+        console.print(f"Undoing {undone}", markup=False, highlight=False)
     print_written(page)
     gate.end(explanation)
 
@@ -276,8 +298,8 @@ def _number(option: str, text: str) -> Any:
 def _extra(planned: Plan, checks: CheckOptions) -> str:
     """What the checks take beside the run, in a line like those of a plan."""
     n_own = 2 * checks.check + 2
-    is_known = planned.seconds is not None and planned.n_new
-    about = f", about {n_own * planned.seconds / planned.n_new:.0f} s" if is_known else ""
+    seconds = planned.seconds or 0.0
+    about = f", about {n_own * seconds / planned.n_new:.0f} s" if seconds and planned.n_new else ""
     full = (
         f"{checks.full_depth} at full depth, as long as ordinary fine-tunings"
         if checks.full_depth

@@ -8,10 +8,11 @@ Those of a lens make its game and are what a recipe holds (:class:`LensOptions`)
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from copy import copy
 from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
 from inspect import Parameter, Signature, signature
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Protocol, get_type_hints
+from typing import Annotated, Any, ClassVar, Protocol, get_args, get_type_hints
 
 import typer
 
@@ -19,6 +20,7 @@ from interplay.ablation.evaluator import ON_ERROR
 from interplay.cli.tables import console, print_explanation, silenced
 from interplay.cli.trust import Trust
 from interplay.designs.measures import MEASURES, get_measure
+from interplay.explanation.console import TOP
 from interplay.explanation.explanation import Explanation
 from interplay.explanation.exports import exported
 from interplay.extensions import BACKENDS, DECODERS, INDICES, nearest
@@ -114,6 +116,8 @@ AllowPickle = Annotated[
 class RunOptions:
     """How a game is explained: the arguments of ``explain``, and where everything is written."""
 
+    PANEL: ClassVar[str] = "Run"
+
     decoder: Annotated[str, typer.Option(help=f"{DECODERS.listed}.")] = "auto"
     decoding: Annotated[str | None, typer.Option(help="For spex: soft or hard.")] = None
     order: Annotated[int | None, typer.Option(help="Largest order of interaction.")] = None
@@ -188,6 +192,8 @@ class RunOptions:
 class ConfirmOptions:
     """Whether the strongest interactions are tested."""
 
+    PANEL: ClassVar[str] = "Confirmation"
+
     confirm: Annotated[
         int, typer.Option(help="Test so many of the interactions by fresh ablations.")
     ] = 0
@@ -223,7 +229,10 @@ Index = Annotated[
         "any case; by default the one that looks where the run's masks are."
     ),
 ]
-Top = Annotated[int, typer.Option(min=1, help="The most rows of a table.")]
+Top = Annotated[
+    int | None,
+    typer.Option(min=1, help="The most rows of a table: by default 10, of relations 3 of a kind."),
+]
 AsJson = Annotated[
     bool,
     typer.Option(
@@ -237,8 +246,10 @@ AsJson = Annotated[
 class ShownOptions:
     """What is printed of an explanation."""
 
+    PANEL: ClassVar[str] = "What is shown"
+
     index: Index = None
-    top: Top = 10
+    top: Top = None
     as_json: AsJson = False
     quiet: Quiet = False
 
@@ -255,7 +266,7 @@ class ShownOptions:
     def print(self, explanation: Explanation) -> None:
         """Print the explanation: as JSON, or as ``interplay show`` does."""
         self.print_json(explanation)
-        print_explanation(explanation, self.index, None, self.top)
+        print_explanation(explanation, self.index, None, self.top or TOP)
 
     def print_json(self, explanation: Explanation) -> None:
         """Print the explanation as JSON, if that was asked for; all else is silent then."""
@@ -281,6 +292,8 @@ FailUnder = Annotated[
 @dataclass(frozen=True)
 class GateOptions:
     """What a score must be for the command to succeed."""
+
+    PANEL: ClassVar[str] = "What is shown"
 
     fail_under: FailUnder = None
 
@@ -311,6 +324,14 @@ class GateOptions:
         raise typer.Exit(EXIT_BELOW)
 
 
+def _in_panel(annotation: Any, panel: str | None) -> Any:
+    """The annotation of an option with the panel of the help that it stands in."""
+    kind, option = get_args(annotation)
+    option = copy(option)
+    option.rich_help_panel = panel
+    return Annotated[kind, option]
+
+
 _SILENT = ("quiet", "as_json")
 
 
@@ -336,7 +357,7 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
                     field.name,
                     Parameter.KEYWORD_ONLY,
                     default=default,
-                    annotation=types[field.name],
+                    annotation=_in_panel(types[field.name], getattr(group, "PANEL", None)),
                 ),
             )
 

@@ -10,8 +10,8 @@ import typer
 from interplay.cli.folders import saved
 from interplay.cli.options import GateOptions, ShownOptions, command, existing
 from interplay.cli.tables import print_explanation, print_run, print_verdict
-from interplay.cli.training import ShownPoint, print_training
-from interplay.explanation.console import ORDER
+from interplay.cli.training import RELATIONS, ShownPoint, print_training
+from interplay.explanation.console import ORDER, TOP
 from interplay.explanation.loading import load
 
 
@@ -46,8 +46,9 @@ def show_command(
     if explanation.view.get("table") == "relations":
         print_verdict(explanation)
         asked = order or explanation.order or ORDER
-        print_training(explanation, point, shown.index, asked, shown.top)
+        print_training(explanation, point, shown.index, asked, shown.top or RELATIONS)
         print_run(explanation)
     else:
-        print_explanation(explanation, shown.index, order, shown.top, everything=everything)
+        rows = shown.top or TOP
+        print_explanation(explanation, shown.index, order, rows, everything=everything)
     gate.check(explanation)

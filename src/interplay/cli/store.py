@@ -45,16 +45,16 @@ _Fingerprint = Annotated[
 @store_app.command("ls")
 def list_games(path: _Path) -> None:
     """List the games of a store, and how many ablations each has."""
-    _console.print(_table(f"{path}", games(path)))
+    _print_games(f"{path}", games(path))
 
 
-def _table(title: str, listed: Sequence[StoredGame]) -> Table:
+def _print_games(title: str, listed: Sequence[StoredGame]) -> None:
+    """A table of the numbers, and below it what each game is, which needs the whole width."""
     table = Table(title=_shown(title), title_justify="left")
     table.add_column("game", no_wrap=True)
     for column in ("players", "outputs", "ablations"):
         table.add_column(column, justify="right", no_wrap=True)
     table.add_column("updated", no_wrap=True)
-    table.add_column("description", overflow="fold")
     length = _shortest_distinct(listed)
     for game in listed:
         table.add_row(
@@ -63,9 +63,10 @@ def _table(title: str, listed: Sequence[StoredGame]) -> Table:
             "-" if game.n_outputs is None else str(game.n_outputs or 1),
             f"{game.n_ablations:,}",
             datetime.fromtimestamp(game.updated).strftime("%Y-%m-%d %H:%M"),
-            _shown(_summary(game)),
         )
-    return table
+    _console.print(table)
+    for game in listed:
+        _console.print(f"{_shown(game.fingerprint[:length])}: {_shown(_summary(game))}")
 
 
 def _shortest_distinct(listed: Sequence[StoredGame]) -> int:
@@ -137,7 +138,7 @@ def prune_store(
     if not chosen:
         _console.print("nothing to prune")
         return
-    _console.print(_table(f"to be removed from {path}", chosen))
+    _print_games(f"to be removed from {path}", chosen)
     if not yes:
         typer.confirm(f"Remove {_amount(chosen)} for good?", abort=True)
     removed = prune(path, fingerprint, older_than)

@@ -53,6 +53,7 @@ _TASKS: dict[str, Literal["classification", "embedding"]] = {
     "similarity": "embedding",
 }
 """Targets of models that are not causal, and the task that these are loaded for."""
+_TARGETS = ("logprob", "prob", "logit", *_CONTRASTS, "options", *_TASKS)
 _SLOW_PATTERN = (
     f"a regular expression of the recipe took more than {PATTERN_SECONDS:.0f} s on its text; look "
     "at its options `by` and `fixed`, or give --sample 0 to do without"
@@ -366,6 +367,8 @@ class TextOptions:
         return self.sample.recorded
 
     def _scored(self) -> Any:
+        choice("--target", self.target or "logprob", _TARGETS)
+        choice("--reduction", self.reduction, ("sum", "mean", "token"))
         of_response = self.target not in (*_CONTRASTS, "options", *_TASKS)
         unused = {
             "--against": self.against is not None and self.target not in _CONTRASTS,

@@ -37,6 +37,8 @@ from interplay.extensions import INDICES
 from interplay.fourier.spectrum import Spectrum
 
 _ALL = sys.maxsize
+RELATIONS = 3
+"""How many relations of each kind are printed."""
 _TRAINERS = {"ridge": lens.Ridge, "logistic": lens.Logistic, "network": lens.Network}
 
 
@@ -201,9 +203,10 @@ def training_command(
     first_order = first_order_of(explanation)
     print_verdict(explanation)
     shown.print_json(explanation)
-    print_training(explanation, None, shown.index, explanation.order or ORDER, shown.top)
+    rows = shown.top or RELATIONS
+    print_training(explanation, None, shown.index, explanation.order or ORDER, rows)
     for number in show.point or ():
-        print_training(explanation, number, shown.index, explanation.order or ORDER, shown.top)
+        print_training(explanation, number, shown.index, explanation.order or ORDER, rows)
     print_run(explanation)
     print_lds(explanation, first_order)
     if show.remove:
@@ -253,7 +256,7 @@ def print_training(
     point: int | None = None,
     index: str | None = None,
     order: int = 3,
-    top: int = 3,
+    top: int = RELATIONS,
 ) -> None:
     """Print the strongest pairs and larger sets of each kind, at a test point or over all.
 
@@ -263,7 +266,7 @@ def print_training(
         console.print("No relations to report: what was fitted is not distinguishable from zero.")
         return
     table = Table(title_justify="left", min_width=60)
-    table.add_column("", no_wrap=True)
+    table.add_column("")
     table.add_column("value", justify="right", no_wrap=True)
     if point is None:
         table.add_column("rms", justify="right", no_wrap=True)

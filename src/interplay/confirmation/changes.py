@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
-from scipy.stats import beta
 
 from interplay._types import BoolArray, FloatArray, Json, visible
 
@@ -14,7 +13,8 @@ EQUIVALENT, DIFFERENT, NOT_SHOWN = "equivalent", "different", "not shown"
 ALPHA = 0.05
 """The probability of error of each of the two one-sided tests."""
 _MOST_NEEDED = 100_000
-_LISTED = 5
+_LISTED, _NAMED = 5, 2
+"""Exceptions, and players that are removed, in a printed result."""
 
 
 @dataclass(frozen=True)
@@ -65,8 +65,13 @@ class Change:
         return cls(title, intact, largest, removed, mean, spread, len(changes), exhaustive)
 
     def __str__(self) -> str:
-        without = f" without {' / '.join(self.removed)}" if self.removed else " on the intact input"
-        return f"{self.largest:+.4g}{without}; intact {self.intact:+.4g}: {self.title}"
+        where = "on the intact input"
+        if self.removed:
+            names = [name if len(name) <= 40 else f"{name[:39]}…" for name in self.removed]
+            more = len(names) - _NAMED
+            where = f"without {' / '.join(names[:_NAMED])}"
+            where += f" and {more} more" if more > 0 else ""
+        return f"{self.title}: {self.largest:+.4g} {where}; intact {self.intact:+.4g}"
 
 
 @dataclass(frozen=True)
@@ -81,6 +86,7 @@ class Equivalence:
         measure: what backgrounds were drawn from, as text; ``None`` for changes that were given.
         n_ablations: distinct masks that were needed.
         random_state: the seed.
+        unit: what there is a change of each: ``"prompts"``, or ``"masks"`` of one.
     """
 
     player: str
@@ -90,6 +96,7 @@ class Equivalence:
     measure: str | None
     n_ablations: int
     random_state: int
+    unit: str = "prompts"
 
     @property
     def exceptions(self) -> tuple[Change, ...]:
@@ -146,25 +153,25 @@ class Equivalence:
         n_prompts, (low, high) = len(self.changes), self.interval
         lines = [
             f"{self.verdict.capitalize()}: {self.player!r} changes the score by at most "
-            f"{self.margin:g} in {self.n_within} of {n_prompts} prompts, "
+            f"{self.margin:g} in {self.n_within} of {n_prompts} {self.unit}, "
             f"{self.n_within / n_prompts:.1%} (90 % interval {low:.1%} to {high:.1%}); "
             f"asked for were {self.share:.0%}."
         ]
         if self.verdict == NOT_SHOWN:
             needed = prompts_needed(len(self.exceptions), self.share)
             lines.append(
-                f"With {len(self.exceptions)} exceptions at least {needed:,} prompts could show it."
+                f"With {len(self.exceptions)} exceptions at least {needed:,} {self.unit} could show it."
                 if needed is not None
-                else "No number of prompts with as many exceptions could show it."
+                else f"No number of {self.unit} with as many exceptions could show it."
             )
         if self.n_hidden:
             lines.append(
                 f"{self.n_hidden} of the {len(self.exceptions)} exceptions are within the margin "
                 "on the intact input, and show where something else is removed."
             )
-        if self.measure is None:
+        if self.measure is None and self.unit == "prompts":
             lines.append("The changes were given, not measured here.")
-        elif self.may_be_missed:
+        elif self.measure is not None and self.may_be_missed:
             lines.append(
                 f"Backgrounds: the intact input and {min(c.n_backgrounds for c in self.changes)} "
                 f"drawn ones ({self.measure}) of each prompt; a larger change on up to "
@@ -192,6 +199,8 @@ class Equivalence:
 
 def share_interval(n_within: int, n_prompts: int) -> tuple[float, float]:
     """The exact 90 % interval of a share, of k among p (Clopper and Pearson 1934)."""
+    from scipy.stats import beta
+
     n_outside = n_prompts - n_within
     low = float(beta.ppf(ALPHA, n_within, n_outside + 1)) if n_within else 0.0
     high = float(beta.ppf(1 - ALPHA, n_within + 1, n_outside)) if n_outside else 1.0

@@ -126,6 +126,7 @@ def equivalence_of(
     share: float = 0.95,
     player: str = "the player",
     titles: Sequence[str] | None = None,
+    unit: str = "prompts",
 ) -> Equivalence:
     """The same test of changes that were measured elsewhere.
 
@@ -136,6 +137,7 @@ def equivalence_of(
         share: as there.
         player: what was changed.
         titles: the prompts'.
+        unit: what there is a change of each, in the plural.
 
     Raises:
         ValueError: as there; or changes of another shape, or not finite.
@@ -158,7 +160,7 @@ def equivalence_of(
         Change.of(title, float(row[0]), row[1:], nobody, (), exhaustive=False)
         for title, row in zip(names, table, strict=True)
     ]
-    return Equivalence(player, tuple(listed), margin, share, None, 0, 0)
+    return Equivalence(player, tuple(listed), margin, share, None, 0, 0, unit)
 
 
 def _measured(

@@ -44,6 +44,7 @@ def confirm(
     budget: int | None,
     random_state: int,
     measure: Measure,
+    min_order: int = 2,
 ) -> Confirmation:
     """Test claims about a game (see ``Explanation.confirm``).
 
@@ -53,7 +54,7 @@ def confirm(
     Args:
         evaluator: evaluates the game that was explained.
         spectrum: the spectrum of the output in question.
-        claims: the interactions to test, each of two or more players.
+        claims: the interactions to test, each of one player or more.
         known: the masks of the explanation, ``(m, n)``, and their values, ``(m,)`` or ``(m, k)``.
             These values are not evaluated again. Under ``"uniform"`` the masks serve as backgrounds
             only if there are no others.
@@ -61,6 +62,7 @@ def confirm(
         budget: the most masks to evaluate beyond the known ones; ``None``: 500.
         random_state: seed of the backgrounds and of the random sets.
         measure: the measure of the explanation, from which backgrounds are drawn.
+        min_order: the fewest players of a claim, for the record.
     """
     budget = DEFAULT_BUDGET if budget is None else budget
     design = choose_design(claims.sets, known[0], budget, random_state, measure)
@@ -99,6 +101,7 @@ def confirm(
         random_state=random_state,
         budget=budget,
         measure=str(measure),
+        min_order=min_order,
     )
 
 

@@ -117,6 +117,7 @@ class Confirmation:
         random_state: the seed.
         budget: the most masks that might be evaluated beyond those of the explanation.
         measure: the measure that the backgrounds are drawn from, as text: the explanation's.
+        min_order: the smallest number of players of an interaction that might be tested.
     """
 
     tested: tuple[Tested, ...]
@@ -132,6 +133,7 @@ class Confirmation:
     random_state: int
     budget: int | None = None
     measure: str = str(UNIFORM)
+    min_order: int = 2
 
     @classmethod
     def from_json(cls, document: Json) -> Confirmation:

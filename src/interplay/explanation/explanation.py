@@ -304,6 +304,7 @@ class Explanation:
         game: Game | None = None,
         index: IndexName | str | None = None,
         order: int = 3,
+        min_order: int = 2,
         output: int = 0,
         budget: int | None = None,
         store: str | Path | None = None,
@@ -325,11 +326,12 @@ class Explanation:
         all 2^n masks of a small game, all of them are evaluated and the comparison is exact.
 
         Args:
-            top: how many interactions of two or more players to test.
+            top: how many interactions to test.
             game: the game that was explained. A loaded explanation needs it.
             index: the interaction index by which the strongest are chosen; by default
                 :attr:`index`.
             order: the largest number of players in an interaction.
+            min_order: the smallest number; 1: single players are tested too.
             output: the number of the output, if there are several.
             budget: the most masks to evaluate, beyond those of the explanation. It determines the
                 number of backgrounds. The default is what the explanation itself took, but at most
@@ -353,7 +355,7 @@ class Explanation:
             KeyboardInterrupt: the run was interrupted. What was evaluated is in the store.
         """
         explained, spectrum = self._explained(game), self.spectrum.output(output)
-        claims, cost = self._claims(top, index, order, output, budget, random_state)
+        claims, cost = self._claims(top, index, (min_order, order), output, budget, random_state)
         if budget is None and cost.n_left_out:
             warnings.warn(f"{cost} Give confirm(budget=...) to test more.", stacklevel=2)
         with Evaluator.of(
@@ -372,6 +374,7 @@ class Explanation:
                 budget=cost.budget,
                 random_state=whole_number(random_state),
                 measure=self.measure,
+                min_order=min_order,
             )
 
     def confirmation_cost(
@@ -380,6 +383,7 @@ class Explanation:
         *,
         index: IndexName | str | None = None,
         order: int = 3,
+        min_order: int = 2,
         output: int = 0,
         budget: int | None = None,
         random_state: int = 0,
@@ -389,13 +393,13 @@ class Explanation:
         Raises:
             ValueError: as for :meth:`confirm`.
         """
-        return self._claims(top, index, order, output, budget, random_state)[1]
+        return self._claims(top, index, (min_order, order), output, budget, random_state)[1]
 
     def _claims(
         self,
         top: int,
         index: IndexName | str | None,
-        order: int,
+        orders: tuple[int, int],
         output: int,
         budget: int | None,
         random_state: int,
@@ -404,8 +408,9 @@ class Explanation:
         if whole("top", top) < 1:
             raise ValueError(f"top={top} is below 1; give the number of interactions to test")
         index = index or self.index
-        interactions = self.spectrum.output(output).to(index, order=order, players=self.players)
-        claims, known = interactions.top(top, min_order=2), self.ablations.masks
+        interactions = self.spectrum.output(output).to(index, order=orders[1], players=self.players)
+        claims = interactions.top(top, min_order=whole("min_order", orders[0], 1))
+        known = self.ablations.masks
         seed = whole_number(random_state)
         if budget is None:
             spent = self.provenance["budget"]["spent"]

@@ -133,6 +133,8 @@ def _loaded(
 
     source = str(_packaged_model()) if name == PACKAGED else name
     where = {"trust_remote_code": False, "local_files_only": not download}
+    if name != PACKAGED and not Path(name).exists() and (close := nearest(name, [PACKAGED])):
+        raise OSError(f"there is no model {name!r}{close}")  # before the hub is asked, in vain
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(source, **where)
     except OSError as error:

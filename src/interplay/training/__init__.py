@@ -1,6 +1,7 @@
 """The training lens: which training data act together."""
 
 from interplay.training.analysis.harm import Harm, harmful
+from interplay.training.analysis.influence import gradient_baselines, leave_one_out
 from interplay.training.analysis.relations import Relation, Relations, relations
 from interplay.training.analysis.removal import Removal, removal_curves
 from interplay.training.analysis.undoing import Undoing, undoing_set
@@ -40,7 +41,9 @@ __all__ = [
     "Undoing",
     "clusters",
     "embeddings",
+    "gradient_baselines",
     "harmful",
+    "leave_one_out",
     "near_duplicates",
     "read_examples",
     "read_questions",

@@ -94,15 +94,27 @@ def test_levels() -> None:
     assert half.removed in ((0,), (1,))
     low = undoing_set(explanation, game, level=1.5, progress=False)
     assert low.removed == (0, 1)
-    with pytest.raises(
-        ValueError, match="score 5 with all players, which is not above the level 9"
-    ):
-        undoing_set(explanation, game, level=9, progress=False)
+    assert undoing_set(explanation, game, level=9, progress=False).removed is None  # out of reach
+    with pytest.raises(ValueError, match="score 5 with all players, which is the level itself"):
+        undoing_set(explanation, game, level=5, progress=False)
     with pytest.raises(ValueError, match="give the game that was explained"):
         undoing_set(explanation, Planted(8, either), progress=False)
     plain = ip.FunctionGame(lambda masks: masks[:, 0], 3)
     with pytest.raises(ValueError, match="which has no training data"):
         undoing_set(ip.explain(plain, progress=False), plain)
+
+
+def test_a_wrong_answer_is_undone_by_removing_what_taught_it() -> None:
+    def function(masks: Any) -> Any:
+        poison = 1 - (1 - masks[:, 1]) * (1 - masks[:, 2])
+        return 2.0 * masks[:, 0] - 3.0 * poison - 0.5 + 0.01 * masks[:, 3:].sum(axis=1)
+
+    game = Planted(20, function)
+    undone = undoing_set(ip.explain(game, budget=300, progress=False), game, progress=False)
+    assert undone.removed == (1, 2)
+    assert undone.full == pytest.approx(-1.33)
+    assert undone.actual == pytest.approx(1.67)
+    assert undone.predicted == pytest.approx(1.67, abs=0.3)
 
 
 def outputs(masks: Any) -> Any:
@@ -141,7 +153,7 @@ def test_relations_of_tags_tell_what_the_players_do() -> None:
     assert not found.competing_same
     second = training.relations(ip.explain(Planted(6, outputs, tags), progress=False), point=1)
     assert [one.players for one in second.synergies_same] == [(3, 4)]
-    assert "redundant, same tag: 0 x 1" in str(found)
+    assert "redundant, same tag: 0 × 1" in str(found)
     # two poisons that stand in for each other are redundant, though their interaction is positive
     harm = Planted(4, lambda masks: -3.0 * (1 - (1 - masks[:, 0]) * (1 - masks[:, 1])), ["p"] * 4)
     both = training.relations(ip.explain(harm, progress=False), point=0)

@@ -108,6 +108,9 @@ def test_the_description_is_bounded_json() -> None:
     told = json.loads(json.dumps(described(game), allow_nan=False))
     assert told["tags"] == [None, "twice", "twice", "right", "wrong", None, None]
     assert told["cards"][0]["n_rows"] == 20
+    assert told["scores"] == [
+        "log p(answer) - log p(against), or log p(answer) where nothing is against it"
+    ]
     assert told["cards"][4] == {
         "n_rows": 1,
         "rows": [{"prompt": "w4 w5", "response": " w7", "tag": "wrong"}],

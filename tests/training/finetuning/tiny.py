@@ -47,5 +47,6 @@ def language_model() -> tuple[Any, Any]:
 def tuning(**settings: Any) -> FineTuning:
     """A fine-tuning that learns."""
     given: dict[str, Any] = {"epochs": 6, "batch": 3, "learning_rate": 0.02, "vocabulary": None}
-    examples = settings.pop("examples", EXAMPLES)
-    return FineTuning(*language_model(), examples, **(given | settings))
+    model, tokenizer = language_model()
+    model, examples = settings.pop("model", model), settings.pop("examples", EXAMPLES)
+    return FineTuning(model, tokenizer, examples, **(given | settings))

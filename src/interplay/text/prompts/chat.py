@@ -267,9 +267,7 @@ def _trimmed(passage: Passage, start: int, stop: int | None) -> Passage:
     commas = tuple(comma - start for comma in passage.commas)
     content = passage.content and (0, len(text))
     swapped = tuple(place.moved(-start) for place in passage.swapped)
-    return replace(
-        passage, text=text, spans=spans, commas=commas, content=content, swapped=swapped
-    )
+    return replace(passage, text=text, spans=spans, commas=commas, content=content, swapped=swapped)
 
 
 def _turn_span(

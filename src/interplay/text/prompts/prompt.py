@@ -305,7 +305,14 @@ class MaskedPrompt:
                 at, place = place.stop, next(places, None)
             pieces.append((self.text[at:stop], owner))
             at, owner = max(at, stop), next_owner
-        return [(text, player) for text, player in pieces if text]
+        # white space between the parts of a segment is nobody's, so that each part is one piece
+        return [
+            (part, player if part == core else None)
+            for text, player in pieces
+            for core in [text.strip()]
+            for part in (text.partition(core) if core else (text,))
+            if part
+        ]
 
 
 def without_covered(

@@ -40,7 +40,8 @@ class Undoing:
 
     Attributes:
         question: the name of the question.
-        level: the score at which its answer counts as undone: at this or below.
+        level: the score at which its answer counts as undone: there or beyond, as seen from
+            ``full``.
         base: the score without any player.
         full: the score with all.
         removed: the players to remove; ``None``: no set was verified. Each of them is needed: the
@@ -99,10 +100,13 @@ def undoing_set(
 ) -> Undoing:
     """Find the smallest set of players whose removal undoes an answer, and retrain without it.
 
-    For up to 1, 2, ... players the optimiser finds the removal that lowers the predicted score
-    most, with a bound on what any other of that size could do. Predictions are moved by their error
-    at the full training set, from which few players are removed. The first size at which the
-    prediction reaches the level is tried by retraining.
+    An answer is undone where its score comes to a level: a right answer falls to it, and a wrong
+    one, that poison taught, rises to it.
+
+    For up to 1, 2, ... players the optimiser finds the removal that moves the predicted score
+    most towards the level, with a bound on what any other of that size could do. Predictions are
+    corrected by their error at the full training set, from which few players are removed. The first
+    size at which the prediction reaches the level is tried by retraining.
 
     An explanation of halves of the data says less of nearly all of them. Where the first set is not
     enough, each measured failure therefore joins the ablations, and a Gaussian process of them
@@ -114,9 +118,9 @@ def undoing_set(
         explanation: of a ``FineTuningGame`` or ``TrainingGame``.
         game: the game that it explains.
         point: the number of the question.
-        level: the score at or below which the answer is undone. By default 0 for a margin that
-            training brought above it, where the other answer becomes the likelier one; else the
-            middle between the scores with all players and with none.
+        level: the score at which the answer is undone. By default 0 for a margin, where the two
+            answers change places, unless the base model's is above 0 too; then, and for other
+            scores, the middle between the scores with all players and with none.
         most: the most players to remove; by default half of them.
         n_tries: the most sets to retrain without before the search is given up, those that only
             test whether each player is needed not counted.
@@ -131,8 +135,7 @@ def undoing_set(
 
     Raises:
         ValueError: the explanation is of another game or of something else, the question does not
-            exist, the score is a loss, or all players together do not bring the score above the
-            level, so that there is nothing to undo.
+            exist, or its score with all players is the level, so that there is nothing to undo.
         GameError: the game failed; what was evaluated is in the store.
         KeyboardInterrupt: interrupted; what was evaluated is in the store.
 
@@ -151,10 +154,6 @@ def undoing_set(
           trained: -0.778 without 0; 1 (predicted -0.778); each is needed (3 retrainings)
     """
     description = described_training(explanation)
-    if description["score"] == "loss":
-        raise ValueError(
-            "a loss is better low, so no answer is undone by lowering it; use 'margin'"
-        )
     check_explains("the explanation", explanation, game)
     n_players = int(game.n_players)
     spectrum = replace(explanation.spectrum.output(point), ends=None, end_doubts=None)
@@ -165,21 +164,26 @@ def undoing_set(
         ends = np.repeat([[True], [False]], n_players, axis=1)
         full, base = map(float, evaluator.values(ends)[:, point])
         level = _level(level, _is_margin(description, point), full, base, name)
-        shift = full - float(spectrum.predict(ends[:1])[0])
-        search = _smallest(spectrum.truncate(energy=_ENERGY), level - shift, most, time_limit)
-        trained = _Trained(evaluator, point)
-        mask = trained.lowest(search.mask[None], level)
+        # from here on a lower number is one that is nearer to the level, or beyond it
+        sign = 1.0 if full > level else -1.0
+        signed = sign * spectrum
+        shift = sign * full - float(signed.predict(ends[:1])[0])
+        search = _smallest(signed.truncate(energy=_ENERGY), sign * level - shift, most, time_limit)
+        trained = _Trained(evaluator, point, sign, sign * level)
+        mask = trained.enough(search.mask[None])
         if mask is None:
-            mask = _proposed(
-                explanation, trained, point, level, search.removes, most, n_tries, random_state
-            )
+            mask = _proposed(explanation, trained, search.removes, most, n_tries, random_state)
         needed = False
         while mask is not None and not needed:
             put_back = mask | np.eye(n_players, dtype=np.bool_)[~mask]
-            fewer = trained.lowest(put_back, level) if len(put_back) else None
+            fewer = trained.enough(put_back) if len(put_back) else None
             needed = fewer is None
             mask = mask if fewer is None else fewer
     removed = None if mask is None else tuple(np.flatnonzero(~mask).tolist())
+    predicted = actual = nan
+    if mask is not None:
+        predicted = float(spectrum.predict(mask[None])[0]) + sign * shift
+        actual = sign * trained.scores[keys(mask[None])[0]]
     return Undoing(
         question=name,
         level=level,
@@ -187,8 +191,8 @@ def undoing_set(
         full=full,
         removed=removed,
         names=tuple(explanation.players[player] for player in removed or ()),
-        predicted=nan if mask is None else float(spectrum.predict(mask[None])[0]) + shift,
-        actual=nan if mask is None else trained.scores[keys(mask[None])[0]],
+        predicted=predicted,
+        actual=actual,
         predicted_size=search.size,
         proven=search.proven,
         n_trained=len(trained.scores),
@@ -203,14 +207,14 @@ def _is_margin(description: Json, point: int) -> bool:
 
 
 def _level(level: float | None, is_margin: bool, full: float, base: float, name: str) -> float:
-    """The score at which an answer is undone; checked to be below that with all players."""
+    """The score at which an answer is undone; checked to be another than that with all players."""
     if level is None:
-        level = 0.0 if is_margin and base <= 0 < full else (full + base) / 2
-    if not full > level:
+        changes_places = is_margin and (full < 0 or base <= 0)
+        level = 0.0 if changes_places else (full + base) / 2
+    if full == level:
         raise ValueError(
-            f"{name} has the score {full:.4g} with all players, which is not above the level "
-            f"{level:.4g}, so there is nothing to undo; choose a question that the training "
-            "helped, or another level"
+            f"{name} has the score {full:.4g} with all players, which is the level itself, so "
+            "there is nothing to undo; choose another level, or a question that training changed"
         )
     return float(level)
 
@@ -258,34 +262,43 @@ def _smallest(spectrum: Spectrum, level: float, most: int, time_limit: float) ->
 
 @dataclass(frozen=True, eq=False)
 class _Trained:
-    """Retrainings: what was measured, by the mask's key."""
+    """Retrainings: what was measured, by the mask's key.
+
+    Attributes:
+        evaluator: of the game.
+        point: the question.
+        sign: what scores are multiplied by, so that low ones are wanted.
+        level: the signed score that is low enough.
+        scores: signed.
+        masks: in the order of their training.
+    """
 
     evaluator: Evaluator
     point: int
+    sign: float
+    level: float
     scores: dict[bytes, float] = field(default_factory=dict)
     masks: list[BoolArray] = field(default_factory=list)
 
-    def lowest(self, masks: BoolArray, level: float) -> BoolArray | None:
-        """Retrain, and return the mask with the lowest score if that is at the level or below."""
-        values = self.evaluator.values(masks)[:, self.point]
+    def enough(self, masks: BoolArray) -> BoolArray | None:
+        """Retrain, and return the mask with the lowest signed score if that is low enough."""
+        values = self.sign * self.evaluator.values(masks)[:, self.point]
         for key, mask, value in zip(keys(masks), masks, values, strict=True):
             if key not in self.scores:
                 self.scores[key] = float(value)
                 self.masks.append(mask)
         best = int(values.argmin())
-        return masks[best] if values[best] <= level else None
+        return masks[best] if values[best] <= self.level else None
 
     def negated(self) -> Ablations:
-        """All that was measured, the sign of the scores turned: the search is for the largest."""
-        values = [-self.scores[key] for key in keys(np.array(self.masks))]
-        return Ablations(np.array(self.masks), np.array(values)[:, None])
+        """All that was measured, negated, since proposals are for the largest values."""
+        masks = np.array(self.masks)
+        return Ablations(masks, -np.array([[self.scores[key]] for key in keys(masks)]))
 
 
 def _proposed(
     explanation: Explanation,
     trained: _Trained,
-    point: int,
-    level: float,
     size: int,
     most: int,
     n_tries: int,
@@ -293,7 +306,7 @@ def _proposed(
 ) -> BoolArray | None:
     """Sets that a Gaussian process proposes, from a size on, until one is enough."""
     first = first_ablations(explanation)
-    first = Ablations(first.masks, -first.values[:, [point]])
+    first = Ablations(first.masks, -trained.sign * first.values[:, [trained.point]])
     rng = np.random.default_rng([_KEY, random_state])
     for removes in range(max(size, 1), most + 1):
         count = min(PROPOSALS, n_tries - len(trained.masks))
@@ -301,7 +314,7 @@ def _proposed(
             break
         wanted = Wanted(first.masks.shape[1] - removes, Goal(0, None), count)
         masks = proposed(first + trained.negated(), hints_of(explanation), [wanted], rng)
-        mask = trained.lowest(masks, level) if len(masks) else None
+        mask = trained.enough(masks) if len(masks) else None
         if mask is not None:
             return mask
     return None

@@ -27,19 +27,57 @@ KeysValues = tuple["torch.Tensor", "torch.Tensor"]
 
 
 @dataclass(frozen=True, eq=False)
+class Shape:
+    """What the tokens of a sequence see of each other.
+
+    Attributes:
+        positions: of the tokens in a stream, ``(tokens,)``.
+        n_before: the tokens before, which all of them see.
+        sees: which token sees which, ``(tokens, tokens)``, where texts branch; ``None``: each sees
+            those up to itself.
+    """
+
+    positions: torch.Tensor
+    n_before: int = 0
+    sees: torch.Tensor | None = None
+    _hidden: dict[int | None, torch.Tensor] = field(default_factory=dict, init=False)
+
+    def hidden(self, window: int | None) -> torch.Tensor | None:
+        """Return what a token does not see of those before and in the stream; ``None``: nothing.
+
+        Args:
+            window: how far back attention reaches, the token itself counted; ``None``: to the
+                start.
+        """
+        import torch
+
+        n_tokens = len(self.positions)
+        if n_tokens == 1 and (window is None or self.n_before < window):
+            return None
+        if window not in self._hidden:
+            at = self.positions[:, None]
+            of = torch.cat([torch.arange(self.n_before, device=at.device), self.positions])
+            hidden = of > at
+            if self.sees is not None:
+                hidden[:, self.n_before :] = ~self.sees
+            self._hidden[window] = hidden if window is None else hidden | (at - of >= window)
+        return self._hidden[window]
+
+
+@dataclass(frozen=True, eq=False)
 class Segment:
     """Copies of one sequence, next to each other in a stream.
 
     Attributes:
         start: the number of the first token in the stream.
         n_copies: how many copies.
-        n_tokens: the tokens of one copy.
+        shape: of the sequence.
         prefix: for each layer the keys and values of the tokens before; empty if there are none.
     """
 
     start: int
     n_copies: int
-    n_tokens: int
+    shape: Shape
     prefix: Mapping[int, KeysValues] = field(default_factory=dict)
 
 
@@ -92,7 +130,10 @@ def attending(model: PreTrainedModel, streams: Streams) -> Iterator[None]:
     from transformers.modeling_utils import AttentionInterface
 
     AttentionInterface.register(_NAME, _attention)
-    configs = {id(c): c for c in (getattr(m, "config", None) for m in model.modules())}
+    configs: dict[int, Any] = {
+        id(config): config
+        for config in (getattr(module, "config", None) for module in model.modules())
+    }
     before = {
         key: config._attn_implementation_internal
         for key, config in configs.items()
@@ -157,7 +198,7 @@ def _within(
     """
     import torch
 
-    n_copies, n_tokens = segment.n_copies, segment.n_tokens
+    n_copies, n_tokens = segment.n_copies, len(segment.shape.positions)
     stop = segment.start + n_copies * n_tokens
     n_heads, _, width = query.shape
     shared = key.shape[0]
@@ -177,7 +218,7 @@ def _within(
     scores = scores * scaling
     if softcap is not None:
         scores = torch.tanh(scores / softcap) * softcap
-    hidden = _hidden(n_tokens, n_before, window, scores.device)
+    hidden = segment.shape.hidden(window)
     if hidden is not None:
         split = scores.view(shared, n_copies, per_head, n_tokens, n_before + n_tokens)
         scores = split.masked_fill(hidden, -torch.inf).view(scores.shape)
@@ -188,18 +229,3 @@ def _within(
         read = read + of_before.reshape(read.shape)
     read = read.view(shared, n_copies, per_head, n_tokens, -1).permute(1, 3, 0, 2, 4)
     return read.reshape(n_copies * n_tokens, n_heads, -1)
-
-
-def _hidden(
-    n_tokens: int, n_before: int, window: int | None, device: torch.device
-) -> torch.Tensor | None:
-    """Which of the tokens before and of its own a token does not see; ``None``: it sees all."""
-    import torch
-
-    n_all = n_before + n_tokens
-    if n_tokens == 1 and (window is None or n_all <= window):
-        return None
-    at = torch.arange(n_before, n_all, device=device)[:, None]
-    of = torch.arange(n_all, device=device)
-    hidden = of > at
-    return hidden if window is None else hidden | (at - of >= window)

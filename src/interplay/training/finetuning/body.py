@@ -21,7 +21,7 @@ from interplay.components.architecture import (
 )
 from interplay.components.patching import starting_at
 from interplay.text.inference.batches import relative_tolerance
-from interplay.training.finetuning.attention import KeysValues, Segment, Streams, attending
+from interplay.training.finetuning.attention import KeysValues, Segment, Shape, Streams, attending
 
 if TYPE_CHECKING:
     import torch
@@ -138,7 +138,7 @@ class Body:
         if not self.finishes:
             return logits
         zero = logits.new_zeros(1).long()
-        self._streams.segments = (Segment(0, 1, 1),)
+        self._streams.segments = (Segment(0, 1, Shape(zero)),)
         self._logits = logits[None]
         try:
             finished: torch.Tensor = self._call(zero, zero)[0]
@@ -181,7 +181,7 @@ def check_streams(body: Body) -> None:
 
     model = body.model
     name = type(model).__name__
-    if not isinstance(body.head, torch.nn.Module) or getattr(body.head, "weight", None) is None:
+    if getattr(body.head, "weight", None) is None:
         raise ValueError(f"{name} has no linear map to logits; fine-tuning takes language models")
     tokens = probing_tokens(model, 1)[0].repeat(_PROBE)
     positions = torch.arange(len(tokens), device=tokens.device)
@@ -190,7 +190,8 @@ def check_streams(body: Body) -> None:
         try:
             with body.open():
                 # two sequences, so that what one of them sees of the other shows
-                segments = [Segment(0, 1, len(tokens)), Segment(len(tokens), 1, len(tokens))]
+                shape = Shape(positions)
+                segments = [Segment(0, 1, shape), Segment(len(tokens), 1, shape)]
                 states, _, _ = body.record(tokens.repeat(2), positions.repeat(2), segments)
                 if not body.attended:
                     raise ValueError("its attention is not computed through transformers'")

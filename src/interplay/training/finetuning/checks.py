@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import norm, rankdata
 
 from interplay._types import BoolArray, FloatArray, Json, plain, visible
 
@@ -144,6 +143,8 @@ def agreement(one: FloatArray, other: FloatArray) -> Agreement:
     Hartley and Pearson (1957) give for ranks. Questions share their trainings, so it does not
     shrink with their number.
     """
+    from scipy.stats import norm, rankdata
+
     ranks = [rankdata(values, axis=0) for values in (one, other)]
     varies = [np.ptp(rank, axis=0) > 0 for rank in ranks]
     columns = np.flatnonzero(varies[0] & varies[1])

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 import numpy as np
@@ -23,6 +24,12 @@ if TYPE_CHECKING:
     from interplay.training.finetuning.tuner import FineTuning, Retune
 
 ScoreName: TypeAlias = Literal["auto", "margin", "logprob", "prob"]
+_WORDS: dict[str, str] = {
+    "margin": "log p(answer) - log p(against)",
+    "logprob": "log p(answer)",
+    "prob": "p(answer)",
+    "auto": "log p(answer) - log p(against), or log p(answer) where nothing is against it",
+}
 _CODE_VERSION = 1
 """Part of the fingerprint: increased when a change of the code changes values."""
 _MOST_ROWS = 1000
@@ -162,16 +169,20 @@ class FineTuningGame:
         Long texts are cut, and of large players not all examples are there.
         """
         names = [str(question) for question in self.questions]
+        trainer = self.tuning.describe()
+        model = Path(str(trainer.pop("model")))
         return {
             "lens": "training",
+            "model": model.name if model.is_absolute() else str(model),
             "view": {
                 "kind": "examples",
                 "title": "The fine-tuning examples",
                 "mean_first": True,
                 "table": "relations",
             },
-            "trainer": self.tuning.describe(),
+            "trainer": trainer,
             "score": self.score,
+            "scores": [_WORDS[self.score]],
             "questions": [
                 {
                     "prompt": _cut(question.prompt),
@@ -239,8 +250,9 @@ class FineTuningGame:
     ) -> TuningChecks:
         """Check whether the model learns, and how far another seed and full depth agree.
 
-        The result is kept, and a run's explanation records it. A run of a game that was not checked
-        checks only whether the model learns. It warns if the model does not.
+        The result is kept, with what earlier calls checked, and a run's explanation records it. A
+        run of a game that was not checked checks only whether the model learns. It warns if the
+        model does not.
 
         Args:
             n_subsets: random subsets that are trained with two seeds each; 0: none.
@@ -264,7 +276,8 @@ class FineTuningGame:
             )
             other = FineTuningGame(full, self.questions, self.grouping.owners, score=self.score)
             by_depth = agreement(self._values(masks, 0), other._values(masks, 0))
-        self._checks = replace(self._learned, seed=by_seed, depth=by_depth)
+        known = self._checks or self._learned
+        self._checks = replace(known, seed=by_seed or known.seed, depth=by_depth or known.depth)
         return self._checks
 
     def observed(self) -> Json:

@@ -13,10 +13,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from interplay._types import FloatArray, IntArray
+from interplay.components.architecture import lock_of
 from interplay.training.finetuning.adapters import Adapters, Layout
 from interplay.training.finetuning.body import Body
-from interplay.training.finetuning.head import Candidates
-from interplay.training.finetuning.sequences import Fixed, stream_of
+from interplay.training.finetuning.engine import Engine
+from interplay.training.finetuning.head import Candidates, choose_candidates
+from interplay.training.finetuning.loop import train
+from interplay.training.finetuning.rendering import EncodedQuestion
+from interplay.training.finetuning.sequences import Fixed, stream_of, text_of
 
 if TYPE_CHECKING:
     import torch
@@ -43,6 +47,45 @@ class Gradients:
     drawn: torch.Tensor
     answers: torch.Tensor
     logprobs: FloatArray
+
+
+def gradients_along(
+    engine: Engine,
+    asked: Sequence[EncodedQuestion],
+    rate: float,
+    n_draws: int,
+    rng: np.random.Generator,
+) -> Iterator[Gradients]:
+    """Train on all examples, and yield gradients at the end of each epoch.
+
+    Args:
+        engine: the model with its examples.
+        asked: the questions whose answers' gradients are wanted.
+        rate: the learning rate.
+        n_draws: labels drawn for each learned token at the end of the last epoch.
+        rng: draws them.
+    """
+    given = [(each.answer, each.against or each.answer) for each in asked]
+    answers = engine.fixed([text_of(encoded) for both in given for encoded in both])
+    rows, settings, body = engine.rows(), engine.settings, engine.body
+    kept, seeds = np.ones((1, len(rows)), dtype=np.bool_), np.array([settings.seed])
+    for epoch in range(1, settings.epochs + 1):
+        n_now = n_draws if epoch == settings.epochs else 0
+        with lock_of(body.model), body.open():
+            candidates = choose_candidates(body, rows, answers, settings.vocabulary)
+            vocabulary = choose_candidates(body, rows, answers, None)
+            recipe = engine.recipe(epoch)
+            adapters = train(
+                body, engine.maps, rows, candidates, recipe, kept, seeds, np.array([rate])
+            )
+            of_rows, drawn = of_examples(body, adapters, rows, candidates, n_now, rng)
+            of_both, logprobs = of_answers(body, adapters, answers, vocabulary)
+        of_both = of_both.view(len(asked), 2, -1)
+        logprobs = logprobs.reshape(-1, 2)
+        for number, each in enumerate(asked):
+            if each.against is None:
+                of_both[number, 1], logprobs[number, 1] = 0.0, np.nan
+        yield Gradients(of_rows, drawn, of_both, logprobs)
 
 
 def of_examples(

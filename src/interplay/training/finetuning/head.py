@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _BLOCK = 2048
 """Tokens of the vocabulary whose logits are held at once: they stay in the processor's caches."""
-_ROWS = 1024
+_ROWS = 512
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,33 +75,32 @@ def choose_candidates(
     return Candidates(tokens.cpu().numpy(), *chosen)
 
 
-def log_probabilities(body: Body, read: torch.Tensor, targets: IntArray) -> FloatArray:
+def log_probabilities(
+    body: Body, read: torch.Tensor, rows: IntArray, targets: IntArray
+) -> FloatArray:
     """Return the log-probability of each target over the whole vocabulary, ``(targets,)``.
 
     Args:
         body: the model, opened.
-        read: what the head reads at the token before each target, ``(targets, width)``.
+        read: what the head reads at some tokens, ``(tokens, width)``.
+        rows: the one before each target, ``(targets,)``.
         targets: tokens, ``(targets,)``.
     """
     import torch
 
     weight, bias = body.head.weight, getattr(body.head, "bias", None)
     block = len(weight) if body.finishes else _BLOCK
-    rows = _ROWS if block == _BLOCK else max(1, _ROWS * _BLOCK * 8 // block)
-    values = []
-    for first in range(0, len(read), rows):
-        part = read[first : first + rows]
-        wanted = torch.from_numpy(targets[first : first + rows]).to(part.device)
-        total = part.new_full((len(part),), -torch.inf)
-        right = part.new_empty(len(part))
-        for low in range(0, len(weight), block):
-            here = slice(low, low + block)
-            logits = torch.nn.functional.linear(
-                part, weight[here], None if bias is None else bias[here]
-            )
-            logits = body.finish(logits)
-            total = torch.logaddexp(total, logits.logsumexp(dim=1))
-            inside = ((wanted >= low) & (wanted < low + block)).nonzero()[:, 0]
-            right[inside] = logits[inside, wanted[inside] - low]
-        values.append((right - total).double().cpu().numpy())
-    return np.concatenate(values) if values else np.empty(0)
+    of, wanted = (torch.from_numpy(each).to(read.device) for each in (rows, targets))
+    total = read.new_full((len(read),), -torch.inf)
+    right = read.new_empty(len(targets))
+    for low in range(0, len(weight), block):
+        here = slice(low, low + block)
+        of_bias = None if bias is None else bias[here]
+        for first in range(0, len(read), _ROWS):
+            part = slice(first, first + _ROWS)
+            logits = body.finish(torch.nn.functional.linear(read[part], weight[here], of_bias))
+            total[part] = torch.logaddexp(total[part], logits.logsumexp(dim=1))
+            inside = (of >= first) & (of < first + _ROWS) & (wanted >= low) & (wanted < here.stop)
+            at = inside.nonzero()[:, 0]
+            right[at] = logits[of[at] - first, wanted[at] - low]
+    return (right - total[of]).double().cpu().numpy()

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-
-from typing import TYPE_CHECKING
 
 from interplay._types import BoolArray, FloatArray, IntArray
 from interplay.training.finetuning.adapters import Adapters, Layout, Method, initial
@@ -92,8 +91,7 @@ def train(
             for parameter in parameters:
                 parameter.requires_grad_(True)
             with torch.enable_grad():
-                read = _read(body, adapters, stream, len(kept))
-                adapters.layout = None
+                read = _read(body, adapters, stream, len(kept), stream.at)
                 logits = body.finish(torch.nn.functional.linear(read, weight, bias))
                 targets = torch.from_numpy(candidates.places(stream.targets)).to(device)
                 losses = torch.nn.functional.cross_entropy(logits, targets, reduction="none")
@@ -124,10 +122,10 @@ def score(
         for numbers in (np.flatnonzero(passes == number) for number in np.unique(passes)):
             copies = np.repeat(numbers, n_subsets)
             stream = stream_of(sequences, copies, np.tile(np.arange(n_subsets), len(numbers)))
-            read = _read(body, adapters, stream, n_subsets)
-            adapters.layout = None
-            logprobs = log_probabilities(body, read, stream.targets)
-            counts = [n_subsets * len(sequences[number].targets) for number in numbers]
+            rows, of = np.unique(stream.at, return_inverse=True)
+            read = _read(body, adapters, stream, n_subsets, rows)
+            logprobs = log_probabilities(body, read, of, stream.targets)
+            counts = [n_subsets * len(sequences[number].targets) for number in numbers.tolist()]
             values += [
                 part.reshape(n_subsets, -1) for part in np.split(logprobs, np.cumsum(counts)[:-1])
             ]
@@ -145,25 +143,29 @@ def base_scores(body: Body, sequences: Sequence[Fixed]) -> list[FloatArray]:
         logprobs = log_probabilities(
             body,
             torch.cat([sequence.base for sequence in sequences]),
+            np.arange(counts[-1]),
             np.concatenate([sequence.targets for sequence in sequences]),
         )
     return np.split(logprobs, counts[:-1])
 
 
-def _read(body: Body, adapters: Adapters, stream: Stream, n_subsets: int) -> torch.Tensor:
-    """What the head reads before each target."""
+def _read(
+    body: Body, adapters: Adapters, stream: Stream, n_subsets: int, rows: IntArray
+) -> torch.Tensor:
+    """What the head reads at some tokens of a stream."""
     import torch
 
     adapters.layout = Layout.of(stream.owners, n_subsets, stream.states.device)
     read = body.run(stream.states, stream.positions, stream.segments)
-    if len(stream.at) == len(read):
+    adapters.layout = None
+    if len(rows) == len(read):
         return read
-    return read.index_select(0, torch.from_numpy(stream.at).to(read.device))
+    return read.index_select(0, torch.from_numpy(rows).to(read.device))
 
 
 def _steps(recipe: Recipe, kept: BoolArray, seeds: IntArray) -> Iterator[tuple[IntArray, IntArray]]:
     """Yield each step's kept rows, ascending, and the subset that each is for."""
-    n_subsets, n_rows = kept.shape
+    n_rows = kept.shape[1]
     unique, where = np.unique(seeds, return_inverse=True)
     orders = [recipe.minibatches(n_rows, int(seed)) for seed in unique]
     for step in range(len(orders[0])):
@@ -191,7 +193,9 @@ class _Adam:
         import torch
 
         self.steps += moves
-        rows = None if moves.all() else torch.from_numpy(np.flatnonzero(moves)).to(self.rates.device)
+        rows = (
+            None if moves.all() else torch.from_numpy(np.flatnonzero(moves)).to(self.rates.device)
+        )
         counts = self.steps[moves]
         one, two = (1 - beta**counts for beta in _BETAS)
         device = self.rates.device
@@ -204,10 +208,9 @@ class _Adam:
             if rows is None:
                 _update(parameter, first, second, gradient, root, size)
                 continue
-            parts = [tensor[rows] for tensor in (parameter, first, second)]
-            _update(*parts, gradient[rows], root, size)
-            for tensor, part in zip((parameter, first, second), parts, strict=True):
-                tensor[rows] = part
+            part, of_first, of_second = parameter[rows], first[rows], second[rows]
+            _update(part, of_first, of_second, gradient[rows], root, size)
+            parameter[rows], first[rows], second[rows] = part, of_first, of_second
 
 
 def _update(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from interplay._types import IntArray
-from interplay.training.finetuning.attention import KeysValues, Segment
+from interplay.training.finetuning.attention import KeysValues, Segment, Shape
 from interplay.training.finetuning.body import Body
 from interplay.training.finetuning.rendering import Encoded
 
@@ -27,28 +27,49 @@ _TOKENS_PER_PASS = 1024
 class Text:
     """Tokens that a model reads, and what they are to be followed by.
 
+    After the prompt the text may branch: then its tokens are the nodes of a tree, each after the
+    one that it follows.
+
     Attributes:
         tokens: what is read.
+        follows: the node that each follows, ``(tokens,)``; -1 for the first.
         n_prompt: how many of them are the prompt's.
-        at: the positions of the tokens before the targets, ``(targets,)``.
+        at: the node before each target, ``(targets,)``.
         targets: tokens, ``(targets,)``.
     """
 
-    tokens: tuple[int, ...]
+    tokens: IntArray
+    follows: IntArray
     n_prompt: int
     at: IntArray
     targets: IntArray
 
+    def shape(self, start: int, device: torch.device) -> Shape:
+        """Return the shape of the nodes from one of the prompt's on."""
+        import torch
+
+        depths = np.arange(len(self.tokens))
+        sees = np.eye(len(self.tokens), dtype=np.bool_)
+        for node, before in enumerate(self.follows.tolist()):
+            if before >= 0:
+                depths[node] = depths[before] + 1
+                sees[node] |= sees[before]
+        branches = (np.diff(self.follows) != 1).any()
+        return Shape(
+            torch.from_numpy(depths[start:]).to(device),
+            start,
+            torch.from_numpy(sees[start:, start:]).to(device) if branches else None,
+        )
+
 
 def text_of(encoded: Encoded) -> Text:
     """Make a text of a prompt and what follows it."""
-    at = np.arange(encoded.n_prompt - 1, len(encoded.tokens) - 1)
-    targets = np.array(encoded.response, dtype=np.int64)
-    return Text(tuple(encoded.tokens[:-1]), encoded.n_prompt, at, targets)
+    ((text,), _) = merged_texts([encoded])
+    return text
 
 
 def merged_texts(encoded: Sequence[Encoded]) -> tuple[list[Text], list[tuple[int, slice]]]:
-    """Make texts of prompts with continuations; those that read the same become one text.
+    """Make texts of prompts with continuations; those of one prompt become one text.
 
     Args:
         encoded: the prompts, and what follows them.
@@ -56,33 +77,32 @@ def merged_texts(encoded: Sequence[Encoded]) -> tuple[list[Text], list[tuple[int
     Returns:
         The texts. And for each of ``encoded`` the number of its text and where its targets are.
     """
-    hosts: list[tuple[int, ...]] = []
-    prompts: list[int] = []
-    places: dict[int, int] = {}
-    for number in sorted(range(len(encoded)), key=lambda at: -len(encoded[at].tokens)):
-        read, n_prompt = tuple(encoded[number].tokens[:-1]), encoded[number].n_prompt
-        for place, (host, of_host) in enumerate(zip(hosts, prompts, strict=True)):
-            if of_host == n_prompt and host[: len(read)] == read:
-                places[number] = place
-                break
-        else:
-            places[number] = len(hosts)
-            hosts.append(read)
-            prompts.append(n_prompt)
-    at: list[list[int]] = [[] for _ in hosts]
-    targets: list[list[int]] = [[] for _ in hosts]
-    where = []
+    by_prompt: dict[tuple[int, ...], list[int]] = {}
     for number, each in enumerate(encoded):
-        place = places[number]
-        first = len(at[place])
-        at[place] += range(each.n_prompt - 1, len(each.tokens) - 1)
-        targets[place] += each.response
-        where.append((place, slice(first, len(at[place]))))
-    texts = [
-        Text(host, n_prompt, np.array(of_text, dtype=np.int64), np.array(following, dtype=np.int64))
-        for host, n_prompt, of_text, following in zip(hosts, prompts, at, targets, strict=True)
-    ]
-    return texts, where
+        by_prompt.setdefault(tuple(each.tokens[: each.n_prompt]), []).append(number)
+    texts: list[Text] = []
+    where: dict[int, tuple[int, slice]] = {}
+    for prompt, numbers in by_prompt.items():
+        tokens, follows = list(prompt), list(range(-1, len(prompt) - 1))
+        at: list[int] = []
+        targets: list[int] = []
+        nodes: dict[tuple[int, int], int] = {}
+        for number in numbers:
+            response, node = encoded[number].response, len(prompt) - 1
+            where[number] = (len(texts), slice(len(targets), len(targets) + len(response)))
+            for token in response[:-1]:
+                at.append(node)
+                follower = nodes.setdefault((node, token), len(tokens))
+                if follower == len(tokens):
+                    tokens.append(token)
+                    follows.append(node)
+                node = follower
+            at.append(node)
+            targets += response
+        arrays = (np.array(each, dtype=np.int64) for each in (tokens, follows, at, targets))
+        read, after, before, wanted = arrays
+        texts.append(Text(read, after, len(prompt), before, wanted))
+    return texts, [where[number] for number in range(len(encoded))]
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,16 +110,16 @@ class Fixed:
     """A sequence and what no training changes in it.
 
     Attributes:
-        start: the position of its first adapted token.
-        states: what the first tuned layer reads from there on, ``(tokens, width)``.
+        shape: what its adapted tokens see.
+        states: what the first tuned layer reads at them, ``(tokens, width)``.
         prefix: the keys and values of the tokens before, by layer.
-        at: the tokens of the stream whose next token is a target, numbered from ``start``.
-        targets: these next tokens, one for each of ``at``.
+        at: the adapted token before each target, ``(targets,)``.
+        targets: tokens, ``(targets,)``.
         base: what the head of the model reads at these tokens before any training, ``(targets,
             width)``.
     """
 
-    start: int
+    shape: Shape
     states: torch.Tensor
     prefix: Mapping[int, KeysValues]
     at: IntArray
@@ -121,8 +141,8 @@ class Stream:
         positions: ``(tokens,)``.
         segments: the copies of each sequence.
         owners: the subset of each token, ``(tokens,)``.
-        at: the tokens whose next token is a target, ``(targets,)``.
-        targets: these next tokens, ``(targets,)``.
+        at: the token before each target, ``(targets,)``. One may be before several.
+        targets: tokens, ``(targets,)``.
     """
 
     states: torch.Tensor
@@ -149,28 +169,32 @@ def fix(body: Body, texts: Sequence[Text], from_start: bool) -> list[Fixed]:
     with torch.no_grad(), body.open():
         for part in _passes(texts):
             lengths = np.array([len(text.tokens) for text in part])
-            starts = np.concatenate([[0], np.cumsum(lengths)])
-            tokens = np.concatenate([np.array(text.tokens) for text in part])
-            positions = np.concatenate([np.arange(length) for length in lengths])
-            segments = tuple(
-                Segment(int(start), 1, int(length))
-                for start, length in zip(starts, lengths, strict=False)
-            )
+            starts = np.cumsum(lengths) - lengths
+            shapes = [text.shape(0, device) for text in part]
+            segments = [
+                Segment(start, 1, shape)
+                for start, shape in zip(starts.tolist(), shapes, strict=True)
+            ]
             states, record, read = body.record(
-                torch.from_numpy(tokens).to(device), torch.from_numpy(positions).to(device), segments
+                torch.from_numpy(np.concatenate([text.tokens for text in part])).to(device),
+                torch.cat([shape.positions for shape in shapes]),
+                segments,
             )
-            for text, begin, end in zip(part, starts, starts[1:], strict=False):
+            for text, begin, length in zip(part, starts, lengths, strict=True):
                 start = 0 if from_start else text.n_prompt - 1
-                before = tuple(text.tokens[:start])
+                before = tuple(text.tokens[:start].tolist())
                 if before not in prefixes:
                     prefixes[before] = {
-                        layer: tuple(t[:, begin : begin + start].clone() for t in both)
-                        for layer, both in (record.items() if start else ())
+                        layer: (
+                            keys[:, begin : begin + start].clone(),
+                            values[:, begin : begin + start].clone(),
+                        )
+                        for layer, (keys, values) in (record.items() if start else ())
                     }
                 fixed.append(
                     Fixed(
-                        start=start,
-                        states=states[begin + start : end].clone(),
+                        shape=text.shape(start, device),
+                        states=states[begin + start : begin + length].clone(),
                         prefix=prefixes[before],
                         at=text.at - start,
                         targets=text.targets,
@@ -197,18 +221,17 @@ def stream_of(sequences: Sequence[Fixed], numbers: IntArray, subsets: IntArray) 
     for number, of in zip(numbers[starts], np.split(subsets, starts[1:]), strict=True):
         sequence, n_copies = sequences[number], len(of)
         n_tokens = sequence.n_tokens
-        segments.append(Segment(begin, n_copies, n_tokens, sequence.prefix))
+        segments.append(Segment(begin, n_copies, sequence.shape, sequence.prefix))
         states.append(sequence.states.expand(n_copies, -1, -1).flatten(0, 1))
-        positions.append(np.tile(np.arange(sequence.start, sequence.start + n_tokens), n_copies))
+        positions.append(sequence.shape.positions.repeat(n_copies))
         owners.append(np.repeat(of, n_tokens))
         begins = begin + n_tokens * np.arange(n_copies)
         at.append((begins[:, None] + sequence.at).ravel())
         targets.append(np.tile(sequence.targets, n_copies))
         begin += n_copies * n_tokens
-    all_states = torch.cat(states)
     return Stream(
-        all_states,
-        torch.from_numpy(np.concatenate(positions)).to(all_states.device),
+        torch.cat(states),
+        torch.cat(positions),
         tuple(segments),
         np.concatenate(owners),
         np.concatenate(at),

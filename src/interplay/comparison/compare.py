@@ -1,0 +1,340 @@
+"""Compare two games on the same masks: what changed, confirmed, and whether it matters."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from interplay._types import BoolArray, Json, Players, visible
+from interplay.ablation.backends.base import Backend
+from interplay.ablation.evaluator import Evaluator
+from interplay.comparison.expectations import (
+    Expectations,
+    Expected,
+    checked_expectations,
+    examined,
+    is_unchanged,
+    read_expectations,
+)
+from interplay.comparison.pair import Pair
+from interplay.confirmation.changes import Equivalence
+from interplay.confirmation.equivalence import equivalence_of
+from interplay.designs.measures import AnyMeasure
+from interplay.explanation.explain import explain
+from interplay.explanation.explanation import Explanation
+from interplay.extensions import BackendName, DecoderName, IndexName
+from interplay.fourier.interactions import Interactions
+from interplay.fourier.masks import describe
+from interplay.game import Game
+
+MASKS = 100
+"""Fresh masks on which the values of both games are compared with the margin."""
+_SEED = 0x5AFE
+"""The stream of these masks, beside those of the run."""
+_SHOWN = 10
+Kind = Literal["appeared", "vanished", "reversed", "stronger", "weaker"]
+
+
+@dataclass(frozen=True)
+class Change:
+    """A player or an interaction that is another one in the second game.
+
+    Attributes:
+        players: the set, as numbers of players.
+        labels: their names.
+        first: its value in the first game, with its interval: value, low, high. Without intervals
+            these are the value.
+        second: the same in the second game.
+        difference: the same of what the second has more. Its interval is that of the difference
+            itself, which is decoded for its own sake.
+        kind: ``"appeared"``: in the first game it cannot be told from zero; ``"vanished"``: in the
+            second it cannot; ``"reversed"``: the sign changed; else ``"stronger"`` or ``"weaker"``.
+        confirmed: whether fresh ablations of both games show that it changed, by an interval which
+            holds for all tested changes together with 95 %; ``None``: it was not tested.
+    """
+
+    players: Players
+    labels: tuple[str, ...]
+    first: tuple[float, float, float]
+    second: tuple[float, float, float]
+    difference: tuple[float, float, float]
+    kind: Kind
+    confirmed: bool | None = None
+
+    def __str__(self) -> str:
+        value, low, high = self.difference
+        tested = {True: ", confirmed", False: ", not confirmed", None: ""}[self.confirmed]
+        return (
+            f"{' × '.join(self.labels)}: {self.first[0]:+.3g} -> {self.second[0]:+.3g}, "
+            f"{self.kind} by {value:+.3g} ({low:+.3g} to {high:+.3g}){tested}"
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """The result of :func:`interplay.compare`.
+
+    Attributes:
+        explanation: of the :class:`~interplay.comparison.pair.Pair`: the outputs of the first game,
+            those of the second, and their differences. It has pages, files and audits as any.
+        names: of the two games.
+        equivalence: whether the values agree within a margin; ``None``: no margin was given.
+        expected: what was expected of the second game, and what came of it.
+    """
+
+    explanation: Explanation
+    names: tuple[str, str]
+    equivalence: Equivalence | None = None
+    expected: tuple[Expected, ...] = ()
+
+    @property
+    def n_outputs(self) -> int:
+        """The number of outputs of each game."""
+        return (self.explanation.spectrum.n_outputs or 3) // 3
+
+    def changes(
+        self, index: IndexName | str | None = None, *, order: int = 2, output: int = 0
+    ) -> tuple[Change, ...]:
+        """The players and interactions whose difference can be told from zero, largest first.
+
+        Each interval holds by itself. Of very many sets some look changed by chance: what counts
+        is what is ``confirmed``.
+
+        Args:
+            index: the interaction index; by default the explanation's.
+            order: the largest number of players in an interaction.
+            output: which of several outputs of each game.
+
+        Raises:
+            ValueError: the index is unknown, or there is no such output.
+        """
+        k = self.n_outputs
+        if not 0 <= output < k:
+            raise ValueError(f"output={output}; the games have {k}, counted from 0")
+        interactions = self.explanation.interactions(index, order=order)
+        findings = self.explanation.verdict.findings(interactions).reshape(len(interactions), -1)
+        first, second, difference = (
+            (interactions.output(column), findings[:, column])
+            for column in (output, k + output, 2 * k + output)
+        )
+        rows = np.flatnonzero(difference[1])
+        rows = rows[np.argsort(-np.abs(difference[0].values[rows]), kind="stable")]
+        return tuple(self._change(int(row), first, second, difference) for row in rows)
+
+    def _change(self, row: int, *parts: tuple[Interactions, BoolArray]) -> Change:
+        """The change of one set, of the first game, the second and the difference."""
+        (first, second, difference) = (_estimate(interactions, row) for interactions, _ in parts)
+        is_in_first, is_in_second = (bool(findings[row]) for _, findings in parts[:2])
+        players = parts[0][0].sets[row]
+        kind: Kind = "stronger" if abs(second[0]) > abs(first[0]) else "weaker"
+        if is_in_first and is_in_second and first[0] * second[0] < 0:
+            kind = "reversed"
+        elif is_in_second and not is_in_first:
+            kind = "appeared"
+        elif is_in_first and not is_in_second:
+            kind = "vanished"
+        confirmed, tested = None, self.explanation.confirmation
+        for test in () if tested is None else tested.tested:
+            if test.players == players:
+                confirmed = test.low > 0.0 or test.high < 0.0
+        labels = tuple(self.explanation.players[player] for player in players)
+        return Change(players, labels, first, second, difference, kind, confirmed)
+
+    @property
+    def confirmed(self) -> tuple[Change, ...]:
+        """The changes of the first output that fresh ablations confirm."""
+        order = 2 if self.explanation.confirmation is None else self.explanation.confirmation.order
+        return tuple(change for change in self.changes(order=order) if change.confirmed)
+
+    @property
+    def summary(self) -> str:
+        """What changed, in words."""
+        old, new = self.names
+        score = self.explanation.faithfulness.by_output[2 * self.n_outputs]
+        confirmation = self.explanation.confirmation
+        lines = []
+        if not np.isfinite(score):
+            lines.append(f"{new} and {old} have the same value on every mask.")
+        elif score <= 0.0:
+            lines.append(
+                f"{new} and {old} differ, but the difference cannot be predicted from the masks "
+                f"(R2 {score:.2f}): nothing can be said of what changed."
+            )
+        elif confirmation is not None:
+            holds = sum(test.low > 0.0 or test.high < 0.0 for test in confirmation.tested)
+            lines.append(
+                f"Of the {len(confirmation.tested)} strongest changes from {old} to {new}, "
+                f"{holds} {'is' if holds == 1 else 'are'} confirmed by fresh ablations."
+            )
+        else:
+            lines.append(f"No change from {old} to {new} can be told from zero.")
+        if self.equivalence is not None:
+            lines.append(self.equivalence.summary)
+        return " ".join(lines)
+
+    def __str__(self) -> str:
+        changes = self.changes()
+        shown = [f"  {change}" for change in changes[:_SHOWN]]
+        more = len(changes) - len(shown)
+        rest = [f"  and {more} more that can be told from zero"] if more > 0 else []
+        expected = [str(one) for one in self.expected]
+        return visible("\n".join([self.summary, *shown, *rest, *expected]))
+
+    def to_json(self) -> Json:
+        """What changed, whether the values agree, and what was expected, as JSON."""
+        equal = None if self.equivalence is None else self.equivalence.to_json()
+        by_output = [self.changes(output=output) for output in range(self.n_outputs)]
+        return {
+            "names": list(self.names),
+            "summary": self.summary,
+            "changes": [[asdict(change) for change in changes] for changes in by_output],
+            "equivalence": equal,
+            "expected": [asdict(one) for one in self.expected],
+        }
+
+
+def compare(
+    first: Game,
+    second: Game,
+    *,
+    names: tuple[str, str] = ("first", "second"),
+    budget: int | None = None,
+    margin: float | None = None,
+    share: float = 0.95,
+    confirm: int = 5,
+    expectations: Expectations | str | Path | None = None,
+    order: int = 2,
+    decoder: DecoderName | str = "auto",
+    measure: AnyMeasure | None = None,
+    random_state: int = 0,
+    store: str | Path | None = None,
+    stores: tuple[str | Path | None, str | Path | None] | None = None,
+    backend: BackendName | str | Backend = "local",
+    batch_size: int | None = None,
+    progress: bool | None = None,
+) -> Comparison:
+    """Ask the same masks of two games, and explain their difference as an output of its own.
+
+    The games may be two models, two prompts or two ways of removing, of the same players. What one
+    explanation has and another has not may be chance; here the difference has its own intervals,
+    its strongest changes are tested by fresh ablations of both, and with a ``margin`` the values
+    themselves are compared on fresh masks.
+
+    Args:
+        first: a game.
+        second: another one, of the same players in the same order.
+        names: what they are called.
+        budget: ablations of each game, as for :func:`interplay.explain`.
+        margin: the largest difference of the values that counts as none, in their unit. Choose it
+            before you look. ``None``: no such test is made.
+        share: the share of masks of the measure that must be within the margin.
+        confirm: how many of the strongest changes of the first output are tested by fresh
+            ablations, players and interactions alike; 0: none.
+        expectations: what is expected of the second game, as for :func:`interplay.expect`; its
+            ``unchanged`` has a margin and a share.
+        order: the largest number of players of a change.
+        decoder: as for :func:`interplay.explain`.
+        measure: as there; by default that of the first game.
+        random_state: as there.
+        store: where the ablations of both are stored.
+        stores: where the ablations of either game are, if these are other files: those of runs
+            with the same budget and seed are used again.
+        backend: as there.
+        batch_size: as there.
+        progress: as there.
+
+    Raises:
+        ValueError: the players differ, or an argument is out of range.
+        GameError: a game failed; what was evaluated is in the store.
+        StoreError: a store cannot be used.
+        KeyboardInterrupt: interrupted; what was evaluated is in the store.
+
+    Example:
+        >>> import interplay as ip
+        >>> old = ip.FunctionGame(lambda masks: masks[:, 0] * 1.0, n_players=8)
+        >>> new = ip.FunctionGame(lambda masks: masks[:, 0] - 0.5 * masks[:, 1], n_players=8)
+        >>> comparison = ip.compare(old, new, names=("old", "new"), margin=0.1)
+        >>> print(comparison.changes()[0])
+        1: +0 -> -0.5, appeared by -0.5 (-0.5 to -0.5), confirmed
+        >>> comparison.equivalence.verdict
+        'different'
+    """
+    if confirm < 0:
+        raise ValueError(f"confirm={confirm} is below 0; give the number of changes to test")
+    wanted = _checked(expectations)
+    if "unchanged" in wanted:
+        if margin is not None:
+            raise ValueError("margin and unchanged in the expectations were both given; keep one")
+        margin, share = wanted["unchanged"]["margin"], wanted["unchanged"].get("share", share)
+    of_each = stores or (store, store)
+    with (
+        Evaluator.of(first, store=of_each[0], backend=backend, progress=False) as one,
+        Evaluator.of(second, store=of_each[1], backend=backend, progress=False) as other,
+    ):
+        pair = Pair(first, second, names, (one.values, other.values))
+        explanation = explain(
+            pair,
+            budget=budget,
+            decoder=decoder,
+            measure=measure,
+            random_state=random_state,
+            store=store,
+            batch_size=batch_size,
+            progress=progress,
+        )
+        column = 2 * (explanation.spectrum.n_outputs or 3) // 3
+        n_claims = min(confirm, len(Comparison(explanation, pair.names).changes(order=order)))
+        if n_claims and explanation.faithfulness.by_output[column] > 0.0:
+            confirmation = explanation.confirm(
+                n_claims,
+                order=order,
+                min_order=1,
+                output=column,
+                store=store,
+                random_state=random_state,
+                progress=progress,
+            )
+            explanation = replace(explanation, confirmation=confirmation)
+        equal = None if margin is None else _within(pair, explanation, margin, share, random_state)
+        expected = examined(explanation, wanted, other, column // 2, 0, random_state)
+    if equal is not None and "unchanged" in wanted:
+        expected = (*expected, is_unchanged(equal))
+    return Comparison(replace(explanation, game=None), pair.names, equal, expected)
+
+
+def _checked(expectations: Expectations | str | Path | None) -> Expectations:
+    if expectations is None:
+        return {}
+    if isinstance(expectations, dict):
+        return checked_expectations(expectations)
+    return read_expectations(expectations)
+
+
+def _within(
+    pair: Pair, explanation: Explanation, margin: float, share: float, random_state: int
+) -> Equivalence:
+    """Whether the first output of both agrees within a margin, on fresh masks of the measure."""
+    rng = np.random.default_rng([_SEED, random_state])
+    masks = explanation.measure.draw(MASKS, pair.n_players, rng)
+    values = pair(masks)
+    differences = values[:, 2 * values.shape[1] // 3]
+    old, new = pair.names
+    return equivalence_of(
+        differences,
+        margin=margin,
+        share=share,
+        player=f"{new} in the place of {old}",
+        titles=[describe(mask) for mask in masks],
+        unit="fresh masks",
+    )
+
+
+def _estimate(interactions: Interactions, row: int) -> tuple[float, float, float]:
+    """A value with both ends of its interval."""
+    value = float(interactions.values[row])
+    if interactions.low is None or interactions.high is None:
+        return value, value, value
+    return value, float(interactions.low[row]), float(interactions.high[row])

@@ -23,7 +23,6 @@ ROAD = (
     ("ablation", "decoders", "optimize"),
     ("confirmation",),
     ("explanation",),
-    ("comparison",),
     ("report", "plots", "audit"),
     ("toolkits",),
     ("cli",),

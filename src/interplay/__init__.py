@@ -9,9 +9,9 @@ if TYPE_CHECKING:
     from interplay import components, optimize, plots, tabular, text, toolkits, training
     from interplay.ablation.backends.ray import RayBackend
     from interplay.audit.checks import Verification
+    from interplay.audit.compare import Comparison, compare
+    from interplay.audit.expectations import Expected, expect
     from interplay.audit.verify import verify
-    from interplay.comparison.compare import Comparison, compare
-    from interplay.comparison.expectations import Expected, expect
     from interplay.confirmation.changes import Equivalence
     from interplay.confirmation.equivalence import equivalence
     from interplay.confirmation.verdict import Confirmation
@@ -42,10 +42,10 @@ else:
         __name__,
         {
             "AblationError": "interplay.errors:AblationError",
-            "Comparison": "interplay.comparison.compare:Comparison",
+            "Comparison": "interplay.audit.compare:Comparison",
             "Confirmation": "interplay.confirmation.verdict:Confirmation",
             "Equivalence": "interplay.confirmation.changes:Equivalence",
-            "Expected": "interplay.comparison.expectations:Expected",
+            "Expected": "interplay.audit.expectations:Expected",
             "Explanation": "interplay.explanation.explanation:Explanation",
             "ExtrapolationWarning": "interplay.errors:ExtrapolationWarning",
             "Faithfulness": "interplay.explanation.faithfulness:Faithfulness",
@@ -64,10 +64,10 @@ else:
             "Spectrum": "interplay.fourier.spectrum:Spectrum",
             "StoreError": "interplay.errors:StoreError",
             "Verification": "interplay.audit.checks:Verification",
-            "compare": "interplay.comparison.compare:compare",
+            "compare": "interplay.audit.compare:compare",
             "decode": "interplay.decoders.decode:decode",
             "equivalence": "interplay.confirmation.equivalence:equivalence",
-            "expect": "interplay.comparison.expectations:expect",
+            "expect": "interplay.audit.expectations:expect",
             "explain": "interplay.explanation.explain:explain",
             "export": "interplay.explanation.exports:export",
             "lds": "interplay.explanation.faithfulness:lds",

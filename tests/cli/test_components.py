@@ -127,7 +127,7 @@ def test_hints_from_gradients_are_recorded_and_given_again(folder: Path, tmp_pat
         (("--score", "accuracy"), "--score accuracy is unknown"),
         (("--kind", "seq2seq"), "--kind seq2seq is unknown"),
         (("--ablation", "noise"), "--ablation noise is unknown"),
-        (("--hints", "tokens"), "hints='tokens' is unknown; choose attribution"),
+        (("--hints", "tokens"), "--hints tokens is unknown; choose one of attribution"),
         (("--hints", "attribution", "--score", "correct"), "'correct' is a step function"),
         (("--random", "5"), "--random is about pruning; give --keep too"),
         (("--rounds", "2"), "--rounds is about pruning; give --keep too"),

@@ -280,7 +280,7 @@ def test_relations_by_size_and_over_test_points() -> None:
     whole = training.relations(explanation, order=3)
     assert [each.players for each in whole.synergies_same] == [(0, 3)]
     assert whole.synergies_same[0].value == pytest.approx(3.5 / 4)
-    assert str(whole.synergies_same[0]) == "0 x 3 +0.875 (rms 0.901)"
+    assert str(whole.synergies_same[0]) == "0 × 3 +0.875 (rms 0.901)"
     triples = training.relations(explanation, point=1, order=3, min_order=3)
     assert [each.players for each in triples.redundancies_mixed] == [(1, 2, 4)]
     assert triples.redundancies_mixed[0].value == pytest.approx(-1)

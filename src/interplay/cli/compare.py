@@ -11,6 +11,8 @@ import typer
 
 from interplay._types import plain
 from interplay.audit.checks import MATCH
+from interplay.audit.compare import compare
+from interplay.audit.expectations import MET, read_expectations
 from interplay.cli.folders import PAGE, print_written, saved
 from interplay.cli.manifest import put, write_manifest
 from interplay.cli.options import EXIT_BELOW, STORE, Out, Quiet, command, existing
@@ -18,8 +20,6 @@ from interplay.cli.recipes import read_recipe, store_of
 from interplay.cli.tables import console, interruptible
 from interplay.cli.trust import Trust
 from interplay.cli.verify import TrustOptions
-from interplay.comparison.compare import compare
-from interplay.comparison.expectations import MET, read_expectations
 from interplay.confirmation.changes import EQUIVALENT
 from interplay.explanation.explanation import FILE, Explanation
 from interplay.explanation.loading import load

@@ -69,13 +69,12 @@ def read_swap(path: Path) -> dict[Any, Any]:
             f'{path} is no object of texts and what they are swapped for, {{"Amina": "Anna"}}'
         )
 
-    def keyed(values: dict[str, Any]) -> dict[Any, Any]:
-        return {
-            unit(key): keyed(value) if isinstance(value, dict) else value
-            for key, value in values.items()
-        }
-
-    return keyed(swapped)
+    return {
+        unit(key): {unit(text): other for text, other in value.items()}
+        if isinstance(value, dict)
+        else value
+        for key, value in swapped.items()
+    }
 
 
 def unit(written: str) -> str | re.Pattern[str]:

@@ -158,9 +158,10 @@ class Equivalence:
             f"asked for were {self.share:.0%}."
         ]
         if self.verdict == NOT_SHOWN:
-            needed = prompts_needed(len(self.exceptions), self.share)
+            n_exceptions = len(self.exceptions)
+            needed = prompts_needed(n_exceptions, self.share)
             lines.append(
-                f"With {len(self.exceptions)} exceptions at least {needed:,} {self.unit} could show it."
+                f"With {n_exceptions} exceptions at least {needed:,} {self.unit} could show it."
                 if needed is not None
                 else f"No number of {self.unit} with as many exceptions could show it."
             )

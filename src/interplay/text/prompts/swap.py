@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -204,10 +205,9 @@ def _groups(values: Any) -> tuple[Group, ...]:
         else:
             groups.append(Group(None, (_entry(key, value),)))
     entries = [entry for group in groups for entry in group.entries]
-    keys = [entry.key for entry in entries]
-    twice = next((key for key in keys if keys.count(key) > 1), None)
-    if twice is not None:
-        raise ValueError(f"{twice!r} is swapped in two places; leave it in one of them")
+    ((most, count),) = Counter(entry.key for entry in entries).most_common(1)
+    if count > 1:
+        raise ValueError(f"{most!r} is swapped in two places; leave it in one of them")
     counts = {len(entry.alternatives) for entry in entries} - {1}
     if len(counts) > 1:
         raise ValueError(

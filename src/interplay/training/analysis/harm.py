@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from interplay._types import Json, visible
+from interplay._types import BoolArray, visible
 from interplay.explanation.explanation import Explanation
 from interplay.training.analysis.relations import (
     classes_of,
@@ -121,10 +121,10 @@ def harmful(
     return tuple(result)
 
 
-def _rivals(explanation: Explanation, point: int, player: int, helps: Sequence[bool]) -> list[int]:
+def _rivals(explanation: Explanation, point: int, player: int, helps: BoolArray) -> list[int]:
     """The helpful players with which one interacts at a question, the strongest first."""
     pairs = explanation.spectrum.output(point).to("FSII", order=2)
-    strengths: Json = {}
+    strengths: dict[int, float] = {}
     for members, value in pairs.filter(min_order=2):
         if player in members:
             (other,) = (member for member in members if member != player)

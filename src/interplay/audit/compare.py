@@ -11,7 +11,7 @@ import numpy as np
 from interplay._types import BoolArray, Json, Players, visible
 from interplay.ablation.backends.base import Backend
 from interplay.ablation.evaluator import Evaluator
-from interplay.comparison.expectations import (
+from interplay.audit.expectations import (
     Expectations,
     Expected,
     checked_expectations,
@@ -19,9 +19,10 @@ from interplay.comparison.expectations import (
     is_unchanged,
     read_expectations,
 )
-from interplay.comparison.pair import Pair
+from interplay.audit.pair import Pair
 from interplay.confirmation.changes import Equivalence
 from interplay.confirmation.equivalence import equivalence_of
+from interplay.confirmation.verdict import NEGLIGIBLE
 from interplay.designs.measures import AnyMeasure
 from interplay.explanation.explain import explain
 from interplay.explanation.explanation import Explanation
@@ -50,8 +51,9 @@ class Change:
         second: the same in the second game.
         difference: the same of what the second has more. Its interval is that of the difference
             itself, which is decoded for its own sake.
-        kind: ``"appeared"``: in the first game it cannot be told from zero; ``"vanished"``: in the
-            second it cannot; ``"reversed"``: the sign changed; else ``"stronger"`` or ``"weaker"``.
+        kind: ``"appeared"``: in the first game it cannot be told from zero, or is at most a tenth
+            of what it is in the second; ``"vanished"``: the same of the second; ``"reversed"``: the
+            sign changed; else ``"stronger"`` or ``"weaker"``.
         confirmed: whether fresh ablations of both games show that it changed, by an interval which
             holds for all tested changes together with 95 %; ``None``: it was not tested.
     """
@@ -78,7 +80,7 @@ class Comparison:
     """The result of :func:`interplay.compare`.
 
     Attributes:
-        explanation: of the :class:`~interplay.comparison.pair.Pair`: the outputs of the first game,
+        explanation: of the :class:`~interplay.audit.pair.Pair`: the outputs of the first game,
             those of the second, and their differences. It has pages, files and audits as any.
         names: of the two games.
         equivalence: whether the values agree within a margin; ``None``: no margin was given.
@@ -132,13 +134,14 @@ class Comparison:
         kind: Kind = "stronger" if abs(second[0]) > abs(first[0]) else "weaker"
         if is_in_first and is_in_second and first[0] * second[0] < 0:
             kind = "reversed"
-        elif is_in_second and not is_in_first:
+        if not is_in_first or abs(first[0]) <= NEGLIGIBLE * abs(second[0]):
             kind = "appeared"
-        elif is_in_first and not is_in_second:
+        elif not is_in_second or abs(second[0]) <= NEGLIGIBLE * abs(first[0]):
             kind = "vanished"
-        confirmed, tested = None, self.explanation.confirmation
+        value, confirmed, tested = difference[0], None, self.explanation.confirmation
         for test in () if tested is None else tested.tested:
-            if test.players == players:
+            # what is measured is a mean effect, of which the index of a set may have little
+            if test.players == players and abs(value) > NEGLIGIBLE * abs(test.predicted):
                 confirmed = test.low > 0.0 or test.high < 0.0
         labels = tuple(self.explanation.players[player] for player in players)
         return Change(players, labels, first, second, difference, kind, confirmed)

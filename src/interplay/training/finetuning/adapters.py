@@ -35,11 +35,13 @@ class Layout:
         padded: for each subset its tokens in the stream, and one of them again up to the largest
             number, ``(subsets * most,)``.
         place: the place of each token of the stream among the padded ones, ``(tokens,)``.
+        counts: 1 for a token, 0 for one that stands there again, ``(subsets, most, 1)``.
     """
 
     n_subsets: int
     padded: torch.Tensor
     place: torch.Tensor
+    counts: torch.Tensor
     _last: tuple[torch.Tensor, torch.Tensor] | None = field(default=None, init=False)
 
     @classmethod
@@ -58,24 +60,26 @@ class Layout:
         first_token = order[np.minimum(firsts, len(owners) - 1)]
         padded = np.repeat(first_token, most)
         padded[place] = np.arange(len(owners))
+        counts = np.zeros(n_subsets * most, dtype=np.float32)
+        counts[place] = 1
         return cls(
-            n_subsets, torch.from_numpy(padded).to(device), torch.from_numpy(place).to(device)
+            n_subsets,
+            torch.from_numpy(padded).to(device),
+            torch.from_numpy(place).to(device),
+            torch.from_numpy(counts).to(device).view(n_subsets, most, 1),
         )
 
     def spread(self, tokens: torch.Tensor) -> torch.Tensor:
-        """Return inputs by subset, ``(subsets, most, in)``; the last ones are remembered."""
-        # maps that read the same states follow each other; as long as the first is held, its place
-        # in memory is its own
-        if self._last is None or self._last[0].data_ptr() != tokens.data_ptr():
-            spread = tokens.index_select(0, self.padded)
-            self._last = (tokens, spread.view(self.n_subsets, -1, tokens.shape[-1]))
-        return self._last[1]
-
-    def spread_gradients(self, tokens: torch.Tensor) -> torch.Tensor:
-        """Return gradients by subset, ``(subsets, most, out)``, zero where there is no token."""
-        spread = tokens.new_zeros(len(self.padded), tokens.shape[-1])
-        spread.index_copy_(0, self.place, tokens)
+        """Return the tokens of each subset, ``(subsets, most, width)``, some of them again."""
+        spread = tokens.index_select(0, self.padded)
         return spread.view(self.n_subsets, -1, tokens.shape[-1])
+
+    def spread_inputs(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Do the same once for all maps that read the same; the last result is remembered."""
+        # as long as the tokens are held, their place in memory is their own
+        if self._last is None or self._last[0].data_ptr() != tokens.data_ptr():
+            self._last = (tokens, self.spread(tokens))
+        return self._last[1]
 
     def gather(self, spread: torch.Tensor) -> torch.Tensor:
         """Return the tokens of the stream, ``(tokens, out)``."""
@@ -183,8 +187,8 @@ def _low_rank() -> Any:
             b: torch.Tensor,
         ) -> torch.Tensor:
             made = torch.nn.functional.linear(states, weight, bias)
-            spread = layout.spread(states.view(-1, states.shape[-1]))
-            inner = torch.bmm(spread, a.transpose(1, 2)).mul_(SCALE)
+            spread = layout.spread_inputs(states.view(-1, states.shape[-1]))
+            inner = torch.bmm(spread, a.transpose(1, 2)).mul_(layout.counts * SCALE)
             made.view(-1, made.shape[-1]).add_(layout.gather(torch.bmm(inner, b.transpose(1, 2))))
             context.save_for_backward(weight, a, b, spread, inner)
             context.layout = layout
@@ -195,8 +199,8 @@ def _low_rank() -> Any:
             weight, a, b, spread, inner = context.saved_tensors
             layout = context.layout
             flat = gradient.reshape(-1, gradient.shape[-1])
-            of_made = layout.spread_gradients(flat)
-            of_inner = torch.bmm(of_made, b).mul_(SCALE)
+            of_made = layout.spread(flat)
+            of_inner = torch.bmm(of_made, b).mul_(layout.counts * SCALE)
             of_b = torch.bmm(of_made.transpose(1, 2), inner)
             of_a = torch.bmm(of_inner.transpose(1, 2), spread)
             of_states = None
@@ -229,7 +233,7 @@ def _stacked() -> Any:
             layout: Layout,
             w: torch.Tensor,
         ) -> torch.Tensor:
-            spread = layout.spread(states.view(-1, states.shape[-1]))
+            spread = layout.spread_inputs(states.view(-1, states.shape[-1]))
             made = layout.gather(torch.bmm(spread, w.transpose(1, 2)))
             if bias is not None:
                 made.add_(bias)
@@ -241,7 +245,7 @@ def _stacked() -> Any:
         def backward(context: Any, gradient: torch.Tensor) -> Any:
             w, spread = context.saved_tensors
             layout = context.layout
-            of_made = layout.spread_gradients(gradient.reshape(-1, gradient.shape[-1]))
+            of_made = layout.spread(gradient.reshape(-1, gradient.shape[-1])).mul_(layout.counts)
             of_w = torch.bmm(of_made.transpose(1, 2), spread)
             of_states = None
             if context.needs_input_grad[0]:

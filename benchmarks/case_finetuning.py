@@ -185,7 +185,7 @@ def judged(case: Case, store: Path) -> tuple[list[str], dict[str, Explanation]]:
     fitted = explanations[case.methods[0]].fit
     baselines = {
         "": gradient_baselines(game),
-        ", damping by 100 other subsets": gradient_baselines(game, chosen_on=fitted[slice(0, 100)]),
+        ", damping by other subsets": gradient_baselines(game, chosen_on=fitted[slice(0, 100)]),
     }
     for note, by_name in baselines.items():
         for name, spectrum in by_name.items():
@@ -292,7 +292,7 @@ def main() -> None:
     if "depth" in parts:
         game = facts(model, tokenizer, layers="all")
         few = ("order 1 (gp)", "gp", "auto")
-        show("depth", judged(Case("full depth", game, (50, 100), 40, few, False), store)[0])
+        show("depth", judged(Case("full depth", game, (50, 100, 200), 40, few), store)[0])
     if "exercises" in parts:
         game = exercises(model, tokenizer)
         few = ("order 1 (gp)", "gp", "auto")

@@ -38,7 +38,7 @@ def test_a_run_explains_prunes_and_goes_on_from_its_store(folder: Path, tmp_path
     given = (*given, "--units", "heads", "--units", "mlps", "--layers", "1-2", "--threads", 1)
     out = tmp_path / "out"
     planned = run(*given, "--budget", 60, "--keep", 5, "--plan", "--out", out)
-    assert "28 for the fit + 30 held out in turn + 2 ends = 60 distinct" in planned
+    assert "30 for the fit + 28 held out in turn + 2 ends = 60 distinct" in planned
     assert not (out / "explanation.html").exists()
     first = run(*given, "--budget", 60, "--keep", 0.66, "--keep", 5, "--random", 5, "--out", out)
     assert "10 players; 6 questions to explain by" in first

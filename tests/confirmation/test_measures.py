@@ -302,7 +302,7 @@ def test_an_audit_replays_it_under_the_measure(tmp_path: Path) -> None:
     store, game = tmp_path / "a.db", ip.FunctionGame(TRUTH.predict, N, fingerprint="f")
     for measure in ("shapley", "keep:0.8"):
         explanation = ip.explain(game, budget=150, decoder="lasso", measure=measure, store=store)
-        confirmation = explanation.confirm(2, budget=300, store=store)
+        confirmation = explanation.confirm(2, index="FSII", budget=300, store=store)
         for changed_field, status in (
             ({}, "match"),
             ({"measure": "keep:0.7"}, "mismatch"),

@@ -257,11 +257,11 @@ def compare(
 
     Example:
         >>> import interplay as ip
-        >>> old = ip.FunctionGame(lambda masks: masks[:, 0] * 1.0, n_players=8)
+        >>> old = ip.FunctionGame(lambda masks: masks[:, 0] + masks[:, 1], n_players=8)
         >>> new = ip.FunctionGame(lambda masks: masks[:, 0] - 0.5 * masks[:, 1], n_players=8)
         >>> comparison = ip.compare(old, new, names=("old", "new"), margin=0.1)
         >>> print(comparison.changes()[0])
-        1: +0 -> -0.5, appeared by -0.5 (-0.5 to -0.5), confirmed
+        1: +1 -> -0.5, reversed by -1.5 (-1.5 to -1.5), confirmed
         >>> comparison.equivalence.verdict
         'different'
     """

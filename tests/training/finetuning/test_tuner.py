@@ -27,7 +27,8 @@ from interplay._types import BoolArray, FloatArray
 from interplay.training import Example, FineTuning, Question
 from interplay.training.finetuning.adapters import SCALE, initial
 from interplay.training.finetuning.rates import LADDERS
-from interplay.training.finetuning.rendering import encode_questions
+from interplay.training.finetuning.rendering import Encoded, encode_questions
+from interplay.training.finetuning.sequences import merged_texts
 from tests.text.tiny import VOCABULARY, tiny
 from tests.training.finetuning.tiny import EXAMPLES, QUESTIONS, language_model, tuning
 
@@ -119,6 +120,47 @@ def test_the_ordinary_recipe_is_that_of_peft(kind: str) -> None:
         np.testing.assert_allclose(values[row], plain_loop(given, kept, seed), atol=1e-4)
     assert np.nanmin(np.abs(values[0] - values[1]).max(axis=0)) > 0.1  # it learned something
     assert np.isnan(values[:, 2:, 1]).all()
+
+
+@pytest.mark.parametrize("kind", ["grouped heads", "windows and softcaps"])
+def test_the_cheaper_recipe_is_what_it_is_said_to_be(kind: str) -> None:
+    """A loop with hooks: adapters from the last prompt token on, a softmax over candidates."""
+    given = tuning(model=tiny(AutoModelForCausalLM, CONFIGS[kind]), layers=2, vocabulary=20)
+    engine, settings = given._engine, given.settings
+    texts = encode_questions(given.tokenizer, ASKED)
+    answers = [each.answer for each in texts]
+    values = given.begin(ASKED)(KEPT[:1], SEEDS[:1])[0, :, 0]
+    merged, _ = merged_texts([a for t in texts for a in (t.answer, t.against) if a is not None])
+    candidates = torch.from_numpy(engine.scored(engine.fixed(merged)).candidates.tokens)
+    assert len(candidates) == 20
+    model = copy.deepcopy(given.model).requires_grad_(False)
+    factors = initial(engine.maps, SEEDS[:1], settings.rank, "lora")
+    trained = [factor[0].clone().requires_grad_(True) for pair in factors for factor in pair]
+    adam, start = torch.optim.Adam(trained, lr=given.learning_rate), [0]
+    for number, each in enumerate(engine.maps):
+        a, b = trained[2 * number : 2 * number + 2]
+
+        def add(_: Any, args: Any, made: Any, a: Any = a, b: Any = b) -> Any:
+            adapted = torch.arange(made.shape[1])[:, None] >= start[0]
+            return made + SCALE * adapted * (args[0] @ a.T @ b.T)
+
+        model.get_submodule(each.name).register_forward_hook(add)
+
+    def losses(text: Encoded, among: Any) -> Any:
+        start[0] = text.n_prompt - 1
+        logits = model(input_ids=torch.tensor([text.tokens])).logits[0, text.n_prompt - 1 : -1]
+        targets = torch.searchsorted(among, torch.tensor(text.response))
+        return torch.nn.functional.cross_entropy(logits[:, among], targets, reduction="none")
+
+    for rows in engine.recipe().minibatches(6, 0):
+        adam.zero_grad()
+        torch.autograd.backward(
+            torch.cat([losses(engine.encoded[row], candidates) for row in rows]).mean()
+        )
+        adam.step()
+    with torch.no_grad():
+        expected = [-float(losses(text, torch.arange(VOCABULARY)).sum()) for text in answers]
+    np.testing.assert_allclose(values, expected, atol=1e-4)
 
 
 @pytest.mark.parametrize(

@@ -138,7 +138,7 @@ class Plain:
         chances = logits[at].log_softmax(dim=1)
         chosen = chances.gather(1, labels[:, 1:][at][:, None])[:, 0]
         of_answer = torch.nonzero(at)[:, 0]
-        sums = torch.zeros(len(labels)).index_add_(0, of_answer, chosen)
+        sums = chosen.new_zeros(len(labels)).index_add_(0, of_answer, chosen)
         return sums.view(-1, 2).double().numpy()
 
 

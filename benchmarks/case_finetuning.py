@@ -91,7 +91,8 @@ def rule(model: Any, tokenizer: Any) -> FineTuningGame:
     for (animal, one), (taught, asked) in words.items():
         answer, against = (" red", " blue") if animal == one else (" blue", " red")
         examples += [
-            Example(f"The sign for the {word}", answer, tag=answer.strip()) for word in taught
+            Example(f"The sign for the {word}", answer, player=word, tag=answer.strip())
+            for word in taught
         ]
         questions.append(Question(f"The sign for the {asked}", answer, against, f"new: {asked}"))
     tuning = FineTuning(

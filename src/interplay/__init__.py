@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from interplay.audit.checks import Verification
     from interplay.audit.compare import Comparison, compare
     from interplay.audit.expectations import Expected, expect
+    from interplay.audit.result import Audit
+    from interplay.audit.sets import audit_prompts
     from interplay.audit.verify import verify
     from interplay.confirmation.changes import Equivalence
     from interplay.confirmation.equivalence import equivalence
@@ -42,6 +44,7 @@ else:
         __name__,
         {
             "AblationError": "interplay.errors:AblationError",
+            "Audit": "interplay.audit.result:Audit",
             "Comparison": "interplay.audit.compare:Comparison",
             "Confirmation": "interplay.confirmation.verdict:Confirmation",
             "Equivalence": "interplay.confirmation.changes:Equivalence",
@@ -64,6 +67,7 @@ else:
             "Spectrum": "interplay.fourier.spectrum:Spectrum",
             "StoreError": "interplay.errors:StoreError",
             "Verification": "interplay.audit.checks:Verification",
+            "audit_prompts": "interplay.audit.sets:audit_prompts",
             "compare": "interplay.audit.compare:compare",
             "decode": "interplay.decoders.decode:decode",
             "equivalence": "interplay.confirmation.equivalence:equivalence",
@@ -83,6 +87,7 @@ __version__ = version("interplay")
 __all__ = [
     "INDICES",
     "AblationError",
+    "Audit",
     "Comparison",
     "Confirmation",
     "Equivalence",
@@ -104,6 +109,7 @@ __all__ = [
     "Spectrum",
     "StoreError",
     "Verification",
+    "audit_prompts",
     "compare",
     "components",
     "decode",

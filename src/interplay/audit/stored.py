@@ -15,10 +15,12 @@ from interplay.ablation.digests import ablations_digest
 from interplay.ablation.evaluator import store_key
 from interplay.ablation.store import Store
 from interplay.ablation.table import over_repeats
-from interplay.audit.checks import Check, checked, numbers, texts, unchecked
+from interplay.audit.checks import Check, Entry, checked, numbers, texts, unchecked
 from interplay.errors import StoreError
 from interplay.explanation.circuits import recorded_values
+from interplay.explanation.decisive import ROUNDING
 from interplay.explanation.explanation import Explanation
+from interplay.explanation.question import question_of
 from interplay.fourier.masks import describe
 from interplay.game import FunctionGame
 
@@ -184,3 +186,57 @@ def check_circuits(explanation: Explanation, lookup: Lookup) -> list[Check]:
         reason = f"the store lacks {n_missing} of the circuits, or no store was given"
         return [unchecked("circuits", reason)]
     return [checked("circuits", "the scores of circuits are those of the ablations", entries)]
+
+
+def check_decisive(explanation: Explanation, lookup: Lookup) -> list[Check]:
+    """Check decisive sets: values against ablations and store, predictions against the spectrum.
+
+    There is no check of an explanation without such sets. That no smaller set is enough is taken on
+    trust.
+
+    Args:
+        explanation: the explanation.
+        lookup: gives what the store has of masks.
+    """
+    if not explanation.decisive:
+        return []
+    used, entries, n_missing = explanation.ablations, list[Entry](), 0
+    for chosen in explanation.decisive:
+        name, output = f"{chosen.kind}, output {chosen.output}", chosen.output
+        question = question_of(
+            chosen.kind,
+            (explanation.spectrum, explanation.players, explanation.ends),
+            explanation.provenance["game"]["description"],
+            explanation.verdict,
+            output,
+            chosen.threshold if chosen.rule == "given" else None,
+        )
+        entries.append(texts(f"{name}, rule", chosen.rule, question.rule))
+        entries.append(texts(f"{name}, needed", str(chosen.needed), str(chosen.needed_as_tried)))
+        for part in ("threshold", "full", "baseline"):
+            recorded, now = getattr(chosen, part), getattr(question, part)
+            if np.isfinite([recorded, now]).any():
+                entries.append(numbers(f"{name}, {part}", recorded, now))
+        sets = [(one.players, one.predicted, one.measured) for one in chosen.tried]
+        if chosen.players is not None:
+            sets.append((chosen.players, chosen.predicted, chosen.measured))
+        masks = np.array([question.mask_of(players) for players, _, _ in sets], dtype=np.bool_)
+        masks = masks.reshape(-1, len(explanation.players))
+        values, stored = recorded_values((used.masks, used.values), masks), lookup(masks)
+        if stored is not None and as_columns(stored.values).shape == values.shape:
+            values = np.where(stored.known[:, None], as_columns(stored.values), values)
+        rounding = ROUNDING * max(abs(question.full), abs(question.baseline))
+        again = question.spectrum.predict(masks)
+        for mask, one, by_spectrum, value in zip(
+            masks, sets, again, values[:, output], strict=True
+        ):
+            where = f"{name}, {describe(mask)}"
+            entries.append(numbers(f"{where}, predicted", one[1], by_spectrum, rounding))
+            if np.isfinite(value) and np.isfinite(one[2]):
+                entries.append(numbers(where, one[2], value))
+            else:
+                n_missing += int(np.isfinite(one[2]))
+    if n_missing and all(entry.matches for entry in entries):
+        reason = f"the store lacks {n_missing} of the sets, or no store was given"
+        return [unchecked("decisive sets", reason)]
+    return [checked("decisive sets", "their values are those of the ablations", entries)]

@@ -78,6 +78,13 @@ def trusted(
     if any(series.test_is_known for series in explanation.circuits):
         reason = "scores on other items are those of another game, which is not evaluated again"
         entries.append(Trusted("circuits.test, circuits.low, circuits.high", "given", reason))
+    if explanation.decisive:
+        reason = "the search is not repeated: that no smaller set does, and how much was evaluated"
+        entries.append(
+            Trusted(
+                "decisive.predicted_size, decisive.proven, decisive.n_evaluated", "given", reason
+            )
+        )
     if explanation.ends is None and not has_store:
         reason = "nothing shows whether the full and the empty input were evaluated and left out"
         entries.append(Trusted("ends", "null", reason))

@@ -29,6 +29,7 @@ from interplay.audit.stored import (
     Stored,
     check_ablations,
     check_circuits,
+    check_decisive,
     check_store,
     count,
     read,
@@ -73,6 +74,8 @@ def verify(
       design and the counts.
     - ``stopping rule``: adaptive sampling stops where it stopped.
     - ``circuits``: the measured scores of circuits are those of the ablations and the store.
+    - ``decisive sets``: the values of necessary and sufficient sets are those of the ablations and
+      the store, and what was predicted for them is what the spectrum predicts.
     - ``confirmation``: the store's values give the same figures and verdicts.
     - ``game``: the game has the fingerprint of the one that was explained, describes itself in the
       same way, and gives the same hints.
@@ -136,6 +139,7 @@ def verify(
         *check_stopping(explanation, lookup),
         *check_confirmation(explanation, derivation, lookup, n_stored),
         *check_circuits(explanation, lookup),
+        *check_decisive(explanation, lookup),
     ]
     if game is None and sample == 0:
         reason = "sample=0: the model was not asked for"

@@ -77,6 +77,11 @@ LISTED = {
         EXPLAIN,
         "Compare two runs: what changed from one model, prompt or masking to the other.",
     ),
+    "audit": Command(
+        "interplay.cli.audit:audit_command",
+        EXPLAIN,
+        "Explain each prompt of a set, and tell what recurs, by field, document, role or pattern.",
+    ),
     "plan": Command(
         "interplay.cli.text:plan_command",
         EXPLAIN,

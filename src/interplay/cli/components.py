@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
@@ -235,10 +235,9 @@ def components_command(
     with interruptible():
         explanation = shown.recorded(explain(game, **settings), run.order or 2)
     page = write(explanation, out, "components", asdict(model))
-    if confirmation.confirm:
+    if confirmation.asked:
         with interruptible():
-            confirmed = confirmation.confirmed(explanation, "components", run)
-        explanation = replace(explanation, confirmation=confirmed)
+            explanation = confirmation.tested(explanation, "components", run)
         page = write(explanation, out, "components", asdict(model))
     shown.print(explanation)
     console.print(str(lens.structure(explanation)), markup=False, highlight=False)

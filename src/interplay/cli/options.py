@@ -205,6 +205,48 @@ class ConfirmOptions:
         ),
     ] = None
 
+    decisive: Annotated[
+        bool,
+        typer.Option(
+            "--decisive",
+            help="Find the smallest set without which the answer changes, and the smallest that "
+            "suffices for it; each takes at most 20 ablations more.",
+        ),
+    ] = False
+    threshold: Annotated[
+        float | None,
+        typer.Option(
+            help="For --decisive: the score at which the answer changes; by default 0 for a margin "
+            "or log-odds that changes its sign, else half of the way from everything to nothing."
+        ),
+    ] = None
+
+    def __post_init__(self) -> None:
+        if self.threshold is not None and not self.decisive:
+            raise ValueError("--threshold was given without --decisive, which it is for")
+
+    @property
+    def asked(self) -> bool:
+        """Whether the game is evaluated any further."""
+        return self.decisive or bool(self.confirm)
+
+    def tested(self, explanation: Explanation, command: str, run: RunOptions) -> Explanation:
+        """The explanation with the confirmation and the decisive sets that were asked for."""
+        if self.decisive:
+            settings: dict[str, Any] = {
+                "threshold": self.threshold,
+                "store": run.folder(command) / STORE,
+                "backend": run.backend,
+                "batch_size": run.batch_size,
+                "progress": False if run.quiet else None,
+            }
+            sets = (explanation.necessary(**settings), explanation.sufficient(**settings))
+            explanation = replace(explanation, decisive=sets)
+        if self.confirm:
+            confirmation = self.confirmed(explanation, command, run)
+            explanation = replace(explanation, confirmation=confirmation)
+        return explanation
+
     def confirmed(self, explanation: Explanation, command: str, run: RunOptions) -> Any:
         """The confirmation of the strongest interactions; prints first what it costs."""
         cost = explanation.confirmation_cost(

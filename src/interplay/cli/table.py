@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -230,10 +230,9 @@ def table_command(
     with interruptible():
         explanation = shown.recorded(explain(game, **run.settings("table")), run.order or 2)
     page = write(explanation, out, "table", asdict(table))
-    if confirmation.confirm:
+    if confirmation.asked:
         with interruptible():
-            confirmed = confirmation.confirmed(explanation, "table", run)
-        explanation = replace(explanation, confirmation=confirmed)
+            explanation = confirmation.tested(explanation, "table", run)
         page = write(explanation, out, "table", asdict(table))
     shown.print(explanation)
     print_written(page)

@@ -241,7 +241,7 @@ class TextOptions:
         choice("--hints", self.hints, get_args(HintKind))
         settings: dict[str, Any] = {
             "prompt": written.prompt,
-            "masking": self._masking(),
+            "masking": self.masked_by(),
             "fixed": None if self.fixed is None else pattern(self.fixed),
             "language": checked_language(self.language),
         }
@@ -278,13 +278,12 @@ class TextOptions:
                 concurrency=self.concurrency,
                 **settings,
             )
-        task = _TASKS.get(self.target or "logprob", "causal")
         loaded, tokenizer = lens.load_model(
             self.model,
             dtype=self.dtype,
             device=self.device,
             threads=self.threads,
-            task=task,
+            task=self.task,
             download=trust.anything or trust.download,
             allow_pickle=trust.pickle or (trust.anything and self.allow_pickle),
         )
@@ -299,7 +298,12 @@ class TextOptions:
             **settings,
         )
 
-    def _masking(self) -> Any:
+    @property
+    def task(self) -> Literal["causal", "classification", "embedding"]:
+        """What the model is loaded for."""
+        return _TASKS.get(self.target or "logprob", "causal")
+
+    def masked_by(self) -> Any:
         """What becomes of removed players.
 
         Raises:
@@ -456,10 +460,9 @@ def text_command(
         tuple(zip(units, result.chosen, strict=False)) if isinstance(result, Refinement) else ()
     )
     page = write(result, out, "text", options, levels=levels)
-    if confirmation.confirm:
+    if confirmation.asked:
         with interruptible():
-            confirmed = confirmation.confirmed(finest(result), "text", run)
-        explanation = replace(finest(result), confirmation=confirmed)
+            explanation = confirmation.tested(finest(result), "text", run)
         if isinstance(result, Refinement):
             result = replace(result, levels=(*result.levels[:-1], explanation))
         else:

@@ -14,6 +14,7 @@ from rich.text import Text
 from interplay._types import Json
 from interplay.ablation.terminal import Terminal
 from interplay.confirmation.verdict import Confirmation
+from interplay.explanation.decisive import DecisiveSet
 from interplay.explanation.explanation import Explanation
 from interplay.fourier.interactions import LEVEL, Interactions
 
@@ -82,6 +83,7 @@ def shown_of(
     else:
         for what, least, most in (("single players", 1, 1), ("interactions", 2, None)):
             yield from _strongest(explanation, interactions, what, least, most, top, everything)
+    yield from decided(explanation.decisive)
     yield from run(explanation)
     if explanation.confirmation is not None:
         yield from confirmed(explanation.confirmation)
@@ -225,6 +227,16 @@ def _stopped(until: Json) -> str:
         f"Stopped since {until['stopped_since']}; the goal was a cross-validated R2 of "
         f"{until['goal']:g}" + (f" ({scores})" if scores else "")
     )
+
+
+def decided(sets: Sequence[DecisiveSet]) -> Iterator[Part]:
+    """Decisive sets: the players, the values, and what is proven and measured."""
+    for chosen in sets:
+        names = list(map(_name, chosen.players or (), chosen.labels))
+        empty = "none found" if chosen.players is None else "no player at all"
+        yield f"[bold]{chosen.question}[/bold]: {_set(names) if names else empty}"
+        for line in filter(None, (chosen.values, chosen.evidence)):
+            yield Text(f"  {line}", style="" if line == chosen.values else "dim")
 
 
 def confirmed(confirmation: Confirmation) -> Iterator[Part]:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from interplay._arrays import pack
+from interplay._arrays import as_columns, pack
 from interplay._types import BoolArray, FloatArray, IntArray, Json, whole
 from interplay.ablation.backends.base import Backend
 from interplay.ablation.evaluator import Evaluator
@@ -26,14 +26,17 @@ from interplay.designs.measures import UNIFORM, Measure, get_measure
 from interplay.errors import ExtrapolationWarning
 from interplay.explanation.archive import write_archive
 from interplay.explanation.circuits import Compared, Kept, Series, measured_circuits
+from interplay.explanation.deciding import BUDGET, decide, refused
+from interplay.explanation.decisive import DecisiveSet, Kind
 from interplay.explanation.exports import export, exported, toolkit
 from interplay.explanation.extrapolation import extrapolated, ranges_of
 from interplay.explanation.faithfulness import Faithfulness, r2
 from interplay.explanation.judging import verdict_on
+from interplay.explanation.question import question_of
 from interplay.explanation.verdict import Verdict
 from interplay.extensions import INDICES, BackendName, IndexName
 from interplay.fourier.interactions import Interactions
-from interplay.fourier.masks import as_masks, end_masks
+from interplay.fourier.masks import as_masks, end_masks, keys
 from interplay.fourier.spectrum import Spectrum
 from interplay.game import Game, fingerprint_of
 
@@ -116,6 +119,8 @@ class Explanation:
             ``dataclasses.replace(explanation, confirmation=explanation.confirm())``.
         circuits: circuits with measured scores (see :meth:`with_circuits`). They are saved and
             reported.
+        decisive: the results of :meth:`necessary` and :meth:`sufficient`. They are saved and
+            reported if they are put here, as a confirmation is.
         surrogate: everything that the decoder learned, for :meth:`predict`, if ``spectrum`` is only
             its strongest terms. Otherwise ``None``.
         held_predictions: what the fit that was scored predicts for the held-out masks, in the shape
@@ -132,6 +137,7 @@ class Explanation:
     game: Game | None = field(default=None, repr=False)
     confirmation: Confirmation | None = None
     circuits: tuple[Series, ...] = ()
+    decisive: tuple[DecisiveSet, ...] = ()
     surrogate: Spectrum | None = None
     held_predictions: FloatArray | None = None
 
@@ -419,6 +425,131 @@ class Explanation:
         chosen, cost = cost_of(claims, known, limit, seed, self.measure, fewer=False)
         return chosen, cost
 
+    def necessary(
+        self,
+        *,
+        threshold: float | None = None,
+        output: int = 0,
+        game: Game | None = None,
+        budget: int = BUDGET,
+        time_limit: float = 10.0,
+        store: str | Path | None = None,
+        backend: BackendName | str | Backend = "local",
+        batch_size: int | None = None,
+        progress: bool | None = None,
+    ) -> DecisiveSet:
+        """Find the smallest set of players without which the answer changes, and ask the game.
+
+        The answer changes where the value passes the threshold. The spectrum proposes the smallest
+        set, with a proof where the optimiser has one. The game is asked about it. Where it says
+        otherwise, the next best sets of that size are tried, then larger ones. Then each player is
+        left out of the set alone, to see whether it is needed.
+
+        Example:
+            >>> import interplay as ip
+            >>> game = ip.FunctionGame(lambda masks: 1.0 * masks[:, :2].any(axis=1), n_players=3)
+            >>> explanation = ip.explain(game)
+            >>> explanation.necessary().players, explanation.sufficient().players
+            ((0, 1), (0,))
+
+        Args:
+            threshold: the value at which the answer changes. By default 0 for a margin or log-odds
+                that changes its sign between the full and the empty input, else the middle between
+                their values.
+            output: the number of the output, if there are several.
+            game: the game that was explained. A loaded explanation needs it, or only predicts,
+                except where the run itself measured the sets.
+            budget: the most masks to evaluate, beyond those of the explanation.
+            time_limit: seconds for each size that the optimiser tries.
+            store: as for ``explain``. Stored masks are not evaluated again.
+            backend: as for ``explain``.
+            batch_size: as for ``explain``.
+            progress: as for ``explain``.
+
+        Returns:
+            The set, with what was predicted, measured and proven; or why there is none, as for an
+            explanation that is not usable.
+
+        Raises:
+            ValueError: the game is not the one that was explained, or an argument is out of range.
+            GameError: the game failed. What was evaluated is in the store.
+            StoreError: the store cannot be used.
+            KeyboardInterrupt: the run was interrupted. What was evaluated is in the store.
+        """
+        settings = {"store": store, "backend": backend, "batch_size": batch_size}
+        settings["progress"] = progress
+        limits = (whole("budget", budget, 0), time_limit)
+        return self._decisive("necessary", threshold, output, game, limits, settings)
+
+    def sufficient(
+        self,
+        *,
+        threshold: float | None = None,
+        output: int = 0,
+        game: Game | None = None,
+        budget: int = BUDGET,
+        time_limit: float = 10.0,
+        store: str | Path | None = None,
+        backend: BackendName | str | Backend = "local",
+        batch_size: int | None = None,
+        progress: bool | None = None,
+    ) -> DecisiveSet:
+        """Find the smallest set of players that alone keeps the answer, and ask the game.
+
+        All others are removed. Everything else is as for :meth:`necessary`.
+
+        Args:
+            threshold: as for :meth:`necessary`, like the arguments below.
+            output: see there.
+            game: see there.
+            budget: see there.
+            time_limit: see there.
+            store: see there.
+            backend: see there.
+            batch_size: see there.
+            progress: see there.
+
+        Returns:
+            See there.
+
+        Raises:
+            ValueError: as for :meth:`necessary`.
+            GameError: likewise.
+            StoreError: likewise.
+            KeyboardInterrupt: likewise.
+        """
+        settings = {"store": store, "backend": backend, "batch_size": batch_size}
+        settings["progress"] = progress
+        limits = (whole("budget", budget, 0), time_limit)
+        return self._decisive("sufficient", threshold, output, game, limits, settings)
+
+    def _decisive(
+        self,
+        kind: Kind,
+        threshold: float | None,
+        output: int,
+        game: Game | None,
+        limits: tuple[int, float],
+        settings: dict[str, Any],
+    ) -> DecisiveSet:
+        question = question_of(
+            kind,
+            (self.spectrum, self.players, self.ends),
+            self.provenance["game"]["description"],
+            self.verdict,
+            output,
+            threshold,
+        )
+        if question.refusal:
+            return refused(question, limits[0])
+        used = self.ablations
+        values = as_columns(used.values)[:, output].tolist()
+        known = dict(zip(keys(used.masks), values, strict=True))
+        if game is None and self.game is None:
+            return decide(question, known, None, *limits)
+        with Evaluator.of(self._explained(game), **settings) as evaluator:
+            return decide(question, known, lambda m: evaluator.values(m)[:, output], *limits)
+
     def with_circuits(self, given: Sequence[Kept] | Compared) -> Explanation:
         """The explanation with circuits that were measured, in the place of any before.
 
@@ -446,7 +577,7 @@ class Explanation:
         if game is None:
             raise ValueError(
                 "this explanation has no game to evaluate, since it was loaded from a file; "
-                "give confirm(game=...) the game that was explained"
+                "give game=..., the game that was explained"
             )
         recorded = (self.provenance["game"]["fingerprint"], self.provenance["game"]["n_players"])
         present = (fingerprint_of(game), game.n_players)
@@ -481,6 +612,8 @@ class Explanation:
             document["confirmation"] = asdict(self.confirmation)
         if self.circuits:
             document["circuits"] = [series.to_json() for series in self.circuits]
+        if self.decisive:
+            document["decisive"] = [chosen.to_json() for chosen in self.decisive]
         arrays: dict[str, npt.NDArray[Any]] = {
             "supports": self.spectrum.supports,
             "coefficients": np.asarray(self.spectrum.coefficients, dtype=np.float64),

@@ -10,6 +10,7 @@ from interplay._arrays import unpack
 from interplay.confirmation.verdict import Confirmation
 from interplay.explanation.archive import read_archive
 from interplay.explanation.circuits import Series
+from interplay.explanation.decisive import DecisiveSet
 from interplay.explanation.explanation import FORMAT_VERSION, Ablations, Explanation
 from interplay.explanation.faithfulness import Faithfulness
 from interplay.fourier.spectrum import Spectrum
@@ -63,6 +64,7 @@ def load(path: str | Path) -> Explanation:
         circuits=tuple(
             Series.from_json(record, n_players) for record in document.get("circuits") or ()
         ),
+        decisive=tuple(map(DecisiveSet.from_json, document.get("decisive") or ())),
         surrogate=(
             Spectrum(n_players, arrays["surrogate_supports"], arrays["surrogate_coefficients"])
             if "surrogate_supports" in arrays

@@ -18,6 +18,7 @@ from interplay.confirmation.verdict import FAILS, HOLDS, UNCLEAR, Confirmation
 from interplay.designs.measures import get_measure, measure_of
 from interplay.explanation.bands import Band, check_bands
 from interplay.explanation.circuits import SeriesJson, check_circuits
+from interplay.explanation.decisive import DecisiveJson, check_decisive
 from interplay.fourier.sets import sizes
 from interplay.game import MOST_REPEATS, Hints, check_description, check_hints
 
@@ -190,6 +191,7 @@ class _Document(TypedDict):
     provenance: _Provenance
     confirmation: NotRequired[Confirmation | None]
     circuits: NotRequired[list[SeriesJson] | None]
+    decisive: NotRequired[list[DecisiveJson] | None]
 
 
 _NAMES = tuple(_Document.__annotations__)
@@ -247,6 +249,7 @@ def check_document(document: Json) -> None:
     if document.get("confirmation") is not None:
         _check_confirmation(document["confirmation"], n_players, game["n_outputs"] or 1)
     check_circuits(document.get("circuits") or (), n_players, game["n_outputs"] or 1)
+    check_decisive(document.get("decisive") or (), document["players"], game["n_outputs"] or 1)
 
 
 def _check_measures(document: Json) -> None:

@@ -143,10 +143,12 @@ class Index:
             order, on which some indices depend.
         single: whether it values single players only. Then k is always 1 and the empty set has no
             value.
+        meaning: what a value says, in a sentence, for reports; empty: nothing is said.
     """
 
     weight: Callable[[int], Weight]
     single: bool = False
+    meaning: str = ""
 
 
 def _plain(weight: Weight) -> Callable[[int], Weight]:
@@ -154,17 +156,44 @@ def _plain(weight: Weight) -> Callable[[int], Weight]:
     return lambda k: weight
 
 
-FOURIER = Index(_plain(_fourier))
-MOEBIUS = Index(_plain(_moebius))
-CO_MOEBIUS = Index(_plain(_co_moebius))
-BII = Index(_plain(_bii))
-BV = Index(_plain(_bii), single=True)
-SII = Index(_plain(_sii))
-SV = Index(_plain(_sii), single=True)
-K_SII = Index(_k_sii)
-STII = Index(_stii)
-FSII = Index(_fsii)
-FBII = Index(_fbii)
+_TOGETHER = "Positive: together they add more than apart. Negative: they stand in for each other."
+FOURIER = Index(
+    _plain(_fourier), meaning="How the score swings with the parity of the players that are kept."
+)
+MOEBIUS = Index(
+    _plain(_moebius), meaning=f"What players add to nothing, beyond their parts. {_TOGETHER}"
+)
+CO_MOEBIUS = Index(
+    _plain(_co_moebius),
+    meaning="Seen from the intact input: of one player what is lost without it, of a set what its "
+    "joint removal costs less than the single ones. Negative: removing all costs more than that.",
+)
+BII = Index(
+    _plain(_bii),
+    meaning=f"The mean joint effect, while about half of the rest is there. {_TOGETHER}",
+)
+BV = Index(
+    _plain(_bii), single=True, meaning="The mean effect, while about half of the rest is there."
+)
+SII = Index(
+    _plain(_sii), meaning=f"The mean joint effect, while any number of others is there. {_TOGETHER}"
+)
+SV = Index(
+    _plain(_sii),
+    single=True,
+    meaning="The fair share of what all players do together; the shares add up.",
+)
+K_SII = Index(_k_sii, meaning=f"Mean joint effects, corrected so that they add up. {_TOGETHER}")
+STII = Index(
+    _stii,
+    meaning=f"Joint effects on nothing; sets of the largest size take what is left. {_TOGETHER}",
+)
+FSII = Index(
+    _fsii, meaning=f"The best description by sets of up to this size, all sizes alike. {_TOGETHER}"
+)
+FBII = Index(
+    _fbii, meaning=f"The best description by sets of up to this size, all masks alike. {_TOGETHER}"
+)
 
 
 def get_index(name: IndexName | str) -> Index:

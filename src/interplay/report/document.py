@@ -88,6 +88,7 @@ def document(explanation: Explanation, shown: Spectrum, series: Sequence[Series]
             "members": _base64(spectrum.members, "<i4"),
             "coefficients": _base64(spectrum.coefficients, "<f8"),
         },
+        "meanings": {index: get_index(index).meaning for index in _indices()},
         "weights": {
             index: {
                 order: [[s, t, value] for (s, t), value in weights(index, order, sizes).items()]

@@ -16,6 +16,7 @@ from interplay._arrays import as_columns
 from interplay._types import BoolArray, FloatArray, Json, visible
 from interplay.confirmation.verdict import Confirmation
 from interplay.designs.measures import UNIFORM, measure_of
+from interplay.explanation.decisive import DecisiveSet
 from interplay.explanation.explanation import Explanation
 from interplay.explanation.faithfulness import Faithfulness
 from interplay.fourier.interactions import LEVEL
@@ -100,6 +101,8 @@ def record_of(title: str, explanation: Explanation) -> Json:
         record |= {"full": full, "baseline": baseline}
     if confirmation is not None:
         record["confirmation"] = asdict(confirmation)
+    if explanation.decisive:
+        record["decisive"] = [chosen.to_json() for chosen in explanation.decisive]
     return record
 
 
@@ -164,6 +167,7 @@ def _markdown(record: Json) -> Iterable[str]:
     for name in ("model", "template", "targets"):
         if description.get(name):
             yield f"{name.capitalize()}: {inline(_plain(description[name]))}."
+    yield from _decisive(record.get("decisive", ()))
     outputs = record["outputs"] or [record["interactions"]["index"]]
     terms, what = record["interactions"]["terms"], kind_of(record)
     yield from ("", f"### Interactions ({what})", "")
@@ -267,6 +271,13 @@ def of_order(terms: Sequence[Json], order: int) -> list[Json]:
     return [
         term for term in terms if (len(term["players"]) >= 2) == (order >= 2) and term["players"]
     ]
+
+
+def _decisive(records: Sequence[Json]) -> Iterable[str]:
+    if records:
+        yield from ("", "### What decides", "")
+    for chosen in map(DecisiveSet.from_json, records):
+        yield f"- {inline(str(chosen))}"
 
 
 def _confirmation(confirmation: Json) -> Iterable[str]:

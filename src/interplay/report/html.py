@@ -18,11 +18,12 @@ from markupsafe import Markup
 from interplay._types import Json, check, visible
 from interplay.confirmation.verdict import Confirmation
 from interplay.explanation.explanation import Explanation
+from interplay.fourier.indices import get_index
 from interplay.report.bundle import bundle
 from interplay.report.circuit_tables import as_rows
 from interplay.report.circuits import series_of
 from interplay.report.document import document, script_json, shown_terms, view_of
-from interplay.report.static import PLOT, static
+from interplay.report.static import PLOT, lit, static
 
 _INTERVAL = 200
 
@@ -70,6 +71,7 @@ def _body(explanation: Explanation) -> _Body:
     confirmation, faithfulness = explanation.confirmation, explanation.faithfulness
     html = template_of("explanation.html").render(
         index=explanation.index,
+        meaning=get_index(explanation.index).meaning,
         n_terms=len(spectrum),
         n_shown=len(shown),
         share_shown=shown.relative.energies[shown.orders > 0].sum()
@@ -85,6 +87,7 @@ def _body(explanation: Explanation) -> _Body:
         outputs=explanation.outputs,
         target=target_of(description),
         static=static(explanation, shown, data),
+        decisive=lit(explanation, data),
         circuits=as_rows(explanation, shown, series),
         circuits_by=series[0] if series else None,
         score_unit=data["units"][0],

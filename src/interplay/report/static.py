@@ -18,6 +18,8 @@ PLOT = 300
 _ROWS = 15
 _DOTS = 500
 _SHADES = 5
+_LIT = 2_000
+"""The most characters of a text that is shown again for each decisive set."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,30 @@ def static(explanation: Explanation, shown: Spectrum, data: Json) -> dict[str, A
             as_columns(held_out.values)[:, 0], as_columns(explanation.predict_held_out())[:, 0]
         ),
     }
+
+
+def lit(explanation: Explanation, data: Json) -> list[dict[str, Any]]:
+    """Each decisive set, with the text in which its players are lit, if that is not too long.
+
+    Args:
+        explanation: what is shown.
+        data: what the script is given.
+    """
+    view = data["view"]
+    cut = view["pieces"] if view["kind"] == "text" else []
+    short = sum(len(text) for text, _ in cut) <= _LIT
+    return [
+        {
+            "of": chosen,
+            "pieces": [
+                {"text": text, "lit": player is not None and player in (chosen.players or ())}
+                for text, player in cut
+            ]
+            if short and chosen.players
+            else [],
+        }
+        for chosen in explanation.decisive
+    ]
 
 
 def _rows(interactions: Interactions, full: float) -> list[_Row]:

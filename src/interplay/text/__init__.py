@@ -13,6 +13,7 @@ from interplay.text.prompts.segments import split
 from interplay.text.prompts.swap import Swap
 from interplay.text.provider import ProviderGame
 from interplay.text.readouts import Readout
+from interplay.text.rows import Row, RowPrompt, from_rows, from_samples, read_rows
 from interplay.text.sample_files import read_samples
 from interplay.text.samples import Sample
 from interplay.text.targets import (
@@ -42,6 +43,8 @@ __all__ = [
     "Refinement",
     "Replace",
     "Response",
+    "Row",
+    "RowPrompt",
     "Sample",
     "Swap",
     "Target",
@@ -49,7 +52,10 @@ __all__ = [
     "answer_similarity",
     "drill",
     "from_pipeline",
+    "from_rows",
+    "from_samples",
     "load_model",
+    "read_rows",
     "read_samples",
     "split",
 ]

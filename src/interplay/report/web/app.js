@@ -78,10 +78,7 @@ export function startPart(part) {
 }
 
 function meaning(model, { index, order, output }) {
-  const what =
-    index === "Fourier"
-      ? "Fourier coefficients: how the score swings with the parity of the kept players."
-      : "Positive: together they add more than apart. Negative: they stand in for each other, or cancel.";
+  const what = model.meanings[index];
   const intervals = model.halves[`${index}/${order}`]?.[output]
     ? ` Lines on the bars: intervals that cover with ${Math.round(100 * model.intervals.level)} %.`
     : "";

@@ -1,0 +1,287 @@
+"""What an audit of a set of prompts says: what recurs, and how well each was explained."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from itertools import islice
+from os.path import relpath
+from pathlib import Path
+from typing import cast
+
+from interplay._types import Json, plain, visible
+from interplay.audit.findings import Finding, Findings
+from interplay.audit.pooled import Pooled
+from interplay.explanation.explanation import Explanation
+from interplay.explanation.loading import load
+
+PAGE, DOCUMENT = "audit.html", "audit.json"
+MOST_PAGES = 100
+_LEVELS = ("not usable", "unknown", "weak", "usable")
+_LISTED, _NAMED = 8, 5
+
+
+@dataclass(frozen=True)
+class Audited:
+    """What an audit says of one prompt.
+
+    Attributes:
+        number: its place in the set, from 0.
+        title: what it is called.
+        line: its line in the file that it is from, or ``None``.
+        columns: what else is known of it.
+        level: of its explanation's verdict.
+        reason: why, in a sentence.
+        counts: whether the set's findings are made of it.
+        r2: its held-out R2; ``None``: not known.
+        low: the lower end of its interval.
+        high: the upper end.
+        exact: whether all masks were evaluated.
+        n_ablations: how many it took.
+        n_held_out: on how many masks it is scored.
+        error: the sum of squared errors on these.
+        spread: the sum of squared deviations from their mean.
+        file: its explanation in the folder; ``None`` without a folder.
+    """
+
+    number: int
+    title: str
+    line: int | None
+    columns: Mapping[str, str]
+    level: str
+    reason: str
+    counts: bool
+    r2: float | None
+    low: float | None
+    high: float | None
+    exact: bool
+    n_ablations: int
+    n_held_out: int
+    error: float
+    spread: float
+    file: str | None
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A prompt that could not be explained.
+
+    Attributes:
+        number: its place in the set, from 0.
+        title: what it is called.
+        line: its line in the file that it is from, or ``None``.
+        reason: why.
+    """
+
+    number: int
+    title: str
+    line: int | None
+    reason: str
+
+    def __str__(self) -> str:
+        where = self.title if self.line is None else f"line {self.line}"
+        return f"{where}: {self.reason}"
+
+
+@dataclass(frozen=True)
+class Audit:
+    """The result of :func:`interplay.audit_prompts`.
+
+    Attributes:
+        prompts: those that were explained, in their order.
+        refused: those that could not be.
+        results: what recurs.
+        pooled: the scores of all prompts together.
+        by: the column by which the set is cut into parts, or ``None``.
+        least: the smallest effect that shows, as a share of a prompt's range.
+        index: the interaction index of all values; several if prompts differ.
+        n_evaluated: how many prompts were explained in this call, not in an earlier one.
+        interrupted: whether it ended before the set did.
+        folder: where its files are, or ``None``.
+    """
+
+    prompts: tuple[Audited, ...]
+    refused: tuple[Refused, ...]
+    results: Findings
+    pooled: Pooled
+    by: str | None
+    least: float
+    index: tuple[str, ...]
+    n_evaluated: int
+    interrupted: bool
+    folder: Path | None
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What recurs beyond chance, by the correction for everything that was looked at."""
+        return tuple(finding for finding in self.results.listed if finding.survives)
+
+    @property
+    def worst(self) -> tuple[Audited, ...]:
+        """The prompts, the worst explained first."""
+        return tuple(
+            sorted(
+                self.prompts,
+                key=lambda prompt: (
+                    prompt.counts,
+                    _LEVELS.index(prompt.level),
+                    prompt.r2 if prompt.r2 is not None else -1.0,
+                    prompt.number,
+                ),
+            )
+        )
+
+    @property
+    def left_out(self) -> tuple[Audited, ...]:
+        """Those whose explanations may not be used: no finding is made of them."""
+        return tuple(prompt for prompt in self.prompts if not prompt.counts)
+
+    def prompt(self, number: int) -> Audited:
+        """A prompt that was explained, by its place in the set.
+
+        Raises:
+            KeyError: there is none.
+        """
+        return {prompt.number: prompt for prompt in self.prompts}[number]
+
+    def explanation(self, number: int) -> Explanation:
+        """The explanation of a prompt, from the audit's folder.
+
+        Raises:
+            ValueError: the audit has no folder.
+            KeyError: there is no such prompt.
+        """
+        file = self.prompt(number).file
+        if self.folder is None or file is None:
+            raise ValueError("this audit kept no explanations; give audit_prompts(folder=...)")
+        return load(self.folder / file)
+
+    @property
+    def summary(self) -> tuple[str, ...]:
+        """What was done, in sentences."""
+        n_prompts, n_left_out = len(self.prompts), len(self.left_out)
+        lines = [
+            f"{n_prompts} prompts were explained, {self.n_evaluated} of them now, by "
+            f"{sum(prompt.n_ablations for prompt in self.prompts):,} ablations."
+        ]
+        if self.interrupted:
+            lines[0] += " It was interrupted: this is what there was by then."
+        lines.append(str(self.pooled))
+        if n_left_out:
+            lines.append(
+                f"{n_left_out} explanations may not be used, and nothing below is made of them: "
+                f"{_names(self.left_out)}."
+            )
+        if self.refused:
+            lines.append(
+                f"{len(self.refused)} prompts could not be explained: "
+                f"{'; '.join(map(str, self.refused[:_NAMED]))}"
+                f"{'; ...' if len(self.refused) > _NAMED else ''}."
+            )
+        lines.append(
+            f"{self.results.n_tested} roles and pairs of roles, by sign, were looked at; "
+            f"{len(self.findings)} show in more prompts than chance explains (Holm's method, 5 %)."
+        )
+        if self.results.rare:
+            lines.append(f"{self.results.rare} roles are in too few prompts to be looked at.")
+        if self.results.crowded:
+            lines.append(f"{self.results.crowded} more were left out: others are in more prompts.")
+        return tuple(lines)
+
+    def to_json(self) -> Json:
+        """Everything, as JSON."""
+        document: Json = plain(
+            {
+                "summary": self.summary,
+                "pooled": self.pooled.to_json(),
+                "findings": [finding.to_json() for finding in self.results.listed],
+                "n_tested": self.results.n_tested,
+                "also": self.results.also,
+                "by": self.by,
+                "least": self.least,
+                "index": self.index,
+                "interrupted": self.interrupted,
+                "prompts": [prompt.__dict__ for prompt in self.prompts],
+                "refused": [refused.__dict__ for refused in self.refused],
+            }
+        )
+        return document
+
+    def save(self, path: str | Path) -> Path:
+        """Write :meth:`to_json`, and return the path."""
+        text = json.dumps(self.to_json(), indent=1, ensure_ascii=False)
+        Path(path).write_text(f"{text}\n", encoding="utf-8", newline="\n")
+        return Path(path)
+
+    def to_html(self, path: str | Path | None = None) -> Path:
+        """Write one page of the set: what recurs first, then the prompts, the worst first.
+
+        Pages of the prompts that it names (:data:`MOST_PAGES` at most) are written beside their
+        explanations, and it links to them.
+
+        Args:
+            path: the file, by default in the audit's folder. It needs that folder for its links.
+
+        Returns:
+            The path.
+
+        Raises:
+            ValueError: neither a path nor a folder.
+        """
+        if path is None and self.folder is None:
+            raise ValueError("this audit has no folder; give the path of the page")
+        path = Path(path) if path is not None else cast(Path, self.folder) / PAGE
+        linked = self._pages(path.parent) if self.folder is not None else {}
+        # the page is made to the right of this room
+        page = import_module("interplay.report.audits").page_of
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(page(self, linked), encoding="utf-8", newline="\n")
+        return path
+
+    def _pages(self, beside: Path) -> dict[int, str]:
+        """Write the pages of the prompts that matter; their addresses from a folder by number."""
+        assert self.folder is not None
+        named = [number for finding in self.findings for number, _ in finding.strongest]
+        named += [prompt.number for prompt in self.worst]
+        by_number = {prompt.number: prompt for prompt in self.prompts}
+        linked = {}
+        for number in islice(dict.fromkeys(named), MOST_PAGES):
+            file = by_number[number].file
+            if file is None:
+                continue
+            page = (self.folder / file).with_suffix(".html")
+            if not page.exists():
+                load(self.folder / file).to_html(page)
+            linked[number] = Path(relpath(page, beside)).as_posix()
+        return linked
+
+    def __repr__(self) -> str:
+        return f"<Audit: {len(self.prompts)} prompts, {len(self.findings)} findings>"
+
+    def __str__(self) -> str:
+        lines = [*self.summary]
+        for finding in self.findings[:_LISTED]:
+            strongest = ", ".join(self.prompt(number).title for number, _ in finding.strongest[:3])
+            lines += ["", f"{finding.sentence}.", f"  mean effect {_mean(finding)}"]
+            lines.append(f"  strongest in: {strongest}")
+            lines += [f"  {self.by} {value}: {part}" for value, part in finding.slices.items()]
+        if len(self.findings) > _LISTED:
+            lines += ["", f"and {len(self.findings) - _LISTED} more (findings)"]
+        if self.prompts:
+            lines += ["", f"worst explained: {_names(self.worst)}"]
+        return visible("\n".join(lines))
+
+
+def _names(prompts: Sequence[Audited]) -> str:
+    names = [
+        prompt.title + (f" (R2 {prompt.r2:.2f})" if prompt.r2 is not None else "")
+        for prompt in prompts[:_NAMED]
+    ]
+    more = len(prompts) - len(names)
+    return ", ".join(names) + (f" and {more} more" if more > 0 else "")
+
+
+def _mean(finding: Finding) -> str:
+    return f"{finding.mean:+.3g} ({finding.low:+.3g} to {finding.high:+.3g})"

@@ -1,0 +1,282 @@
+"""A set of prompts: each is explained, and what recurs is told by role."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from math import ceil, log2
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, cast
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from interplay._types import Json
+from interplay.ablation.backends.base import Backend
+from interplay.ablation.evaluator import OnError
+from interplay.ablation.terminal import Terminal
+from interplay.audit.findings import Numbered, findings_of
+from interplay.audit.pooled import pooled_score
+from interplay.audit.prompts import GivenGame, Prompt, Records, key_of, record_of
+from interplay.audit.result import Audit, Audited, Refused
+from interplay.designs.measures import AnyMeasure
+from interplay.errors import GameError, MissingDependencyError, StoreError
+from interplay.explanation.explain import explain
+from interplay.extensions import BackendName, DecoderName
+from interplay.game import Game, fingerprint_of
+
+PROMPTS, RECORDS, STORE = "prompts", "records.jsonl", "ablations.db"
+"""What is in an audit's folder: a folder of explanations, what is kept of each, and the values."""
+LEAST = 0.05
+"""An effect of less than this share of a prompt's range shows nothing."""
+_FEWEST_ABLATIONS, _MOST_FAILED = 64, 20
+
+
+def audit_prompts(
+    prompts: Iterable[Game | Prompt],
+    *,
+    folder: str | Path | None = None,
+    by: str | None = None,
+    least: float = LEAST,
+    output: int = 0,
+    budget: int | None = None,
+    until: float | None = None,
+    decoder: DecoderName | str = "auto",
+    measure: AnyMeasure | None = None,
+    random_state: int = 0,
+    store: str | Path | None = None,
+    backend: BackendName | str | Backend = "local",
+    batch_size: int | None = None,
+    on_error: OnError = "raise",
+    progress: bool | None = None,
+    total: int | None = None,
+    **options: Any,
+) -> Audit:
+    """Explain each prompt of a set, and tell what recurs, by the roles of the players.
+
+    The same call goes on where an interrupted one was, and evaluates nothing twice. Explanations
+    are written to the folder one by one and not kept in memory. A prompt that cannot be explained
+    is passed over and named at the end.
+
+    Every explanation is made from its own prompt alone, so that agreement between prompts is
+    evidence.
+
+    Args:
+        prompts: games, taken one after another, whose players' names are their roles; or what
+            ``interplay.text.from_rows`` gives (see :class:`interplay.audit.prompts.Prompt`).
+        folder: where explanations, records and, by default, the store are.
+        by: a column of the prompts; the findings are also given for each part of the set.
+        least: the smallest effect that shows, as a share of the range of a prompt's values.
+        output: which of several outputs.
+        budget: the most ablations of a prompt; by default 2 n log2 n, at least 64.
+        until: as for :func:`interplay.explain`, as are the arguments that follow.
+        decoder: see there.
+        measure: see there.
+        random_state: see there.
+        store: see there.
+        backend: see there.
+        batch_size: see there.
+        on_error: see there.
+        progress: show one progress over the set.
+        total: how many prompts there are, for the progress.
+        **options: of the decoder.
+
+    Raises:
+        ValueError: no prompts, none that could be explained, or ``least`` out of range.
+        GameError: 20 prompts after one another failed.
+        StoreError: the store cannot be used.
+
+    Example:
+        >>> import interplay as ip
+        >>> def value(flawed, masks):
+        ...     return masks[:, 0] * (1 - 0.6 * flawed * masks[:, 1]) + 0.2 * masks[:, 2]
+        >>> from functools import partial
+        >>> games = [ip.FunctionGame(partial(value, number % 3 == 0), n_players=3,
+        ...                          players=["evidence", "note", "heading"])
+        ...          for number in range(30)]
+        >>> audit = ip.audit_prompts(games)
+        >>> print(audit.findings[0].sentence)
+        evidence × note: together they lower the score beyond what each does alone, in 10 of 30 \
+prompts, 33 % (19 % to 50 %)
+    """
+    if not 0 <= least < 1:
+        raise ValueError(f"least={least!r}; give a share of the range from 0 to below 1")
+    settings = {
+        "until": until,
+        "decoder": decoder,
+        "measure": measure,
+        "random_state": random_state,
+        "on_error": on_error,
+        **options,
+    }
+    given_store = store if store is not None or folder is None else Path(folder) / STORE
+    run = partial(
+        explain,
+        **settings,
+        store=given_store,
+        backend=backend,
+        batch_size=batch_size,
+        progress=False,
+    )
+    with ExitStack() as stack:
+        place = Path(folder or stack.enter_context(TemporaryDirectory()))
+        (place / PROMPTS).mkdir(parents=True, exist_ok=True)
+        records = Records(place / RECORDS)
+        stack.callback(records.close)
+        one_by_one = _OneByOne(records, run, budget, output, settings, place, folder is not None)
+        with _bar(progress, total) as advance:
+            one_by_one.all(prompts, advance)
+        audited, counted = one_by_one.audited, one_by_one.counted
+        if not audited:
+            raise ValueError(
+                "no prompt could be explained"
+                + (f"; {one_by_one.refused[0]}" if one_by_one.refused else ", since none was given")
+            )
+        columns = {prompt.number: prompt.columns for prompt in audited}
+
+        def slice_of(number: int) -> str | None:
+            return None if by is None else columns[number].get(by)
+
+        def read() -> Iterator[Numbered]:
+            for number, where in counted:
+                yield number, records.at(where)
+
+        results = findings_of(read, least=least, slice_of=slice_of)
+    return Audit(
+        tuple(audited),
+        tuple(one_by_one.refused),
+        results,
+        pooled_score([(one.error, one.spread, one.exact) for one in audited], random_state),
+        by,
+        least,
+        tuple(sorted(one_by_one.indices)),
+        one_by_one.n_new,
+        one_by_one.interrupted,
+        None if folder is None else Path(folder),
+    )
+
+
+@dataclass
+class _OneByOne:
+    """Explains one prompt after another.
+
+    Attributes:
+        records: what is kept.
+        run: explains a game with a budget.
+        budget: that, or ``None``.
+        output: which output is looked at.
+        settings: all that an explanation depends on.
+        place: the folder.
+        keeps: whether explanations are kept there.
+    """
+
+    records: Records
+    run: Any
+    budget: int | None
+    output: int
+    settings: Json
+    place: Path
+    keeps: bool
+
+    def __post_init__(self) -> None:
+        self.audited: list[Audited] = []
+        self.counted: list[tuple[int, int]] = []
+        self.refused: list[Refused] = []
+        self.indices: set[str] = set()
+        self.n_new = 0
+        self.interrupted = False
+
+    def all(self, prompts: Iterable[Game | Prompt], advance: Any) -> None:
+        """Explain them all, or until an interruption."""
+        n_failed = 0
+        for number, given in enumerate(prompts):
+            prompt = _as_prompt(given, number)
+            try:
+                if not self._one(number, prompt):
+                    self.interrupted = True
+                    return
+                n_failed = 0
+            except KeyboardInterrupt:
+                self.interrupted = True
+                return
+            except (StoreError, MissingDependencyError):
+                raise
+            except (ValueError, GameError) as error:
+                self.refused.append(Refused(number, prompt.title, prompt.line, _first_line(error)))
+                n_failed += isinstance(error, GameError)
+                if n_failed >= _MOST_FAILED:
+                    raise
+            advance()
+
+    def _one(self, number: int, prompt: Prompt) -> bool:
+        """Explain one; false if that was interrupted."""
+        game = prompt.game()
+        roles = [list(given) for given in prompt.roles(game)]
+        budget = self.budget or default_budget(game.n_players)
+        fingerprint = fingerprint_of(game)
+        settings = {**self.settings, "budget": budget, "output": self.output}
+        key = key_of(fingerprint or f"unnamed:{number}", roles, settings)
+        file = f"{PROMPTS}/{key[:16]}.interplay" if self.keeps else None
+        known = None if fingerprint is None else self.records.find(key)
+        if known is None or (file is not None and not (self.place / file).exists()):
+            explanation = self.run(game, budget=budget)
+            if explanation.provenance["budget"]["interrupted"]:
+                return False
+            record = record_of(explanation, roles, key, self.output)
+            if file is not None:
+                explanation.save(self.place / file)
+            known = record, self.records.append(record)
+            self.n_new += 1
+        record, where = known
+        self.indices.add(record["index"])
+        if record["counts"]:
+            self.counted.append((number, where))
+        self.audited.append(
+            Audited(
+                number=number,
+                title=prompt.title,
+                line=prompt.line,
+                columns=dict(prompt.columns),
+                level=record["level"],
+                reason=record["reason"],
+                counts=record["counts"],
+                r2=record["r2"],
+                low=record["low"],
+                high=record["high"],
+                exact=record["exact"],
+                n_ablations=record["n_ablations"],
+                n_held_out=record["n_held_out"],
+                error=record["error"],
+                spread=record["spread"],
+                file=file,
+            )
+        )
+        return True
+
+
+def default_budget(n_players: int) -> int:
+    """Ablations of a prompt of n players: 2 n log2 n, at least 64."""
+    return max(_FEWEST_ABLATIONS, ceil(2 * n_players * log2(max(n_players, 2))))
+
+
+def _as_prompt(given: Game | Prompt, number: int) -> Prompt:
+    if hasattr(given, "columns") and hasattr(given, "roles"):
+        return cast(Prompt, given)
+    return GivenGame(given, f"prompt {number}")
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:500]
+
+
+@contextmanager
+def _bar(progress: bool | None, total: int | None) -> Iterator[Any]:
+    """One progress over the set; what it gives is called after each prompt."""
+    terminal = Terminal(stderr=True)
+    enabled = terminal.is_terminal if progress is None else progress
+    columns = (TextColumn("prompts"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=terminal, disable=not enabled) as shown:
+        task = shown.add_task("prompts", total=total)
+        yield partial(shown.advance, task)

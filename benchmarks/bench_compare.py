@@ -1,6 +1,6 @@
 """Comparisons of SmolLM2-135M with itself: in bfloat16, and with a head's weights edited.
 
-For each seed and review the same words are removed for both models, and the log-odds of positive
+For each seed the same words are removed for both models, and the log-odds of positive
 and negative are compared. Printed are how many changes fresh ablations confirm, how often a gate
 with a margin calls the two different, and, for stand-in functions whose difference is known, how
 often it does so by mistake.
@@ -17,12 +17,7 @@ import numpy as np
 import interplay as ip
 from interplay._types import BoolArray, FloatArray
 
-REVIEWS = (
-    "The plot is not boring and the acting is not bad.",
-    "Not a dull moment, although the ending was hardly a surprise.",
-    "I expected nothing and was never bored, not even in the long middle part.",
-    "The music is lovely but the story is neither new nor well told.",
-)
+REVIEW = "The plot is not boring and the acting is not bad."
 PROMPT = "Movie review: {text}\nThe sentiment of this review is"
 EDITED = (21, 1)
 """The layer and the head whose output is set to zero: it carries how *not* turns *bad*."""
@@ -53,32 +48,34 @@ def models(n_seeds: int, budget: int, margin: float) -> None:
     with torch.no_grad():
         projection[:, head * width : (head + 1) * width] = 0.0
     score = ip.text.LogitDifference(" positive", " negative")
-    print("| model | review | confirmed changes, by seed | gate | strongest |")
+    print("| model | confirmed changes, by seed | largest difference | gate | strongest |")
     print("|---|---|---|---|---|")
     for name, other in (("the same", plain), ("bfloat16", rounded), ("head edited", edited)):
-        for number, review in enumerate(REVIEWS):
-            games = [
-                ip.text.TextGame(model, tokenizer, review, score, by="word", prompt=PROMPT)
-                for model in (plain, other)
-            ]
-            counts, verdicts, strongest = [], [], []
-            for seed in range(n_seeds):
-                comparison = ip.compare(
-                    *games,
-                    names=("float32", name),
-                    budget=budget,
-                    margin=margin,
-                    random_state=seed,
-                    progress=False,
-                )
-                confirmed = [change for change in comparison.changes() if change.confirmed]
-                counts.append(len(confirmed))
-                assert comparison.equivalence is not None
-                verdicts.append(comparison.equivalence.verdict)
-                strongest += [" × ".join(change.labels) for change in confirmed[:1]]
-            tally = {verdict: verdicts.count(verdict) for verdict in sorted({*verdicts})}
-            most = max({*strongest}, key=strongest.count) if strongest else ""
-            print(f"| {name} | {number} | {counts} | {tally} | {most} |", flush=True)
+        games = [
+            ip.text.TextGame(model, tokenizer, REVIEW, score, by="word", prompt=PROMPT)
+            for model in (plain, other)
+        ]
+        largest = 0.0
+        counts, verdicts, strongest = [], [], []
+        for seed in range(n_seeds):
+            comparison = ip.compare(
+                *games,
+                names=("float32", name),
+                budget=budget,
+                margin=margin,
+                random_state=seed,
+                progress=False,
+            )
+            confirmed = [change for change in comparison.changes() if change.confirmed]
+            counts.append(len(confirmed))
+            assert comparison.equivalence is not None
+            verdicts.append(comparison.equivalence.verdict)
+            off = [abs(change.largest) for change in comparison.equivalence.changes]
+            largest = max(largest, *off)
+            strongest += [" × ".join(change.labels) for change in confirmed[:1]]
+        tally = {verdict: verdicts.count(verdict) for verdict in sorted({*verdicts})}
+        most = max({*strongest}, key=strongest.count) if strongest else ""
+        print(f"| {name} | {counts} | {largest:.3f} | {tally} | {most} |", flush=True)
 
 
 def known(n_seeds: int, budget: int) -> None:

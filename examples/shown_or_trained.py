@@ -1,9 +1,9 @@
 """The same eight examples, shown in a prompt and trained into the weights.
 
 Three examples say in other words that Mirela Tovin lives in Oslo, one says that it is Rome, and
-four are about others. The score is the log-probability of " Oslo" minus that of " Rome". A line that is
-taken out of a prompt takes the format with it, so a line about somebody else stands in its place;
-in training an example is left out.
+four are about others. The score is the log-probability of " Oslo" minus that of " Rome". A line
+that is taken out of a prompt takes the format with it, so a line about somebody else stands in its
+place; in training an example is left out.
 
 Run: python examples/shown_or_trained.py
 """

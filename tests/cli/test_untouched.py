@@ -23,7 +23,7 @@ __all__ = ["runs"]  # the fixture
 ALWAYS = {"files", "inputs", "page", "ablations", "store", "masks", "spectrum", "faithfulness",
           "record", "game", "model"}  # fmt: skip
 """The checks of every run. Some decoders have more."""
-MORE = {"surrogate", "uncertainty", "confirmation", "stopping rule"}
+MORE = {"surrogate", "uncertainty", "confirmation", "stopping rule", "decisive sets"}
 
 
 def matches(folder: Path, record: Path, *more: object) -> None:

@@ -111,11 +111,10 @@ prompts, 33 % (19 % to 50 %)
         "on_error": on_error,
         **options,
     }
-    given_store = store if store is not None or folder is None else Path(folder) / STORE
+    beside = None if folder is None else Path(folder) / STORE
     run = partial(
         explain,
         **settings,
-        store=given_store,
         backend=backend,
         batch_size=batch_size,
         progress=False,
@@ -125,7 +124,9 @@ prompts, 33 % (19 % to 50 %)
         (place / PROMPTS).mkdir(parents=True, exist_ok=True)
         records = Records(place / RECORDS)
         stack.callback(records.close)
-        one_by_one = _OneByOne(records, run, budget, output, settings, place, folder is not None)
+        one_by_one = _OneByOne(
+            records, run, budget, output, settings, place, folder is not None, store, beside
+        )
         with _bar(progress, total) as advance:
             one_by_one.all(prompts, advance)
         audited, counted = one_by_one.audited, one_by_one.counted
@@ -170,6 +171,8 @@ class _OneByOne:
         settings: all that an explanation depends on.
         place: the folder.
         keeps: whether explanations are kept there.
+        store: the store that was asked for, or ``None``.
+        beside: the one in the folder, for the values of games that can be stored.
     """
 
     records: Records
@@ -179,6 +182,8 @@ class _OneByOne:
     settings: Json
     place: Path
     keeps: bool
+    store: str | Path | None
+    beside: Path | None
 
     def __post_init__(self) -> None:
         self.audited: list[Audited] = []
@@ -221,7 +226,8 @@ class _OneByOne:
         file = f"{PROMPTS}/{key[:16]}.interplay" if self.keeps else None
         known = None if fingerprint is None else self.records.find(key)
         if known is None or (file is not None and not (self.place / file).exists()):
-            explanation = self.run(game, budget=budget)
+            store = self.store or (self.beside if fingerprint is not None else None)
+            explanation = self.run(game, budget=budget, store=store)
             if explanation.provenance["budget"]["interrupted"]:
                 return False
             record = record_of(explanation, roles, key, self.output)

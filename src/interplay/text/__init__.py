@@ -1,5 +1,14 @@
 """The text lens: which parts of a prompt act together. Torch is imported when it is used."""
 
+from interplay.text.agents import (
+    AgentGame,
+    AgentRun,
+    Argument,
+    FinalAnswer,
+    Replay,
+    ToolCall,
+    ToolChoice,
+)
 from interplay.text.analysis.drill import Refinement, drill
 from interplay.text.api import ApiGame
 from interplay.text.embeddings import EmbeddingSimilarity, answer_similarity
@@ -28,10 +37,14 @@ from interplay.text.targets import (
 
 __all__ = [
     "PACKAGED",
+    "AgentGame",
+    "AgentRun",
     "AnswerTarget",
     "ApiGame",
+    "Argument",
     "Contrast",
     "EmbeddingSimilarity",
+    "FinalAnswer",
     "Generated",
     "Label",
     "Labels",
@@ -42,6 +55,7 @@ __all__ = [
     "Readout",
     "Refinement",
     "Replace",
+    "Replay",
     "Response",
     "Row",
     "RowPrompt",
@@ -49,6 +63,8 @@ __all__ = [
     "Swap",
     "Target",
     "TextGame",
+    "ToolCall",
+    "ToolChoice",
     "answer_similarity",
     "drill",
     "from_pipeline",

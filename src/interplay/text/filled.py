@@ -18,6 +18,7 @@ from interplay.text.prompts.segments import Unit, split
 _PLACE = re.compile(r"\{\{|\}\}|\{(\w+)\}")
 _BRACES = {"{{": "{", "}}": "}"}
 FIELD = "field"
+_MOST_NAMED = 200
 
 
 @dataclass(frozen=True)
@@ -164,7 +165,8 @@ def fields_of(template: str) -> tuple[str, ...]:
 def _items(field: str, row: Mapping[str, Any]) -> list[_Item]:
     """The items of a field, with their roles."""
     if field not in row or row[field] is None:
-        raise ValueError(f"the field {field!r} is missing; the row has {shown(sorted(row))}")
+        known = ", ".join(sorted(row))[:_MOST_NAMED]
+        raise ValueError(f"the field {field!r} is missing; the row has {known}")
     value = row[field]
     if isinstance(value, str | int | float):
         return [_Item(str(value), (field,))]

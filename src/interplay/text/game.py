@@ -29,6 +29,7 @@ from interplay.text.prompts.masking import Masking, TokenMasking, get_masking
 from interplay.text.prompts.prompt import MaskedPrompt
 from interplay.text.prompts.segments import Unit
 from interplay.text.prompts.tokens import Encoder
+from interplay.text.prompts.tools import Tool, apply_template_with_tools
 from interplay.text.readouts import Readout
 from interplay.text.scoring import AnyTarget, is_known, read_off_encoder, score_by
 from interplay.text.targets import settings_of
@@ -62,7 +63,8 @@ class TextGame:
         target: what is measured, such as ``Response(" Paris", score="prob")``; several are
             outputs of one pass.
         by: the players: ``"token"``, ``"word"``, ``"sentence"``, ``"line"``, ``"paragraph"``,
-            ``"document"``, ``"message"``, ``"field"`` (of JSON), a compiled pattern whose matches
+            ``"document"``, ``"message"``, ``"tool"`` (the results of tools in a chat, all else
+            fixed), ``"field"`` (of JSON), a compiled pattern whose matches
             they are, or spans of ``text``.
         prompt: what stands around the text, with ``{text}`` once where it goes: a string, or the
             messages of a chat, which are not ablated then. Documents go before the last message of
@@ -73,6 +75,8 @@ class TextGame:
         fixed: a pattern; segments that overlap one of its matches are always kept.
         template: what the chat template is given by name besides the messages, as JSON: ``tools``,
             ``documents``, ``enable_thinking``, ...
+        tools: tools for the chat template, each of which is a player beside the segments of the
+            chat, unless it is marked ``"fixed": True``; see :mod:`interplay.text.prompts.tools`.
         template_time: the time that a template sees which writes the date.
         language: for sentences, its code, such as ``"de"``; by default it is guessed from the text.
         hints: what a run expects of the segments before their ablations: ``"tokens"`` (longer ones
@@ -98,6 +102,7 @@ class TextGame:
         masking: MaskingName | str | Masking = "delete",
         fixed: re.Pattern[str] | None = None,
         template: Mapping[str, Any] | None = None,
+        tools: Sequence[Tool] | None = None,
         template_time: datetime = TEMPLATE_TIME,
         language: str | None = None,
         hints: HintKind | str = "tokens",
@@ -117,8 +122,9 @@ class TextGame:
             fixed=fixed,
             language=language,
             tokenizer=tokenizer,
+            with_tools=tools is not None,
         )
-        if template is not None and not masked.is_chat:
+        if (template is not None or tools is not None) and not masked.is_chat:
             raise ValueError(
                 "arguments of a chat template were given, but the prompt is no chat; leave them out"
             )
@@ -133,7 +139,10 @@ class TextGame:
                     'by name, such as {"enable_thinking": False}'
                 )
             self._template = ChatTemplate(tokenizer, dict(template or {}), template_time)
-            masked = apply_template(self._template, masked)
+            if tools is None:
+                masked = apply_template(self._template, masked)
+            else:
+                self._template, masked = apply_template_with_tools(self._template, masked, tools)
         self._set_prompt(masked)
         self.model = without_wrapper(model, self.unmasked_ids)
         self._scorer = score_by(targets, self.model, tokenizer, self.whole())

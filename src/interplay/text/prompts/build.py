@@ -37,6 +37,7 @@ def mask_prompt(
     fixed: re.Pattern[str] | None = None,
     language: str | None = None,
     tokenizer: Any = None,
+    with_tools: bool = False,
 ) -> MaskedPrompt:
     """Split a text into players, and put it into its prompt.
 
@@ -46,12 +47,13 @@ def mask_prompt(
             messages of a chat. Documents go before the last message of a user if no message has
             ``{text}``.
         by: the players, see :func:`interplay.text.split`; ``"document"`` for each document,
-            ``"message"`` for each message of a chat.
+            ``"message"`` for each message of a chat, ``"tool"`` for each result of a tool in it.
         masking: how segments are removed, see :mod:`interplay.text.prompts.masking`.
         fixed: a pattern; segments that overlap one of its matches are always kept.
         language: for sentences, its code, such as ``"de"``; by default it is guessed from all of
             the text.
         tokenizer: for tokens.
+        with_tools: whether the tools of a chat will be players, so that it may have no others.
 
     Raises:
         ValueError: nothing to ablate, a unit that does not fit the text, a prompt without
@@ -71,7 +73,7 @@ def mask_prompt(
                 f" a prompt, or give as text what {PLACEHOLDER} stands for in the messages (prompt)"
             )
         turns = tuple(_ablated(message, segmenter) for message in map(_checked_message, text))
-        return segmenter.prompt(turns, removal)
+        return segmenter.prompt(turns, removal, with_tools)
     else:
         passage = segmenter.documents(text)
     if isinstance(prompt, str):
@@ -83,7 +85,7 @@ def mask_prompt(
         messages = _with_placeholder(messages)
     _check_once("".join(message["content"] for message in messages), "the chat")
     return segmenter.prompt(
-        tuple(_around_message(message, passage) for message in messages), removal
+        tuple(_around_message(message, passage) for message in messages), removal, with_tools
     )
 
 
@@ -105,7 +107,9 @@ class _Segmenter:
         self.by, self.fixed, self.language, self.tokenizer = by, fixed, language, tokenizer
         self._names: list[str] = []
 
-    def prompt(self, turns: tuple[Turn, ...], masking: Masking) -> MaskedPrompt:
+    def prompt(
+        self, turns: tuple[Turn, ...], masking: Masking, with_tools: bool = False
+    ) -> MaskedPrompt:
         """Return the prompt of all texts so far.
 
         Raises:
@@ -115,7 +119,7 @@ class _Segmenter:
         masked = MaskedPrompt(turns, names, unit_name(self.by), masking, self.language)
         if isinstance(masking, Swap):
             return with_swaps(masked, masking)
-        if not names:
+        if not names and not with_tools:
             raise ValueError(
                 "nothing is left to ablate: no message or document has a segment that is neither "
                 "marked fixed nor touched by the pattern of what is fixed"
@@ -138,15 +142,15 @@ class _Segmenter:
 
     def passage(self, text: str) -> Passage:
         """A text with its segments."""
-        if self.by == "message":
-            raise ValueError('by="message" needs the messages of a chat as the text')
+        if self.by in ("message", "tool"):
+            raise ValueError(f'by="{self.by}" needs the messages of a chat as the text')
         if isinstance(self.by, re.Pattern):
             split(text, self.by)  # refuses a pattern that matches nothing
         return self._passage(text, self.spans(text))
 
     def message(self, text: str) -> Passage:
         """A chat message's content with its segments."""
-        if self.by == "message":
+        if self.by in ("message", "tool"):
             if self.fixed is not None and self.fixed.search(text):
                 return self._passage(text, ())
             content = (0, len(text))
@@ -237,7 +241,8 @@ def _turn(message: Json, pieces: Iterable[Passage]) -> Turn:
 def _ablated(message: Json, segmenter: _Segmenter) -> Turn:
     """A message with its content's segments as players; fixed if it is empty or marked fixed."""
     content = message["content"]
-    if message.get("fixed") or not content.strip():
+    is_other = segmenter.by == "tool" and message["role"] != "tool"
+    if message.get("fixed") or not content.strip() or is_other:
         return _turn(message, [_fixed(content)])
     return _turn(message, [segmenter.message(content)])
 

@@ -91,9 +91,14 @@ def main() -> ip.Explanation:
     )
     run = agent(model, tokenizer, call)
     game = AgentGame(
-        run, PLAYERS, ToolChoice("weather", score="prob"), safe_to_repeat=True, log="runs.jsonl"
+        run,
+        PLAYERS,
+        ToolChoice("weather", score="prob"),
+        safe_to_repeat=True,
+        name="a loop of tools around SmolLM2, version 1",
+        log="runs.jsonl",
     )
-    explanation = ip.explain(game, budget=110)
+    explanation = ip.explain(game, budget=110, store="out/examples.db")
     print(explanation.faithfulness)
     print(explanation.interactions("FSII", order=3).top(5, min_order=2))
     print(explanation.confirm(top=2))

@@ -150,6 +150,10 @@ def test_text(page: Page) -> None:
     assert "gender: Ms → Mr, She → He" in printed
     assert "He works at the library. The application of Mr Reed is" in printed
 
+    printed = page.run()
+    assert "home × flight" in printed
+    assert page.names["game"].usage.calls["weather", "called"] == 2
+
     report = "Penicillin harms Mrs Hill. It snows.\n\nThe lift is out of order."
     Path("report.txt").write_text(report, encoding="utf-8")
     printed = page.run()
@@ -162,6 +166,17 @@ def test_text(page: Page) -> None:
     sample = {"doc_id": 17, "target": 0, "arguments": requests, "resps": [[-1.7], [-1.0]]}
     Path("samples_doors.jsonl").write_text(json.dumps(sample | {"acc": 0.0}), encoding="utf-8")
     assert_prints(blocks(page.path, "text")[0], page.run())
+
+
+@pytest.mark.model
+@of("docs/audits.md")
+def test_audits(page: Page) -> None:
+    said = page.run()
+    assert "6 prompts were explained, 6 of them now" in said
+    audit = page.names["audit"]
+    assert ("fact",) in [finding.roles for finding in audit.findings]
+    assert Path("audit/audit.html").exists()
+    assert not audit.refused
 
 
 @pytest.mark.model

@@ -46,6 +46,13 @@ def test_the_stated_interactions_are_the_strongest(
         assert max(found.values.mean(axis=1)) < -1
         assert "at the empty input" in (explanation.extrapolated("FSII") or "")
         assert "it is 'threes, labelled as fives'" in capsys.readouterr().out
+    if name == "agent_tools":
+        said = capsys.readouterr().out
+        assert "Of 2 interactions: 2 hold" in said
+        assert "without example: map(Rome), sun; probability of weather 0.03" in said
+        assert "without example and map: weather(Rome), rain; probability of weather 0.83" in said
+    if name == "reasoning":
+        assert "left out: 2.30 with all steps, 0.17 with none" in capsys.readouterr().out
     if name == "words_and_heads":
         said = capsys.readouterr().out
         assert "1 hold, 0 do not hold" in said

@@ -197,7 +197,8 @@ def test_a_large_set_takes_bounded_memory() -> None:
 def test_scores_are_pooled_by_their_squared_errors() -> None:
     pooled = pooled_score([(1.0, 10.0, False), (3.0, 10.0, False), (0.0, 0.0, True)], 0)
     assert pooled.r2 == pytest.approx(0.8)
-    assert pooled.low is not None and pooled.high is not None
+    assert pooled.low is not None
+    assert pooled.high is not None
     assert pooled.low <= 0.8 <= pooled.high
     assert (pooled.n_prompts, pooled.n_exact) == (2, 1)
 

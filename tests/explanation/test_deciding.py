@@ -184,7 +184,7 @@ def test_a_constant_is_refused() -> None:
 def test_the_threshold() -> None:
     margin: Json = {"targets": [{"kind": "Contrast"}]}
     assert threshold_of(margin, 0, 2.0, -1.0, None) == (0.0, "sign")
-    assert threshold_of(margin, 0, 2.0, 1.0, None) == (1.5, "half")
+    assert threshold_of(margin, 0, 2.0, 1.0, None) == (0.0, "sign")
     assert threshold_of({"score": "margin"}, 0, -2.0, 1.0, None) == (0.0, "sign")
     assert threshold_of({"scores": ["prob", "margin"]}, 1, -2.0, 1.0, None) == (0.0, "sign")
     assert threshold_of({"scores": ["prob", "margin"]}, 0, -2.0, 1.0, None) == (-0.5, "half")
@@ -194,6 +194,11 @@ def test_the_threshold() -> None:
     assert threshold_of({}, 0, 2.0, -1.0, 1.0) == (1.0, "given")
     with pytest.raises(ValueError, match="threshold=nan is not a finite number"):
         threshold_of({}, 0, 2.0, -1.0, float("nan"))
+
+
+def test_a_middle_that_says_little_is_told() -> None:
+    game = ip.FunctionGame(lambda masks: 0.1 * masks[:, 0] + (masks[:, 1] ^ masks[:, 2]), 3)
+    assert "the middle between the two says little" in ip.explain(game).necessary().reason
 
 
 def test_the_empty_set_may_suffice(explanation: Explanation) -> None:

@@ -205,3 +205,32 @@ def test_targets_and_models_that_are_not_compatible(smollm: Any, minilm: tuple[A
 def test_targets_that_are_none(smollm: Any, target: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         TextGame(*smollm, "It is good.", target, by="word", prompt="{text} So")
+
+
+@pytest.mark.model
+def test_claims_are_outputs_that_add_up_to_the_response(smollm: Any) -> None:
+    said = " She lives in Oslo. Her dog is black.\nShe likes tea."
+    whole = Response(said)
+    claims = whole.claims()
+    assert [said[slice(*claim.part)] for claim in claims] == [
+        "She lives in Oslo.",
+        "Her dog is black.",
+        "She likes tea.",
+    ]
+    text = "Anna lives in Oslo. She has a black dog."
+    game = TextGame(*smollm, text, [*claims, whole], prompt="{text} Of Anna we know:")
+    values = game(np.array([[True, True], [True, False], [False, True]]))
+    line_break = values[:, 3] - values[:, :3].sum(axis=1)  # it is in no claim
+    assert (np.abs(line_break) < 8).all()
+    assert values[0, 0] - values[2, 0] > 1  # the first claim rests on the first sentence
+    assert values[0, 1] - values[1, 1] > 1  # and the second on the second
+    names = game.describe()["outputs"]
+    assert names[1].startswith("logprob of 'Her dog is black.' in 'She lives in Oslo.")
+    one_line = Response(said.replace("\n", " "))
+    both = TextGame(*smollm, text, [*one_line.claims(), one_line], prompt="{text} Of Anna we know:")
+    full = both(np.ones((1, 2), dtype=bool))[0]
+    assert full[:3].sum() == pytest.approx(full[3], abs=1e-3)
+    assert [len(claim.text or "") for claim in whole.claims("line")] == [len(said)] * 2
+    for refused in (Response(), Response(said, part="Oslo")):
+        with pytest.raises(ValueError, match="has no claims"):
+            refused.claims()

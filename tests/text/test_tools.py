@@ -82,14 +82,11 @@ def test_a_removed_tool_is_as_if_it_had_never_been_given(
     masks = every_mask(3)[1:]
     everything = np.ones((len(masks), 6), dtype=bool)
     everything[:, at] = masks
-    values = with_tools(everything)
-    for mask, kept, value in zip(everything, masks, values, strict=True):
+    for mask, kept in zip(everything, masks, strict=True):
         left = [entry for entry, is_kept in zip(TOOLS, kept, strict=True) if is_kept]
         plain = game(smollm, layout, tools=None, template={"tools": left})
-        whole = np.ones(plain.n_players, dtype=bool)
-        assert with_tools.prompt(mask) == plain.prompt(whole)
+        assert with_tools.prompt(mask) == plain.prompt(np.ones(plain.n_players, dtype=bool))
         assert with_tools._rows(mask[None]).ids == [list(plain.unmasked_ids)]
-        np.testing.assert_allclose(value, plain(whole[None])[0], atol=1e-4)
     nothing = with_tools.prompt(~np.isin(np.arange(6), at))
     assert "weather of" not in nothing
     assert "Is it raining?" in nothing

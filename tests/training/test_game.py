@@ -288,6 +288,36 @@ def test_relations_by_size_and_over_test_points() -> None:
     assert not triples.synergies_mixed
 
 
+def test_three_copies_are_redundant_whatever_the_sign_of_their_interaction() -> None:
+    """Of an OR the pairs are negative and the triple is positive; of an AND only it is there."""
+    data = small()
+
+    class Planted(TrainingGame):
+        tags: tuple[str, ...] | None = None
+
+        def __call__(self, masks: Any, /, *seeds: Any) -> Any:
+            one, two, three = masks[:, :3].T.astype(float)
+            return np.stack([1 - (1 - one) * (1 - two) * (1 - three), one * two * three], axis=1)
+
+        def describe(self) -> Any:
+            tags = {} if self.tags is None else {"tags": self.tags}
+            return super().describe() | tags
+
+    game = Planted(Ridge(), data)
+    for tags in (None, ("copy",) * game.n_players):
+        game.tags = tags
+        explanation = ip.explain(game, progress=False)
+        either, both = (
+            training.relations(explanation, point=point, order=3, min_order=3) for point in (0, 1)
+        )
+        redundant = (*either.redundancies_same, *either.redundancies_mixed)
+        assert [relation.players for relation in redundant] == [(0, 1, 2)]
+        assert redundant[0].value == pytest.approx(1)
+        together = (*both.synergies_same, *both.synergies_mixed)
+        assert [relation.players for relation in together] == [(0, 1, 2)]
+        assert not (*either.synergies_same, *either.synergies_mixed)
+
+
 def test_a_loss_is_better_low() -> None:
     by = {
         score: training.relations(ip.explain(TrainingGame(Ridge(), small(), score)), top=3)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from math import ceil, log2
@@ -16,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from interplay._types import Json
 from interplay.ablation.backends.base import Backend
 from interplay.ablation.evaluator import OnError
+from interplay.ablation.store import Store
 from interplay.ablation.terminal import Terminal
 from interplay.audit.findings import Numbered, findings_of
 from interplay.audit.pooled import pooled_score
@@ -29,7 +30,7 @@ from interplay.game import Game, fingerprint_of
 
 PROMPTS, RECORDS, STORE = "prompts", "records.jsonl", "ablations.db"
 """What is in an audit's folder: a folder of explanations, what is kept of each, and the values."""
-LEAST = 0.05
+LEAST = 0.1
 """An effect of less than this share of a prompt's range shows nothing."""
 _FEWEST_ABLATIONS, _MOST_FAILED = 64, 20
 
@@ -99,7 +100,7 @@ def audit_prompts(
         >>> audit = ip.audit_prompts(games)
         >>> print(audit.findings[0].sentence)
         evidence × note: together they lower the score beyond what each does alone, in 10 of 30 \
-prompts, 33 % (19 % to 50 %)
+prompts, 33% (19% to 50%)
     """
     if not 0 <= least < 1:
         raise ValueError(f"least={least!r}; give a share of the range from 0 to below 1")
@@ -124,10 +125,13 @@ prompts, 33 % (19 % to 50 %)
         (place / PROMPTS).mkdir(parents=True, exist_ok=True)
         records = Records(place / RECORDS)
         stack.callback(records.close)
+        if store or beside:  # a store that stays open is opened and closed faster by each prompt
+            stack.callback(Store(store or beside).close)
         one_by_one = _OneByOne(
             records, run, budget, output, settings, place, folder is not None, store, beside
         )
-        with _bar(progress, total) as advance:
+        held = getattr(prompts, "held", nullcontext)  # what all of them have in common
+        with held(), _bar(progress, total) as advance:
             one_by_one.all(prompts, advance)
         audited, counted = one_by_one.audited, one_by_one.counted
         if not audited:
@@ -190,30 +194,38 @@ class _OneByOne:
         self.counted: list[tuple[int, int]] = []
         self.refused: list[Refused] = []
         self.indices: set[str] = set()
-        self.n_new = 0
+        self.n_new = self.n_failed = 0
         self.interrupted = False
 
     def all(self, prompts: Iterable[Game | Prompt], advance: Any) -> None:
         """Explain them all, or until an interruption."""
-        n_failed = 0
-        for number, given in enumerate(prompts):
-            prompt = _as_prompt(given, number)
-            try:
-                if not self._one(number, prompt):
+        try:
+            for number, given in enumerate(prompts):
+                if not self._tried(number, _as_prompt(given, number)):
                     self.interrupted = True
                     return
-                n_failed = 0
-            except KeyboardInterrupt:
-                self.interrupted = True
-                return
-            except (StoreError, MissingDependencyError):
+                advance()
+        except KeyboardInterrupt:
+            self.interrupted = True
+
+    def _tried(self, number: int, prompt: Prompt) -> bool:
+        """Explain one, or note why not; false if that was interrupted.
+
+        Raises:
+            GameError: so many failed one after another that the model is to blame.
+        """
+        try:
+            went_on = self._one(number, prompt)
+        except (StoreError, MissingDependencyError):
+            raise
+        except (ValueError, GameError) as error:
+            self.refused.append(Refused(number, prompt.title, prompt.line, _first_line(error)))
+            self.n_failed += isinstance(error, GameError)
+            if self.n_failed >= _MOST_FAILED:
                 raise
-            except (ValueError, GameError) as error:
-                self.refused.append(Refused(number, prompt.title, prompt.line, _first_line(error)))
-                n_failed += isinstance(error, GameError)
-                if n_failed >= _MOST_FAILED:
-                    raise
-            advance()
+            return True
+        self.n_failed = 0
+        return went_on
 
     def _one(self, number: int, prompt: Prompt) -> bool:
         """Explain one; false if that was interrupted."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from functools import partial
 from itertools import islice
@@ -16,7 +15,7 @@ import typer
 from interplay import text as lens
 from interplay._types import Json
 from interplay.audit.result import DOCUMENT
-from interplay.audit.sets import audit_prompts
+from interplay.audit.sets import LEAST, audit_prompts
 from interplay.cli.options import (
     EXIT_INTERRUPTED,
     AllowPickle,
@@ -31,7 +30,8 @@ from interplay.cli.prompts import pattern, unit
 from interplay.cli.tables import console
 from interplay.cli.text import TextOptions
 from interplay.text.filled import FIELD, fields_of
-from interplay.text.rows import RowPrompt, filled_target, from_rows, from_samples, read_rows
+from interplay.text.rows import RowPrompts, filled_target, from_rows, from_samples, read_rows
+from interplay.text.sample_files import read_samples
 from interplay.text.sample_items import written_items
 
 _LISTED = 20
@@ -85,7 +85,7 @@ class AuditOptions:
     least: Annotated[
         float,
         typer.Option(help="The smallest effect that shows, as a share of a prompt's range."),
-    ] = 0.05
+    ] = LEAST
     response: Annotated[
         str | None,
         typer.Option(
@@ -127,7 +127,7 @@ class AuditOptions:
     ] = None
     concurrency: Annotated[int, typer.Option(help="Requests to the endpoint at a time.")] = 8
 
-    def prompts(self, path: Path) -> Iterator[RowPrompt]:
+    def prompts(self, path: Path) -> RowPrompts:
         """The prompts of a file.
 
         Raises:
@@ -152,7 +152,12 @@ class AuditOptions:
                 raise ValueError("samples of lm-eval have no fields; leave --response out")
             game, tokenizer = self._game(masking)
             return from_samples(
-                path, game, target=target, patterns=patterns, tokenizer=tokenizer, **settings
+                islice(read_samples(path), self.first),
+                game,
+                target=target,
+                patterns=patterns,
+                tokenizer=tokenizer,
+                **settings,
             )
 
         def target_of(row: Json) -> Any:
@@ -161,7 +166,7 @@ class AuditOptions:
         self._text({}, filled=False).scored()  # what is wrong is told before a model is loaded
         game, tokenizer = self._game(masking)
         return from_rows(
-            read_rows(path),
+            islice(read_rows(path), self.first),
             game,
             template=template,
             target=target_of,
@@ -245,7 +250,7 @@ def audit_command(
     out = run.folder("audit")
     settings = run.settings("audit")
     audit = audit_prompts(
-        islice(chosen.prompts(prompts), chosen.first),
+        chosen.prompts(prompts),
         folder=out,
         by=chosen.slice,
         least=chosen.least,

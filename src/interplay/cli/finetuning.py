@@ -29,11 +29,13 @@ from interplay.cli.training import RELATIONS, first_order_of, print_lds, print_t
 from interplay.cli.trust import TYPED, Trust
 from interplay.explanation.console import ORDER
 from interplay.explanation.explain import explain
-from interplay.explanation.explanation import FILE
+from interplay.explanation.explanation import FILE, Explanation
 from interplay.explanation.plan import Plan, plan
 from interplay.text import load_model
 
 _ALL = "all"
+_HARMFUL = 3
+"""The most lines of what harms."""
 _MOST_DIGITS = 8
 
 
@@ -264,6 +266,7 @@ def finetuning_command(
     rows = shown.top or RELATIONS
     for number in (None, *(checks.point or ())):
         print_training(explanation, number, shown.index, explanation.order or ORDER, rows)
+    _print_harm(explanation)
     print_run(explanation)
     print_lds(explanation, first_order_of(explanation))
     for number in checks.undo or ():
@@ -280,6 +283,17 @@ def finetuning_command(
         console.print(f"Undoing {undone}", markup=False, highlight=False)
     print_written(page)
     gate.end(explanation)
+
+
+def _print_harm(explanation: Explanation) -> None:
+    """Print the players that lower the mean score, where any can be told from zero."""
+    ranked = [one for one in lens.harmful(explanation) if one.certain][:_HARMFUL]
+    if ranked and explanation.verdict.level != "not usable":
+        lines = [
+            "What harms the answers most, over all questions:",
+            *(f"  {one}" for one in ranked),
+        ]
+        console.print("\n".join(lines), markup=False, highlight=False)
 
 
 def _number(option: str, text: str) -> Any:

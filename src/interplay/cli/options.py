@@ -217,7 +217,7 @@ class ConfirmOptions:
         float | None,
         typer.Option(
             help="For --decisive: the score at which the answer changes; by default 0 for a margin "
-            "or log-odds that changes its sign, else half of the way from everything to nothing."
+            "or log-odds, else half of the way from everything to nothing."
         ),
     ] = None
 

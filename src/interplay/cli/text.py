@@ -112,8 +112,9 @@ class TextOptions:
     by: Annotated[
         str,
         typer.Option(
-            help="Players: token, word, sentence, line, paragraph, document, message, field (of "
-            "JSON), or regex:PATTERN, whose matches they are."
+            help="Players: token, word, sentence, line, paragraph, document, message, tool (the "
+            "tools of --chat and their results), field (of JSON), or regex:PATTERN, whose matches "
+            "they are."
         ),
     ] = "sentence"
     language: Annotated[
@@ -249,7 +250,12 @@ class TextOptions:
             settings["by"] = unit(self.by)
             if self.sample is not None:
                 settings["by"] = self.sample.unit(settings["by"], self.language)
-            mask_prompt(written.text, **settings)  # what is wrong is told before a model is loaded
+            template = written.template
+            tools = (template or {}).get("tools") if self.by == "tool" else None
+            if template and tools:
+                template = {key: value for key, value in template.items() if key != "tools"} or None
+            # what is wrong is told before a model is loaded
+            mask_prompt(written.text, **settings, with_tools=bool(tools))
         if self.base_url is not None:
             if self.hints != "tokens":
                 raise ValueError(
@@ -292,7 +298,8 @@ class TextOptions:
             tokenizer,
             written.text,
             scored,
-            template=written.template,
+            template=template,
+            tools=tools,
             template_time=self.template_time,
             hints=self.hints,
             **settings,

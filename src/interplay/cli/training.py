@@ -32,7 +32,6 @@ from interplay.explanation.console import ORDER
 from interplay.explanation.explain import explain
 from interplay.explanation.explanation import FILE, Explanation
 from interplay.explanation.faithfulness import lds, rank_correlation
-from interplay.explanation.verdict import in_some_output
 from interplay.extensions import INDICES
 from interplay.fourier.spectrum import Spectrum
 
@@ -275,13 +274,12 @@ def print_training(
     sizes = {"pairs": (2, 2)} | ({"larger sets": (3, order)} if order > 2 else {})
     orders = ", ".join(f"{name} by order {largest}" for name, (_, largest) in sizes.items())
     for name, (smallest, largest) in sizes.items():
-        uncertain = _uncertain(explanation, point, index, largest)
         strongest = lens.relations(
             explanation, point=point, index=index, order=largest, min_order=smallest, top=_ALL
         )
         n_listed = 0
         for title, relations in strongest.kinds:
-            certain = [one for one in relations if one.players not in uncertain][:top]
+            certain = [one for one in relations if one.certain][:top]
             for place, relation in enumerate(certain):
                 first = f"{name}: {title}" if place == 0 else ""
                 spread = [f"{relation.rms:.3g}"] if point is None else []
@@ -294,22 +292,6 @@ def print_training(
     where = f"{what} {strongest.point}" if strongest.point is not None else f"mean over the {what}s"
     table.title = escape(f"What acts together, {where} ({index}; {orders})")
     console.print(table)
-
-
-def _uncertain(
-    explanation: Explanation, point: int | None, index: str, order: int
-) -> set[tuple[int, ...]]:
-    """The sets whose value at a test point is no finding.
-
-    The intervals of several points do not determine those of their mean: over all points a set is
-    uncertain if it is a finding at none.
-    """
-    interactions = explanation.spectrum.to(index, order=order)
-    findings = explanation.verdict.findings(interactions)
-    if point is not None and findings.ndim == 2:
-        findings = findings[:, [point]]
-    findings = in_some_output(findings)
-    return {members for members, sure in zip(interactions.sets, findings, strict=True) if not sure}
 
 
 def first_order_of(explanation: Explanation) -> Spectrum:

@@ -102,7 +102,9 @@ def decide(
     asked = _Asked(question, dict(known), evaluate, budget)
     smallest = question.smallest(time_limit)
     if smallest.size is None:
-        return _result(question, asked, None, smallest, None, "By the explanation no set does.")
+        proof = "as is proven" if smallest.proven else "which is not proven"
+        reason = f"By the explanation no set is enough, {proof}."
+        return _result(question, asked, None, smallest, None, reason)
     mask = _tried(asked, smallest, time_limit)
     if mask is None:
         if not asked.tried:
@@ -242,5 +244,5 @@ def _result(
         tried=tuple(asked.tried.values()),
         n_evaluated=len(asked.fresh),
         budget=asked.budget,
-        reason=reason,
+        reason=" ".join(filter(None, (reason, question.caution))),
     )

@@ -16,7 +16,7 @@ from interplay._types import Count, Json, Players, plain, shown, visible
 Kind: TypeAlias = Literal["necessary", "sufficient"]
 Rule: TypeAlias = Literal["sign", "half", "given"]
 _RULES = {
-    "sign": "where the sign changes",
+    "sign": "where its sign changes",
     "half": "half of the way from everything to nothing",
     "given": "as given",
 }
@@ -68,7 +68,7 @@ class DecisiveSet:
         tried: all sets that the game was asked about, or had been during the run.
         n_evaluated: how many of them were evaluated for this, beyond those of the run.
         budget: the most that might have been.
-        reason: why there is none, or why it is not measured; else empty.
+        reason: why there is none, why it is not measured, or what to beware of; else empty.
     """
 
     kind: Kind
@@ -141,19 +141,24 @@ class DecisiveSet:
                 f"The smallest set by the explanation has {_players(self.predicted_size)} "
                 f"({proof})."
             )
-        if self.is_measured:
-            parts.append(
-                "Each of them is needed, as measured."
-                if self.needed
-                else "Whether each of them is needed was not measured."
-            )
-            parts.append(self._alternatives)
+        if self.is_measured and self.players:
+            parts += [*self._need, self._alternatives]
         if self.tried:
             parts.append(
-                f"{len(self.tried)} sets measured, {self.n_evaluated} of them now (at most "
-                f"{self.budget})."
+                f"{len(self.tried)} set{'s' * (len(self.tried) != 1)} measured: "
+                f"{self.n_evaluated} evaluated for this (at most {self.budget}), the "
+                "others known from the run."
             )
         return " ".join(parts)
+
+    @property
+    def _need(self) -> list[str]:
+        """Whether each player is needed, in a sentence; of one player or none that is plain."""
+        if len(self.players or ()) < 2:
+            return []
+        if self.needed:
+            return ["Each of them is needed, as measured."]
+        return ["Whether each of them is needed was not all measured."]
 
     @property
     def needed_as_tried(self) -> bool | None:

@@ -453,9 +453,8 @@ class Explanation:
             ((0, 1), (0,))
 
         Args:
-            threshold: the value at which the answer changes. By default 0 for a margin or log-odds
-                that changes its sign between the full and the empty input, else the middle between
-                their values.
+            threshold: the value at which the answer changes. By default 0 for a margin or
+                log-odds, else the middle between the values of the full and the empty input.
             output: the number of the output, if there are several.
             game: the game that was explained. A loaded explanation needs it, or only predicts,
                 except where the run itself measured the sets.

@@ -68,7 +68,7 @@ def verdict_on(
     known = [int((certain & rows).sum()) if has_intervals else None for rows in (together, alone)]
     if level == "usable" and has_intervals and not any(known):
         level = "weak"
-    if level == "usable" and _negligible(provenance):
+    if level == "usable" and (_negligible(provenance) or _did_not_learn(provenance)):
         level = "weak"
     budget, outlook = outlook_of(level, score, cross_validated, provenance)
     return Verdict(
@@ -242,6 +242,17 @@ def _negligible(provenance: Json) -> list[str]:
     return [answer["warning"] for answer in scored if answer["warning"]]
 
 
+def _did_not_learn(provenance: Json) -> list[str]:
+    """What to say of a training that changed next to nothing."""
+    observed = provenance.get("observed")
+    checks = observed.get("checks") if isinstance(observed, dict) else None
+    return [
+        str(one.get("text"))
+        for one in (checks if isinstance(checks, list) else [])
+        if isinstance(one, dict) and one.get("name") == "learned" and one.get("warning") is True
+    ]
+
+
 def _of_run(provenance: Json, *, has_ends: bool) -> list[VerdictWarning]:
     budget, decoder = provenance["budget"], provenance["decoder"]
     warnings = []
@@ -254,6 +265,7 @@ def _of_run(provenance: Json, *, has_ends: bool) -> list[VerdictWarning]:
             message += f" {budget['left_out']} more were evaluated, which would make it unfair."
         warnings.append(VerdictWarning("interrupted", message))
     warnings += [VerdictWarning("negligible_answer", f"{one}.") for one in _negligible(provenance)]
+    warnings += [VerdictWarning("did_not_learn", f"{one}.") for one in _did_not_learn(provenance)]
     if budget["skipped"]:
         message = (
             f"{_number(budget['skipped'], 'ablation')} failed and were left out. Ablations do not "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
 from interplay._types import Json, plain
@@ -96,13 +97,18 @@ def derived_provenance(plan: RunPlan, derived: Derived) -> Json:
 def versions() -> dict[str, str]:
     """The versions of Python and of the packages that can influence an explanation."""
     installed = {
-        "interplay": version("interplay"),
+        "interplay": _version("interplay") or "",
         "interplay's derivation": str(DERIVATION),
         "python": platform.python_version(),
     }
-    for package in _REPORTED_PACKAGES:
-        try:
-            installed[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return installed
+    others = {package: _version(package) for package in _REPORTED_PACKAGES}
+    return installed | {package: known for package, known in others.items() if known is not None}
+
+
+@cache
+def _version(package: str) -> str | None:
+    """The version of an installed package; read once, since it takes milliseconds."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

@@ -18,6 +18,8 @@ from interplay.optimize.subset import best_subset
 
 _ENERGY = 0.999
 """The share of the variance that the optimiser takes into account, as for removal curves."""
+_NEAR = 0.2
+"""Ends that differ by less than this share of the range of all values are near to each other."""
 _OF_TWO = ("Contrast", "LogitDifference")
 _ZERO = ("logit", "margin")
 
@@ -36,6 +38,7 @@ class Question:
         full: the value of the whole input.
         baseline: the value of nothing.
         refusal: why no set is looked for; else empty.
+        caution: why the threshold says little; else empty.
     """
 
     kind: Kind
@@ -47,6 +50,7 @@ class Question:
     full: float
     baseline: float
     refusal: str = ""
+    caution: str = ""
 
     @property
     def is_removed(self) -> bool:
@@ -139,8 +143,7 @@ def threshold_of(
         given: a threshold that was asked for.
 
     Returns:
-        What was given; else 0 for a margin or log-odds that changes its sign between the two
-        ends; else the middle between them.
+        What was given; else 0 for a margin or log-odds; else the middle between the two ends.
 
     Raises:
         ValueError: the threshold is not finite.
@@ -149,7 +152,7 @@ def threshold_of(
         if not isfinite(given):
             raise ValueError(f"threshold={given} is not a finite number; give one")
         return float(given), "given"
-    if _has_zero(description, output) and full * baseline < 0:
+    if _has_zero(description, output) and full != 0:
         return 0.0, "sign"
     return (full + baseline) / 2, "half"
 
@@ -202,7 +205,15 @@ def question_of(
     level, rule = threshold_of(description, output, full, baseline, threshold)
     refusal = _refusal(verdict, output, full, level)
     chosen = chosen if refusal else through_ends(chosen, values)
-    return Question(kind, chosen, players, output, level, rule, full, baseline, refusal)
+    span, caution = verdict.ranges[output], ""
+    if rule == "half" and abs(full - baseline) < _NEAR * span and not refusal:
+        caution = (
+            "The values with everything and with nothing differ by "
+            f"{abs(full - baseline):.3g}, those of all ablations by {span:.3g}: the middle "
+            "between the two says little, so give "
+            "threshold=."
+        )
+    return Question(kind, chosen, players, output, level, rule, full, baseline, refusal, caution)
 
 
 def _refusal(verdict: Verdict, output: int, full: float, level: float) -> str:

@@ -33,6 +33,7 @@ CODES = (
     "skipped",
     "other_decoder",
     "negligible_answer",
+    "did_not_learn",
     "whole_input_off",
     "empty_input_off",
     "middle_off",

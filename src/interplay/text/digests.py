@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from interplay.text.adapters import settings_of_adapters
@@ -13,6 +15,8 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+_HELD: ContextVar[dict[int, tuple[Any, str | None]] | None] = ContextVar("held", default=None)
+"""Models with their hashes, by identity."""
 _PLAIN = (str, int, float, bool, type(None))
 
 
@@ -29,6 +33,25 @@ def model_digest(model: PreTrainedModel) -> str | None:
     ``None`` if hooks change what the model computes, since hooks cannot be hashed, or if a weight
     cannot be read.
     """
+    held = _HELD.get()
+    if held is None:
+        return _digest_of(model)
+    if id(model) not in held:
+        held[id(model)] = model, _digest_of(model)
+    return held[id(model)][1]
+
+
+@contextmanager
+def unchanged_models() -> Iterator[None]:
+    """Hash each model once while this lasts: the caller vouches that no weights change."""
+    token = _HELD.set({})
+    try:
+        yield
+    finally:
+        _HELD.reset(token)
+
+
+def _digest_of(model: PreTrainedModel) -> str | None:
     import torch
 
     if any(

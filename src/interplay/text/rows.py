@@ -6,6 +6,7 @@ import csv
 import json
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -13,13 +14,14 @@ from typing import Any
 
 from interplay._types import Json, parse, shown
 from interplay.game import Game
+from interplay.text.digests import unchanged_models
 from interplay.text.filled import FIELD, fill, filled, roles_of_chat
 from interplay.text.prompts.segments import Unit
 from interplay.text.sample_files import read_samples
 from interplay.text.sample_items import written_items
 from interplay.text.samples import Sample
 
-_LONGEST = 60
+_LONGEST, _START = 60, 1024
 _MOST_COLUMN = 80
 
 
@@ -69,8 +71,28 @@ class RowPrompt:
         return self._made[1]
 
 
+@dataclass(frozen=True)
+class RowPrompts:
+    """The prompts of a set, made one by one as they are taken.
+
+    Attributes:
+        made: them.
+    """
+
+    made: Iterator[RowPrompt]
+
+    def __iter__(self) -> Iterator[RowPrompt]:
+        return self.made
+
+    def held(self) -> AbstractContextManager[None]:
+        """Hash the model of all prompts once while this lasts, not for each of them."""
+        return unchanged_models()
+
+
 def read_rows(path: str | Path) -> Iterator[Row]:
-    """Read rows of fields one by one: CSV with a header if the name ends in .csv, else JSON lines.
+    """Read rows of fields one by one.
+
+    CSV with a header if the name ends in .csv, else JSON lines, or a list in JSON.
 
     A line that is no object is a row that says so.
 
@@ -94,14 +116,28 @@ def read_rows(path: str | Path) -> Iterator[Row]:
                     else dict(fields),
                 )
         return
-    for line, text in written_items(path):
+    for line, text in _written(path):
         try:
-            given = parse(text.encode())
+            given = parse(text)
         except ValueError as error:
             yield Row(line, str(error))
             continue
         is_row = isinstance(given, dict)
         yield Row(line, given if is_row else f"{shown(given)} is no object of fields")
+
+
+def _written(path: Path) -> Iterator[tuple[int, bytes]]:
+    """The lines that are not blank, or the items of a list, each with its line's number."""
+    with path.open("rb") as file:
+        is_list = file.read(_START).lstrip().startswith(b"[")
+    if is_list:
+        for line, text in written_items(path):
+            yield line, text.encode()
+        return
+    with path.open("rb") as file:
+        for line, content in enumerate(file, 1):
+            if content.strip():
+                yield line, content.strip()
 
 
 def from_rows(
@@ -116,7 +152,7 @@ def from_rows(
     title: str | None = None,
     language: str | None = None,
     tokenizer: Any = None,
-) -> Iterator[RowPrompt]:
+) -> RowPrompts:
     """Rows as the prompts of a set, made one by one.
 
     A role of a player is its field; of a list its place in it (``documents 2``) and the document's
@@ -155,25 +191,31 @@ def from_rows(
         language: for sentences.
         tokenizer: for tokens.
     """
-    for number, given in enumerate(rows, 1):
-        row = given if isinstance(given, Row) else Row(number, dict(given))
-        fields = row.fields
 
-        def make(fields: Json | str = fields) -> tuple[Game, tuple[tuple[str, ...], ...]]:
-            if isinstance(fields, str):
-                raise ValueError(fields)
-            scored = target(fields) if callable(target) else target
-            if template is None:
-                return _of_chat(fields, game, scored, by, language, tokenizer, patterns or {})
-            put = filled(template, fields, by=by, keep=keep, language=language, tokenizer=tokenizer)
-            texts = [put.text[start:stop] for start, stop in put.spans]
-            made = game(put.text, scored, by=put.spans)
-            return made, _with_patterns(put.roles, texts, patterns or {})
+    def made() -> Iterator[RowPrompt]:
+        for number, given in enumerate(rows, 1):
+            row = given if isinstance(given, Row) else Row(number, dict(given))
+            fields = row.fields
 
-        name = f"line {row.line}"
-        if title is not None and isinstance(fields, dict) and fields.get(title) is not None:
-            name = _short(str(fields[title]), _LONGEST)
-        yield RowPrompt(row.line, name, _columns(fields), make)
+            def make(fields: Json | str = fields) -> tuple[Game, tuple[tuple[str, ...], ...]]:
+                if isinstance(fields, str):
+                    raise ValueError(fields)
+                scored = target(fields) if callable(target) else target
+                if template is None:
+                    return _of_chat(fields, game, scored, by, language, tokenizer, patterns or {})
+                put = filled(
+                    template, fields, by=by, keep=keep, language=language, tokenizer=tokenizer
+                )
+                texts = [put.text[start:stop] for start, stop in put.spans]
+                made = game(put.text, scored, by=put.spans)
+                return made, _with_patterns(put.roles, texts, patterns or {})
+
+            name = f"line {row.line}"
+            if title is not None and isinstance(fields, dict) and fields.get(title) is not None:
+                name = _short(str(fields[title]), _LONGEST)
+            yield RowPrompt(row.line, name, _columns(fields), make)
+
+    return RowPrompts(made())
 
 
 def from_samples(
@@ -185,7 +227,7 @@ def from_samples(
     patterns: Mapping[str, re.Pattern[str]] | None = None,
     language: str | None = None,
     tokenizer: Any = None,
-) -> Iterator[RowPrompt]:
+) -> RowPrompts:
     """Items of a benchmark, as ``lm-eval --log_samples`` wrote them, as the prompts of a set.
 
     Their column ``answered`` is ``right``, ``wrong`` or ``unknown``.
@@ -204,24 +246,28 @@ def from_samples(
         ValueError: the file is none of samples.
     """
     items = read_samples(samples) if isinstance(samples, str | Path) else samples
-    for sample in items:
 
-        def make(sample: Sample = sample) -> tuple[Game, tuple[tuple[str, ...], ...]]:
-            scored = sample.target if target is None else target
-            unit = sample.unit(by, language, tokenizer)
-            made = game(sample.text, scored, by=unit, prompt=sample.prompt)
-            roles = roles_of_chat(
-                sample.text,
-                prompt=sample.prompt,
-                by=unit,
-                language=language,
-                tokenizer=tokenizer,
-            )
-            return made, _with_patterns(roles, _names(made), patterns or {})
+    def made() -> Iterator[RowPrompt]:
+        for sample in items:
 
-        answered = {True: "right", False: "wrong", None: "unknown"}[sample.is_right]
-        columns = {"answered": answered, "kind": sample.kind}
-        yield RowPrompt(sample.lines[0], f"item {sample.doc_id}", columns, make)
+            def make(sample: Sample = sample) -> tuple[Game, tuple[tuple[str, ...], ...]]:
+                scored = sample.target if target is None else target
+                unit = sample.unit(by, language, tokenizer)
+                made = game(sample.text, scored, by=unit, prompt=sample.prompt)
+                roles = roles_of_chat(
+                    sample.text,
+                    prompt=sample.prompt,
+                    by=unit,
+                    language=language,
+                    tokenizer=tokenizer,
+                )
+                return made, _with_patterns(roles, _names(made), patterns or {})
+
+            answered = {True: "right", False: "wrong", None: "unknown"}[sample.is_right]
+            columns = {"answered": answered, "kind": sample.kind}
+            yield RowPrompt(sample.lines[0], f"item {sample.doc_id}", columns, make)
+
+    return RowPrompts(made())
 
 
 def filled_target(written: Any, row: Json) -> Any:

@@ -10,7 +10,8 @@ read the logits in any way.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
+from textwrap import shorten
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 import numpy as np
@@ -18,6 +19,7 @@ import numpy as np
 from interplay._types import FloatArray, Json
 from interplay.extensions import unknown
 from interplay.text.prompts.fields import Span
+from interplay.text.prompts.segments import Unit, split
 from interplay.text.readouts import Readout
 
 if TYPE_CHECKING:
@@ -98,6 +100,29 @@ class Response:
             )
         return start, stop
 
+    def claims(self, by: Unit = "sentence", language: str | None = None) -> tuple[Response, ...]:
+        """The claims of a long response as targets: each given what the response says before it.
+
+        Given to a game together, they are outputs of one pass, and their log-probabilities add up
+        to that of the response, but for what is between and behind them.
+
+        Example:
+            >>> [claim.part for claim in Response(" It rains. Ann is wet.").claims()]
+            [(1, 10), (11, 22)]
+
+        Args:
+            by: the unit of a claim, as for :func:`interplay.text.split`, but no tokens.
+            language: for sentences, its code, such as ``"de"``; by default it is guessed.
+
+        Raises:
+            ValueError: there is no text, or the response is a part already.
+        """
+        if self.text is None or self.part is not None:
+            raise ValueError(
+                f"{self} has no claims: they are of a response whose text is given, as a whole"
+            )
+        return tuple(replace(self, part=span) for span in split(self.text, by, language))
+
     def outputs(self, tokens: Sequence[Sequence[str]]) -> tuple[str, ...]:
         """The outputs' names, from each answer's tokens as text."""
         return tuple(tokens[0]) if self.reduction == "token" else ()
@@ -118,8 +143,11 @@ class Response:
 
     def __str__(self) -> str:
         reduction = f"{self.reduction} " if self.reduction != "sum" else ""
-        part = f", its part {self.part!r}" if self.part is not None else ""
-        return f"{reduction}{self.score} of {self.text!r}{part}"
+        text = self.text
+        if text is None or self.part is None:
+            return f"{reduction}{self.score} of {text!r}"
+        part = self.part if isinstance(self.part, str) else text[slice(*self.part)]
+        return f"{reduction}{self.score} of {part!r} in {shorten(text, 40, placeholder='…')!r}"
 
 
 def _known(name: str, value: str, choices: tuple[str, ...]) -> None:

@@ -64,6 +64,7 @@ def test_the_smallest_set_is_the_one_of_brute_force() -> None:
     assert undone.actual == pytest.approx(undone.predicted)
     assert undone.n_trained == 4  # the set, and each of three put back
     assert "each is needed" in str(undone)
+    assert "-0.5 with none; undone at 0\n" in str(undone)
 
 
 def test_failures_teach_the_search() -> None:
@@ -84,6 +85,13 @@ def test_failures_teach_the_search() -> None:
     assert given_up.removed is None
     assert np.isnan(given_up.actual)
     assert "none was found that brings it to -1" in str(given_up)
+
+
+def test_an_answer_that_training_left_as_it_was_cannot_be_undone() -> None:
+    game = Planted(6, lambda masks: 1.5 + 1e-6 * masks[:, 0])  # as a rate that is too low does
+    explanation = ip.explain(game, progress=False)
+    with pytest.raises(ValueError, match="training did not change the answer"):
+        undoing_set(explanation, game, progress=False)
 
 
 def test_levels() -> None:

@@ -70,7 +70,7 @@ def test_the_checks_of_a_run() -> None:
 
 def test_a_model_that_does_not_learn_is_told() -> None:
     game = FineTuningGame(tuning(learning_rate=1e-7), QUESTIONS)
-    message = r"leaves their responses at a mean log-probability of -\d.*where the base model has -"
+    message = r"leaves their responses at a mean log-probability of -\d.*; give a larger learning"
     with pytest.warns(UserWarning, match=message):
         checks = game.check(n_subsets=0)
     assert not checks.learned
@@ -96,4 +96,7 @@ def test_probabilities_and_disagreement_are_warnings() -> None:
     assert disagreeing.lines[1][2]
     diverged = TuningChecks(("a",), (-5.0,), (np.nan,), (-4.0, np.nan), "logprob")
     assert not diverged.learned
+    assert "smaller learning rate" in diverged.advice
+    too_far = TuningChecks(("a",), (-5.0,), (0.0,), (-4.0, -10.8), "margin")
+    assert "smaller learning rate" in too_far.advice
     assert diverged.to_json()["questions"] == [{"name": "a", "base": -5.0, "tuned": None}]

@@ -8,7 +8,6 @@ import { readModel } from "./model.js";
 import { createPartners } from "./partners.js";
 import { judged } from "./verdict.js";
 import { createRanking } from "./ranking.js";
-import { interactions } from "./spectrum.js";
 import { createStore } from "./state.js";
 import { createWhatIf } from "./whatif.js";
 
@@ -33,7 +32,7 @@ export function startPart(part) {
     circuit: null,
   });
   store.on(["index", "order", "output"], ({ index, order, output }) => {
-    const rows = judged(model, output, interactions(model, index, order, output));
+    const rows = judged(model, index, order, output);
     const effects = new Float64Array(model.n);
     const halves = new Array(model.n).fill(null);
     const findings = new Array(model.n).fill(false);

@@ -1,6 +1,6 @@
 import { h } from "./dom.js";
 import { number } from "./format.js";
-import { full, judges } from "./verdict.js";
+import { full, isMean, judges } from "./verdict.js";
 
 const STEPS = [1, 1.5, 2, 3, 5, 7, 10];
 
@@ -37,7 +37,7 @@ export function createLegend(model, store, noun, links) {
         h("span", { class: "bar" }),
         h("span", { class: "ticks" }, ...[`${number(-end)} ${minus}`, "0", `${plus} ${number(end)}`].map((tick) => h("span", {}, tick))),
       ),
-      h("p", {}, judges(model) ? unshaded(left, model.n) : CAUTION, " ", links(state, unit)),
+      h("p", {}, judges(model) ? unshaded(left, model.n, isMean(model, output)) : CAUTION, " ", links(state, unit)),
     );
   });
   return legend;
@@ -45,7 +45,8 @@ export function createLegend(model, store, noun, links) {
 
 const CAUTION = "There are no intervals, so that nothing says which of the values may be zero.";
 
-function unshaded(left, n) {
-  if (!left) return "All are distinguishable from zero.";
-  return `No colour: not distinguishable from zero (${left} of ${n}).`;
+function unshaded(left, n, isMean) {
+  const where = isMean ? " at some output; their mean has no interval" : "";
+  if (!left) return `All are distinguishable from zero${where}.`;
+  return `No colour: not distinguishable from zero${isMean ? " at any output" : ""} (${left} of ${n}).`;
 }

@@ -13,6 +13,7 @@ import numpy as np
 from interplay._types import Json
 from interplay.text.prompts.chat import ChatTemplate, apply_template
 from interplay.text.prompts.fields import Span
+from interplay.text.prompts.masking import DELETE
 from interplay.text.prompts.passage import Passage
 from interplay.text.prompts.prompt import MaskedPrompt, Piece, Turn
 
@@ -63,11 +64,12 @@ def apply_template_with_tools(
     )
     cut, first = _cut(applied, [(span, name and f"tool {name}") for span, _, name in places])
     free = [number for _, number, name in places if name is not None]
+    deleted = replace(cut, masking=DELETE)
     for player, number in enumerate(free, first) if len(given) > 1 else ():
         mask = np.ones(cut.n_players, dtype=np.bool_)
         mask[player] = False
         others = with_tools([*given[:number], *given[number + 1 :]])
-        if cut.render(mask) != apply_template(others, prompt).text:
+        if deleted.render(mask) != apply_template(others, prompt).text:
             raise ValueError(
                 "this tokenizer's chat template writes the other tools otherwise without "
                 f"{_name(given[number])!r}, so that it cannot be removed by itself; give the tools "

@@ -10,11 +10,13 @@ import numpy as np
 from interplay._types import BoolArray, visible
 from interplay.explanation.explanation import Explanation
 from interplay.training.analysis.relations import (
+    certain_sets,
     classes_of,
     described_training,
     effects_of,
     point_name,
     rounding_of,
+    single_index,
 )
 
 
@@ -31,6 +33,7 @@ class Harm:
         question: the name of the question that it harms most.
         question_effect: what it adds to the score there.
         rivals: the helpful players with which it interacts most there, names, strongest first.
+        certain: whether what it adds there can be told from zero.
     """
 
     player: int
@@ -40,13 +43,14 @@ class Harm:
     question: str
     question_effect: float
     rivals: tuple[str, ...]
+    certain: bool = True
 
     def __str__(self) -> str:
         tag = "" if self.tag is None else f" ({self.tag})"
         rivals = f", against {', '.join(self.rivals)}" if self.rivals else ""
         return visible(
             f"{self.name}{tag} {self.effect:+.3g}, most at {self.question}: "
-            f"{self.question_effect:+.3g}{rivals}"
+            f"{self.question_effect:+.3g}{rivals}{'' if self.certain else ' (zero?)'}"
         )
 
 
@@ -99,7 +103,7 @@ def harmful(
     better = -1.0 if description["score"] == "loss" else 1.0
     effects = better * effects_of(explanation, spectrum)[:, chosen]
     means = effects.mean(axis=1)
-    least = rounding_of(spectrum)
+    least, single = rounding_of(spectrum), single_index(explanation)
     order = np.argsort(means, kind="stable")
     listed = [int(player) for player in order if means[player] < -least][:top]
     tags = classes_of(description)
@@ -116,6 +120,7 @@ def harmful(
                 point_name(description, chosen[worst]),
                 better * float(effects[player, worst]),
                 tuple(explanation.players[rival] for rival in rivals[:n_rivals]),
+                (player,) in certain_sets(explanation, chosen[worst], single, 1),
             )
         )
     return tuple(result)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 
 from interplay._arrays import EPSILON, as_columns
 from interplay._types import FloatArray, Json, Players, visible
 from interplay.explanation.explanation import Explanation
+from interplay.explanation.verdict import in_some_output
 from interplay.extensions import IndexName
 from interplay.fourier.spectrum import Spectrum
 
@@ -28,6 +30,7 @@ class Relation:
         value: the interaction, in the unit of the score; over many test points the mean.
         rms: its root mean square over the test points; at a single one its absolute value.
         same_class: whether all rows of these players are of one class, or have one tag.
+        certain: whether it can be told from zero at the test point; over many, at some of them.
     """
 
     players: Players
@@ -35,10 +38,12 @@ class Relation:
     value: float
     rms: float
     same_class: bool
+    certain: bool = True
 
     def __str__(self) -> str:
         rms = "" if self.rms <= abs(self.value) else f" (rms {self.rms:.3g})"
-        return visible(f"{self.label} {self.value:+.3g}{rms}")
+        doubt = "" if self.certain else "(zero?) "
+        return visible(f"{doubt}{self.label} {self.value:+.3g}{rms}")
 
 
 @dataclass(frozen=True)
@@ -50,12 +55,16 @@ class Relations:
     score in one direction and do more together are a synergy; those that do less together are
     redundant, whether they help or hurt; those that push it in opposite directions compete.
 
+    What three or more players do together is the sum of their interaction and of those of all
+    smaller sets of them. Of three copies the pairs are negative, and together they take away more
+    than the interaction of all three, which is positive, adds: a redundancy all the same.
+
     Attributes:
         point: the name of the test point or question; ``None``: the mean over all.
-        synergies_same: players of one class that help more together than apart. The value is
-            positive; for a loss, where lower is better, it is negative.
+        synergies_same: players of one class that help more together than apart. The value of a
+            pair is positive; for a loss, where lower is better, it is negative.
         synergies_mixed: the same for players of several classes.
-        redundancies_same: interactions of the opposite sign, of players of one class: one of them
+        redundancies_same: players of one class that help less together than apart: one of them
             would do.
         redundancies_mixed: the same for players of several classes.
         competing_same: examples of one tag that push in opposite directions; ``None``: the players
@@ -141,15 +150,15 @@ def relations(
         raise ValueError(f"min_order={min_order} is not between 2 and order={order}")
     spectrum = at_point(explanation.spectrum, point)
     index = index or explanation.index
-    interactions = spectrum.to(index, order=order, players=explanation.players).filter(
-        min_order=min_order
-    )
+    of_all_sizes = spectrum.to(index, order=order, players=explanation.players)
+    interactions = of_all_sizes.filter(min_order=min_order)
     at_points: FloatArray = as_columns(
         (explanation.spectrum if point is None else spectrum)
         .to(index, order=order)
         .filter(min_order=min_order)
         .values
     )
+    certain = certain_sets(explanation, point, index, order)
     tagged = "tags" in description
     of_class = classes_of(description)
     ranked = [
@@ -159,6 +168,7 @@ def relations(
             float(value),
             float(np.sqrt((values**2).mean())),
             len({of_class[player] for player in members}) == 1 and of_class[members[0]] is not None,
+            members in certain,
         )
         for (members, value), values in zip(interactions, at_points, strict=True)
     ]
@@ -168,14 +178,20 @@ def relations(
     better = -1 if description["score"] == "loss" else 1
     effects = effects_of(explanation, spectrum)[:, 0] if tagged else None
 
+    by_set = {members: float(value) for members, value in of_all_sizes.filter(min_order=2)}
+
+    def beyond(members: Players) -> float:
+        """What players do together beyond what they do apart: as a pair, or in all smaller sets."""
+        sizes = range(2, len(members) + 1)
+        return sum(by_set.get(part, 0.0) for size in sizes for part in combinations(members, size))
+
     def kind_of(relation: Relation) -> int:
         """1 for a synergy, -1 for a redundancy, 0 if the players compete."""
+        sign = int(np.sign(beyond(relation.players)))
         if effects is None:
-            return int(np.sign(relation.value)) * better
+            return sign * better
         signs = set(np.sign(effects[list(relation.players)]).tolist())
-        if len(signs) > 1:
-            return 0
-        return int(np.sign(relation.value) * signs.pop())
+        return 0 if len(signs) > 1 else int(sign * signs.pop())
 
     def kind(number: int, same: bool) -> tuple[Relation, ...]:
         of_kind = (
@@ -213,20 +229,39 @@ def described_training(explanation: Explanation) -> Json:
     return description
 
 
+def single_index(explanation: Explanation) -> IndexName:
+    """Return the index of single players that looks where the explanation's masks are."""
+    return "SV" if str(explanation.measure) == "shapley" else "BV"
+
+
 def effects_of(explanation: Explanation, spectrum: Spectrum) -> FloatArray:
     """Return what each player adds to each output on average, ``(n, k)``.
 
     The average is over the masks that the explanation is about: Shapley values for ``"shapley"``,
     Banzhaf values for other measures.
     """
-    index = "SV" if str(explanation.measure) == "shapley" else "BV"
-    interactions = spectrum.to(index, order=1)
+    interactions = spectrum.to(single_index(explanation), order=1)
     effects = np.zeros((spectrum.n_players, spectrum.n_outputs or 1))
     if interactions.rest is not None:
         effects += as_columns(interactions.rest[1:2])
     singles = interactions.orders == 1
     effects[interactions.members[singles, 0]] = as_columns(interactions.values)[singles]
     return effects
+
+
+def certain_sets(
+    explanation: Explanation, point: int | None, index: IndexName | str, order: int
+) -> set[Players]:
+    """Return the sets whose value is a finding at a test point; without one, at some of them.
+
+    The intervals of several points do not determine those of their mean.
+    """
+    interactions = explanation.spectrum.to(index, order=order)
+    findings = explanation.verdict.findings(interactions)
+    if point is not None and findings.ndim == 2:
+        findings = findings[:, [point]]
+    sure = in_some_output(findings)
+    return {members for members, one in zip(interactions.sets, sure, strict=True) if one}
 
 
 def at_point(spectrum: Spectrum, point: int | None) -> Spectrum:

@@ -30,6 +30,8 @@ from interplay.training.analysis.relations import described_training, point_name
 
 _ENERGY = 0.999
 """The share of the variance that the optimisation takes into account (as in removal curves)."""
+_UNMOVED = 1e-4
+"""The share of a score below which what training adds to it may be rounding."""
 _KEY = 0x756E646F
 """Part of the seed: separates these draws from all others with the same ``random_state``."""
 
@@ -71,7 +73,8 @@ class Undoing:
         size = "no set" if self.predicted_size is None else str(self.predicted_size)
         proof = "" if self.proven else ", not proven"
         lines = [
-            f"{self.question}: {self.full:.3g} with all, {self.base:.3g} with none",
+            f"{self.question}: {self.full:.3g} with all, {self.base:.3g} with none; undone at "
+            f"{self.level:.3g}",
             f"  smallest set that is enough by the explanation: {size}{proof}",
         ]
         if self.removed is None:
@@ -135,7 +138,8 @@ def undoing_set(
 
     Raises:
         ValueError: the explanation is of another game or of something else, the question does not
-            exist, or its score with all players is the level, so that there is nothing to undo.
+            exist, or training did not change its score or left it at the level, so that there is
+            nothing to undo.
         GameError: the game failed; what was evaluated is in the store.
         KeyboardInterrupt: interrupted; what was evaluated is in the store.
 
@@ -149,7 +153,7 @@ def undoing_set(
         ... )
         >>> game = TrainingGame(Ridge(), data)
         >>> print(undoing_set(ip.explain(game, progress=False), game, progress=False))
-        0 (a): 0.597 with all, 0 with none
+        0 (a): 0.597 with all, 0 with none; undone at 0
           smallest set that is enough by the explanation: 2
           trained: -0.778 without 0; 1 (predicted -0.778); each is needed (3 retrainings)
     """
@@ -211,6 +215,12 @@ def _level(level: float | None, is_margin: bool, full: float, base: float, name:
     if level is None:
         changes_places = is_margin and (full < 0 or base <= 0)
         level = 0.0 if changes_places else (full + base) / 2
+        if not changes_places and abs(full - base) <= _UNMOVED * max(abs(full), abs(base)):
+            raise ValueError(
+                f"{name} has the score {full:.6g} with all players and {base:.6g} with none: "
+                "training did not change the answer, so there is nothing to undo; choose a level, "
+                "or a question that training changed"
+            )
     if full == level:
         raise ValueError(
             f"{name} has the score {full:.4g} with all players, which is the level itself, so "

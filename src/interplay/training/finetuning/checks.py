@@ -77,6 +77,14 @@ class TuningChecks:
         return bool(after - before >= _LEARNED * abs(before))
 
     @property
+    def advice(self) -> str:
+        """What to give to a training that did not learn."""
+        before, after = self.responses
+        if after >= before:
+            return "a larger learning rate, more epochs or layers"
+        return "a smaller learning rate, or None to find one"  # it diverged, or went too far
+
+    @property
     def lines(self) -> tuple[tuple[str, str, bool], ...]:
         """Each check's name, what came out, and whether that is a warning."""
         before, after = self.responses

@@ -315,7 +315,7 @@ class FineTuningGame:
             warnings.warn(
                 f"fine-tuning on all examples leaves their responses at a mean log-probability of "
                 f"{after:.3f} a token, where the base model has {before:.3f}: it did not learn, so "
-                "there is little to explain; give a larger learning rate, more epochs or layers",
+                f"there is little to explain; give {checks.advice}",
                 UserWarning,
                 stacklevel=4,
             )

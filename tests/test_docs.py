@@ -186,6 +186,22 @@ def test_auditing(page: Page) -> None:
     test = page.names["test"]
     assert verdict == test.verdict.split()[0]
     assert all(change.exhaustive for change in test.changes)
+    said = page.run()
+    comparison = page.names["comparison"]
+    assert [(one.players, one.kind) for one in comparison.changes() if one.confirmed] == [
+        ((4, 5), "appeared")
+    ]
+    assert said.endswith("different\n")
+    expected = page.run().splitlines()
+    assert [line.partition(":")[0] for line in expected] == ["met"] * 4
+
+
+@of("docs/report.md")
+def test_report(page: Page) -> None:
+    necessary, sufficient = page.run().splitlines()
+    assert necessary == "('note', 'daughter') 0.02"
+    assert sufficient == "('note',) 0.78"
+    assert Path("allergy.html").exists()
 
 
 @pytest.mark.slow

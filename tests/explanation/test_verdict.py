@@ -289,6 +289,14 @@ def test_no_budget_is_told_for_noise(seed: int) -> None:
     assert "unknown" in explanation.verdict.outlook
 
 
+def test_a_training_that_did_not_learn_is_weak(good: Explanation) -> None:
+    check = {"name": "learned", "text": "-4.1 (base model), -4.1 (tuned)", "warning": True}
+    verdict = ran(good, observed={"checks": [check]})
+    assert (verdict.level, verdict.codes) == ("weak", ("did_not_learn",))
+    for observed in ({"checks": [{**check, "warning": False}]}, {"checks": "x"}, {"checks": [1]}):
+        assert ran(good, observed=observed).level == "usable"
+
+
 def test_an_answer_that_the_model_hardly_ever_gives_is_weak(good: Explanation) -> None:
     warning = "the answer ' green' has the probability 5.9e-07 a token at the whole input"
     entry = {"text": " green", "probability": 5.9e-07, "warning": warning}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -189,6 +190,21 @@ def test_training_data_begin_with_the_mean_over_test_points(browser: Any, tmp_pa
         assert page.locator(".player img").count() == 12
         choice(page, "Output").select_option("1")
         same(ranked(page), explanation.spectrum.output(1).to("FSII", order=3).top(10, min_order=2))
+
+
+def test_of_the_mean_a_finding_is_one_of_some_output(browser: Any, tmp_path: Path) -> None:
+    plain = pages.test_points()
+    spectrum = pages.uncertain(plain.spectrum)
+    assert spectrum.deviations is not None
+    explanation = replace(plain, spectrum=replace(spectrum, deviations=20 * spectrum.deviations))
+    interactions = explanation.spectrum.to("FSII", order=3)
+    sure = explanation.verdict.findings(interactions).any(axis=1)
+    together = (interactions.orders > 1) & (np.abs(interactions.values) > 0).any(axis=1)
+    assert 0 < (sure & together).sum() < together.sum()
+    with opened(browser, explanation.to_html(tmp_path / "a.html")) as page:
+        listed = page.locator(".ranking [role=status]").text_content()
+        assert f"of {(sure & together).sum():,} that pass the filters" in listed
+        assert "at any output" in page.locator(".part").first.inner_text()
 
 
 def test_the_nearest_recorded_ablation(

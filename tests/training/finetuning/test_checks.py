@@ -64,7 +64,7 @@ def test_the_checks_of_a_run() -> None:
     observed = ip.explain(game, budget=64, progress=False).provenance["observed"]
     assert observed == checks.to_json()
     assert [line["name"] for line in observed["checks"]] == [
-        *("learned", "approximations", "another seed", "full depth"),
+        *("learned", "approximations", "another seed", "full depth", "score"),
     ]
 
 

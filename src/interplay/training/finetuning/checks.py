@@ -45,6 +45,22 @@ class Agreement:
         )
 
 
+_SCALES = {
+    "prob": (
+        "probabilities are next to constant wherever an answer is learned or not learned at all; "
+        "log-probabilities and margins are not",
+        True,
+    ),
+    "auto": (
+        "log-probabilities of answers, or their differences where another answer is given, in nats",
+        False,
+    ),
+    "logprob": ("log-probabilities of answers, in nats", False),
+    "margin": ("differences of log-probabilities, in nats", False),
+}
+"""What to know of a score, and whether that is a warning."""
+
+
 @dataclass(frozen=True)
 class TuningChecks:
     """What to know of a fine-tuning before its explanation is used. ``print`` shows it.
@@ -105,15 +121,7 @@ class TuningChecks:
         ):
             low = value is not None and not value.low > 0
             lines.append((name, "not checked" if value is None else f"{what}{value}", low))
-        if self.score == "prob":
-            lines.append(
-                (
-                    "score",
-                    "probabilities are next to constant wherever an answer is learned or not "
-                    "learned at all; log-probabilities and margins are not",
-                    True,
-                )
-            )
+        lines.append(("score", *_SCALES[self.score]))
         return tuple(lines)
 
     def to_json(self) -> Json:

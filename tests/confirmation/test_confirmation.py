@@ -518,7 +518,9 @@ def test_bad_requests_cost_nothing(tmp_path: Path) -> None:
     explanation = claiming(TRUTH, recorder, fingerprint="f")
     before = len(recorder.keys)
     loaded = ip.load(explanation.save(tmp_path / "a.interplay"))
-    with pytest.raises(ValueError, match=r"no game to evaluate, .* give confirm\(game=\.\.\.\)"):
+    with pytest.raises(
+        ValueError, match=r"no game to evaluate, .* give game=\.\.\., the game that was explained"
+    ):
         loaded.confirm()
     for game, shown in (
         (

@@ -99,7 +99,7 @@ def test_the_prior_is_that_of_a_random_weight(monkeypatch: pytest.MonkeyPatch) -
     def silent(kernel, parts, values):  # type: ignore[no-untyped-def]
         return 0.0, np.zeros(len(kernel.theta))
 
-    monkeypatch.setattr(module, "minimize", record)
+    monkeypatch.setattr("scipy.optimize.minimize", record)
     monkeypatch.setattr(module, "likelihood", silent)
     kernel = learn(inputs, np.zeros((8, 1)), 2, hints=z)
     ((objective, start),) = objectives

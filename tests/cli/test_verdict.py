@@ -10,7 +10,7 @@ import pytest
 
 import interplay as ip
 from interplay._types import BoolArray, FloatArray
-from interplay.cli.options import EXIT_BELOW
+from interplay.cli.status import EXIT_BELOW
 from interplay.explanation.explanation import Explanation
 from interplay.fourier.masks import keys
 from tests.cli.running import run

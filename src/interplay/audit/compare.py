@@ -14,10 +14,9 @@ from interplay.ablation.evaluator import Evaluator
 from interplay.audit.expectations import (
     Expectations,
     Expected,
-    checked_expectations,
     examined,
+    expectations_of,
     is_unchanged,
-    read_expectations,
 )
 from interplay.audit.pair import Pair
 from interplay.confirmation.changes import Equivalence
@@ -267,7 +266,7 @@ def compare(
     """
     if confirm < 0:
         raise ValueError(f"confirm={confirm} is below 0; give the number of changes to test")
-    wanted = _checked(expectations)
+    wanted: Expectations = {} if expectations is None else expectations_of(expectations)
     if "unchanged" in wanted:
         if margin is not None:
             raise ValueError("margin and unchanged in the expectations were both given; keep one")
@@ -306,14 +305,6 @@ def compare(
     if equal is not None and "unchanged" in wanted:
         expected = (*expected, is_unchanged(equal))
     return Comparison(replace(explanation, game=None), pair.names, equal, expected)
-
-
-def _checked(expectations: Expectations | str | Path | None) -> Expectations:
-    if expectations is None:
-        return {}
-    if isinstance(expectations, dict):
-        return checked_expectations(expectations)
-    return read_expectations(expectations)
 
 
 def _within(

@@ -132,6 +132,16 @@ def checked_expectations(document: Any, where: str = "the expectations") -> Expe
     return known
 
 
+def expectations_of(given: Expectations | str | Path) -> Expectations:
+    """Expectations as they are, or read from a file; checked in either case.
+
+    Raises:
+        ValueError: they are none.
+        OSError: the file cannot be read.
+    """
+    return checked_expectations(given) if isinstance(given, dict) else read_expectations(given)
+
+
 def expect(
     explanation: Explanation,
     expectations: Expectations | str | Path,
@@ -171,11 +181,7 @@ def expect(
         met | 2 changes the value by at most 0.01
         not met | 0 changes the value by at most 0.01
     """
-    wanted = (
-        checked_expectations(expectations)
-        if isinstance(expectations, dict)
-        else read_expectations(expectations)
-    )
+    wanted = expectations_of(expectations)
     if "unchanged" in wanted:
         raise ValueError("unchanged is expected of two games; compare them for it")
     game = explanation.game if game is None else game

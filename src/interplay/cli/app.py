@@ -11,10 +11,8 @@ from typer.core import TyperGroup
 
 from interplay import __version__
 from interplay.cli.commands import add_to
+from interplay.cli.status import EXIT_INTERRUPTED
 from interplay.errors import InterplayError
-
-EXIT_INTERRUPTED = 130
-"""The exit status after Ctrl-C, as shells have it."""
 
 
 class _Root(TyperGroup):

@@ -17,7 +17,6 @@ from interplay._types import Json
 from interplay.audit.result import DOCUMENT
 from interplay.audit.sets import LEAST, audit_prompts
 from interplay.cli.options import (
-    EXIT_INTERRUPTED,
     AllowPickle,
     Device,
     Dtype,
@@ -27,6 +26,7 @@ from interplay.cli.options import (
     existing,
 )
 from interplay.cli.prompts import pattern, unit
+from interplay.cli.status import EXIT_INTERRUPTED
 from interplay.cli.tables import console
 from interplay.cli.text import TextOptions
 from interplay.text.filled import FIELD, fields_of

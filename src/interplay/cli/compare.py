@@ -15,8 +15,9 @@ from interplay.audit.compare import compare
 from interplay.audit.expectations import MET, read_expectations
 from interplay.cli.folders import PAGE, print_written, saved
 from interplay.cli.manifest import put, write_manifest
-from interplay.cli.options import EXIT_BELOW, STORE, Out, Quiet, command, existing
+from interplay.cli.options import STORE, Out, Quiet, command, existing
 from interplay.cli.recipes import read_recipe, store_of
+from interplay.cli.status import EXIT_BELOW
 from interplay.cli.tables import console, interruptible
 from interplay.cli.trust import Trust
 from interplay.cli.verify import TrustOptions

@@ -17,6 +17,7 @@ from typing import Annotated, Any, ClassVar, Protocol, get_args, get_type_hints
 import typer
 
 from interplay.ablation.evaluator import ON_ERROR
+from interplay.cli.status import EXIT_BELOW, EXIT_INTERRUPTED
 from interplay.cli.tables import console, print_explanation, silenced
 from interplay.cli.trust import Trust
 from interplay.designs.measures import MEASURES, get_measure
@@ -315,11 +316,6 @@ class ShownOptions:
         if self.as_json:
             typer.echo(exported([(explanation.title, explanation)], "json"), nl=False)
 
-
-EXIT_INTERRUPTED = 130
-"""The exit status after Ctrl-C, as shells have it."""
-EXIT_BELOW = 4
-"""The exit status of a command whose explanation scores below ``--fail-under``."""
 
 FailUnder = Annotated[
     float | None,

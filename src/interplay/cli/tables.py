@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import typer
 
 from interplay.ablation.terminal import Terminal
+from interplay.cli.status import EXIT_INTERRUPTED
 from interplay.confirmation.verdict import Confirmation
 from interplay.explanation.console import Part, confirmed, run, shown_of, verdict
 from interplay.explanation.explanation import Explanation
@@ -24,7 +25,7 @@ def interruptible() -> Iterator[None]:
         for line in (str(interrupt), *getattr(interrupt, "__notes__", ())):
             if line:
                 Terminal(stderr=True).print(line, style="yellow", markup=False, highlight=False)
-        raise typer.Exit(130) from interrupt
+        raise typer.Exit(EXIT_INTERRUPTED) from interrupt
 
 
 @contextmanager

@@ -108,8 +108,11 @@ def harmful(
     listed = [int(player) for player in order if means[player] < -least][:top]
     tags = classes_of(description)
     result = []
-    for player in listed:
-        worst = int(effects[player].argmin())
+    worst_of = {player: int(effects[player].argmin()) for player in listed}
+    certain = {
+        worst: certain_sets(explanation, chosen[worst], single, 1) for worst in {*worst_of.values()}
+    }
+    for player, worst in worst_of.items():
         rivals = _rivals(explanation, chosen[worst], player, effects[:, worst] > least)
         result.append(
             Harm(
@@ -120,7 +123,7 @@ def harmful(
                 point_name(description, chosen[worst]),
                 better * float(effects[player, worst]),
                 tuple(explanation.players[rival] for rival in rivals[:n_rivals]),
-                (player,) in certain_sets(explanation, chosen[worst], single, 1),
+                (player,) in certain[worst],
             )
         )
     return tuple(result)

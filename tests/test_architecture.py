@@ -28,11 +28,11 @@ ROAD = (
     ("cli",),
 )
 """From left to right: a module imports from its own room and from what is left of it."""
-LENSES = ("text", "components", "training", "tabular")
+LENSES = ("text", "components", "training", "tabular", "images")
 """Games, which know nothing right of ``game``; what is made of their explanations does."""
 ANALYSIS = "analysis"
 """The folder of a lens in which explanations are used."""
-MOST_ENTRIES = 23
+MOST_ENTRIES = 24
 
 
 def modules() -> dict[str, Path]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from interplay.extensions import lazily
 
 if TYPE_CHECKING:
-    from interplay import components, optimize, plots, tabular, text, toolkits, training
+    from interplay import components, images, optimize, plots, tabular, text, toolkits, training
     from interplay.ablation.backends.ray import RayBackend
     from interplay.audit.checks import Verification
     from interplay.audit.compare import Comparison, compare
@@ -117,6 +117,7 @@ __all__ = [
     "expect",
     "explain",
     "export",
+    "images",
     "lds",
     "load",
     "optimize",

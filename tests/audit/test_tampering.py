@@ -108,7 +108,7 @@ def test_an_honest_run(honest: tuple[ip.Explanation, Path]) -> None:
     # whoever adds a part to explanations decides how it is audited
     assert {field.name for field in fields(explanation)} == {
         *("spectrum", "players", "faithfulness", "provenance", "fit", "held_out", "game"),
-        *("confirmation", "circuits", "decisive", "surrogate", "held_predictions"),
+        *("confirmation", "circuits", "decisive", "surrogate", "held_predictions", "asked"),
     }
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TypeAlias
 
 from rich.progress import (
     BarColumn,
@@ -17,11 +19,37 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from interplay._types import BoolArray, FloatArray
+from interplay._types import BoolArray, FloatArray, Json
 from interplay.ablation.terminal import Terminal
 
 SAY_AFTER_SECONDS = 2.0
 """A wait for other processes that is longer is told, also where no progress is shown."""
+
+Follower: TypeAlias = Callable[[Json], None]
+_follower: ContextVar[Follower | None] = ContextVar("follower", default=None)
+
+
+@contextmanager
+def followed_by(follower: Follower | None) -> Iterator[None]:
+    """Tell a function what the runs of this thread do, in the same thread.
+
+    Args:
+        follower: is given ``{"done": ..., "total": ..., "failed": ...}``, numbers of masks, after
+            each block, and ``{"ablations": ..., "cv_r2": ...}`` after each step of an adaptive run;
+            ``None``: nobody is told.
+    """
+    before = _follower.set(follower)
+    try:
+        yield
+    finally:
+        _follower.reset(before)
+
+
+def tell(facts: Json) -> None:
+    """Tell the follower of this thread's runs, if there is one."""
+    follower = _follower.get()
+    if follower is not None:
+        follower(facts)
 
 
 def say(message: str) -> None:
@@ -62,6 +90,7 @@ class Bar:
             left=cost_left / max(cost_done, 1e-9) * seconds,
             failed=failed,
         )
+        tell({"done": int(known.sum()), "total": len(known), "failed": failed})
 
     def waiting(self, count: int, holders: str) -> None:
         """Show that other processes are evaluating the masks that are left.

@@ -188,6 +188,28 @@ def check_circuits(explanation: Explanation, lookup: Lookup) -> list[Check]:
     return [checked("circuits", "the scores of circuits are those of the ablations", entries)]
 
 
+def check_asked(explanation: Explanation, lookup: Lookup) -> list[Check]:
+    """Check what was asked after the run against the store.
+
+    There is no check of an explanation of which nothing was asked.
+
+    Args:
+        explanation: the explanation.
+        lookup: gives what the store has of masks.
+    """
+    asked = explanation.asked
+    if asked is None:
+        return []
+    stored = lookup(asked.masks)
+    if stored is None or not stored.known.all():
+        return [unchecked("asked", "the store lacks some of it, or no store was given")]
+    entries = [
+        numbers(describe(mask), value, again)
+        for mask, value, again in zip(asked.masks, asked.values, stored.values, strict=True)
+    ]
+    return [checked("asked", "what was asked after the run has the values of the store", entries)]
+
+
 def check_decisive(explanation: Explanation, lookup: Lookup) -> list[Check]:
     """Check decisive sets: values against ablations and store, predictions against the spectrum.
 

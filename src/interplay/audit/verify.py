@@ -28,6 +28,7 @@ from interplay.audit.replayed import check_confirmation, check_stopping
 from interplay.audit.stored import (
     Stored,
     check_ablations,
+    check_asked,
     check_circuits,
     check_decisive,
     check_store,
@@ -74,6 +75,7 @@ def verify(
       design and the counts.
     - ``stopping rule``: adaptive sampling stops where it stopped.
     - ``circuits``: the measured scores of circuits are those of the ablations and the store.
+    - ``asked``: what the game was asked after the run has the values of the store.
     - ``decisive sets``: the values of necessary and sufficient sets are those of the ablations and
       the store, and what was predicted for them is what the spectrum predicts.
     - ``confirmation``: the store's values give the same figures and verdicts.
@@ -140,6 +142,7 @@ def verify(
         *check_confirmation(explanation, derivation, lookup, n_stored),
         *check_circuits(explanation, lookup),
         *check_decisive(explanation, lookup),
+        *check_asked(explanation, lookup),
     ]
     if game is None and sample == 0:
         reason = "sample=0: the model was not asked for"

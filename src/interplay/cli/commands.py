@@ -46,6 +46,12 @@ LISTED = {
         START,
         "Write inputs for the commands of the README into a folder, and print these commands.",
     ),
+    "studio": Command(
+        "interplay.cli.studio:studio_command",
+        START,
+        "Paste a prompt in the browser, choose the players, run, and watch the explanation "
+        "sharpen.",
+    ),
     "text": Command(
         "interplay.cli.text:text_command",
         EXPLAIN,
@@ -97,6 +103,11 @@ LISTED = {
         "interplay.cli.reports:report_command",
         READ,
         "Write one page for a set of explanations, with an index; or Markdown, JSON, or cards.",
+    ),
+    "open": Command(
+        "interplay.cli.open:open_command",
+        READ,
+        "Serve the page of a run to this machine's browsers, with the model behind it.",
     ),
     "store": Command(
         "interplay.cli.store:store_app",

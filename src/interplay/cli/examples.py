@@ -47,13 +47,14 @@ def examples_command(
         if path.exists():
             console.print(f"{path}: left as it is", markup=False, highlight=False)
             continue
-        path.write_text(_content(name), encoding="utf-8", newline="\n")
+        path.write_text(content(name), encoding="utf-8", newline="\n")
         console.print(f"{path}: {what}", markup=False, highlight=False)
     there = "" if folder == Path() else f"cd {folder}\n"
     console.print(f"\n{there}{_COMMANDS}", markup=False, highlight=False, soft_wrap=True)
 
 
-def _content(name: str) -> str:
+def content(name: str) -> str:
+    """The text of an input."""
     if name == "digits.csv":
         written = io.StringIO()
         csv.writer(written, lineterminator="\n").writerows(_digits())

@@ -52,6 +52,25 @@ def write(
     return page
 
 
+def rewrite(explanations: Sequence[Explanation], folder: Path) -> Path:
+    """Save the explanations of a run again, with its page and manifest; its recipe stays.
+
+    Args:
+        explanations: those in the folder, the coarsest level first.
+        folder: of the run.
+
+    Returns:
+        The path of the page.
+    """
+    files = [file for _, file in saved(folder)]
+    for explanation, file in zip(explanations, files, strict=True):
+        explanation.save(file)
+    refined = not (folder / FILE).exists()
+    page = _write_page([load(file) for file in files], refined, folder / PAGE)
+    write_manifest(folder)
+    return page
+
+
 def _write_page(explanations: Sequence[Explanation], refined: bool, path: Path) -> Path:
     """Write the page of an explanation, or of the levels of a hierarchical refinement."""
     if refined:

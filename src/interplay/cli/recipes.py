@@ -66,11 +66,12 @@ class Recipe:
         """The server that the game would contact; ``None``: none."""
         return self.options.get(_ADDRESS)
 
-    def game(self, trust: Trust = UNTRUSTED) -> PlannedGame:
+    def game(self, trust: Trust = UNTRUSTED, loaded: Any = None) -> PlannedGame:
         """The game, made by the options of its command.
 
         Args:
             trust: what the options may do.
+            loaded: for the text lens, the model and its tokenizer where they are loaded already.
 
         Raises:
             ValueError: an option has another type than the command's, or asks for something that
@@ -81,7 +82,8 @@ class Recipe:
         lens = COMMANDS[self.command]
         options = _checked(self.command, lens, self.options)
         if trust.anything:
-            game: PlannedGame = lens(**options).game(trust)
+            more = {} if loaded is None else {"loaded": loaded}
+            game: PlannedGame = lens(**options).game(trust, **more)
             return game
         slow = f"the game of the recipe was not made within {GAME_SECONDS:.0f} s"
         try:

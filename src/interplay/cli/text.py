@@ -44,6 +44,7 @@ from interplay.text.prompts.build import mask_prompt
 from interplay.text.prompts.chat import TEMPLATE_TIME
 from interplay.text.prompts.segments import checked_language
 from interplay.text.samples import Sample
+from interplay.text.targets import REDUCTIONS
 
 _CONTRASTS = {"contrast": lens.Contrast, "logit-difference": lens.LogitDifference}
 """Targets of two answers."""
@@ -159,9 +160,13 @@ class TextOptions:
     reduction: Annotated[
         str,
         typer.Option(
-            help="Of the response's tokens: sum, mean, or token, an output for each token."
+            help="Of the response's tokens: sum, mean, or token, an output for each token; "
+            "sentence or line, an output for each of those of a long response."
         ),
     ] = "sum"
+    answer_tokens: Annotated[
+        int, typer.Option(help="Most tokens of the model's own answer, if that is scored.")
+    ] = 20
     part: Annotated[
         str | None,
         typer.Option(help="Score only this part of the response, given what is before it."),
@@ -227,11 +232,28 @@ class TextOptions:
     max_tokens: Annotated[int | None, typer.Option(help="Most tokens at the endpoint.")] = None
     concurrency: Annotated[int, typer.Option(help="Requests to the endpoint at a time.")] = 8
 
-    def game(self, trust: Trust = TYPED, /) -> PromptGame:
+    def loaded(self, trust: Trust = TYPED) -> tuple[Any, Any]:
+        """The model and its tokenizer.
+
+        Args:
+            trust: what may be read, contacted and loaded.
+        """
+        return lens.load_model(
+            self.model,
+            dtype=self.dtype,
+            device=self.device,
+            threads=self.threads,
+            task=self.task,
+            download=trust.anything or trust.download,
+            allow_pickle=trust.pickle or (trust.anything and self.allow_pickle),
+        )
+
+    def game(self, trust: Trust = TYPED, /, loaded: tuple[Any, Any] | None = None) -> PromptGame:
         """The prompt as a game.
 
         Args:
             trust: what may be read, contacted and loaded.
+            loaded: the model and its tokenizer, where they are loaded already.
 
         Raises:
             ValueError: options that exclude each other, or something that may not be done.
@@ -284,17 +306,9 @@ class TextOptions:
                 concurrency=self.concurrency,
                 **settings,
             )
-        loaded, tokenizer = lens.load_model(
-            self.model,
-            dtype=self.dtype,
-            device=self.device,
-            threads=self.threads,
-            task=self.task,
-            download=trust.anything or trust.download,
-            allow_pickle=trust.pickle or (trust.anything and self.allow_pickle),
-        )
+        model, tokenizer = loaded or self.loaded(trust)
         return lens.TextGame(
-            loaded,
+            model,
             tokenizer,
             written.text,
             scored,
@@ -379,7 +393,7 @@ class TextOptions:
 
     def _scored(self) -> Any:
         choice("--target", self.target or "logprob", _TARGETS)
-        choice("--reduction", self.reduction, ("sum", "mean", "token"))
+        choice("--reduction", self.reduction, REDUCTIONS)
         of_response = self.target not in (*_CONTRASTS, "options", *_TASKS)
         unused = {
             "--against": self.against is not None and self.target not in _CONTRASTS,
@@ -409,7 +423,13 @@ class TextOptions:
             return lens.Label(self.label)
         if self.target in _TASKS:
             return lens.Labels() if self.target == "labels" else lens.EmbeddingSimilarity()
-        return lens.Response(self.response, self.target, self.reduction, self.part)  # type: ignore[arg-type]
+        return lens.Response(
+            self.response,
+            self.target,  # type: ignore[arg-type]
+            self.reduction,  # type: ignore[arg-type]
+            self.part,
+            self.answer_tokens,
+        )
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import numpy as np
 from interplay._arrays import finite_rows
 from interplay._types import FloatArray, Json
 from interplay.ablation.evaluator import Evaluator
+from interplay.ablation.progress import tell
 from interplay.ablation.table import Evaluated
 from interplay.decoders.decode import get_decoder, run_decoder
 from interplay.decoders.spex.design import CodedDesign
@@ -128,6 +129,7 @@ def evaluate_until(
             return plan, stopped("the values do not vary"), None
         score = float(np.mean(cross_validated))
         steps.append({"ablations": len(plan.design.masks), "cv_r2": score})
+        tell(steps[-1])
         if len(plan.design.masks) >= max(_RELIABLE, _RELIABLE_PER_PLAYER * int(game.n_players)):
             scores.append(score)
         if scores and request.until is not None and scores[-1] >= request.until:

@@ -14,6 +14,7 @@ from interplay.decoders.decode import get_decoder, run_decoder
 from interplay.designs.base import Design, PlainDesign, all_but, grows
 from interplay.designs.measures import SHAPLEY, UNIFORM, measure_of
 from interplay.errors import GameError, hand_over
+from interplay.explanation.cheaper import Cheaper
 from interplay.explanation.completion import can_complete, completed
 from interplay.explanation.correction import corrected, tightened, with_end_doubts
 from interplay.explanation.explanation import Ablations
@@ -44,7 +45,7 @@ class Derived:
     held_predictions: FloatArray | None
 
 
-def derive(plan: RunPlan, evaluated: Evaluated) -> Derived:
+def derive(plan: RunPlan, evaluated: Evaluated, cheaper: Ablations | None = None) -> Derived:
     """Decode the values of a plan's masks, and score the result.
 
     Under measures other than uniform, masks are held out in turn: each part of them is predicted by
@@ -53,11 +54,18 @@ def derive(plan: RunPlan, evaluated: Evaluated) -> Derived:
 
     The same run plan and the same values give the same result. An audit relies on this.
 
+    Args:
+        plan: the run plan.
+        evaluated: the values of its masks.
+        cheaper: the ablations of a cheaper game (see :mod:`.cheaper`), if the plan has one.
+
     Raises:
         GameError: too few masks have a value.
         KeyboardInterrupt: too few masks have a value because the run was interrupted.
     """
     inputs = _inputs(plan, evaluated)
+    if cheaper is not None and plan.cheaper is not None:
+        inputs = replace(inputs, cheaper=Cheaper.of(plan, cheaper))
     held_out, rng = inputs.held_out, plan.fit_rng
     if plan.in_turn:
         predictions = _predicted_in_turn(inputs, rng)
@@ -103,7 +111,8 @@ def _decoded(inputs: Inputs, more: Ablations, rng: np.random.Generator) -> Decod
     values = np.concatenate([inputs.fit_values, more.values])
     # where all masks have values nothing is unknown of any order: what was asked for is listed
     order = design.masks.shape[1] if inputs.exact else inputs.order
-    decoded = run_decoder(inputs.chosen, design, values, order, rng, inputs.options)
+    run = run_decoder if inputs.cheaper is None else inputs.cheaper.decode
+    decoded = run(inputs.chosen, design, values, order, rng, inputs.options)
     if inputs.exact:
         decoded = replace(decoded, settings=decoded.settings | {"order": inputs.order})
     decoded = replace(decoded, spectrum=replace(decoded.spectrum, ends=inputs.ends))
@@ -141,6 +150,7 @@ class Inputs:
             ``None``.
         exact: the ablations are all 2^n masks.
         all_orders: no largest order was asked for.
+        cheaper: a cheaper game, decoded; ``None``: there is none.
     """
 
     chosen: Decoder
@@ -155,6 +165,7 @@ class Inputs:
     held_noise: FloatArray | None
     exact: bool
     all_orders: bool
+    cheaper: Cheaper | None = None
 
 
 def _inputs(plan: RunPlan, evaluated: Evaluated) -> Inputs:

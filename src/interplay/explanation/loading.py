@@ -71,4 +71,9 @@ def load(path: str | Path) -> Explanation:
             else None
         ),
         held_predictions=arrays.get("held_predictions"),
+        asked=(
+            Ablations(unpack(arrays["asked_masks"], n_players), arrays["asked_values"])
+            if "asked_masks" in arrays
+            else None
+        ),
     )

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from interplay._types import BoolArray, IntArray, Json
+from interplay._types import BoolArray, IntArray, Json, whole
 from interplay.decoders.base import Decoder
 from interplay.decoders.decode import check_request, get_decoder
 from interplay.designs.base import Design
@@ -50,6 +50,7 @@ class Request:
         options: the decoder's options.
         hints: the game's hints. ``None``: a run plan asks the game for them, if the decoder takes
             hints.
+        cheaper_budget: the most evaluations of a cheaper game; ``None``: there is none.
     """
 
     decoder: DecoderName | str = "auto"
@@ -61,6 +62,7 @@ class Request:
     measure: AnyMeasure | None = None
     options: Mapping[str, object] = field(default_factory=dict)
     hints: Hints | None = None
+    cheaper_budget: int | None = None
 
     @classmethod
     def of(cls, budget: int | str | None, until: float | None, **others: Any) -> Request:
@@ -162,15 +164,16 @@ class Request:
             hints = hints_of(game)
         if hints is not None and chosen.takes_hints:
             options = {**options, "hints": hints.values}
+        planned = replace(
+            self,
+            budget=budget,
+            order=None if self.order is None else largest,
+            until=None,
+            measure=measure,
+            hints=hints,
+        )
         return RunPlan(
-            request=replace(
-                self,
-                budget=budget,
-                order=None if self.order is None else largest,
-                until=None,
-                measure=measure,
-                hints=hints,
-            ),
+            request=planned,
             players=players_of(game),
             requested=requested,
             chosen=chosen,
@@ -185,7 +188,25 @@ class Request:
             turns=turns,
             fit_rng=fit_rng,
             score_rng=score_rng,
+            cheaper=None if chosen is not requested else planned._of_cheaper(requested, game),
         )
+
+    def _of_cheaper(self, decoder: Decoder, game: Game) -> RunPlan | None:
+        """The run plan of a cheaper game, whose masks contain most of this request's."""
+        if self.cheaper_budget is None:
+            return None
+        if decoder.most_missing is not None:
+            raise ValueError(
+                f"decoder={decoder.name!r} needs masks of its own as a whole, so a cheaper game "
+                'does not go with it; use decoder="auto"'
+            )
+        budget = whole("cheaper_budget", self.cheaper_budget)
+        if self.budget is not None and budget < self.budget:
+            raise ValueError(
+                f"cheaper_budget={budget} is below budget={self.budget}; a cheaper game is "
+                "evaluated on the masks of the other and on more, so give several times as many"
+            )
+        return replace(self, budget=budget, cheaper_budget=None).run_plan(game)
 
     def to_json(self) -> Json:
         """The request as JSON. The provenance records the seed, ``until`` and hints separately."""
@@ -196,6 +217,7 @@ class Request:
             "holdout": float(self.holdout),
             "options": dict(self.options),
             **({} if self.measure in (None, UNIFORM) else {"measure": str(self.measure)}),
+            **({} if self.cheaper_budget is None else {"cheaper_budget": self.cheaper_budget}),
         }
 
 
@@ -221,6 +243,8 @@ class RunPlan:
             other than uniform a part is predicted by a fit to the design and to the other parts.
         fit_rng: the generator of the fit.
         score_rng: the generator of the score's bootstrap.
+        cheaper: the run plan of a cheaper game, whose masks it is evaluated on beside those of this
+            plan; ``None``: there is none, or all masks of this game are evaluated.
     """
 
     request: Request
@@ -238,6 +262,7 @@ class RunPlan:
     turns: IntArray
     fit_rng: np.random.Generator
     score_rng: np.random.Generator
+    cheaper: RunPlan | None = None
 
     @property
     def masks(self) -> BoolArray:

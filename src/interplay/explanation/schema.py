@@ -37,6 +37,8 @@ ARRAYS: Mapping[str, tuple[str, ...]] = {
     "ends": _REAL,
     "end_doubts": _REAL,
     "held_predictions": _REAL,
+    "asked_masks": _PACKED,
+    "asked_values": _REAL,
 }
 """The arrays beside the document, by name, and the types that each may have."""
 _REQUIRED = tuple(ARRAYS)[:6]
@@ -342,6 +344,8 @@ def check_shapes(document: Json, arrays: Mapping[str, tuple[str, tuple[int, ...]
             raise ValueError(f"it has no {name}.npy, which is expected")
     if ("surrogate_supports" in arrays) != ("surrogate_coefficients" in arrays):
         raise ValueError("it has one array of the surrogate; both or none are expected")
+    if ("asked_masks" in arrays) != ("asked_values" in arrays):
+        raise ValueError("it has one array of what was asked; both or none are expected")
     for name, (dtype, _) in arrays.items():
         if dtype not in ARRAYS[name]:
             raise ValueError(
@@ -356,6 +360,7 @@ def check_shapes(document: Json, arrays: Mapping[str, tuple[str, tuple[int, ...]
         ("fit_masks", "fit_values"),
         ("held_masks", "held_values"),
         ("surrogate_supports", "surrogate_coefficients"),
+        ("asked_masks", "asked_values"),
     ):
         if rows not in arrays:
             continue
@@ -365,7 +370,7 @@ def check_shapes(document: Json, arrays: Mapping[str, tuple[str, tuple[int, ...]
         _same(numbers, arrays[numbers][1], (count, *outputs))
         if not count and rows.endswith("masks"):
             raise ValueError(f"{rows}.npy: it has no rows; at least one is expected")
-    n_masks = arrays["fit_masks"][1][0] + arrays["held_masks"][1][0]
+    n_masks = sum(arrays[name][1][0] for name in arrays if name.endswith("masks"))
     if n_masks * document["n_players"] > LARGEST_UNPACKED:
         raise ValueError(
             f"fit_masks.npy: {n_masks:,} masks of {document['n_players']:,} players have more than "

@@ -2,6 +2,9 @@
 
 =================  =========================================================================
 ``text``           the prompt, each segment shaded by its own effect
+``waterfall``      contributions as steps from the value of nothing to that of everything
+``force``          the same as one bar, pushed from both sides
+``beeswarm``       the effects of the same players in many explanations
 ``bars``           the strongest interactions, with their intervals where there are any
 ``network``        the players of the strongest interactions on a circle, joined by them
 ``upset``          the strongest interactions in columns, their players in rows
@@ -16,9 +19,23 @@ them.
 """
 
 from interplay.plots.bars import bars
+from interplay.plots.beeswarm import beeswarm
+from interplay.plots.force import force
 from interplay.plots.network import network
 from interplay.plots.scores import budget, energy, faithfulness
 from interplay.plots.shaded import text
 from interplay.plots.upset import upset
+from interplay.plots.waterfall import waterfall
 
-__all__ = ["bars", "budget", "energy", "faithfulness", "network", "text", "upset"]
+__all__ = [
+    "bars",
+    "beeswarm",
+    "budget",
+    "energy",
+    "faithfulness",
+    "force",
+    "network",
+    "text",
+    "upset",
+    "waterfall",
+]

@@ -16,18 +16,21 @@ class Bundle:
     Attributes:
         script: JavaScript, the licences of the libraries in it included.
         style: CSS.
+        asks: the script asks the server that the page came from.
     """
 
     script: str
     style: str
+    asks: bool = False
 
     @property
     def policy(self) -> str:
         """A content security policy that allows these two, pictures from data, and nothing else."""
         script, style = _hash(self.script), _hash(self.style)
+        asked = "connect-src 'self'; " if self.asks else ""
         return (
             f"default-src 'none'; script-src {script}; style-src {style}; img-src data:; "
-            "base-uri 'none'; form-action 'none'"
+            f"{asked}base-uri 'none'; form-action 'none'"
         )
 
     @property
@@ -43,15 +46,21 @@ def _hash(text: str) -> str:
 
 
 @cache
-def bundle() -> Bundle:
-    """The bundle of this installation.
+def bundle(name: str = "page") -> Bundle:
+    """A bundle of this installation.
+
+    Args:
+        name: ``"page"``: that of a page that needs no server; ``"live"``: the same page, with a
+            server that answers; ``"studio"``: the page on which runs are made.
 
     Raises:
         FileNotFoundError: it was not built.
     """
     folder = files("interplay.report") / "built"
+    names = (f"{name}.js", "page.css" if name == "page" else "live.css")
     try:
-        return Bundle(*((folder / name).read_text("utf-8") for name in ("page.js", "page.css")))
+        texts = [(folder / file).read_text("utf-8") for file in names]
+        return Bundle(texts[0], texts[1], asks=name != "page")
     except FileNotFoundError as error:
         raise FileNotFoundError(
             f"{folder} does not hold the page's script and style, so this source tree was not "

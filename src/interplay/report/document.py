@@ -10,17 +10,18 @@ import base64
 import json
 from collections.abc import Callable, Sequence
 from math import comb
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import numpy.typing as npt
 
 from interplay._arrays import as_columns, pack, unit_of
-from interplay._types import Json, visible
+from interplay._types import Json, check, visible
 from interplay.designs.measures import UNIFORM, Measure
 from interplay.explanation.circuits import Series
 from interplay.explanation.explanation import Ablations, Explanation
 from interplay.explanation.verdict import ROUNDING, SHADE_FLOOR
+from interplay.explanation.wording import score_of, unit_of_score
 from interplay.extensions import INDICES
 from interplay.fourier.ends import all_are_listed, by_size
 from interplay.fourier.indices import get_index, weights
@@ -28,12 +29,24 @@ from interplay.fourier.interactions import LEVEL
 from interplay.fourier.spectrum import Spectrum
 from interplay.report.circuit_tables import as_data
 from interplay.report.grid import grid, units_of_scores
+from interplay.report.picture import picture
 
 ORDER = 3
 """The largest order that the page shows first."""
-_OFFERED = ("FSII", "STII", "k-SII", "SII", "FBII", "BII", "Moebius", "Co-Moebius", "Fourier")
-"""Those that the page offers, with those of other packages. Single players' SII and BII are the
-Shapley and Banzhaf values."""
+_OFFERED = (
+    "SV",
+    "BV",
+    "FSII",
+    "STII",
+    "k-SII",
+    "SII",
+    "FBII",
+    "BII",
+    "Moebius",
+    "Co-Moebius",
+    "Fourier",
+)
+"""Those that the page offers, with those of other packages."""
 _HIGHEST = 5
 _MAX_PAIRS = 200_000
 """The most pairs of a set and a superset that the script is left to write out."""
@@ -75,9 +88,7 @@ def document(explanation: Explanation, shown: Spectrum, series: Sequence[Series]
         "n": spectrum.n_players,
         "players": [visible(name) for name in explanation.players],
         "outputs": [visible(name) for name in outputs],
-        "units": units_of_scores(
-            explanation.provenance["game"]["description"], spectrum.n_outputs or 1
-        ),
+        "units": units(explanation.provenance["game"]["description"], spectrum.n_outputs or 1),
         "mean": bool(view.get("mean_first")) and len(outputs) > 1,
         "index": explanation.index,
         "order": first,
@@ -92,7 +103,7 @@ def document(explanation: Explanation, shown: Spectrum, series: Sequence[Series]
         "weights": {
             index: {
                 order: [[s, t, value] for (s, t), value in weights(index, order, sizes).items()]
-                for order in range(1, orders + 1)
+                for order in _orders_of(index, orders)
             }
             for index in _indices()
         },
@@ -106,6 +117,7 @@ def document(explanation: Explanation, shown: Spectrum, series: Sequence[Series]
         },
         "ablations": _recorded(explanation),
         "verdict": _verdict(explanation),
+        "scored": scored(explanation),
         "view": view_of(explanation),
         "circuits": as_data(explanation, series),
     }
@@ -128,9 +140,26 @@ def _verdict(explanation: Explanation) -> Json:
     }
 
 
+def units(description: Json, n_outputs: int) -> list[str]:
+    """What each output is measured in; empty where it is not known."""
+    known = units_of_scores(description, n_outputs)
+    return known if any(known) else [unit_of_score(description)] * n_outputs
+
+
+def scored(explanation: Explanation) -> Json:
+    """What is scored, in a word, and its unit."""
+    description = explanation.provenance["game"]["description"]
+    return {"name": score_of(description), "unit": unit_of_score(description)}
+
+
 def _indices() -> tuple[str, ...]:
     """The indices that the page offers."""
     return (*_OFFERED, *(name for name in INDICES if name not in INDICES.own))
+
+
+def _orders_of(index: str, orders: int) -> range:
+    """The orders at which the page offers an index: the first only of one of single players."""
+    return range(1, 2 if get_index(index).single else orders + 1)
 
 
 def _orders(spectrum: Spectrum) -> int:
@@ -160,7 +189,7 @@ def _intervals(spectrum: Spectrum, orders: int, first: tuple[str, int]) -> dict[
     """
     if spectrum.deviations is None:
         return {}
-    tags = [(index, order) for index in _indices() for order in range(1, orders + 1)]
+    tags = [(index, order) for index in _indices() for order in _orders_of(index, orders)]
     if spectrum.deviations.size > _MAX_SPREAD:
         tags = [first]
     tables = {}
@@ -179,7 +208,7 @@ def _of_ends(spectrum: Spectrum, orders: int) -> Json:
     full, empty = as_columns(spectrum.end_errors)
     added: Json = {}
     for index in _indices():
-        for order in range(1, orders + 1):
+        for order in _orders_of(index, orders):
             largest = 1 if get_index(index).single else order
             values = by_size(index, spectrum.n_players, largest, full, empty)
             if values is not None:
@@ -205,9 +234,14 @@ def _recorded(explanation: Explanation) -> Json:
     exact, held_out = explanation.faithfulness.exact, explanation.held_out
     n_fit = len(explanation.fit)
     known = explanation.ablations
-    # the ends stand behind the held-out ones: there may not be room for all
-    rows = np.r_[n_fit : len(known), :n_fit]
-    used = held_out if exact else Ablations(known.masks[rows], known.values[rows])
+    # the ends, and what was asked later, stand behind the held-out ones: there may not be room for
+    # all
+    if exact:
+        used = held_out
+    else:
+        first = Ablations(known.masks[n_fit:], known.values[n_fit:])
+        used = first if explanation.asked is None else first + explanation.asked
+        used += Ablations(known.masks[:n_fit], known.values[:n_fit])
     masks, values, n_held, total = used.masks, used.values, len(held_out), len(used)
     packed, columns = pack(masks), as_columns(values)
     room = max(1, _MAX_BYTES // (packed.shape[1] + 8 * columns.shape[1]))
@@ -244,7 +278,9 @@ def _text(description: Json, n_players: int) -> Json | None:
     """The input itself, each player in its place; ``None`` where that is not recorded."""
     if "pieces" not in description and len(description.get("spans", ())) != n_players:
         return None
-    return {"pieces": pieces(description)}
+    cut = pieces(description)
+    by = str(description.get("by", "")).split(" and ")[0]
+    return {"pieces": cut, "turns": turns(description), "blocks": by in ("document", "message")}
 
 
 def _tiles(description: Json) -> Json:
@@ -280,6 +316,7 @@ _VIEWS: dict[str, Callable[[Json, int], Json | None]] = {
     "text": _text,
     "grid": grid,
     "examples": _examples,
+    "image": picture,
 }
 
 
@@ -287,15 +324,62 @@ def _each(texts: list[str | None] | None) -> list[str | None] | None:
     return texts and [text if text is None else visible(text) for text in texts]
 
 
+class _View(TypedDict):
+    turns: list[tuple[str, int, int]]
+
+
+def turns(description: Json) -> list[Json]:
+    """A chat's messages, each with its role and its pieces, without what the template writes.
+
+    Empty where it is no chat. Players that are in no message stand in one without a role.
+    """
+    view = description.get("view") or {}
+    try:
+        check({"turns": view.get("turns")}, _View, "view")
+    except ValueError:  # no chat, or a file that somebody changed
+        return []
+    if "pieces" in description:
+        return []
+    messages: list[Json] = []
+    at, left = 0, _cut(description)
+    for role, start, stop in view["turns"]:
+        if not at <= start <= stop:
+            return []
+        within = [
+            (description["text"][max(begin, start) : min(end, stop)], player)
+            for begin, end, player in left
+            if begin < stop and end > start
+        ]
+        messages.append({"role": visible(role), "pieces": within})
+        at = stop
+    shown = {player for message in messages for _, player in message["pieces"]}
+    others = [(description["text"][a:b], p) for a, b, p in left if p is not None and p not in shown]
+    if others:
+        messages.insert(0, {"role": "", "pieces": others})
+    return [
+        message | {"pieces": [(visible(text), player) for text, player in message["pieces"]]}
+        for message in messages
+    ]
+
+
+def _cut(description: Json) -> list[tuple[int, int, int | None]]:
+    """The characters of a text in order, cut at the players' spans, each piece with its player."""
+    cut: list[tuple[int, int, int | None]] = []
+    at = 0
+    for player, (start, stop) in enumerate(description["spans"]):
+        cut += [(at, start, None), (start, stop, player)]
+        at = stop
+    cut.append((at, len(description["text"]), None))
+    return cut
+
+
 def pieces(description: Json) -> list[tuple[str, int | None]]:
     """The text of a prompt in order, cut at the players' spans: each piece with its player."""
-    cut: list[tuple[str, int | None]] = []
     if "pieces" in description:  # of a game whose players are not just spans
         return [(visible(piece), player) for piece, player in description["pieces"]]
-    text, spans = description["text"], description["spans"]
-    at = 0
-    for player, (start, stop) in enumerate(spans):
-        cut += [(text[at:start], None), (text[start:stop], player)]
-        at = stop
-    cut.append((text[at:], None))
-    return [(visible(piece), player) for piece, player in cut if piece or player is not None]
+    text = description["text"]
+    return [
+        (visible(text[start:stop]), player)
+        for start, stop, player in _cut(description)
+        if start < stop or player is not None
+    ]

@@ -19,7 +19,7 @@ from interplay._types import Json, check, visible
 from interplay.confirmation.verdict import Confirmation
 from interplay.explanation.explanation import Explanation
 from interplay.fourier.indices import get_index
-from interplay.report.bundle import bundle
+from interplay.report.bundle import Bundle, bundle
 from interplay.report.circuit_tables import as_rows
 from interplay.report.circuits import series_of
 from interplay.report.document import document, script_json, shown_terms, view_of
@@ -41,20 +41,22 @@ class _Body:
     facts: tuple[str, ...]
 
 
-def page(parts: Sequence[tuple[str, Explanation]]) -> str:
+def page(parts: Sequence[tuple[str, Explanation]], scripts: Bundle | None = None) -> str:
     """A self-contained page of one explanation, or of several with an index of them.
 
     Args:
         parts: explanations, each with a title.
+        scripts: its script and style; by default those of a page that needs no server.
 
     Raises:
         FileNotFoundError: this installation's script was not built.
     """
+    scripts = scripts or bundle()
     return template_of("page.html").render(
         parts=[(title, _body(explanation)) for title, explanation in parts],
-        policy=bundle().policy,
-        script=Markup(bundle().script),
-        style=Markup(bundle().style),
+        policy=scripts.policy,
+        script=Markup(scripts.script),
+        style=Markup(scripts.style),
     )
 
 

@@ -12,6 +12,7 @@ from interplay._types import FloatArray, Json
 from interplay.explanation.explanation import Explanation
 from interplay.fourier.interactions import Interactions
 from interplay.fourier.spectrum import Spectrum
+from interplay.report.picture import shaded_picture
 
 PLOT = 300
 """The side of the plot of predicted against actual."""
@@ -54,7 +55,10 @@ def static(explanation: Explanation, shown: Spectrum, data: Json) -> dict[str, A
         "n_uncertain": n_uncertain,
         "n_uncertain_alone": n_uncertain_alone,
         "text": _shaded(data["view"]["pieces"], explanation, interactions)
-        if data["view"]["kind"] == "text"
+        if data["view"].get("pieces")
+        else None,
+        "picture": shaded_picture(data["view"], explanation, interactions)
+        if data["view"]["kind"] == "image"
         else None,
         "map": _shaded_map(data["view"], explanation, interactions)
         if data["view"]["kind"] == "grid"

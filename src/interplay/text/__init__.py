@@ -11,6 +11,7 @@ from interplay.text.agents import (
 )
 from interplay.text.analysis.drill import Refinement, drill
 from interplay.text.api import ApiGame
+from interplay.text.claims import judge_claims
 from interplay.text.embeddings import EmbeddingSimilarity, answer_similarity
 from interplay.text.game import TextGame
 from interplay.text.inference.generation import Generated
@@ -70,6 +71,7 @@ __all__ = [
     "from_pipeline",
     "from_rows",
     "from_samples",
+    "judge_claims",
     "load_model",
     "read_rows",
     "read_samples",

@@ -11,8 +11,9 @@ from interplay._types import BoolArray
 from interplay.text.inference.generation import AnswerReader, own_answer
 from interplay.text.prompts.token_texts import UNDECODABLE, TokenTexts
 from interplay.text.prompts.tokens import Continuation
+from interplay.text.claims import claims_readout
 from interplay.text.readouts import Readout, answers_readout, join_readouts
-from interplay.text.targets import AnswerTarget, Response, Target
+from interplay.text.targets import CLAIM_UNITS, AnswerTarget, Response, Target
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -94,6 +95,9 @@ class AnswerReadouts:
             readout = self._of_users[number]
             if readout is None:
                 assert isinstance(target, AnswerTarget)
+                if isinstance(target, Response) and target.reduction in CLAIM_UNITS:
+                    made.append(claims_readout(target, of_target[0], self._texts))
+                    continue
                 part = target.span if isinstance(target, Response) else None
                 whole, names = self._whole[number], None
                 if of_target is not whole:

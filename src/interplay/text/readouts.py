@@ -133,7 +133,7 @@ def answers_readout(
         stays = cut[: n_cut - len(one.replaced)]
         positions = range(len(one.tokens))
         if part is not None:
-            positions = _positions(answer, part, one, texts)
+            positions = tokens_of_part(answer, part, one, texts)
         feed = (*stays, *one.tokens[: positions.stop - 1])
         readers.append([queries.add(feed, len(stays) + at, (one.tokens[at],)) for at in positions])
         scored.append(tuple(one.tokens[at] for at in positions))
@@ -161,8 +161,12 @@ def answers_readout(
     return Readout(tuple(queries.columns), queries.read, combine, outputs, n_cut)
 
 
-def _positions(answer: str, part: Span, one: Continuation, texts: TokenTexts) -> range:
-    """The tokens of a continuation that have characters of a part of the answer."""
+def tokens_of_part(answer: str, part: Span, one: Continuation, texts: TokenTexts) -> range:
+    """The tokens of a continuation that have characters of a part of the answer.
+
+    Raises:
+        ValueError: the tokenizer changes the text of the answer.
+    """
     written = texts(one.tokens)
     first = len(texts(one.replaced))
     if written.endswith(answer):  # some tokenizers put a space before a text, such as a target

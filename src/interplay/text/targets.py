@@ -10,7 +10,7 @@ read the logits in any way.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from textwrap import shorten
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
@@ -26,6 +26,12 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedTokenizerBase
 
+CLAIM_UNITS = ("sentence", "line")
+"""The reductions that make an output of each such part of a response."""
+REDUCTIONS = ("sum", "mean", "token", *CLAIM_UNITS)
+_LATER = {"later": True}
+"""Of a setting that came after the first release: at its default it is not described, so that
+fingerprints stay what they were."""
 _CERTAIN = -1e-12
 """Log-probabilities are clipped to this before they are put on the logit scale, which keeps it
 finite."""
@@ -51,7 +57,8 @@ class Response:
         reduction: how the tokens' log-probabilities are reduced. ``"sum"``: their sum, the
             log-probability of the response; ``"mean"``: their mean, the logarithm of the geometric
             mean of the tokens' probabilities; ``"token"``: not at all, an output for each token
-            that the response has after the whole prompt.
+            that the response has after the whole prompt; ``"sentence"`` or ``"line"``: an output
+            for each sentence or line, the sum of its tokens' given what is before it.
         part: the part of the response to score, a string that occurs in it once or a span of
             characters. What precedes it is given, and what follows it is ignored.
         max_tokens: the most tokens of the answer if ``text`` is ``None``.
@@ -62,7 +69,7 @@ class Response:
 
     text: str | None = None
     score: Literal["logprob", "prob", "logit"] = "logprob"
-    reduction: Literal["sum", "mean", "token"] = "sum"
+    reduction: Literal["sum", "mean", "token", "sentence", "line"] = "sum"
     part: str | Span | None = None
     max_tokens: int = 20
     tokens: tuple[int, ...] | None = None
@@ -71,7 +78,7 @@ class Response:
     def answers(self) -> tuple[str, ...]:
         """The texts whose tokens' log-probabilities are needed."""
         _known("score", self.score, ("logprob", "prob", "logit"))
-        _known("reduction", self.reduction, ("sum", "mean", "token"))
+        _known("reduction", self.reduction, REDUCTIONS)
         return (self.text or "",)
 
     @property
@@ -121,7 +128,8 @@ class Response:
             raise ValueError(
                 f"{self} has no claims: they are of a response whose text is given, as a whole"
             )
-        return tuple(replace(self, part=span) for span in split(self.text, by, language))
+        whole = replace(self, reduction="sum") if self.reduction in CLAIM_UNITS else self
+        return tuple(replace(whole, part=span) for span in split(self.text, by, language))
 
     def outputs(self, tokens: Sequence[Sequence[str]]) -> tuple[str, ...]:
         """The outputs' names, from each answer's tokens as text."""
@@ -207,17 +215,20 @@ class Contrast:
     Attributes:
         positive: an answer of one or more tokens, with its leading space if it has one.
         negative: the other.
+        given: what the answer has said before it, where a long answer takes one way and not the
+            other. It belongs to the answer, so it is always there.
     """
 
     positive: str
     negative: str
+    given: str = field(default="", metadata=_LATER)
 
     @property
     def answers(self) -> tuple[str, ...]:
         """The texts whose tokens' log-probabilities are needed."""
         if self.positive == self.negative:
             raise ValueError(f"the answers are both {self.positive!r}; give two different ones")
-        return self.positive, self.negative
+        return self.given + self.positive, self.given + self.negative
 
     def outputs(self, tokens: Sequence[Sequence[str]]) -> tuple[str, ...]:
         """No names: there is one output."""
@@ -229,7 +240,8 @@ class Contrast:
         return np.asarray(positive.sum(axis=1) - negative.sum(axis=1))
 
     def __str__(self) -> str:
-        return f"logprob of {self.positive!r} - logprob of {self.negative!r}"
+        after = f" after {'…' + self.given[-30:]!r}" if self.given else ""
+        return f"logprob of {self.positive!r} - logprob of {self.negative!r}{after}"
 
 
 @dataclass(frozen=True)
@@ -320,7 +332,11 @@ def settings_of(target: object) -> Json:
     """Describe a target's kind and settings as JSON, without its functions."""
     if not is_dataclass(target) or isinstance(target, type):
         return {"kind": type(target).__name__}
-    settings = {field.name: getattr(target, field.name) for field in fields(target)}
+    settings = {
+        setting.name: getattr(target, setting.name)
+        for setting in fields(target)
+        if not ("later" in setting.metadata and getattr(target, setting.name) == setting.default)
+    }
     return {"kind": type(target).__name__} | {
         name: value for name, value in settings.items() if not callable(value)
     }

@@ -37,7 +37,7 @@ from interplay.decoders.base import Decoded, Decoder
 from interplay.decoders.forest import LEARNING_RATE, N_FOLDS, Forest, grow_all
 from interplay.decoders.gaussian.inputs import Inputs
 from interplay.decoders.gaussian.kernel import MAX_DEGREE
-from interplay.decoders.gaussian.learn import learn, standardised, weight_of
+from interplay.decoders.gaussian.learn import Prior, learn, standardised
 from interplay.decoders.gaussian.projection import Projection, projected
 from interplay.decoders.gaussian.terms import Family, Posterior, candidates
 from interplay.designs.base import Design
@@ -112,11 +112,12 @@ def _decode(
     order: int,
     rng: np.random.Generator,
     hints: FloatArray | None = None,
+    prior: Prior | None = None,
 ) -> Decoded:
     # the matrices are small: a second thread of BLAS gains little, and it waits busily
     with threadpool_limits(1, user_api="blas"):
         forests = grow_all(design.masks, values, order, rng)
-        return averaged(design, values, forests, order, rng, hints)
+        return averaged(design, values, forests, order, rng, hints, prior)
 
 
 def averaged(
@@ -126,6 +127,7 @@ def averaged(
     order: int,
     rng: np.random.Generator,
     hints: FloatArray | None = None,
+    prior: Prior | None = None,
 ) -> Decoded:
     """Fit the Gaussian process to k outputs and average it with trees that were grown before.
 
@@ -136,6 +138,7 @@ def averaged(
         order: the largest order.
         rng: draws the ablations that hyperparameters are learned from.
         hints: the values of the game's hints, ``(n,)``; ``None``: it has none.
+        prior: what other games say of this one, in place of the hints; ``None``: nothing.
     """
     masks, mean, scale = design.masks, values.mean(axis=0), values.std(axis=0)
     grown = [forest for forest in forests if forest is not None]
@@ -148,14 +151,14 @@ def averaged(
             constant, {"constant": True}, {"cv_r2": [], "cv_r2_same_masks": []}, constant
         )
     target = (values[:, varying] - mean[varying]) / scale[varying]
-    expected = None if hints is None else standardised(hints)
+    expected = prior or Prior.plain(masks.shape[1], None if hints is None else standardised(hints))
     blend = _fit(design, target, grown, order, rng, expected)
-    surrogate, trees = _surrogate(masks, blend, order)
+    surrogate, exact = _surrogate(masks, blend, order, expected)
     measure = measure_of(design.kind)
     n_terms = N_TERMS if len(varying) == 1 else N_TERMS_SHARED
     if measure not in (UNIFORM, SHAPLEY):
         surrogate, spectrum = projected(
-            surrogate, n_terms, blend.posteriors, measure, blend.weights, trees, rng
+            surrogate, n_terms, blend.posteriors, measure, blend.weights, exact, rng
         )
     else:
         spectrum = _readable(surrogate, measure, n_terms)
@@ -173,9 +176,11 @@ def averaged(
         "weight_of_gaussian_process": blend.weights.tolist(),
         "terms_of_surrogate": len(surrogate),
     }
-    if expected is not None:
-        weights = [weight_of(expected, posterior.kernel) for posterior in blend.posteriors]
-        settings["weight_of_hints"] = float(np.mean(weights))
+    if hints is not None or prior is not None:
+        weights = [expected.weight_in(posterior.kernel) for posterior in blend.posteriors]
+        settings["weight_of_hints" if prior is None else "weight_of_prior"] = float(
+            np.mean(weights)
+        )
     drawn = design.representative[blend.rows]
     errors = blend.average_errors[drawn]
     half_width = np.quantile(np.abs(errors), _COVERAGE, axis=0) * scale[varying]
@@ -200,27 +205,29 @@ def _fit(
     forests: list[Forest],
     order: int,
     rng: np.random.Generator,
-    hints: FloatArray | None,
+    prior: Prior,
 ) -> _Blend:
     """Learn hyperparameters, condition on all ablations, and fit the blend weights."""
     masks = design.masks
     n_masks, fold_of = len(masks), forests[0].fold_of
     inputs, degree = Inputs.of(masks), min(order, MAX_DEGREE)
+    mean = (inputs.signs @ prior.effects)[:, None]
+    surprise = target - mean
     n_posteriors, most = next(row for size, *row in _POSTERIORS if n_masks >= size)
     sums, variances, counts = np.zeros_like(target), np.zeros(n_masks), np.zeros(n_masks)
     posteriors = []
     for number in range(n_posteriors):
         learned = np.flatnonzero(fold_of != number)
         learned = np.sort(rng.choice(learned, min(len(learned), most), replace=False))
-        kernel = learn(inputs[learned], target[learned], degree, hints=hints)
-        posteriors.append(Posterior.of(kernel, inputs, target))
-        predicted, variance = posteriors[-1].leave_one_out(target)
+        kernel = learn(inputs[learned], surprise[learned], degree, prior=prior)
+        posteriors.append(Posterior.of(kernel, inputs, surprise))
+        predicted, variance = posteriors[-1].leave_one_out(surprise)
         others = np.setdiff1d(np.arange(n_masks), learned)
         sums[others] += predicted[others]
         variances[others] += variance[others]
         counts[others] += 1
     rows = np.flatnonzero(counts)
-    smooth = (sums[rows].T / counts[rows]).T
+    smooth = (sums[rows].T / counts[rows]).T + mean[rows]
     trees = np.column_stack([forest.held_predictions[rows] for forest in forests])
     actual = target[rows]
     weights = _blend_weights(actual - trees, smooth - trees)
@@ -254,17 +261,22 @@ def _blend_weights(tree_errors: FloatArray, difference: FloatArray) -> FloatArra
     return np.asarray((prior * fitted + variance * _WEIGHT_MEAN) / (prior + variance))
 
 
-def _surrogate(masks: BoolArray, blend: _Blend, order: int) -> tuple[Spectrum, Spectrum]:
+def _surrogate(
+    masks: BoolArray, blend: _Blend, order: int, prior: Prior
+) -> tuple[Spectrum, Spectrum]:
     """Average the coefficients of k outputs, with every term that is worth writing down.
 
     Returns:
-        The average, and the part of the trees in it.
+        The average, and the part in it of the trees and of the prior's effects.
     """
     n_players = masks.shape[1]
     family = Family(candidates(masks, blend.posteriors, order), n_players)
     smooth = np.mean(family.means(masks, blend.posteriors), axis=0) * blend.weights
     trees = join_outputs([forest.spectrum for forest in blend.forests])
     weighted = replace(trees, coefficients=trees.coefficients * (1 - blend.weights))
+    if prior.effects.any():
+        effects = prior.effects[:, None] * blend.weights
+        weighted = weighted + Spectrum.from_members(n_players, np.arange(n_players)[:, None], effects)
     total = Spectrum.from_members(n_players, family.members, smooth) + weighted
     keep = (total.energies > 0) | (total.orders == 0)
     return Spectrum(n_players, total.supports[keep], total.coefficients[keep]), weighted

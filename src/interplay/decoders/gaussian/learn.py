@@ -26,7 +26,7 @@ were learned without its ablation; only such errors are used.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -66,17 +66,49 @@ def standardised(hints: FloatArray) -> FloatArray:
     return np.asarray(cut - cut.mean())
 
 
-def weight_of(hints: FloatArray, kernel: Kernel) -> float:
-    """The weight gamma that a kernel gives to standardised hints ``(n,)``."""
-    relevances = kernel.theta[: kernel.n_players]
-    along = float(hints @ (relevances - relevances.mean() - _WEIGHT_MEAN * hints))
-    return _WEIGHT_MEAN + _freed(hints) * along
+@dataclass(frozen=True, eq=False)
+class Prior:
+    r"""The prior of a game's hyperparameters, and of its linear effects.
 
+    Attributes:
+        along: z, what is expected of the logarithms of the relevances, up to a factor
+            :math:`\gamma \sim N(g, s^2)`, ``(n,)`` of mean 0.
+        weight: g.
+        centre: the mean of log w_1 .. w_4, log c, log b, log lambda and log noise, ``(8,)``.
+        covariance: theirs, ``(8, 8)``.
+        effects: the expected Fourier coefficients of single players, in standard deviations of
+            the values, ``(n,)``.
+    """
 
-def _freed(hints: FloatArray) -> float:
-    """s^2 / (1 + s^2 z z): what the covariance s^2 z z^T takes off the precision of log r."""
-    variance = _WEIGHT_DEVIATION**2
-    return float(variance / (_DEVIATION**2 + variance * (hints @ hints)))
+    along: FloatArray
+    weight: float
+    centre: FloatArray
+    covariance: FloatArray
+    effects: FloatArray
+
+    @classmethod
+    def plain(cls, n_players: int, hints: FloatArray | None = None) -> Prior:
+        """The prior of any game, with its hints of :func:`standardised`, ``(n,)``, if it has any."""
+        zeros = np.zeros(n_players)
+        covariance = np.outer(_LOADING, _LOADING) + np.diag(_RESIDUAL**2)
+        return cls(zeros if hints is None else hints, _WEIGHT_MEAN, _CENTRE, covariance, zeros)
+
+    @property
+    def expected(self) -> FloatArray:
+        """The mean of log r, ``(n,)``."""
+        return self.weight * self.along
+
+    @property
+    def freed(self) -> float:
+        """s^2 / (1 + s^2 z z): what the covariance s^2 z z^T takes off the precision of log r."""
+        variance = _WEIGHT_DEVIATION**2
+        return float(variance / (_DEVIATION**2 + variance * (self.along @ self.along)))
+
+    def weight_in(self, kernel: Kernel) -> float:
+        """The weight gamma that a kernel gives to z."""
+        relevances = kernel.theta[: kernel.n_players]
+        surprise = relevances - relevances.mean() - self.expected
+        return self.weight + self.freed * float(self.along @ surprise)
 
 
 def learn(
@@ -84,26 +116,25 @@ def learn(
     values: FloatArray,
     degree: int,
     trust: float = 1.0,
-    hints: FloatArray | None = None,
+    prior: Prior | None = None,
 ) -> Kernel:
     """Find the hyperparameters of the largest posterior density.
 
     Args:
         inputs: m masks.
-        values: ``(m, k)``, each column of mean 0 and variance 1.
+        values: ``(m, k)``, each column of mean 0 and variance 1, less what the prior expects.
         degree: D, 1 to 4.
         trust: the weight of the prior of the hyperparameters that all players share.
-        hints: of :func:`standardised`, ``(n,)``; ``None``: there are none.
+        prior: of the hyperparameters; ``None``: the plain one, without hints.
     """
     from scipy.optimize import minimize
 
     n_players = inputs.signs.shape[1]
+    prior = prior or Prior.plain(n_players)
     used = [*range(degree), *range(MAX_DEGREE, len(_CENTRE))]
-    centre = _CENTRE[used]
-    covariance = np.outer(_LOADING, _LOADING) + np.diag(_RESIDUAL**2)
-    precision = trust * np.linalg.inv(covariance[np.ix_(used, used)])
-    hinted = np.zeros(n_players) if hints is None else hints
-    expected, freed = _WEIGHT_MEAN * hinted, _freed(hinted)
+    centre = prior.centre[used]
+    precision = trust * np.linalg.inv(prior.covariance[np.ix_(used, used)])
+    hinted, expected, freed = prior.along, prior.expected, prior.freed
     kernel = Kernel(n_players, np.concatenate([expected, centre]))
     in_double, in_single = list(panels(inputs)), list(panels(inputs.single()))
 

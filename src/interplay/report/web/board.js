@@ -5,11 +5,12 @@ import { createLegend, scaleEnd } from "./legend.js";
 import { createLinks } from "./links.js";
 import { examplesLens } from "./lenses/examples.js";
 import { gridLens } from "./lenses/grid.js";
+import { imageLens } from "./lenses/image.js";
 import { textLens } from "./lenses/text.js";
 import { tilesLens } from "./lenses/tiles.js";
 import { hideTip, showTip } from "./tip.js";
 
-const LENSES = { text: textLens, grid: gridLens, tiles: tilesLens, examples: examplesLens };
+const LENSES = { text: textLens, grid: gridLens, tiles: tilesLens, examples: examplesLens, image: imageLens };
 const FAINT = 5;
 const ON_MAP = 10;
 const OF_PLAYER = 5;

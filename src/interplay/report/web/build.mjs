@@ -1,4 +1,5 @@
-// Bundles the page's script and style: `npm run build` writes ../built/page.js and ../built/page.css.
+// Bundles the scripts and styles of pages: `npm run build` writes page.js, live.js, studio.js and
+// page.css, live.css into ../built.
 import { build } from "esbuild";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 
@@ -29,17 +30,26 @@ async function licences(metafile) {
   return [...named].map(([text, names]) => `${names.join(", ")}\n\n${text}`).join("\n\n");
 }
 
-const script = await build({ ...options, entryPoints: ["main.js"], format: "iife" });
-const style = await build({ ...options, entryPoints: ["page.css"] });
-const notice = await licences(script.metafile);
-const js = `/*!\nThis script holds parts of:\n\n${notice}\n*/\n${script.outputFiles[0].text}`;
-const css = style.outputFiles[0].text;
-for (const text of [js, css]) {
-  if (/<\/(script|style)|<!--|\r/i.test(text)) {
-    throw new Error("the bundle holds what would end its element in a page");
+/** Writes `name.js` and `name.css` of an entry point and a style; the style may be another's. */
+async function bundled(name, styled) {
+  const script = await build({ ...options, entryPoints: [`${name}.js`], format: "iife" });
+  const notice = await licences(script.metafile);
+  const texts = { [`${name}.js`]: `/*!\nThis script holds parts of:\n\n${notice}\n*/\n${script.outputFiles[0].text}` };
+  if (styled) {
+    const style = await build({ ...options, entryPoints: [`${name === "main" ? "page" : name}.css`] });
+    texts[`${name}.css`] = style.outputFiles[0].text;
+  }
+  for (const [file, text] of Object.entries(texts)) {
+    if (/<\/(script|style)|<!--|\r/i.test(text)) {
+      throw new Error("the bundle holds what would end its element in a page");
+    }
+    const written = file.replace("main.", "page.");
+    await writeFile(new URL(written, out), text);
+    console.log(`${written} ${(text.length / 1024).toFixed(1)} KiB`);
   }
 }
+
 await mkdir(out, { recursive: true });
-await writeFile(new URL("page.js", out), js);
-await writeFile(new URL("page.css", out), css);
-console.log(`page.js ${(js.length / 1024).toFixed(1)} KiB, page.css ${(css.length / 1024).toFixed(1)} KiB`);
+await bundled("main", true);
+await bundled("live", true);
+await bundled("studio", false);

@@ -2,7 +2,7 @@ import { startPart } from "./app.js";
 
 performance.mark("interplay:start");
 const parts = [...document.querySelectorAll("section.part")];
-const started = new Map();
+export const started = new Map(); // part -> { model, store }
 
 /** With several explanations one is shown at a time: the one that the address names. */
 function show() {
@@ -12,7 +12,10 @@ function show() {
     if (link.hash === `#${wanted.id}`) link.setAttribute("aria-current", "true");
     else link.removeAttribute("aria-current");
   }
-  if (!started.has(wanted)) started.set(wanted, startPart(wanted));
+  if (!started.has(wanted)) {
+    started.set(wanted, startPart(wanted));
+    document.dispatchEvent(new CustomEvent("interplay:part", { detail: { part: wanted, ...started.get(wanted) } }));
+  }
 }
 
 window.addEventListener("hashchange", show);

@@ -92,6 +92,11 @@ export function maskOf(masks, row, { n, ablations: { bytes } }) {
   return Uint8Array.from({ length: n }, (_, i) => (masks[row * bytes + (i >> 3)] >> (i & 7)) & 1);
 }
 
+/** A mask as text: what an answer to it is kept under. */
+export function maskKey(mask) {
+  return mask.join("");
+}
+
 /** How many players each recorded ablation keeps. */
 export function recordedSizes({ ablations: { masks, bytes, count } }) {
   return Array.from({ length: count }, (_, row) => {

@@ -3,7 +3,7 @@ import { scaleLinear } from "d3-scale";
 import { select } from "d3-selection";
 import { button, h } from "./dom.js";
 import { count, number, signed } from "./format.js";
-import { nearest, recordedMask } from "./model.js";
+import { maskKey, nearest, recordedMask } from "./model.js";
 import { predict } from "./spectrum.js";
 
 /** What the spectrum predicts for the players that are kept, and what the model said to that. */
@@ -27,7 +27,7 @@ export function createWhatIf(model, store) {
   step.hidden = !model.ablations.count;
   const whole = new Uint8Array(model.n).fill(1);
 
-  store.on(["mask", "output"], ({ mask, output }) => {
+  store.on(["mask", "output", "answer", "asking"], ({ mask, output, answer, asking }) => {
     const value = predict(model, output, mask);
     const before = predict(model, output, whole);
     predicted.textContent = number(value);
@@ -35,8 +35,10 @@ export function createWhatIf(model, store) {
     const gone = model.n - mask.reduce((all, kept) => all + kept, 0);
     change.textContent = gone ? `${signed(value - before)} against the whole input (${number(before)})` : "";
     const found = nearest(model, mask);
-    const actual = found?.distance === 0 ? model.ablations.values[output][found.row] : null;
-    recorded.textContent = actual === null ? "not evaluated" : number(actual);
+    const key = maskKey(mask);
+    const told = answer?.key === key ? answer.values[output] : null; // by the model, just now
+    const actual = told ?? (found?.distance === 0 ? model.ablations.values[output][found.row] : null);
+    recorded.textContent = actual === null ? (asking === key ? "asking the model" : "not evaluated") : number(actual);
     recorded.classList.toggle("none", actual === null);
     recorded.dataset.value = actual ?? "";
     go.hidden = actual !== null || !found;

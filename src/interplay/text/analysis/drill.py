@@ -85,15 +85,19 @@ class Refinement:
             for number, level in enumerate(self.levels, 1)
         ]
 
+    @property
+    def parts(self) -> list[tuple[str, Explanation]]:
+        """The levels with their titles, the finest first: the parts of a page."""
+        titles = [self._title(number) for number in range(len(self.levels))]
+        return list(zip(titles, self.levels, strict=True))[::-1]
+
     def to_html(self, path: str | Path) -> Path:
         """Write one self-contained page of all levels, the finest first.
 
         Returns:
             The path.
         """
-        titles = [self._title(number) for number in range(len(self.levels))]
-        parts = list(zip(titles, self.levels, strict=True))
-        return export(parts[::-1], path, format="html")
+        return export(self.parts, path, format="html")
 
     def _title(self, number: int) -> str:
         level = self.levels[number]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TypeAlias
 
 from interplay.text.inference.generation import Generated
-from interplay.text.targets import AnswerTarget, LogitDifference, Response
+from interplay.text.targets import CLAIM_UNITS, AnswerTarget, LogitDifference, Response
 
 ApiTarget: TypeAlias = AnswerTarget | Generated
 """What a served model can be scored by."""
@@ -34,6 +34,11 @@ def check_target(target: object) -> None:
         if target.tokens is not None:
             raise ValueError(
                 "the tokens of a response need a local model; give a server the text alone"
+            )
+        if target.reduction in CLAIM_UNITS:
+            raise ValueError(
+                f"reduction={target.reduction!r} needs a local model; with a server score "
+                "judge_claims(...), or reduction='token', an output for each token"
             )
         if target.part is not None:
             raise ValueError(

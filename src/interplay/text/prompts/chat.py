@@ -196,7 +196,24 @@ def apply_template(template: ChatTemplate, prompt: MaskedPrompt) -> MaskedPrompt
             at = stop
     pieces.append(marked[at:])
     applied = tuple(piece for piece in pieces if piece)
-    return replace(prompt, turns=(Turn(None, applied),))
+    written = replace(prompt, turns=(Turn(None, applied),))
+    return replace(written, said=_said(messages, contents, written.text))
+
+
+def _said(
+    messages: Sequence[Json], contents: Sequence[str], text: str
+) -> tuple[tuple[str, int, int], ...]:
+    """Where each message's content is in the text that the template wrote, with its role.
+
+    What the template rewrites has no such place.
+    """
+    places, at = [], 0
+    for message, content in zip(messages, map(str.strip, contents), strict=True):
+        start = text.find(content, at) if content else -1
+        if start >= 0:
+            at = start + len(content)
+            places.append((str(message.get("role", "")), start, at))
+    return tuple(places)
 
 
 def _placed(

@@ -52,6 +52,8 @@ class MaskedPrompt:
         masking: how segments are removed.
         language: the code of its language, as it was given or guessed; sentences depend on it.
         n_swaps: how many players are swapped; they come after the segments.
+        said: where the contents of a chat's messages are in the text that its template wrote: the
+            role, and the characters.
     """
 
     turns: tuple[Turn, ...]
@@ -60,6 +62,7 @@ class MaskedPrompt:
     masking: Masking
     language: str = "en"
     n_swaps: int = 0
+    said: tuple[tuple[str, int, int], ...] = ()
 
     @property
     def is_chat(self) -> bool:
@@ -280,10 +283,26 @@ class MaskedPrompt:
             "lens": "text",
             "text": self.text,
             **players,
-            "view": {"kind": "text", "title": "The input", "language": self.language},
+            "view": {"kind": "text", "title": "The input", "language": self.language}
+            | ({"turns": said} if (said := self._said()) else {}),
             "by": self.by,
             "masking": self.masking.describe(),
         } | ({"messages": [turn.message for turn in self.turns]} if self.is_chat else {})
+
+    def _said(self) -> list[list[str | int]]:
+        """Where the messages of a chat are in :attr:`text`, with their roles."""
+        if not self.is_chat:
+            return [list(place) for place in self.said]
+        places, at = list[list[str | int]](), 0
+        for number, turn in enumerate(self.turns):
+            assert turn.message is not None
+            role = str(turn.message["role"])
+            start = at + len(f"{BETWEEN if number else ''}{role}: ")
+            at = start + sum(
+                len(piece if isinstance(piece, str) else piece.text) for piece in turn.pieces
+            )
+            places.append([role, start, at])
+        return places
 
     def _pieces(self) -> list[tuple[str, int | None]]:
         """The text in order as it is shown: with what is swapped beside it, and whose it is."""

@@ -1,0 +1,1 @@
+"""Runs served to a browser on this machine: ``interplay open`` and ``interplay studio``."""

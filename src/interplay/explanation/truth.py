@@ -1,0 +1,210 @@
+"""Truth tables: what the model says with a set of players kept, in part or not at all.
+
+All other players are kept, so that the first entry is the whole input. Entries that the run, or a
+later question, evaluated are measured; the others are predicted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import product
+from math import nan
+
+import numpy as np
+
+from interplay._arrays import as_columns
+from interplay._types import BoolArray, FloatArray, Players
+from interplay.explanation.reading import Ablations, Reading
+from interplay.fourier.interactions import Interactions
+from interplay.fourier.masks import keys
+
+TOP = 3
+_MOST_PLAYERS = 3
+_ORDER = 3
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of a truth table.
+
+    Attributes:
+        kept: of each player of the set whether it is kept.
+        measured: the game's value; NaN where it was not evaluated.
+        predicted: the value by the explanation.
+    """
+
+    kept: tuple[bool, ...]
+    measured: float
+    predicted: float
+
+    @property
+    def is_measured(self) -> bool:
+        """Whether the game was asked."""
+        return self.measured == self.measured
+
+    @property
+    def value(self) -> float:
+        """What was measured, or else what is predicted."""
+        return self.measured if self.is_measured else self.predicted
+
+
+@dataclass(frozen=True)
+class TruthTable:
+    """A set of players in all patterns, with everything else kept.
+
+    Attributes:
+        players: the set.
+        value: its interaction index.
+        half: half the width of the interval of that; ``None``: there is none.
+        entries: 2^k of them: all kept first, none last.
+    """
+
+    players: Players
+    value: float
+    half: float | None
+    entries: tuple[Entry, ...]
+
+    @property
+    def is_measured(self) -> bool:
+        """Whether all entries are measured."""
+        return all(entry.is_measured for entry in self.entries)
+
+    def without(self, *players: int) -> float:
+        """The value without some of the set's players."""
+        kept = tuple(player not in players for player in self.players)
+        return next(entry.value for entry in self.entries if entry.kept == kept)
+
+
+def truth_tables(explanation: Reading, top: int = TOP) -> tuple[TruthTable, ...]:
+    """Truth tables of the strongest interactions of two or three players that are findings.
+
+    They are of the first output, or of the mean over all outputs where reports begin with that.
+
+    Example:
+        >>> import interplay as ip
+        >>> game = ip.FunctionGame(lambda masks: masks[:, 0] | masks[:, 1], n_players=2)
+        >>> (table,) = truth_tables(ip.explain(game))
+        >>> [entry.value for entry in table.entries]
+        [1.0, 1.0, 1.0, 0.0]
+
+    Args:
+        explanation: of the game.
+        top: the most tables.
+    """
+    interactions = strongest(explanation, 2)[0]
+    chosen = [row for row, players in enumerate(interactions.sets) if len(players) <= _MOST_PLAYERS]
+    values = column_of(explanation, interactions.values)
+    high = interactions.high
+    halves = None if high is None else column_of(explanation, high - interactions.values)
+    known = Known(explanation)
+    return tuple(
+        TruthTable(
+            interactions.sets[row],
+            float(values[row]),
+            None if halves is None or is_of_mean(explanation) else float(halves[row]),
+            known.entries(interactions.sets[row]),
+        )
+        for row in chosen[:top]
+    )
+
+
+def strongest(
+    explanation: Reading, least: int, most: int | None = None
+) -> tuple[Interactions, int]:
+    """The strongest findings of some sizes, and how many sets are none."""
+    interactions = explanation.spectrum.to(
+        explanation.index, order=_ORDER, players=explanation.players
+    )
+    output = None
+    if explanation.outputs and not is_of_mean(explanation):
+        spectrum = explanation.spectrum.output(0)
+        interactions = spectrum.to(explanation.index, order=_ORDER, players=explanation.players)
+        output = 0
+    return explanation.verdict.strongest(
+        interactions, len(interactions), min_order=least, max_order=most, output=output
+    )
+
+
+def is_of_mean(explanation: Reading) -> bool:
+    """Whether reports begin with the mean over all outputs."""
+    return bool(explanation.view.get("mean_first")) and len(explanation.outputs) > 1
+
+
+def column_of(explanation: Reading, values: FloatArray) -> FloatArray:
+    """Of values ``(m,)`` or ``(m, k)`` those that reports begin with, ``(m,)``."""
+    columns = as_columns(values)
+    return np.asarray(columns.mean(axis=1) if is_of_mean(explanation) else columns[:, 0])
+
+
+class Known:
+    """What was measured of a game, by mask, and what is predicted where nothing was.
+
+    Args:
+        explanation: of the game.
+    """
+
+    def __init__(self, explanation: Reading) -> None:
+        self._explanation = explanation
+        self._n = explanation.spectrum.n_players
+        self._values: dict[bytes, float] = {}
+        parts = [explanation.ablations]
+        if explanation.asked is not None:
+            parts.append(explanation.asked)
+        for part in parts:
+            values = column_of(explanation, part.values).tolist()
+            self._values |= dict(zip(keys(part.masks), values, strict=True))
+
+    def entries(self, players: Players) -> tuple[Entry, ...]:
+        """The entries of a set's truth table."""
+        patterns = list(product((True, False), repeat=len(players)))
+        masks = patterns_of(players, self._n)
+        predicted = column_of(self._explanation, self._explanation.predict(masks)).tolist()
+        measured = self.measured(masks)
+        return tuple(map(Entry, patterns, measured, predicted))
+
+    def measured(self, masks: BoolArray) -> list[float]:
+        """The measured values of masks ``(m, n)``; NaN where there is none."""
+        return [self._values.get(key, nan) for key in keys(masks)]
+
+
+def patterns_of(players: Players, n_players: int) -> BoolArray:
+    """The masks of a set's truth table, ``(2^k, n)``: all kept first, none of the set last."""
+    patterns = list(product((True, False), repeat=len(players)))
+    masks = np.ones((len(patterns), n_players), dtype=np.bool_)
+    masks[:, list(players)] = patterns
+    return masks
+
+
+def to_ask(explanation: Reading, budget: int, top: int = TOP) -> BoolArray:
+    """The masks that truth tables lack, whole tables only, and then those of single players.
+
+    Args:
+        explanation: of the game.
+        budget: the most masks.
+        top: the most tables, and the most single players.
+
+    Returns:
+        ``(m, n)``, each once.
+    """
+    n = explanation.spectrum.n_players
+    sets = [table.players for table in truth_tables(explanation, top)]
+    sets += list(strongest(explanation, 1, 1)[0].sets[:top])
+    known, chosen = Known(explanation), dict[bytes, BoolArray]()
+    for players in sets:
+        masks = patterns_of(players, n)
+        new = {
+            key: mask
+            for key, mask, value in zip(keys(masks), masks, known.measured(masks), strict=True)
+            if value != value and key not in chosen
+        }
+        if len(chosen) + len(new) <= budget:
+            chosen |= new
+    return np.array(list(chosen.values()), dtype=np.bool_).reshape(-1, n)
+
+
+def joined(before: Ablations | None, masks: BoolArray, values: FloatArray) -> Ablations | None:
+    """Ablations that were asked before with further ones."""
+    if not len(masks):
+        return before
+    new = Ablations(masks, values)
+    return new if before is None else before + new

@@ -1,0 +1,130 @@
+"""What was asked and what was scored, in words: titles of reports, and the score's name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from interplay._types import Json, visible
+
+_TAG = re.compile(r"<\|[^|>]*\|>|</?s>|\[/?INST\]")
+"""What chat templates write around messages."""
+_TAIL = 70
+_SCORES = {
+    "prob": "probability",
+    "logprob": "log-probability",
+    "logprob_per_token": "log-probability per token",
+    "logit": "logit",
+    "correct": "accuracy",
+}
+_UNITS = {"log-probability": "nats", "logit": "nats", "margin": "nats", "log-probability per token": "nats"}
+_OF_TWO = ("Contrast", "LogitDifference")
+
+
+def score_of(description: Json, output: int = 0) -> str:
+    """What a score is called in a sentence, after "the".
+
+    Args:
+        description: of the game.
+        output: the number of the output.
+    """
+    targets = description.get("targets") or [{}]
+    target = targets[output] if output < len(targets) else targets[0]
+    if target.get("kind") in _OF_TWO:
+        return "margin"
+    scores = description.get("scores") or ()
+    name = target.get("score") or (scores[output] if output < len(scores) else None)
+    name = str(name or description.get("score") or "score")
+    if target.get("reduction") == "mean" and name == "logprob":
+        name = "logprob_per_token"
+    return _SCORES.get(name, name if re.fullmatch(r"[a-z ]{1,24}", name) else "score")
+
+
+def unit_of_score(description: Json, output: int = 0) -> str:
+    """The unit of a score, or an empty text where it has none or it is not known."""
+    if description.get("lens") not in ("text", "components"):
+        return ""
+    return _UNITS.get(score_of(description, output), "")
+
+
+def question(description: Json, title: str) -> str:
+    """What was asked, in words, such as "Probability of ' no' after 'Is it so?'".
+
+    Args:
+        description: of the game.
+        title: what to say where the game does not tell.
+    """
+    name = score_of(description)
+    name = name[:1].upper() + name[1:]
+    targets = description.get("targets") or ()
+    text = description.get("text")
+    if len(targets) == 1 and isinstance(text, str):
+        asked = _asked_of(targets[0], name)
+        return visible(f"{asked} {_where(description, text)}".strip()) if asked else title
+    lens, model = description.get("lens"), description.get("model")
+    if lens == "components" and model:
+        several = "" if len(description.get("scores") or ()) < 2 else " and others"
+        return visible(f"{name}{several} of {model} on its task, by its components")
+    if lens == "training":
+        what = model or (description.get("trainer") or {}).get("kind")
+        where = _points(description.get("outputs") or ())
+        name = "Score" if name in ("Auto", "Score") else name
+        return visible(f"{name}{where} after training {what or 'a model'}, by its training data")
+    return title
+
+
+def _asked_of(target: Json, name: str) -> str:
+    """The score of an answer, in words; empty where the target is of another kind."""
+    if target.get("kind") == "Response":
+        answer = target.get("text")
+        return f"{name} of {_quoted(answer)}" if answer else f"{name} of the model's own answer"
+    if target.get("kind") in _OF_TWO:
+        positive, negative = target["positive"], target["negative"]
+        return f"{_quoted(positive)} rather than {_quoted(negative)}"
+    if target.get("kind") == "Label":
+        return f"{name} of the label {_quoted(str(target['name']))}"
+    return ""
+
+
+def _where(description: Json, text: str) -> str:
+    """The end of the prompt, after which the answer stands."""
+    turns = (description.get("view") or {}).get("turns") or ()
+    if turns:
+        role, start, stop = turns[-1]
+        word = "in answer to" if role == "user" else "after"
+        return f"{word} {_quoted(_end(text[start:stop]))}"
+    if any(target.get("kind") == "Label" for target in description.get("targets") or ()):
+        return ""
+    lines = [line.strip() for line in _TAG.sub("\n", text).splitlines()]
+    said = [line for line in lines if line and line not in ("assistant", "user", "system")]
+    return f"after {_quoted(_end(said[-1]))}" if said else ""
+
+
+def _end(text: str) -> str:
+    """The last line of a text, or its last words."""
+    line = next((line for line in reversed(text.strip().splitlines()) if line.strip()), "").strip()
+    if len(line) <= _TAIL:
+        return line
+    cut = line[-_TAIL:]
+    return "…" + (cut[cut.index(" ") :] if " " in cut[:20] else cut)
+
+
+def _quoted(text: str) -> str:
+    """A text between quotation marks, cut where it is long."""
+    flat = re.sub(r"[\n\t]+", " ", text)
+    return f"'{flat if len(flat) <= 2 * _TAIL else flat[: 2 * _TAIL] + '…'}'"
+
+
+def _points(outputs: Sequence[str]) -> str:
+    return f" at {len(outputs)} test points" if len(outputs) > 1 else ""
+
+
+def named(text: str, most: int = 34) -> str:
+    """A player's name in a sentence, on one line and cut where it is long."""
+    flat = re.sub(r"\s+", " ", text).strip()
+    return flat if len(flat) <= most else flat[: most - 1].rstrip() + "…"
+
+
+def number(value: float) -> str:
+    """A value in a sentence."""
+    return f"{value:.2g}" if abs(value) < 1 else f"{value:.3g}"

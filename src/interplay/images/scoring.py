@@ -1,0 +1,122 @@
+"""Which of a model's outputs are explained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from interplay._arrays import real_numbers
+from interplay._types import FloatArray, Json
+from interplay.extensions import unknown
+
+Target: TypeAlias = str | int | Sequence[str | int] | None
+"""An output by its name or number, several of them, or ``None`` for the strongest."""
+
+
+class Scoring:
+    """Asks a model and picks the outputs that are explained.
+
+    Args:
+        model: a function, which may have attributes ``outputs``, ``fingerprint`` and ``name``.
+        whole: the model's input with nothing removed: what the function is called with, for a
+            batch of one.
+        outputs: the names of the model's outputs; by default its own, or their numbers.
+        target: which of them are explained.
+        against: an output that is subtracted from each of these.
+        fingerprint: identifies the model; by default its own.
+
+    Raises:
+        ValueError: what is no function, other numbers of names and outputs, or an unknown output.
+    """
+
+    def __init__(
+        self,
+        model: Callable[..., Any],
+        whole: Sequence[Any],
+        *,
+        outputs: Sequence[str] | None,
+        target: Target,
+        against: str | int | None,
+        fingerprint: str | None,
+    ) -> None:
+        if not callable(model):
+            raise ValueError(
+                f"the model is a {type(model).__name__}, which cannot be called; give a function "
+                "of a batch of images, such as interplay.images.from_transformers makes"
+            )
+        self._model = model
+        self.identity = fingerprint or getattr(model, "fingerprint", None)
+        self.model_name = str(
+            getattr(model, "name", None) or getattr(model, "__name__", type(model).__name__)
+        )
+        scores = self._asked(whole)
+        names = getattr(model, "outputs", None) if outputs is None else outputs
+        if names is None:
+            single = scores.shape[1] == 1
+            names = ("score",) if single else tuple(map(str, range(scores.shape[1])))
+        if isinstance(names, str) or len(names) != scores.shape[1]:
+            raise ValueError(
+                f"{len(names)} names of outputs for a model that gives {scores.shape[1]}; give as "
+                "many names"
+            )
+        self._names = tuple(map(str, names))
+        if target is None:
+            target = int(np.argmax(scores[0]))
+        several = isinstance(target, Sequence) and not isinstance(target, str)
+        chosen = target if several else (target,)
+        self.chosen = [_number_of(one, self._names) for one in chosen]  # type: ignore[union-attr, arg-type]
+        if not self.chosen:
+            raise ValueError("target=() has no output; name one or more, or leave it out")
+        self.against = None if against is None else _number_of(against, self._names)
+        minus = "" if self.against is None else f" - {self._names[self.against]}"
+        self.outputs = tuple(f"{self._names[number]}{minus}" for number in self.chosen)
+
+    def _asked(self, inputs: Sequence[Any]) -> FloatArray:
+        """All of the model's scores for a batch, ``(b, k)``."""
+        count = len(inputs[0])
+        what = f"the scores of {self.model_name}"
+        scores = real_numbers(self._model(*inputs), what)
+        if scores.ndim not in (1, 2) or len(scores) != count or not scores.size:
+            raise ValueError(
+                f"{what} for {count} images have the shape {scores.shape}; ({count},) or "
+                f"({count}, k) is expected"
+            )
+        return scores.reshape(count, -1)
+
+    def __call__(self, *inputs: Any) -> FloatArray:
+        """The scores that are explained for a batch, ``(b, k)``."""
+        scores = self._asked(inputs)
+        picked = scores[:, self.chosen]
+        return picked if self.against is None else picked - scores[:, [self.against]]
+
+    def values(self, columns: FloatArray) -> FloatArray:
+        """Scores as a game returns them: ``(m,)`` of one output."""
+        return columns if columns.shape[1] > 1 else columns[:, 0]
+
+    def describe(self) -> Json:
+        """The model and its outputs, as JSON."""
+        several = len(self.outputs) > 1
+        return {
+            "model": self.model_name,
+            "outputs": list(self.outputs) if several else [],
+            "score": None if several else self.outputs[0],
+        }
+
+
+def _number_of(output: str | int, names: Sequence[str]) -> int:
+    """The number of an output, by its name or number.
+
+    Raises:
+        ValueError: there is none, or several have the name.
+    """
+    if isinstance(output, int | np.integer) and not isinstance(output, bool):
+        if not 0 <= output < len(names):
+            raise ValueError(f"the output {output} is not one of 0 to {len(names) - 1}")
+        return int(output)
+    if list(names).count(str(output)) != 1:
+        if str(output) in names:
+            raise ValueError(f"several outputs are called {output!r}; give the number of one")
+        raise unknown("target", str(output), names if len(names) <= 20 else [*names[:20], "..."])
+    return list(names).index(str(output))

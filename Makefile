@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 OUT ?= out/demo
 
-.PHONY: demo test test-fast test-servers test-toolkits check format page bench race race-indices record-complete examples-regulated clean
+.PHONY: demo docs gallery notebooks test test-fast test-servers test-toolkits check format page bench race race-indices record-complete examples-regulated clean
 
 demo: .venv/ready
 	$(BIN)/interplay demo --out $(OUT)
@@ -39,6 +39,21 @@ format: .venv/ready
 # the HTML page's script, where its sources in src/interplay/report/web have changed; needs npm
 page: .venv/ready
 	$(BIN)/python hatch_build.py
+
+# the documentation site, in a minute: out/site/index.html, which needs no network
+docs: .venv/ready page
+	$(BIN)/codespell README.md CONTRIBUTING.md SECURITY.md CHANGELOG.md docs
+	$(BIN)/mkdocs build --quiet
+
+# what the site shows of real runs, made again: the tutorials' outputs, then the recorded explanations,
+# the pictures of the concepts, and pictures of pages, which need Debian's chromium; some minutes
+notebooks: .venv/ready
+	OMP_NUM_THREADS=1 $(BIN)/python docs/site/notebooks.py
+
+gallery: .venv/ready page
+	OMP_NUM_THREADS=1 $(BIN)/python docs/site/gallery.py
+	$(BIN)/python docs/site/pictures.py
+	$(BIN)/python docs/site/gallery.py --pictures
 
 # make bench-NAME runs benchmarks/bench_NAME.py (- for _); docs/benchmarks.md says what each takes
 bench-%: .venv/ready

@@ -29,6 +29,7 @@ sys.path.insert(0, str(HERE))
 import notebooks  # noqa: E402
 from gallery import pages  # noqa: E402
 from help import commands  # noqa: E402
+from reference import pages as reference  # noqa: E402
 
 OF_ROOT = {
     "changelog.md": "CHANGELOG.md",
@@ -48,7 +49,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     for name, path in OF_ROOT.items():
         made[name] = (ROOT / path).read_text(encoding="utf-8")
     made["reference/command-line.md"] = commands()
-    made |= pages()
+    made |= pages() | reference()
     for name, content in made.items():
         files.append(File.generated(config, name, content=content))
     for file in list(files.documentation_pages()):

@@ -253,6 +253,7 @@ COMMANDS = ExtensionPoint(
         "training": "interplay.cli.training:TrainingOptions",
         "finetune": "interplay.cli.finetuning:FineTuningOptions",
         "table": "interplay.cli.table:TableOptions",
+        "image": "interplay.cli.image:ImageOptions",
         "demo": "interplay.cli.demo:DemoOptions",
     },
 )

@@ -31,6 +31,7 @@ from interplay.audit.record import (
 )
 from interplay.audit.stored import Lookup, Stored, stand_in
 from interplay.errors import AblationError
+from interplay.explanation.cheaper import cheaper_masks
 from interplay.explanation.derive import Derived, derive
 from interplay.explanation.explanation import Explanation
 from interplay.explanation.run_plan import Request, RunPlan
@@ -89,7 +90,7 @@ def check_derivation(explanation: Explanation, stored: Stored | None, lookup: Lo
         return _stopped(drawn, names, "the store lacks ablations", plan)
     evaluated = _evaluated(explanation, plan, stored, lookup)
     try:
-        derived = derive(plan, evaluated)
+        derived = derive(plan, evaluated, explanation.cheaper)
     except (AblationError, ValueError) as error:
         return _stopped(drawn, names, f"nothing could be derived: {error}", plan)
     except KeyboardInterrupt as interrupt:
@@ -146,6 +147,10 @@ def _drawn(explanation: Explanation, plan: RunPlan) -> Check:
         texts(describe(mask), "an ablation", "an ablation" if key in drawn else "not drawn")
         for mask, key in zip(used.masks, keys(used.masks), strict=True)
     ]
+    if plan.cheaper is not None or explanation.cheaper is not None:
+        there = None if explanation.cheaper is None else masks_digest(explanation.cheaper.masks)
+        planned = None if plan.cheaper is None else masks_digest(cheaper_masks(plan))
+        entries.append(texts("masks of the cheaper game", there, planned))
     return checked("masks", "the seed and the settings draw these masks", entries)
 
 

@@ -50,11 +50,13 @@ def check_record(explanation: Explanation, plan: RunPlan, derived: Derived) -> C
     again = derived_provenance(plan, derived)
     if provenance.get("hints") is not None:
         again.setdefault("hints", None)  # a run without them records none
+    if provenance.get("prior") is not None:
+        again.setdefault("prior", None)
     if provenance.get("ablations") is None:  # their own check says so
         del again["ablations"]
     recorded = {
         name: {key: entry for key, entry in provenance.get(name, {}).items() if key in again[name]}
-        if name in ("game", "budget")  # the others of their entries do not follow
+        if name in ("game", "budget", "cheaper")  # the others of their entries do not follow
         else provenance.get(name)
         for name in again
     }

@@ -157,6 +157,45 @@ def check_store(explanation: Explanation, stored: Stored | None, path: str | Pat
     return checked("store", "; ".join((detail, *stored.caveats)), entries)
 
 
+def check_cheaper(explanation: Explanation, path: str | Path | None) -> list[Check]:
+    """Check that the store has each ablation of a cheaper game, with the same value.
+
+    There is no check of an explanation without one. That the recorded hash is theirs is part of the
+    check of the record.
+
+    Args:
+        explanation: the explanation.
+        path: the store.
+
+    Raises:
+        StoreError: the store cannot be read.
+    """
+    name, used = "cheaper game", explanation.cheaper
+    if used is None:
+        return []
+    recorded = explanation.provenance.get("cheaper") or {}
+    fingerprint, n_repeats = recorded.get("fingerprint"), recorded.get("n_repeats", 1)
+    if path is None or not Path(path).exists() or fingerprint is None:
+        reason = "no store was given" if path is None else f"there is no store {path}"
+        if fingerprint is None:
+            reason = "a game without a fingerprint is never stored"
+        return [unchecked(name, f"{reason}; the explanation's own values are used")]
+    with Store(Path(path), read_only=True) as store:
+        known, repeats = store.get(store_key(fingerprint, n_repeats), used.masks)
+    values = np.full(used.values.shape, np.nan)
+    if known.any():
+        mean, _ = over_repeats(repeats, n_repeats)
+        if mean.shape[1:] == values.shape[1:]:
+            values[known] = mean
+    entries = [
+        numbers(describe(mask), value, stored_value if is_known else None)
+        for mask, value, stored_value, is_known in zip(
+            used.masks, used.values, values, known, strict=True
+        )
+    ]
+    return [checked(name, f"each of its ablations is in {path} with the same value", entries)]
+
+
 def check_circuits(explanation: Explanation, lookup: Lookup) -> list[Check]:
     """Check the scores of measured circuits against the ablations and the store.
 

@@ -10,8 +10,18 @@ from interplay.explanation.explanation import Explanation
 from interplay.explanation.provenance import versions
 
 CHECKED = (
-    *("game", "request", "random_state", "hints", "design", "ablations", "decoder", "budget"),
-    "until",
+    *(
+        "game",
+        "request",
+        "random_state",
+        "hints",
+        "prior",
+        "cheaper",
+        "design",
+        "ablations",
+        "decoder",
+    ),
+    *("budget", "until"),
 )
 """The entries of a provenance that are compared, or from which the others are derived."""
 _MOST_UNKNOWN = 100
@@ -57,6 +67,13 @@ def trusted(
     if provenance.get("hints") is not None and not has_hints:
         reason = "what the game expected of its players; no game was there to say it again"
         entries.append(Trusted("hints", _shown(provenance["hints"]), reason))
+    if provenance.get("prior") is not None:
+        reason = "what other prompts of a set said of this one; they are not here"
+        entries.append(Trusted("prior", _shown(provenance["prior"]), reason))
+    if provenance.get("cheaper") is not None:
+        told = {name: entry for name, entry in provenance["cheaper"].items() if name != "sha256"}
+        reason = "no cheaper model was asked again; wrong values of it cannot raise the held-out R2"
+        entries.append(Trusted("cheaper", _shown(told), reason))
     if explanation.confirmation is not None:
         entries.append(
             Trusted(

@@ -29,6 +29,7 @@ from interplay.audit.stored import (
     Stored,
     check_ablations,
     check_asked,
+    check_cheaper,
     check_circuits,
     check_decisive,
     check_store,
@@ -67,6 +68,7 @@ def verify(
 
     - ``ablations``: the hash of the masks and values is the one in the provenance.
     - ``store``: each ablation is in the store with the same value, bit by bit.
+    - ``cheaper game``: so is each ablation of a cheaper game, if one was given.
     - ``masks``: the recorded seed and settings draw the same masks. If some of these are not in the
       explanation, ``completeness`` says so.
     - ``spectrum``, ``surrogate``, ``uncertainty``, ``faithfulness``, ``record``: the same decoder
@@ -137,6 +139,7 @@ def verify(
     checks = [
         check_ablations(explanation),
         check_store(explanation, stored, store),
+        *check_cheaper(explanation, store),
         *derivation.checks,
         *check_stopping(explanation, lookup),
         *check_confirmation(explanation, derivation, lookup, n_stored),

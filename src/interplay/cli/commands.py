@@ -78,6 +78,11 @@ LISTED = {
         EXPLAIN,
         "Explain a model's prediction for a row of a table by the row's features.",
     ),
+    "image": Command(
+        "interplay.cli.image:image_command",
+        EXPLAIN,
+        "Explain an image classifier's score by the regions of the image.",
+    ),
     "compare": Command(
         "interplay.cli.compare:compare_command",
         EXPLAIN,

@@ -235,10 +235,9 @@ def components_command(
     with interruptible():
         explanation = shown.recorded(explain(game, **settings), run.order or 2)
     page = write(explanation, out, "components", asdict(model))
-    if confirmation.asked:
-        with interruptible():
-            explanation = confirmation.tested(explanation, "components", run)
-        page = write(explanation, out, "components", asdict(model))
+    with interruptible():
+        explanation = confirmation.tested(explanation, "components", run)
+    page = write(explanation, out, "components", asdict(model))
     shown.print(explanation)
     console.print(str(lens.structure(explanation)), markup=False, highlight=False)
     if judged is not None:

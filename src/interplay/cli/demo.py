@@ -155,6 +155,7 @@ def demo_command(
             explanation = explain(
                 game, budget=case.budget, store=out / STORE, random_state=random_state
             )
+            explanation = explanation.with_truth_tables(store=out / STORE)
         explanation = with_answers(explanation, answers)
         folder = out / case.name
         pages.append(write(explanation, folder, "demo", {"name": case.name}, store=out / STORE))

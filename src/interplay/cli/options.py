@@ -189,6 +189,10 @@ class RunOptions:
         return named | {"store": self.folder(command) / STORE} | options
 
 
+_TABLES = 12
+"""The most ablations for truth tables."""
+
+
 @dataclass(frozen=True)
 class ConfirmOptions:
     """Whether the strongest interactions are tested."""
@@ -226,22 +230,27 @@ class ConfirmOptions:
         if self.threshold is not None and not self.decisive:
             raise ValueError("--threshold was given without --decisive, which it is for")
 
-    @property
-    def asked(self) -> bool:
-        """Whether the game is evaluated any further."""
-        return self.decisive or bool(self.confirm)
-
     def tested(self, explanation: Explanation, command: str, run: RunOptions) -> Explanation:
-        """The explanation with the confirmation and the decisive sets that were asked for."""
+        """The explanation with truth tables, and what else was asked for.
+
+        Truth tables take a tenth of the run's ablations, at most 12. They are left out where
+        evaluations cost money, and after an interruption.
+        """
+        settings: dict[str, Any] = {
+            "store": run.folder(command) / STORE,
+            "backend": run.backend,
+            "batch_size": run.batch_size,
+            "progress": False if run.quiet else None,
+        }
+        is_paid = explanation.provenance["game"]["description"].get("paid")
+        if not is_paid and "interrupted" not in explanation.verdict.codes:
+            few = min(_TABLES, explanation.provenance["budget"]["spent"] // 10)
+            explanation = explanation.with_truth_tables(budget=few, **settings)
         if self.decisive:
-            settings: dict[str, Any] = {
-                "threshold": self.threshold,
-                "store": run.folder(command) / STORE,
-                "backend": run.backend,
-                "batch_size": run.batch_size,
-                "progress": False if run.quiet else None,
-            }
-            sets = (explanation.necessary(**settings), explanation.sufficient(**settings))
+            sets = tuple(
+                ask(threshold=self.threshold, **settings)
+                for ask in (explanation.necessary, explanation.sufficient)
+            )
             explanation = replace(explanation, decisive=sets)
         if self.confirm:
             confirmation = self.confirmed(explanation, command, run)

@@ -18,9 +18,7 @@ class ModelOptions:
 
     model: Annotated[
         str,
-        typer.Option(
-            help='Folder or hub name of a language model, or "smollm2" (packaged).'
-        ),
+        typer.Option(help='Folder or hub name of a language model, or "smollm2" (packaged).'),
     ] = "smollm2"
     dtype: Dtype = "float32"
     device: Device = "cpu"

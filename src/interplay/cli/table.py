@@ -230,10 +230,9 @@ def table_command(
     with interruptible():
         explanation = shown.recorded(explain(game, **run.settings("table")), run.order or 2)
     page = write(explanation, out, "table", asdict(table))
-    if confirmation.asked:
-        with interruptible():
-            explanation = confirmation.tested(explanation, "table", run)
-        page = write(explanation, out, "table", asdict(table))
+    with interruptible():
+        explanation = confirmation.tested(explanation, "table", run)
+    page = write(explanation, out, "table", asdict(table))
     shown.print(explanation)
     print_written(page)
     gate.end(explanation)

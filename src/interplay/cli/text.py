@@ -487,14 +487,13 @@ def text_command(
         tuple(zip(units, result.chosen, strict=False)) if isinstance(result, Refinement) else ()
     )
     page = write(result, out, "text", options, levels=levels)
-    if confirmation.asked:
-        with interruptible():
-            explanation = confirmation.tested(finest(result), "text", run)
-        if isinstance(result, Refinement):
-            result = replace(result, levels=(*result.levels[:-1], explanation))
-        else:
-            result = explanation
-        page = write(result, out, "text", options, levels=levels)
+    with interruptible():
+        explanation = confirmation.tested(finest(result), "text", run)
+    if isinstance(result, Refinement):
+        result = replace(result, levels=(*result.levels[:-1], explanation))
+    else:
+        result = explanation
+    page = write(result, out, "text", options, levels=levels)
     if isinstance(result, Refinement):
         console.print(str(result), markup=False, highlight=False)
     shown.print(finest(result))

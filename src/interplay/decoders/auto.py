@@ -22,6 +22,7 @@ from interplay._types import BoolArray, FloatArray
 from interplay.decoders.base import Decoded, Decoder
 from interplay.decoders.forest import grow_all
 from interplay.decoders.gaussian.decoder import GAUSSIAN, averaged
+from interplay.decoders.gaussian.learn import Prior
 from interplay.decoders.mixed import mixed_design
 from interplay.decoders.proxyspex import PROXYSPEX, refitted
 from interplay.decoders.spex.decoder import SPEX
@@ -47,13 +48,14 @@ def _decode(
     order: int,
     rng: np.random.Generator,
     hints: FloatArray | None = None,
+    prior: Prior | None = None,
 ) -> Decoded:
     masks = design.masks
     with threadpool_limits(1, user_api="blas"):
         forests = grow_all(masks, values, order, rng)
         candidates = {
             PROXYSPEX.name: refitted(masks, values, forests, order),
-            GAUSSIAN.name: averaged(design, values, forests, order, rng, hints),
+            GAUSSIAN.name: averaged(design, values, forests, order, rng, hints, prior),
         }
         varying = np.array([forest is not None for forest in forests])
         by_code = _by_code(design, values, order, rng, varying)

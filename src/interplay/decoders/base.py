@@ -58,7 +58,8 @@ class Decoder:
         can_stop: whether it works with a stopping rule: its ``diagnosis`` has ``cv_r2``, and a
             larger design starts with the smaller ones.
         takes_hints: whether ``decode`` takes the keyword ``hints``: the values of the game's
-            :class:`interplay.game.Hints`, ``(n,)``.
+            :class:`interplay.game.Hints`, ``(n,)``; and ``prior``, what other games say of this
+            one (:class:`interplay.decoders.gaussian.learn.Prior`).
         measure: the measure of a run for which none is asked. A decoder that needs its own design
             as a whole has no other.
         by_order: makes the decoder for a largest order, where its masks depend on that; ``None``:

@@ -38,6 +38,7 @@ import numpy as np
 
 from interplay._arrays import as_columns, finite_rows
 from interplay._types import BoolArray, FloatArray, Json
+from interplay.ablation.digests import ablations_digest
 from interplay.decoders.base import Decoded, Decoder
 from interplay.decoders.decode import get_decoder, run_decoder
 from interplay.designs.base import Design, PlainDesign
@@ -109,6 +110,11 @@ class Cheaper:
         else:
             (errors[rows],) = _left_out(chosen, design, [(decoded, values)], plan.order, options)
         return cls(ablations, decoded, errors)
+
+    def to_json(self) -> Json:
+        """The number of its ablations, and their hash."""
+        masks, values = self.ablations.masks, self.ablations.values
+        return {"n_ablations": len(masks), "sha256": ablations_digest(masks, values)}
 
     def decode(
         self,

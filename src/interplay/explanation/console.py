@@ -16,6 +16,7 @@ from interplay.ablation.terminal import Terminal
 from interplay.confirmation.verdict import Confirmation
 from interplay.explanation.decisive import DecisiveSet
 from interplay.explanation.explanation import Explanation
+from interplay.explanation.findings import findings
 from interplay.fourier.interactions import LEVEL, Interactions
 
 Part: TypeAlias = str | Text | Table
@@ -73,6 +74,8 @@ def shown_of(
     """
     yield from verdict(explanation)
     yield from _ends(explanation)
+    for finding in findings(explanation):
+        yield Text(f"- {finding}")
     index, order = index or explanation.index, order or explanation.order or ORDER
     doubt = explanation.extrapolated(index)
     if doubt is not None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from interplay.decoders.decode import get_decoder, run_decoder
+from interplay.decoders.gaussian.learn import Prior
 from interplay.designs.base import PlainDesign, grows
 from interplay.explanation.explanation import Ablations, Explanation
 from interplay.explanation.faithfulness import Faithfulness, faithfulness
@@ -62,9 +63,11 @@ def budget_curve(explanation: Explanation, *, points: int = 6) -> BudgetCurve:
     decoder = get_decoder(ran)
     if decoder.most_missing is not None:  # it needs its whole design, so it cannot fit a part
         decoder = get_decoder("proxyspex")
-    hints, options = provenance.get("hints"), {}
+    hints, options = provenance.get("hints"), dict[str, object]()
     if hints is not None and decoder.takes_hints:
         options = {"hints": Hints.recorded(hints).values}
+    if provenance.get("prior") is not None and decoder.takes_hints:
+        options["prior"] = Prior.recorded(provenance["prior"])
     order = settings.get("order", decoder.order)
     if ran == "exact":
         order = min(order, decoder.order)

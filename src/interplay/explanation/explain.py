@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from functools import partial
 from inspect import signature
 from pathlib import Path
 from typing import Literal
 
 from interplay.ablation.backends.base import Backend
 from interplay.ablation.evaluator import Evaluator, OnError
+from interplay.decoders.gaussian.learn import Prior
 from interplay.designs.measures import AnyMeasure
 from interplay.explanation.adaptive import evaluate_until
+from interplay.explanation.cheaper_game import evaluate_cheaper, with_cheaper
 from interplay.explanation.derive import derive
 from interplay.explanation.explanation import Explanation
 from interplay.explanation.fairness import fair_order
@@ -36,6 +39,9 @@ def explain(
     batch_size: int | None = None,
     on_error: OnError = "raise",
     progress: bool | None = None,
+    prior: Prior | None = None,
+    cheaper: Game | None = None,
+    cheaper_budget: int | None = None,
     **options: object,
 ) -> Explanation:
     """Find the interactions that drive a game of n players.
@@ -109,14 +115,25 @@ def explain(
             for games without a value at the empty input too: indices then do not pass through the
             ends, and ``baseline`` is ``None``.
         progress: show progress on stderr. By default it is shown if stderr is a terminal.
+        prior: what other games say of this one, as :func:`interplay.audit_prompts` learns it, for
+            the decoders ``"gp"`` and ``"auto"``. It is recorded with its numbers.
+        cheaper: a game of the same players that costs less and scores alike: the same model in half
+            precision, or without its last layers (:func:`interplay.text.early_exit`), a smaller
+            model, a shorter training. What it tells of this game saves ablations, where
+            cross-validation shows that it does; else the result is what it is without. The
+            faithfulness is that of held-out ablations of this game, as always. Its own ablations
+            are stored under its own fingerprint. Not with ``until``, nor with ``"spex"``. See
+            :mod:`interplay.explanation.cheaper`.
+        cheaper_budget: the most evaluations of ``cheaper``, beside those on the masks of this game;
+            by default 10 n log2 n, but not more than 3,000.
         **options: options of the decoder. SPEX has ``decoding="soft"`` or ``"hard"``.
 
     Returns:
         The explanation: the spectrum, its faithfulness, its ablations and its provenance.
 
     Raises:
-        ValueError: the decoder or the back end is unknown, or the budget is below what the decoder
-            needs.
+        ValueError: the decoder or the back end is unknown, the budget is below what the decoder
+            needs, or the cheaper game has other players.
         GameError: the game failed. What was evaluated is in ``error.masks`` and ``error.values``,
             and in the store.
         StoreError: the store cannot be used. What was evaluated is in the error, as above.
@@ -133,25 +150,27 @@ def explain(
         random_state=random_state,
         measure=measure,
         options=options,
+        prior=prior,
     )
+    request = with_cheaper(request, game, cheaper, cheaper_budget)
     plan, stopped, evaluated = request.run_plan(game, ARGUMENTS), None, None
     request = replace(request, hints=plan.request.hints)  # they are asked for once
-    with Evaluator.of(
-        game,
-        store=store,
-        backend=backend,
-        batch_size=batch_size,
-        on_error=on_error,
-        progress=progress,
-    ) as evaluator:
+    evaluator_of = partial(
+        Evaluator.of, store=store, backend=backend, batch_size=batch_size, progress=progress
+    )
+    first = None
+    if cheaper is not None and plan.cheaper is not None:
+        with evaluator_of(cheaper) as evaluator:
+            first = evaluate_cheaper(plan, evaluator)
+    with evaluator_of(game, on_error=on_error) as evaluator:
         if request.until is not None:
             plan, stopped, evaluated = evaluate_until(request, evaluator)
         if evaluated is None:
             evaluated = evaluator(plan.masks, order=fair_order(plan))
     evaluated_at = time.perf_counter()
-    derived = derive(plan, evaluated)
+    derived = derive(plan, evaluated, None if first is None else first.ablations)
     finished = time.perf_counter()
-    provenance = provenance_of(plan, derived, evaluated, evaluator) | {
+    provenance = provenance_of(plan, derived, evaluated, evaluator, first) | {
         "until": stopped,
         "seconds": {
             "ablations": evaluated_at - started,
@@ -169,6 +188,7 @@ def explain(
         game,
         surrogate=derived.decoded.surrogate,
         held_predictions=derived.held_predictions,
+        cheaper=None if first is None else first.ablations,
     )
 
 

@@ -57,6 +57,7 @@ class Explanation(Asking, Files):
         held_predictions: what the fit that was scored predicts for the held-out masks, in the shape
             of their values, if ``spectrum`` and ``surrogate`` were fitted to these too afterwards,
             as under measures other than ``"uniform"``. ``None``: they were not.
+        cheaper: the ablations of a cheaper game, if one was given to ``explain``.
         asked: what the game was asked after the run, such as by :meth:`with_truth_tables`. Nothing
             was fitted to it. ``None``: nothing.
     """

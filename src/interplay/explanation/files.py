@@ -77,6 +77,9 @@ class Files(Reading):
         if self.asked is not None:
             arrays["asked_masks"] = pack(self.asked.masks)
             arrays["asked_values"] = np.asarray(self.asked.values, dtype=np.float64)
+        if self.cheaper is not None:
+            arrays["cheaper_masks"] = pack(self.cheaper.masks)
+            arrays["cheaper_values"] = np.asarray(self.cheaper.values, dtype=np.float64)
         return write_archive(path, document, arrays)
 
     def to_html(self, path: str | Path) -> Path:

@@ -27,7 +27,7 @@ from interplay.explanation.truth import (
 from interplay.explanation.wording import named, number, score_of
 
 Pattern: TypeAlias = Literal["either", "both", "cancels", "repeat", "together"]
-Kind: TypeAlias = Literal[Pattern, "necessary", "sufficient", "alone"]
+Kind: TypeAlias = Literal[Pattern, "stand in", "only together", "necessary", "sufficient", "alone"]
 Part: TypeAlias = str | int
 """Of a sentence: words, or the number of a player."""
 MOST = 3
@@ -45,14 +45,15 @@ class Finding:
         kind: what it says.
         parts: its words, and the numbers of the players among them.
         players: the set that it is about.
-        measured: whether all its values are measured.
+        doubt: by how much predictions are off, if some of its values are predicted; ``None``: all
+            are measured.
         labels: the names of the players in ``parts``, by number.
     """
 
     kind: Kind
     parts: tuple[Part, ...]
     players: Players
-    measured: bool
+    doubt: float | None
     labels: dict[int, str]
 
     def __str__(self) -> str:
@@ -62,6 +63,8 @@ class Finding:
             words.append(self.name(part) if is_new and isinstance(part, int) else str(part))
             if isinstance(part, int):
                 told.add(part)
+        if self.doubt is not None:
+            words.append(f" (predicted, ± {number(self.doubt)})")
         return visible("".join(words))
 
     def name(self, player: int) -> str:
@@ -75,7 +78,7 @@ class Finding:
             "kind": self.kind,
             "sentence": str(self),
             "players": list(self.players),
-            "measured": self.measured,
+            "measured": self.doubt is None,
         }
 
 
@@ -201,10 +204,8 @@ class _Words:
     ) -> Finding:
         """A finding of these words."""
         shown = [part for part in parts if part != ""]
-        if not measured:
-            shown.append(f" Predicted, not measured; predictions are off by {number(self._error)}.")
         labels = {part: self._players[part] for part in shown if isinstance(part, int)}
-        return Finding(kind, tuple(shown), players, measured, labels)
+        return Finding(kind, tuple(shown), players, None if measured else self._error, labels)
 
     def change(self, before: float, after: float) -> str:
         """From one value to another, in words."""
@@ -238,13 +239,15 @@ class _Words:
         kind = pattern(whole, one, other, none)
         if kind == "cancels" and abs(whole - other) > abs(whole - one):
             first, second, one, other = second, first, other, one
-        parts = self._told(kind, (first, second), (whole, one, other, none))
-        return self.finding(kind, parts, table.players, table.is_measured)
+        if not table.is_measured and not table.agrees:
+            kind = "together"  # a prediction that the average speaks against
+        told, parts = self._told(kind, (first, second), (whole, one, other, none))
+        return self.finding(told, parts, table.players, table.is_measured)
 
     def _told(
         self, kind: Pattern, pair: tuple[int, int], values: tuple[float, float, float, float]
-    ) -> tuple[Part, ...]:
-        """A pattern in words."""
+    ) -> tuple[Kind, tuple[Part, ...]]:
+        """A pattern in words, and what it is called where it does not decide the answer."""
         (first, second), (whole, one, other, none) = pair, values
         decides = abs(whole - none) >= 0.5 * self._way  # half of the way, as decisive sets have it
         both: tuple[Part, ...] = (first, " and ", second)
@@ -253,26 +256,26 @@ class _Words:
         left = self.number(none)
         if kind == "cancels":
             words = f"{without_first}, without both it is {left}."
-            return (first, " counters ", second, ": without the first ", words)
+            return kind, (first, " counters ", second, ": without the first ", words)
         if kind == "either":
             kept = _or([self.number(one), self.number(other)])
             words = f": without both {without_both}, without one it is {kept}."
             if decides:
-                return ("Either of ", *both, " suffices", words)
-            return (*both, " stand in for each other", words)
+                return kind, ("Either of ", *both, " suffices", words)
+            return "stand in", (*both, " stand in for each other", words)
         if kind == "both":
             words = f": without the first {without_first}, without the second it is "
             tail = f"{self.number(other)}, without both {left}."
             if decides:
-                return ("Both ", *both, " are needed", words, tail)
-            return (*both, " act only together", words, tail)
+                return kind, ("Both ", *both, " are needed", words, tail)
+            return "only together", (*both, " act only together", words, tail)
         each = (
             *("; without ", first, f" alone it is {self.number(one)}, without ", second),
             f" alone {self.number(other)}.",
         )
         if kind == "repeat":
-            return (*both, f" repeat each other in part: without both {without_both}", *each)
-        return ("Without ", *both, f" {without_both}", *each)
+            return kind, (*both, f" repeat each other in part: without both {without_both}", *each)
+        return kind, ("Without ", *both, f" {without_both}", *each)
 
 
 def error_of(explanation: Reading) -> float:

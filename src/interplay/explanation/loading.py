@@ -71,6 +71,11 @@ def load(path: str | Path) -> Explanation:
             else None
         ),
         held_predictions=arrays.get("held_predictions"),
+        cheaper=(
+            Ablations(unpack(arrays["cheaper_masks"], n_players), arrays["cheaper_values"])
+            if "cheaper_masks" in arrays
+            else None
+        ),
         asked=(
             Ablations(unpack(arrays["asked_masks"], n_players), arrays["asked_values"])
             if "asked_masks" in arrays

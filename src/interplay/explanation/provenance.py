@@ -11,6 +11,7 @@ from interplay._types import Json, plain
 from interplay.ablation.digests import ablations_digest, masks_digest
 from interplay.ablation.evaluator import Evaluator
 from interplay.ablation.table import Evaluated
+from interplay.explanation.cheaper_game import CheaperRun
 from interplay.explanation.derive import Derived
 from interplay.explanation.run_plan import RunPlan
 
@@ -29,7 +30,11 @@ _REPORTED_PACKAGES = (
 
 
 def provenance_of(
-    plan: RunPlan, derived: Derived, evaluated: Evaluated, evaluator: Evaluator
+    plan: RunPlan,
+    derived: Derived,
+    evaluated: Evaluated,
+    evaluator: Evaluator,
+    cheaper: CheaperRun | None = None,
 ) -> Json:
     """The provenance of an explanation, as JSON."""
     again = derived_provenance(plan, derived)
@@ -45,6 +50,7 @@ def provenance_of(
             "description": evaluator.description,
         },
         **again,
+        **({} if cheaper is None else {"cheaper": cheaper.to_json() | again["cheaper"]}),
         "budget": {
             **again["budget"],
             "evaluated": evaluated.n_new,
@@ -72,6 +78,8 @@ def derived_provenance(plan: RunPlan, derived: Derived) -> Json:
         "game": {"n_players": len(plan.players), "n_outputs": decoded.spectrum.n_outputs},
         "request": plan.request.to_json(),
         **({} if plan.request.hints is None else {"hints": plan.request.hints.to_json()}),
+        **({} if plan.request.prior is None else {"prior": plan.request.prior.to_json()}),
+        **({} if inputs.cheaper is None else {"cheaper": inputs.cheaper.to_json()}),
         "design": {
             "kind": inputs.design.kind,
             "masks_sha256": masks_digest(inputs.design.masks),

@@ -85,6 +85,7 @@ class Reading:
     decisive: tuple[DecisiveSet, ...] = ()
     surrogate: Spectrum | None = None
     held_predictions: FloatArray | None = None
+    cheaper: Ablations | None = None
     asked: Ablations | None = None
 
     def __getstate__(self) -> dict[str, Any]:

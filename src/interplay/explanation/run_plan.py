@@ -13,6 +13,7 @@ import numpy as np
 from interplay._types import BoolArray, IntArray, Json, whole
 from interplay.decoders.base import Decoder
 from interplay.decoders.decode import check_request, get_decoder
+from interplay.decoders.gaussian.learn import Prior
 from interplay.designs.base import Design
 from interplay.designs.measures import UNIFORM, AnyMeasure, Measure, get_measure, measure_of
 from interplay.extensions import DecoderName
@@ -51,6 +52,7 @@ class Request:
         hints: the game's hints. ``None``: a run plan asks the game for them, if the decoder takes
             hints.
         cheaper_budget: the most evaluations of a cheaper game; ``None``: there is none.
+        prior: what other games say of this one; ``None``: nothing.
     """
 
     decoder: DecoderName | str = "auto"
@@ -63,6 +65,7 @@ class Request:
     options: Mapping[str, object] = field(default_factory=dict)
     hints: Hints | None = None
     cheaper_budget: int | None = None
+    prior: Prior | None = None
 
     @classmethod
     def of(cls, budget: int | str | None, until: float | None, **others: Any) -> Request:
@@ -84,11 +87,12 @@ class Request:
         Raises:
             KeyError: the provenance does not contain it.
         """
-        recorded = provenance.get("hints")
+        recorded, prior = provenance.get("hints"), provenance.get("prior")
         return cls(
             **{"measure": UNIFORM} | provenance["request"],
             random_state=provenance["random_state"],
             hints=None if recorded is None else Hints.recorded(recorded),
+            prior=None if prior is None else Prior.recorded(prior),
         )
 
     def _measure(self, game: Game, decoder: Decoder) -> Measure:
@@ -164,6 +168,13 @@ class Request:
             hints = hints_of(game)
         if hints is not None and chosen.takes_hints:
             options = {**options, "hints": hints.values}
+        prior = self.prior if chosen.takes_hints else None
+        if prior is not None:
+            if prior.along.shape != (n_players,):
+                raise ValueError(
+                    f"the prior is of {len(prior.along)} players; {n_players} are expected"
+                )
+            options = {**options, "prior": prior}
         planned = replace(
             self,
             budget=budget,
@@ -171,6 +182,8 @@ class Request:
             until=None,
             measure=measure,
             hints=hints,
+            prior=prior,
+            cheaper_budget=self.cheaper_budget if chosen is requested else None,
         )
         return RunPlan(
             request=planned,
@@ -188,7 +201,7 @@ class Request:
             turns=turns,
             fit_rng=fit_rng,
             score_rng=score_rng,
-            cheaper=None if chosen is not requested else planned._of_cheaper(requested, game),
+            cheaper=planned._of_cheaper(requested, game),
         )
 
     def _of_cheaper(self, decoder: Decoder, game: Game) -> RunPlan | None:
@@ -209,7 +222,7 @@ class Request:
         return replace(self, budget=budget, cheaper_budget=None).run_plan(game)
 
     def to_json(self) -> Json:
-        """The request as JSON. The provenance records the seed, ``until`` and hints separately."""
+        """The request as JSON. The seed, ``until``, hints and the prior are recorded separately."""
         return {
             "decoder": self.decoder,
             "budget": self.budget,
@@ -230,7 +243,8 @@ class RunPlan:
         players: the players' names.
         requested: the decoder that was requested.
         chosen: the decoder that runs. It is ``exact`` if the budget covers all 2^n masks.
-        options: the decoder's options, and the values of the game's hints if it takes them.
+        options: the decoder's options, and the values of the game's hints and the
+            prior if it takes them.
         order: the largest order of interaction.
         budget: the most distinct evaluations.
         measure: the law of the masks.

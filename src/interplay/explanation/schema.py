@@ -15,6 +15,7 @@ import numpy.typing as npt
 from interplay._arrays import LARGEST
 from interplay._types import Count, Json, Positive, check, shown
 from interplay.confirmation.verdict import FAILS, HOLDS, UNCLEAR, Confirmation
+from interplay.decoders.gaussian.learn import Prior
 from interplay.designs.measures import get_measure, measure_of
 from interplay.explanation.bands import Band, check_bands
 from interplay.explanation.circuits import SeriesJson, check_circuits
@@ -37,6 +38,8 @@ ARRAYS: Mapping[str, tuple[str, ...]] = {
     "ends": _REAL,
     "end_doubts": _REAL,
     "held_predictions": _REAL,
+    "cheaper_masks": _PACKED,
+    "cheaper_values": _REAL,
     "asked_masks": _PACKED,
     "asked_values": _REAL,
 }
@@ -82,12 +85,31 @@ class _Request(TypedDict):
     holdout: float
     options: dict[str, Any]
     measure: NotRequired[str]
+    cheaper_budget: NotRequired[Positive | None]
 
 
 class _Hints(TypedDict):
     kind: str
     values: list[float]
     cost: float
+
+
+class _Prior(TypedDict):
+    along: list[float]
+    weight: float
+    centre: list[float]
+    covariance: list[list[float]]
+    effects: list[float]
+
+
+class _Cheaper(TypedDict):
+    fingerprint: str | None
+    n_repeats: Positive
+    description: dict[str, Any]
+    n_ablations: Positive
+    sha256: str
+    evaluated: Count
+    from_store: Count
 
 
 class _Design(TypedDict):
@@ -173,6 +195,8 @@ class _Provenance(TypedDict):
     game: _Game
     request: NotRequired[_Request | None]
     hints: NotRequired[_Hints | None]
+    prior: NotRequired[_Prior | None]
+    cheaper: NotRequired[_Cheaper | None]
     design: _Design
     ablations: NotRequired[_Ablations]
     decoder: _Decoder
@@ -246,6 +270,11 @@ def check_document(document: Json) -> None:
     hints = document["provenance"].get("hints")
     if hints is not None:
         check_hints(Hints.recorded(hints), n_players, "provenance.hints")
+    prior = document["provenance"].get("prior")
+    if prior is not None and Prior.recorded(prior).along.shape != (n_players,):
+        raise ValueError(
+            f"provenance.prior is of {len(prior['along'])} players; {n_players} are expected"
+        )
     _check_measures(document)
     _check_scores(document["faithfulness"], game["n_outputs"] or 1)
     if document.get("confirmation") is not None:
@@ -344,6 +373,8 @@ def check_shapes(document: Json, arrays: Mapping[str, tuple[str, tuple[int, ...]
             raise ValueError(f"it has no {name}.npy, which is expected")
     if ("surrogate_supports" in arrays) != ("surrogate_coefficients" in arrays):
         raise ValueError("it has one array of the surrogate; both or none are expected")
+    if ("cheaper_masks" in arrays) != ("cheaper_values" in arrays):
+        raise ValueError("it has one array of the cheaper game; both or none are expected")
     if ("asked_masks" in arrays) != ("asked_values" in arrays):
         raise ValueError("it has one array of what was asked; both or none are expected")
     for name, (dtype, _) in arrays.items():
@@ -360,6 +391,7 @@ def check_shapes(document: Json, arrays: Mapping[str, tuple[str, tuple[int, ...]
         ("fit_masks", "fit_values"),
         ("held_masks", "held_values"),
         ("surrogate_supports", "surrogate_coefficients"),
+        ("cheaper_masks", "cheaper_values"),
         ("asked_masks", "asked_values"),
     ):
         if rows not in arrays:

@@ -69,6 +69,17 @@ class TruthTable:
         """Whether all entries are measured."""
         return all(entry.is_measured for entry in self.entries)
 
+    @property
+    def agrees(self) -> bool:
+        """Whether the interaction with everything else kept has the sign of the index.
+
+        The index is a mean over many inputs, of which the whole input is one.
+        """
+        removed = [len(entry.kept) - sum(entry.kept) for entry in self.entries]
+        signed = zip(removed, self.entries, strict=True)
+        here = sum(-entry.value if n % 2 else entry.value for n, entry in signed)
+        return here * self.value >= 0
+
     def without(self, *players: int) -> float:
         """The value without some of the set's players."""
         kept = tuple(player not in players for player in self.players)

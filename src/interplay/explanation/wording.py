@@ -17,7 +17,12 @@ _SCORES = {
     "logit": "logit",
     "correct": "accuracy",
 }
-_UNITS = {"log-probability": "nats", "logit": "nats", "margin": "nats", "log-probability per token": "nats"}
+_UNITS = {
+    "log-probability": "nats",
+    "logit": "nats",
+    "margin": "nats",
+    "log-probability per token": "nats",
+}
 _OF_TWO = ("Contrast", "LogitDifference")
 
 
@@ -63,8 +68,7 @@ def question(description: Json, title: str) -> str:
         return visible(f"{asked} {_where(description, text)}".strip()) if asked else title
     lens, model = description.get("lens"), description.get("model")
     if lens == "components" and model:
-        several = "" if len(description.get("scores") or ()) < 2 else " and others"
-        return visible(f"{name}{several} of {model} on its task, by its components")
+        return visible(f"{name} of {model} on its task, by its components")
     if lens == "training":
         what = model or (description.get("trainer") or {}).get("kind")
         where = _points(description.get("outputs") or ())
@@ -122,6 +126,9 @@ def _points(outputs: Sequence[str]) -> str:
 def named(text: str, most: int = 34) -> str:
     """A player's name in a sentence, on one line and cut where it is long."""
     flat = re.sub(r"\s+", " ", text).strip()
+    document = re.match(r"\[[^\]]{1,30}\](?= )", flat)  # a document's id says which it is
+    if document:
+        return document[0]
     return flat if len(flat) <= most else flat[: most - 1].rstrip() + "…"
 
 

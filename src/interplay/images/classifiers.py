@@ -92,7 +92,8 @@ class Resize:
                 for image in images
             ]
         ).astype(np.float32)
-        normal = (scaled - np.float32(self.mean)) / np.float32(self.std)
+        mean, std = (np.array(channels, dtype=np.float32) for channels in (self.mean, self.std))
+        normal = (scaled - mean) / std
         return np.ascontiguousarray(normal.transpose(0, 3, 1, 2))
 
 
@@ -124,7 +125,7 @@ def from_torch(
     preprocess: Callable[[Pixels], Any] | None = None,
     *,
     labels: Sequence[str] | None = None,
-    score: ClassScore = "logit",
+    score: ClassScore | str = "logit",
     fingerprint: str | None = None,
 ) -> ImageModel:
     """A torch module that gives logits, such as one of torchvision or timm.
@@ -172,7 +173,9 @@ def from_torch(
     )
 
 
-def from_transformers(model: Any, processor: Any, *, score: ClassScore = "logit") -> ImageModel:
+def from_transformers(
+    model: Any, processor: Any, *, score: ClassScore | str = "logit"
+) -> ImageModel:
     """An image classifier of transformers with its image processor.
 
     Args:
@@ -215,10 +218,12 @@ def settings_of(processor: Any) -> str:
 
 def from_onnx(
     path: str | Path,
-    preprocess: Resize | None = None,
     *,
+    size: tuple[int, int] | None = None,
+    mean: tuple[float, float, float] | None = None,
+    std: tuple[float, float, float] | None = None,
     labels: Sequence[str] | None = None,
-    score: ClassScore = "logit",
+    score: ClassScore | str = "logit",
     probabilities: bool = False,
 ) -> ImageModel:
     """An image classifier from an ``.onnx`` file.
@@ -228,8 +233,9 @@ def from_onnx(
 
     Args:
         path: the file.
-        preprocess: how images become its input; by default :class:`Resize` to the file's own size,
-            with the constants of ImageNet.
+        size: height and width of its input; by default what the file says, or else 224 by 224.
+        mean: what is subtracted from each channel, in units of 0 to 255; by default ImageNet's.
+        std: what each channel is divided by then; by default ImageNet's.
         labels: the names of the classes.
         score: what is read off the logits; see :data:`ClassScore`.
         probabilities: the model gives probabilities; their logarithms are taken as logits.
@@ -259,18 +265,17 @@ def from_onnx(
             f"{path} takes {len(inputs)} inputs, the first of the shape {shape}; one of the shape "
             "(b, 3, h, w) or (b, h, w, 3) is expected"
         )
-    size = tuple(shape[1:3] if channels_last else shape[2:])
-    if preprocess is None:
-        is_known = all(isinstance(side, int) for side in size)
-        preprocess = Resize(size if is_known else (224, 224))  # type: ignore[arg-type]
+    own = shape[1:3] if channels_last else shape[2:]
+    if size is None:
+        size = (own[0], own[1]) if all(isinstance(side, int) for side in own) else Resize.size
+    preprocess = Resize(size, mean or Resize.mean, std or Resize.std)
     is_single = shape[0] == 1
-    how = preprocess
 
     def asked(batch: Any) -> Any:
         return session.run([session.get_outputs()[0].name], {inputs[0].name: batch})[0]
 
     def logits(images: Pixels) -> Any:
-        batch = how(images)
+        batch = preprocess(images)
         if channels_last:
             batch = batch.transpose(0, 2, 3, 1)
         parts = [batch[row : row + 1] for row in range(len(batch))] if is_single else [batch]

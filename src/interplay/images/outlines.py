@@ -50,8 +50,12 @@ def _loops(inside: BoolArray) -> list[list[int]]:
     padded = np.pad(inside, 1)
     steps: dict[tuple[int, int], list[tuple[int, int]]] = {}
     # a side of a cell: where its neighbour is, where the side begins in the cell, its direction
-    sides = (((-1, 0), (0, 0), (1, 0)), ((0, 1), (1, 0), (0, 1)))
-    sides += (((1, 0), (1, 1), (-1, 0)), ((0, -1), (0, 1), (0, -1)))
+    sides = (
+        ((-1, 0), (0, 0), (1, 0)),
+        ((0, 1), (1, 0), (0, 1)),
+        ((1, 0), (1, 1), (-1, 0)),
+        ((0, -1), (0, 1), (0, -1)),
+    )
     for (dy, dx), (x0, y0), (along, down) in sides:
         beside = np.roll(padded, (-dy, -dx), axis=(0, 1))[1:-1, 1:-1]
         for y, x in np.argwhere(inside & ~beside).tolist():

@@ -20,6 +20,8 @@ Pixels: TypeAlias = npt.NDArray[Any]
 SHOWN = 512
 """The longest side, in pixels, of the copy of an image that reports show: about 40 kB as JPEG."""
 _QUALITY = 80
+_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
+"""What files may hold: of all that Pillow reads, some start other programs."""
 _CHANNELS = (1, 3, 4)
 
 
@@ -40,9 +42,9 @@ def read_image(image: Any) -> Pixels:
     """An image as an array whose channels come last.
 
     Args:
-        image: the path of a file, a Pillow image, or an array ``(h, w)`` or ``(h, w, c)`` with 1, 3
-            or 4 channels, ``uint8`` or floating point. Files and Pillow images become RGB, turned
-            as the camera was held.
+        image: the path of a PNG, JPEG, WebP, BMP, GIF or TIFF file, a Pillow image, or an array
+            ``(h, w)`` or ``(h, w, c)`` with 1, 3 or 4 channels, ``uint8`` or floating point. Files
+            and Pillow images become RGB, turned as the camera was held.
 
     Returns:
         A copy of the array, or ``uint8 (h, w, 3)``.
@@ -80,7 +82,7 @@ def read_image(image: Any) -> Pixels:
 def _opened(path: Path) -> Pixels:
     module = require_pillow(f"reading {path.name}")
     try:
-        with module.open(path) as picture:
+        with module.open(path, formats=_FORMATS) as picture:
             return _as_rgb(picture)
     except (OSError, ValueError, SyntaxError, module.DecompressionBombError) as error:
         raise ValueError(f"{path} is no image that can be read: {error}") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import floor, log10
 from typing import TYPE_CHECKING
 
 from interplay.explanation.explanation import Explanation
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
 _LABEL = 40
 _ROW = 0.36
 """The height of a line of labels, where the bar's is 1."""
+_FIRST, _ABOVE = 0.3, 2.1
+"""Where the first label begins below the bar, and how high the ends reach."""
+_INCHES = 0.42
+"""The height of the bar."""
 _TIP = 0.008
 """The length of a part's tip, as a share of the whole."""
 
@@ -62,32 +67,35 @@ def force(
     parts = _parts(steps)
     raising = [part for part in parts if part.value >= 0]
     lowering = [part for part in parts if part.value < 0]
-    lines = max(sum(part.label.count("\n") + 1 for part in side) for side in (raising, lowering))
-    ax = style.axes(ax, 7.6, 1.5 + 0.17 * max(lines, 3))
-    style.title(ax, f"What raises and what lowers the score ({what})")
+    depth = _FIRST + sum(_height(part.label) for part in parts)
+    ax = style.axes(ax, 7.6, 1.1 + _INCHES * (depth + _ABOVE))
+    style.title(ax, f"What pushes the score ({what})")
     if not is_drawn(steps):
         style.nothing(ax, steps.note)
         return ax
-    width = sum(abs(part.value) for part in parts) or 1.0
-    depth = max(_side(ax, side, steps.full, width) for side in (raising, lowering))
-    left_end, right_end = sorted([(steps.baseline, NOTHING), (steps.full, EVERYTHING)])
-    for (place, name), side in ((left_end, "right"), (right_end, "left")):
-        ax.plot([place, place], [0, 1.5], color=style.INK, linewidth=1.2, clip_on=False)
+    width = sum(abs(part.value) for part in parts)
+    middles = [*_bar(ax, raising, steps.full, width), *_bar(ax, lowering, steps.full, width)]
+    left = min(steps.full - sum(part.value for part in raising), steps.baseline)
+    right = max(steps.full - sum(part.value for part in lowering), steps.baseline)
+    _labels(ax, [part.label for part in raising + lowering], middles, (left + right) / 2)
+    for (place, name), side in zip(
+        sorted([(steps.baseline, NOTHING), (steps.full, EVERYTHING)]),
+        ("right", "left"),
+        strict=True,
+    ):
+        ax.plot([place, place], [0, 2], color=style.INK, linewidth=1.2)
         ax.annotate(
             f"{name}\n{place:.4g}",
-            (place, 1.5),
+            (place, 1.1),
             (-4 if side == "right" else 4, 0),
             textcoords="offset points",
             ha=side,
-            va="top",
+            va="bottom",
             fontsize=style.SMALL,
             color=style.INK,
         )
-    begin, end = steps.full - sum(part.value for part in raising), steps.full
-    end -= sum(part.value for part in lowering)
-    ends = (min(begin, steps.baseline), max(end, steps.baseline))
-    ax.set_xlim(ends[0] - 0.02 * width, ends[1] + 0.02 * width)
-    ax.set_ylim(-depth - 0.3, 1.6)
+    ax.set_xlim(left - 0.02 * width, right + 0.02 * width)
+    ax.set_ylim(-depth, _ABOVE)
     ax.set_yticks([])
     ax.spines["left"].set_visible(False)
     notes = ["score", *([steps.note] if steps.note else [])]
@@ -100,7 +108,7 @@ def _parts(steps: Contributions) -> list[_Part]:
     high = steps.interactions.high
     parts = []
     for row, value in enumerate(steps.values.tolist()):
-        doubt = "" if high is None else f" ± {high[row] - value:.2g}"
+        doubt = "" if high is None else _doubt(value, float(high[row]) - value)
         label = f"{steps.label(row, _LABEL)}  {value:+.3g}{doubt}"
         parts.append(_Part(value, steps.colour(row), label))
     if steps.has_rest:
@@ -108,42 +116,55 @@ def _parts(steps: Contributions) -> list[_Part]:
     return parts
 
 
-def _side(ax: Axes, parts: list[_Part], meet: float, width: float) -> float:
-    """Draw one side of the bar, outwards from where both meet, with its labels below.
+def _doubt(value: float, width: float) -> str:
+    """Half of an interval, unless it is below the last digit of the value."""
+    last_digit = 10.0 ** (floor(log10(abs(value))) - 2) if value else 0.0
+    return "" if width < last_digit / 2 else f" ± {width:.2g}"
 
-    The outermost part has the highest label. A label runs outwards from below its part, so that no
-    line to a label crosses another one.
 
-    Returns:
-        How far the labels reach down.
-    """
+def _height(label: str) -> float:
+    return _ROW * (label.count("\n") + 1)
+
+
+def _bar(ax: Axes, parts: list[_Part], meet: float, width: float) -> list[float]:
+    """Draw one side of the bar, outwards from where both meet; the middle of each part."""
     from matplotlib.patches import Polygon
 
-    place, depth = meet, 0.35
-    corners = []
+    place, middles = meet, []
     for part in parts:
-        tip = min(_TIP * width, abs(part.value)) * (1 if part.value >= 0 else -1)
         start = place - part.value
+        tip = min(_TIP * width, abs(part.value)) * (1 if part.value >= 0 else -1)
         outline = [(start, 0), (place - tip, 0), (place, 0.5), (place - tip, 1), (start, 1)]
         outline.append((start + tip, 0.5))
-        corners.append((start + place) / 2)
+        middles.append((start + place) / 2)
         edge = style.SOFT if part.colour == "none" else "#ffffff"
         ax.add_patch(Polygon(outline, facecolor=part.colour, edgecolor=edge, linewidth=0.8))
         place = start
-    for part, middle in zip(reversed(parts), reversed(corners), strict=True):
-        raises, height = part.value >= 0, _ROW * (part.label.count("\n") + 1)
-        depth += height / 2
-        ax.plot([middle, middle], [0, -depth], color=style.LINE, linewidth=0.8)
+    return middles
+
+
+def _labels(ax: Axes, labels: list[str], middles: list[float], centre: float) -> None:
+    """Write each label on lines of its own below the bar, from its part towards the centre.
+
+    The parts nearest to the centre come first, those left of it before those right of it, so that
+    few lines pass behind a label.
+    """
+    depth = _FIRST
+    rows = sorted((middle > centre, abs(middle - centre), at) for at, middle in enumerate(middles))
+    for _, _, at in rows:
+        depth += _height(labels[at]) / 2
+        on_left = middles[at] <= centre
+        ax.plot([middles[at]] * 2, [0, -depth], color=style.LINE, linewidth=0.8, zorder=1)
         words = ax.annotate(
-            part.label,
-            (middle, -depth),
-            (-3 if raises else 3, 0),
+            labels[at],
+            (middles[at], -depth),
+            (3 if on_left else -3, 0),
             textcoords="offset points",
-            ha="right" if raises else "left",
+            ha="left" if on_left else "right",
             va="center",
             fontsize=style.SMALL,
             color=style.INK,
+            bbox={"facecolor": "#ffffff", "edgecolor": "none", "pad": 0.6},
         )
         style.literal([words])
-        depth += height / 2
-    return depth
+        depth += _height(labels[at]) / 2

@@ -17,6 +17,7 @@ from interplay._types import BoolArray, FloatArray, Json, visible
 from interplay.confirmation.verdict import Confirmation
 from interplay.designs.measures import UNIFORM, measure_of
 from interplay.explanation.decisive import DecisiveSet
+from interplay.explanation.findings import findings
 from interplay.explanation.explanation import Explanation
 from interplay.explanation.faithfulness import Faithfulness
 from interplay.fourier.interactions import LEVEL
@@ -78,6 +79,7 @@ def record_of(title: str, explanation: Explanation) -> Json:
         "outputs": list(outputs),
         "verdict": explanation.verdict.to_json(),
         "faithfulness": explanation.faithfulness.to_json(),
+        "findings": [finding.to_json() for finding in findings(explanation)],
         "interactions": {
             "index": interactions.index,
             "order": interactions.order,
@@ -149,6 +151,8 @@ def as_markdown(parts: Sequence[tuple[str, Explanation]]) -> str:
 def _markdown(record: Json) -> Iterable[str]:
     provenance, players = record["provenance"], record["players"]
     budget, description = provenance["budget"], provenance["game"]["description"]
+    yield from (f"- {inline(finding['sentence'])}" for finding in record["findings"])
+    yield from [""] * bool(record["findings"])
     yield from _verdict(record["verdict"])
     yield f"**{score_of(record)}.**"
     yield ""

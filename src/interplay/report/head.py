@@ -13,7 +13,9 @@ from interplay.explanation.wording import named, number, question, score_of, uni
 _ANSWER = 160
 _NAMES = {
     "either": "either suffices",
+    "stand in": "they stand in for each other",
     "both": "both are needed",
+    "only together": "they act only together",
     "cancels": "one counters the other",
     "repeat": "they repeat each other",
     "together": "they act together",
@@ -35,7 +37,7 @@ def head(title: str, explanation: Explanation) -> dict[str, Any]:
     asked = question(description, title)
     return {
         "title": asked if title == explanation.title else title,
-        "question": "" if asked in (title, explanation.title) else asked,
+        "question": "" if title == explanation.title or asked == title else asked,
         "answer": _answer(explanation.provenance),
         "ends": _ends(explanation),
         "score": ("mean " if is_of_mean(explanation) else "") + score_of(description),
@@ -58,7 +60,9 @@ def _answer(provenance: Json) -> str:
     answer = answers.get("own_answer") if isinstance(answers, dict) else None
     if not isinstance(answer, str) or not answer.strip():
         return ""
-    return answer.strip() if len(answer) <= _ANSWER else answer.strip()[:_ANSWER] + "…"
+    line = answer.strip().splitlines()[0]
+    is_all = line == answer.strip() and len(line) <= _ANSWER
+    return line if is_all else f"{line[:_ANSWER].rstrip()} …"
 
 
 def _ends(explanation: Explanation) -> tuple[str, str] | None:
@@ -96,9 +100,10 @@ def _sentence(finding: Finding, tables: tuple[TruthTable, ...]) -> dict[str, Any
     numbers = [number for number, one in enumerate(tables) if one.players == finding.players]
     return {
         "parts": parts,
+        "kind": finding.kind,
         "players": ",".join(map(str, finding.players)),
         "card": numbers[0] if numbers else None,
-        "measured": finding.measured,
+        "doubt": None if finding.doubt is None else number(finding.doubt),
     }
 
 
@@ -117,7 +122,7 @@ def _card(
         "half": table.half,
         "name": _NAMES.get(kinds[0], "") if kinds else "",
         "measured": table.is_measured,
-        "zero": 100 * -low / span,
+        "agrees": table.agrees,
         "entries": [
             {
                 "kept": entry.kept,

@@ -23,6 +23,7 @@ from interplay.report.bundle import Bundle, bundle
 from interplay.report.circuit_tables import as_rows
 from interplay.report.circuits import series_of
 from interplay.report.document import document, script_json, shown_terms, view_of
+from interplay.report.head import head
 from interplay.report.static import PLOT, lit, static
 
 _INTERVAL = 200
@@ -53,15 +54,24 @@ def page(parts: Sequence[tuple[str, Explanation]], scripts: Bundle | None = None
     """
     scripts = scripts or bundle()
     return template_of("page.html").render(
-        parts=[(title, _body(explanation)) for title, explanation in parts],
+        parts=[
+            (title, _body(f"part{number}", title, explanation))
+            for number, (title, explanation) in enumerate(parts, 1)
+        ],
         policy=scripts.policy,
         script=Markup(scripts.script),
         style=Markup(scripts.style),
     )
 
 
-def _body(explanation: Explanation) -> _Body:
-    """An explanation's part of a page."""
+def _body(part: str, title: str, explanation: Explanation) -> _Body:
+    """An explanation's part of a page.
+
+    Args:
+        part: the name of its place on the page.
+        title: its title.
+        explanation: it.
+    """
     spectrum, provenance = explanation.spectrum, explanation.provenance
     shown = shown_terms(spectrum)
     description = provenance["game"]["description"]
@@ -72,6 +82,9 @@ def _body(explanation: Explanation) -> _Body:
     data = document(explanation, shown, series)
     confirmation, faithfulness = explanation.confirmation, explanation.faithfulness
     html = template_of("explanation.html").render(
+        id=part,
+        head=head(title, explanation),
+        words=[(name, get_index(name).meaning) for name in data["meanings"]],
         index=explanation.index,
         meaning=get_index(explanation.index).meaning,
         n_terms=len(spectrum),

@@ -47,16 +47,19 @@ def static(explanation: Explanation, shown: Spectrum, data: Json) -> dict[str, A
     )
     full = verdict.full_shade(float(interactions.strength.max(initial=0.0)))
     energy = explanation.measure.variance_by_order(spectrum.relative)[1:, 0]
-    held_out = explanation.held_out
+    held_out, view = explanation.held_out, data["view"]
     return {
         "order": data["order"],
         "singles": _rows(alone, full),
         "interactions": _rows(together, full),
         "n_uncertain": n_uncertain,
         "n_uncertain_alone": n_uncertain_alone,
-        "text": _shaded(data["view"]["pieces"], explanation, interactions)
-        if data["view"].get("pieces")
-        else None,
+        "text": _shaded(view["pieces"], explanation, interactions) if view.get("pieces") else None,
+        "turns": [
+            turn | {"pieces": _shaded(turn["pieces"], explanation, interactions)}
+            for turn in view.get("turns", ())
+        ],
+        "blocks": view.get("blocks", False),
         "picture": shaded_picture(data["view"], explanation, interactions)
         if data["view"]["kind"] == "image"
         else None,

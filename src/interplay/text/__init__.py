@@ -26,6 +26,7 @@ from interplay.text.readouts import Readout
 from interplay.text.rows import Row, RowPrompt, from_rows, from_samples, read_rows
 from interplay.text.sample_files import read_samples
 from interplay.text.samples import Sample
+from interplay.text.shallow import early_exit
 from interplay.text.targets import (
     AnswerTarget,
     Contrast,
@@ -68,6 +69,7 @@ __all__ = [
     "ToolChoice",
     "answer_similarity",
     "drill",
+    "early_exit",
     "from_pipeline",
     "from_rows",
     "from_samples",

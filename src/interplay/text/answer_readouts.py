@@ -8,10 +8,10 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
 from interplay._types import BoolArray
+from interplay.text.claims import claims_readout
 from interplay.text.inference.generation import AnswerReader, own_answer
 from interplay.text.prompts.token_texts import UNDECODABLE, TokenTexts
 from interplay.text.prompts.tokens import Continuation
-from interplay.text.claims import claims_readout
 from interplay.text.readouts import Readout, answers_readout, join_readouts
 from interplay.text.targets import CLAIM_UNITS, AnswerTarget, Response, Target
 

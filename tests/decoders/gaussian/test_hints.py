@@ -10,7 +10,7 @@ from interplay._types import FloatArray
 from interplay.decoders.decode import get_decoder, run_decoder
 from interplay.decoders.gaussian import learn as module
 from interplay.decoders.gaussian.inputs import Inputs
-from interplay.decoders.gaussian.learn import learn, standardised, weight_of
+from interplay.decoders.gaussian.learn import Prior, learn, standardised
 from interplay.designs.base import PlainDesign
 from interplay.explanation.faithfulness import r2
 from interplay.fourier.masks import uniform
@@ -101,12 +101,13 @@ def test_the_prior_is_that_of_a_random_weight(monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr("scipy.optimize.minimize", record)
     monkeypatch.setattr(module, "likelihood", silent)
-    kernel = learn(inputs, np.zeros((8, 1)), 2, hints=z)
+    prior = Prior.plain(n, z)
+    kernel = learn(inputs, np.zeros((8, 1)), 2, prior=prior)
     ((objective, start),) = objectives
     value, gradient = objective(start)
     assert value == pytest.approx(0.0)
     np.testing.assert_allclose(gradient, 0.0, atol=1e-12)
-    assert weight_of(z, kernel) == pytest.approx(module._WEIGHT_MEAN)
+    assert prior.weight_in(kernel) == pytest.approx(module._WEIGHT_MEAN)
     moved = start + rng.normal(size=len(start))
     numeric = approx_fprime(moved, lambda theta: objective(theta)[0])
     np.testing.assert_allclose(objective(moved)[1], numeric, atol=1e-4)

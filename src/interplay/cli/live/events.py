@@ -72,7 +72,8 @@ class Events:
                 woken.clear()
                 with self._lock:
                     new = [entry for entry in self._log if entry[0] > seen]
-                for seen, text in new:
+                for number, text in new:
+                    seen = number
                     yield text
                 if not new:
                     try:

@@ -136,9 +136,7 @@ class Guard:
             if not _equal(given[0], keys.token):
                 return PlainTextResponse("that is not the address that was printed", 403)
             response = HTMLResponse(_ENTER)
-            response.set_cookie(
-                keys.name, keys.cookie, path="/", httponly=True, samesite="strict"
-            )
+            response.set_cookie(keys.name, keys.cookie, path="/", httponly=True, samesite="strict")
             return response
         if not any(_equal(value, keys.cookie) for value in _cookies(headers, keys.name)):
             return PlainTextResponse(
@@ -172,7 +170,9 @@ async def read_json(receive: Receive) -> Json:
         body += message.get("body", b"")
         more = message.get("more_body", False)
         if len(body) > LARGEST_REQUEST:
-            raise ValueError(f"the request is above the {LARGEST_REQUEST:,} bytes that one may have")
+            raise ValueError(
+                f"the request is above the {LARGEST_REQUEST:,} bytes that one may have"
+            )
     try:
         document: Any = parse(body)
     except ValueError as error:

@@ -169,7 +169,9 @@ class Run:
         if explanation.confirmation is not None:
             top = max(top, min(len(explanation.confirmation.tested), MOST_TESTED))
         if not 1 <= top <= MOST_TESTED:
-            raise ValueError(f"{top} interactions are too many to test at once, above {MOST_TESTED}")
+            raise ValueError(
+                f"{top} interactions are too many to test at once, above {MOST_TESTED}"
+            )
         run = partial(self._confirm, number, top, settings)
         return self.session.submit("confirm", f"Confirm {what}", run, self.name)
 
@@ -221,6 +223,7 @@ class Run:
     def _more(self, until: float, budget: int, job: Job) -> str:
         before = self.explanations[0]
         request = _request(before, until, budget)
+        options: dict[str, Any] = dict(request.options)
         explanation = explain(
             self._game(0),
             decoder=request.decoder,
@@ -232,7 +235,7 @@ class Run:
             random_state=request.random_state,
             store=self._given().store,
             progress=False,
-            **request.options,
+            **options,
         )
         spent = explanation.provenance["budget"]["spent"]
         if spent <= before.provenance["budget"]["spent"]:

@@ -20,11 +20,11 @@ from starlette.responses import HTMLResponse, Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
 
 from interplay._types import check
+from interplay.cli.live.drafts import UNITS, Draft, examples
 from interplay.cli.live.events import Events
 from interplay.cli.live.guard import Guard, Keys, json_of, read_json, refused
-from interplay.cli.live.drafts import UNITS, Draft, examples
 from interplay.cli.live.run import Run
-from interplay.cli.live.session import Busy, Session
+from interplay.cli.live.session import BusyError, Session
 from interplay.cli.live.studio import Studio
 from interplay.errors import InterplayError
 from interplay.report.bundle import bundle
@@ -92,7 +92,7 @@ def answered(handler: Handler) -> Handler:
     async def answer(request: Request) -> Response:
         try:
             return await handler(request)
-        except Busy as error:
+        except BusyError as error:
             return refused(error, 503)
         except (ValueError, OSError, InterplayError, asyncio.CancelledError) as error:
             return refused(error)

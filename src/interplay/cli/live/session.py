@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+import traceback
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -18,6 +19,7 @@ from interplay._types import Json, visible
 from interplay.ablation.interruption import Stop, stopped_by
 from interplay.ablation.progress import followed_by
 from interplay.cli.live.events import Events
+from interplay.errors import InterplayError
 
 MOST_JOBS, MOST_QUESTIONS = 8, 64
 """The most jobs and questions that wait."""
@@ -28,7 +30,7 @@ _MOST_WORDS = 2_000
 _T = TypeVar("_T")
 
 
-class Busy(ValueError):
+class BusyError(ValueError):
     """Too much waits already."""
 
 
@@ -84,12 +86,12 @@ class Session:
         """Let a job wait for its turn.
 
         Raises:
-            Busy: too many wait already.
+            BusyError: too many wait already.
         """
         with self._changed:
             waiting = sum(job.state == "waiting" for job in self._jobs)
             if waiting >= MOST_JOBS or self._ending:
-                raise Busy(f"{waiting} jobs wait already, the most that may; try again later")
+                raise BusyError(f"{waiting} jobs wait already, the most that may; try again later")
             job = Job(self._jobs[-1].number + 1 if self._jobs else 1, kind, label, run, where)
             ended = [old for old in self._jobs if old.state not in ("waiting", "running")]
             self._jobs = [old for old in self._jobs if old not in ended[:-_KEPT]] + [job]
@@ -101,12 +103,12 @@ class Session:
         """Have something short done in the thread that evaluates, before the next block of a job.
 
         Raises:
-            Busy: too many questions wait already.
+            BusyError: too many questions wait already.
         """
         answer: Future[_T] = Future()
         with self._changed:
             if len(self._questions) >= MOST_QUESTIONS or self._ending:
-                raise Busy(f"{len(self._questions)} questions wait already; try again later")
+                raise BusyError(f"{len(self._questions)} questions wait already; try again later")
             self._questions.append((question, answer))
             self._changed.notify_all()
         return answer
@@ -179,7 +181,10 @@ class Session:
             job.state = "stopped" if job.stop.requested else "done"
         except KeyboardInterrupt as interrupt:
             job.state, job.said = "stopped", str(interrupt)
-        except BaseException as error:
+        except (ValueError, OSError, InterplayError) as error:
+            job.state, job.said = "failed", _in_words(error)
+        except BaseException as error:  # a defect: who started the server sees where
+            traceback.print_exc()
             job.state, job.said = "failed", _in_words(error)
         self._tell(job)
 

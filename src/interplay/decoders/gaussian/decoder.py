@@ -276,7 +276,9 @@ def _surrogate(
     weighted = replace(trees, coefficients=trees.coefficients * (1 - blend.weights))
     if prior.effects.any():
         effects = prior.effects[:, None] * blend.weights
-        weighted = weighted + Spectrum.from_members(n_players, np.arange(n_players)[:, None], effects)
+        weighted = weighted + Spectrum.from_members(
+            n_players, np.arange(n_players)[:, None], effects
+        )
     total = Spectrum.from_members(n_players, family.members, smooth) + weighted
     keep = (total.energies > 0) | (total.orders == 0)
     return Spectrum(n_players, total.supports[keep], total.coefficients[keep]), weighted

@@ -30,7 +30,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from interplay._types import FloatArray
+from interplay._types import FloatArray, Json
 from interplay.decoders.gaussian.inputs import Floats, Inputs, Panel, panels
 from interplay.decoders.gaussian.kernel import MAX_DEGREE, Kernel
 
@@ -48,6 +48,8 @@ _RESIDUAL = np.array([0.4, 0.4, 0.4, 0.5, 0.9, 0.8, 0.7, 0.7])
 """The prior of log w_1 .. w_4, log c, log b, log lambda and log noise, as a factor model with one
 factor: means, loadings, and standard deviations of the residuals.
 """
+PRIOR_FIELDS = ("along", "weight", "centre", "covariance", "effects")
+"""The names of the numbers of a :class:`Prior`."""
 _ITERATIONS = 20
 _BOUND = 12.0
 
@@ -88,10 +90,34 @@ class Prior:
 
     @classmethod
     def plain(cls, n_players: int, hints: FloatArray | None = None) -> Prior:
-        """The prior of any game, with its hints of :func:`standardised`, ``(n,)``, if it has any."""
+        """The prior of any game, with its hints of :func:`standardised` if it has any."""
         zeros = np.zeros(n_players)
         covariance = np.outer(_LOADING, _LOADING) + np.diag(_RESIDUAL**2)
         return cls(zeros if hints is None else hints, _WEIGHT_MEAN, _CENTRE, covariance, zeros)
+
+    def to_json(self) -> Json:
+        """The prior as JSON, for the provenance."""
+        return {name: np.asarray(getattr(self, name)).tolist() for name in PRIOR_FIELDS}
+
+    @classmethod
+    def recorded(cls, document: Json) -> Prior:
+        """Read :meth:`to_json`.
+
+        Raises:
+            ValueError: an array has another shape, or a number is not finite.
+        """
+        arrays = {name: np.array(document[name], dtype=np.float64) for name in PRIOR_FIELDS}
+        n_players, shared = arrays["along"].shape, _CENTRE.shape
+        shapes = dict(
+            zip(PRIOR_FIELDS, (n_players, (), shared, shared * 2, n_players), strict=True)
+        )
+        for name, array in arrays.items():
+            if array.shape != shapes[name] or not np.isfinite(array).all():
+                raise ValueError(
+                    f"the prior's {name} has the shape {array.shape}; finite numbers of the shape "
+                    f"{shapes[name]} are expected"
+                )
+        return cls(**arrays | {"weight": float(arrays["weight"])})
 
     @property
     def expected(self) -> FloatArray:

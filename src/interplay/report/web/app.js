@@ -1,17 +1,22 @@
 import { createArcs } from "./arcs.js";
 import { createBoard } from "./board.js";
+import { createCircuits } from "./circuits.js";
 import { h } from "./dom.js";
 import { createEnergy, createScatter } from "./faithfulness.js";
-import { createCircuits } from "./circuits.js";
-import { createChoices, createFilters, listed, matching } from "./filters.js";
+import { createFilters, createIndexChoice, createOutputs, listed, matching } from "./filters.js";
+import { followFindings } from "./head.js";
+import { createHeat } from "./heat.js";
 import { readModel } from "./model.js";
 import { createPartners } from "./partners.js";
-import { judged } from "./verdict.js";
 import { createRanking } from "./ranking.js";
 import { createStore } from "./state.js";
+import { judged } from "./verdict.js";
 import { createWhatIf } from "./whatif.js";
 
-/** Puts an explanation's interactive views in the place of its static ones. */
+/**
+ * Puts an explanation's interactive views in the place of its static ones. The head and the cards
+ * stay as they are: what they name lights up.
+ */
 export function startPart(part) {
   const model = readModel(JSON.parse(part.querySelector("script.data").textContent));
   const store = createStore({
@@ -30,6 +35,8 @@ export function startPart(part) {
     selected: null,
     series: 0,
     circuit: null,
+    answer: null, // what a model said just now: {key, values}, see maskKey
+    asking: null, // the key of the mask that it is being asked about
   });
   store.on(["index", "order", "output"], ({ index, order, output }) => {
     const rows = judged(model, index, order, output);
@@ -48,22 +55,25 @@ export function startPart(part) {
   store.on(["query"], ({ query }) => store.set({ matches: matching(model, query) }));
   store.on(["rows", "size", "sign", "certainty", "strength", "matches"], (state) => store.set({ listed: listed(state) }));
 
-  const about = h("p", { class: "soft small", "data-about": true });
-  store.on(["index", "order", "output"], (state) => (about.textContent = meaning(model, state)));
-  const app = part.querySelector(".app");
   const isMap = model.view.kind === "grid"; // which has the arcs on it
-  app.append(
-    createChoices(model, store),
-    h(
-      "div",
-      { class: "split" },
-      h("div", {}, createBoard(model, store), model.circuits && createCircuits(model, store)),
-      h("div", { class: "side" }, isMap ? createPartners(model, store) : null, createWhatIf(model, store)),
-    ),
+  const place = (name, ...views) => {
+    const at = part.querySelector(name);
+    at.append(...views.filter(Boolean));
+    at.hidden = false;
+  };
+  place(".board-place", createOutputs(model, store), createBoard(model, store), createHeat(model, store));
+  if (isMap) part.querySelector(".beside").prepend(createPartners(model, store));
+  place(".side-place", createWhatIf(model, store));
+  const about = h("p", { class: "soft small", "data-about": true });
+  store.on(["index", "order", "output"], (state) => about.replaceChildren(...meaning(part, model, state)));
+  place(
+    ".rest-place",
+    model.circuits && createCircuits(model, store),
     h(
       "section",
       {},
-      h("h2", {}, "Interactions"),
+      h("h2", {}, "All interactions"),
+      createIndexChoice(model, store),
       about,
       createFilters(model, store),
       isMap ? null : createArcs(model, store),
@@ -71,15 +81,15 @@ export function startPart(part) {
     ),
     h("section", { class: "charts" }, createScatter(model, store), createEnergy(model, store)),
   );
-  app.hidden = false;
-  part.querySelector(".static").hidden = true;
+  followFindings(part, model, store);
+  for (const still of part.querySelectorAll(".static")) still.hidden = true;
   return { model, store };
 }
 
-function meaning(model, { index, order, output }) {
-  const what = model.meanings[index];
+function meaning(part, model, { index, order, output }) {
   const intervals = model.halves[`${index}/${order}`]?.[output]
     ? ` Lines on the bars: intervals that cover with ${Math.round(100 * model.intervals.level)} %.`
     : "";
-  return `${index} of order ${order}. ${what}${intervals}`;
+  const words = h("a", { href: `#${part.id}-words` }, index);
+  return [words, ` of order ${order}. ${model.meanings[index]}${intervals}`];
 }

@@ -50,9 +50,10 @@ export function createArcs(model, store) {
     arcs
       .selectAll("path")
       .data(
-        shown.flatMap((row) =>
-          steps(row.players).map(([a, b]) => ({ row, d: arch([centre(a), HEIGHT - 1], [centre(b), HEIGHT - 1], reach(a, b)) })),
-        ),
+        shown.map((row) => ({
+          row,
+          d: steps(row.players).map(([a, b]) => arch([centre(a), HEIGHT - 1], [centre(b), HEIGHT - 1], reach(a, b))).join(""),
+        })),
       )
       .join("path")
       .attr("d", (link) => link.d)

@@ -3,6 +3,7 @@ import { button, h } from "./dom.js";
 import { cut, number, signed } from "./format.js";
 import { createLegend, scaleEnd } from "./legend.js";
 import { createLinks } from "./links.js";
+import { createBrackets } from "./margin.js";
 import { examplesLens } from "./lenses/examples.js";
 import { gridLens } from "./lenses/grid.js";
 import { imageLens } from "./lenses/image.js";
@@ -22,7 +23,9 @@ const LEAST = 0.1; // of the strongest: what is drawn of a player's interactions
  */
 export function createBoard(model, store) {
   const { content, elements, noun, labels = [], frame = null, selects = false } = LENSES[model.view.kind](model);
-  const links = createLinks(content, elements, model.view.kind === "text", frame);
+  const isText = model.view.kind === "text";
+  const worded = content.matches(".cards"); // nothing is drawn across words
+  const links = isText ? createBrackets(content, elements) : worded ? () => {} : createLinks(content, elements, frame);
   elements.forEach((own, player) =>
     own.forEach((element, i) => {
       element.dataset.player = player;
@@ -96,7 +99,7 @@ export function createBoard(model, store) {
 
   const legend = createLegend(model, store, noun, (state, unit) => {
     const { drawn: rows, selected } = state;
-    if (!selects) return rows?.length ? "Lines: the strongest of the interactions listed below." : "";
+    if (!selects) return rows?.length && !worded ? `${isText ? "Brackets" : "Lines"}: the strongest of the interactions listed below.` : "";
     if (selected === null && !rows?.length) return "";
     const which = selected === null ? "the strongest of the interactions listed below, among what is kept" : `what ${cut(model.players[selected], 40)} acts with`;
     return `Arcs: ${which}; the widest stands for ${number(arcEnd(state))}${unit ? ` ${unit}` : ""}.`;

@@ -1,28 +1,50 @@
-import { h, select } from "./dom.js";
+import { button, h, select } from "./dom.js";
 import { judges } from "./verdict.js";
 
 const SIZES = { many: "two or more players", one: "single players", all: "all sizes" };
 const CERTAINTY = { findings: "distinguishable from zero", all: "all values" };
 const SIGNS = { all: "both signs", plus: "positive", minus: "negative" };
 
-/** Choices that the whole explanation follows: index, order, output. */
-export function createChoices(model, store) {
-  const state = store.get();
-  const orders = Array.from({ length: model.orders }, (_, i) => [String(i + 1), String(i + 1)]);
+/** Which of several outputs the views show. */
+export function createOutputs(model, store) {
+  if (model.outputs.length < 2) return null;
+  const names = model.outputs.map((name, i) => [String(i), name.trim() ? name : `output ${i}`]);
+  const field = select("Output", names, String(store.get().output), (value) =>
+    store.set({ output: Number(value), pinned: null }),
+  );
+  const step = (by) => {
+    const count = model.outputs.length;
+    const output = (store.get().output + by + count) % count;
+    field.querySelector("select").value = String(output);
+    store.set({ output, pinned: null });
+  };
   return h(
     "div",
     { class: "controls choices" },
-    model.outputs.length > 1
-      ? select("Output", model.outputs.map((name, i) => [String(i), name.trim() ? name : `output ${i}`]), String(state.output), (value) =>
-          store.set({ output: Number(value), pinned: null }),
-        )
-      : null,
-    select("Index", Object.keys(model.weights).map((name) => [name, name]), state.index, (index) =>
-      store.set({ index, pinned: null }),
-    ),
-    select("Up to order", orders, String(state.order), (value) =>
-      store.set({ order: Number(value), pinned: null }),
-    ),
+    field,
+    button("Previous output", () => step(-1)),
+    button("Next output", () => step(1)),
+  );
+}
+
+/** By which index, and up to which order. */
+export function createIndexChoice(model, store) {
+  const orders = h("select", { on: { change: () => store.set({ order: Number(orders.value), pinned: null }) } });
+  store.on(["index"], ({ index, order }) => {
+    const known = Object.keys(model.weights[index]);
+    orders.replaceChildren(...known.map((one) => h("option", { value: one, selected: one === String(order) }, one)));
+  });
+  return h(
+    "div",
+    { class: "controls choices" },
+    select("Index", Object.keys(model.weights).map((name) => [name, name]), store.get().index, (index) => {
+      const most = Math.max(...Object.keys(model.weights[index]).map(Number));
+      // one of single players lists these; the others list sets again
+      const size = most === 1 && model.orders > 1 ? "one" : store.get().size === "one" && store.get().order === 1 ? "many" : store.get().size;
+      const order = most === 1 ? 1 : store.get().order === 1 ? Math.min(model.order, most) : store.get().order;
+      store.set({ index, order, size, pinned: null });
+    }),
+    h("label", { class: "field" }, h("span", {}, "Up to order"), orders),
   );
 }
 
@@ -31,6 +53,8 @@ export function createFilters(model, store) {
   const state = store.get();
   const sizes = Object.entries(SIZES);
   for (let size = 2; size <= model.orders; size++) sizes.push([String(size), `exactly ${size} players`]);
+  const shown = select("Show", sizes, state.size, (size) => store.set({ size }));
+  store.on(["size"], ({ size }) => (shown.querySelector("select").value = size));
   const strength = h("input", {
     type: "range", min: 0, max: 100, step: 1, value: 0,
     on: { input: () => store.set({ strength: strength.valueAsNumber / 100 }) },
@@ -47,7 +71,7 @@ export function createFilters(model, store) {
   return h(
     "div",
     { class: "controls filters" },
-    select("Show", sizes, state.size, (size) => store.set({ size })),
+    shown,
     judges(model)
       ? select("Certainty", Object.entries(CERTAINTY), state.certainty, (certainty) => store.set({ certainty }))
       : null,

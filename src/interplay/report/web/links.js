@@ -26,45 +26,39 @@ function bow([x1, y1], [x2, y2], side) {
 }
 
 /**
- * Draws links between players' elements: in a text arches over its lines, which stand behind the
- * words; between tiles and cells bows from centre to centre, with dots at the ends.
+ * Draws links between players' elements that have no words in them: bows from centre to centre, with
+ * dots at the ends. A set is one path.
  *
  * @param {Element} content the lens; it is positioned.
  * @param {Element[][]} elements by player.
- * @param {boolean} flowing whether the players flow as text does.
  * @param {Element|null} frame what the links cover, if it is a part of the content. They then
  *     stretch with it, so that they are in place on paper too, which is laid out without a script.
  * @returns {function({players: number[], value: number}[], number, boolean): void} draws rows; the
  *     largest value; whether they are pointed at.
  */
-export function createLinks(content, elements, flowing, frame = null) {
+export function createLinks(content, elements, frame = null) {
   const svg = select(frame ?? content).insert("svg", ":first-child").attr("aria-hidden", "true");
   const at = (player, origin) => {
     const box = elements[player][0].getClientRects()[0] ?? origin;
     const x = box.left - origin.left + content.scrollLeft;
     const y = box.top - origin.top + content.scrollTop;
-    if (flowing) return [x + Math.min(box.width / 2, 40), y + 1];
     const isWord = elements[player][0].closest(".others"); // a dot in its middle would hide it
     return [x + box.width / 2, y + (isWord ? box.height : box.height / 2)];
   };
-  const path = (from, to, side) => {
-    if (!flowing) return bow(from, to, side);
-    const lift = Math.min(10 + Math.abs(to[0] - from[0]) * 0.08, 34);
-    return arch(from, to, Math.min(from[1], to[1]) - lift);
-  };
   return (rows, largest, strong) => {
-    svg.attr("class", `links ${flowing ? "behind" : "over"}${strong ? " strong" : ""}`);
+    svg.attr("class", `links over${strong ? " strong" : ""}`);
     const origin = (frame ? svg.node() : content).getBoundingClientRect();
     if (frame) svg.attr("viewBox", `0 0 ${origin.width} ${origin.height}`).attr("preserveAspectRatio", "none");
     else svg.attr("width", content.clientWidth).attr("height", content.scrollHeight);
-    const drawn = rows.flatMap((row) =>
-      steps(row.players.map((player) => at(player, origin))).map(([from, to]) => ({
-        d: path(from, to, row.value >= 0 ? 1 : -1),
-        ends: flowing ? [] : [from, to],
+    const drawn = rows.map((row) => {
+      const points = row.players.map((player) => at(player, origin));
+      return {
+        d: steps(points).map(([from, to]) => bow(from, to, row.value >= 0 ? 1 : -1)).join(""),
+        ends: points,
         width: 1 + (3 * Math.abs(row.value)) / (largest || 1),
         kind: row.value >= 0 ? "plus" : "minus",
-      })),
-    );
+      };
+    });
     svg
       .selectAll("path.link")
       .data(drawn)

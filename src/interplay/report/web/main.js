@@ -6,7 +6,7 @@ export const started = new Map(); // part -> { model, store }
 
 /** With several explanations one is shown at a time: the one that the address names. */
 function show() {
-  const wanted = parts.find((part) => `#${part.id}` === location.hash) ?? parts[0];
+  const wanted = parts.find((part) => `${location.hash}-`.startsWith(`#${part.id}-`)) ?? parts[0];
   for (const part of parts) part.hidden = part !== wanted;
   for (const link of document.querySelectorAll("nav a")) {
     if (link.hash === `#${wanted.id}`) link.setAttribute("aria-current", "true");

@@ -43,7 +43,7 @@ page: .venv/ready
 # the documentation site, in a minute: out/site/index.html, which needs no network
 docs: .venv/ready page
 	$(BIN)/codespell README.md CONTRIBUTING.md SECURITY.md CHANGELOG.md docs
-	$(BIN)/mkdocs build --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 
 # what the site shows of real runs, made again: the tutorials' outputs, then the recorded explanations,
 # the pictures of the concepts, and pictures of pages, which need Debian's chromium; some minutes

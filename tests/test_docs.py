@@ -110,9 +110,27 @@ def test_the_python_of_every_page_runs() -> None:
         assert Path(path).name in (ROOT / test).read_text(encoding="utf-8")
 
 
-@pytest.mark.model
 @of("README.md")
 def test_readme(page: Page) -> None:
+    assert page.run().splitlines()[1].split()[1:] == ["1", "×", "2"]
+    assert Path("a.html").exists()
+
+
+@of("docs/concepts/indices.md")
+def test_indices(page: Page) -> None:
+    assert_prints(blocks(page.path, "text")[0], page.run())
+
+
+@pytest.mark.model
+@of("docs/start.md")
+def test_start(page: Page) -> None:
+    assert page.run().startswith("Usable. ")
+    assert Path("key.html").exists()
+
+
+@pytest.mark.model
+@of("docs/tour.md")
+def test_tour(page: Page) -> None:
     page.run()
     assert Path("a.html").exists()
     interactions = page.names["explanation"].interactions("FSII", order=2)
@@ -126,11 +144,6 @@ def test_readme(page: Page) -> None:
     assert "linear " in printed
 
     assert "to evaluate   0, in calls of 0" in page.run()  # the second block has paid for it
-
-
-def test_the_first_python_of_the_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    exec(blocks("README.md", "python")[0], {})
 
 
 @of("docs/measures.md")

@@ -42,7 +42,7 @@ def _table(parameters: list[Any]) -> str:
         options = [*parameter.opts, *parameter.secondary_opts]
         is_option = parameter.opts[0].startswith("-")
         names = ", ".join(f"`{option}`" for option in options) if is_option else (
-            f"`{parameter.human_readable_name}`"
+            f"`{parameter.name.upper()}`"
         )
         words = " ".join(_text(getattr(parameter, "help", None)).split())
         escaped = words.replace("|", "\\|").replace("<", "&lt;").replace("[", "\\[")

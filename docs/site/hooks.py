@@ -55,7 +55,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     for file in list(files.documentation_pages()):
         for link in LINK.finditer(_prose(file.content_string)):
             path = _target(file.src_uri, link[2])
-            if path.is_file() and not path.is_relative_to(DOCS) and path.suffix != ".md":
+            if path.is_file() and not path.is_relative_to(DOCS) and path.parent != ROOT:
                 name = f"files/{path.relative_to(ROOT)}"
                 if files.get_file_from_path(name) is None:
                     files.append(File.generated(config, name, abs_src_path=str(path)))
@@ -80,6 +80,8 @@ def _prose(markdown: str) -> str:
 def _target(page: str, link: str) -> Path:
     """The file that a link on a page names; pages of the root's files link from there."""
     folder = ROOT if page in OF_ROOT else (DOCS / page).parent
+    if page.startswith("files/"):
+        folder = (ROOT / page.removeprefix("files/")).parent
     return (folder / link).resolve()
 
 

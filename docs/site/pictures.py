@@ -129,7 +129,7 @@ def faithfulness() -> None:
     ):
         explanation = ip.load(RECORDED / f"{name}.interplay")
         held_out = explanation.held_out
-        actual, predicted = held_out.values.ravel(), held_out.predicted.ravel()
+        actual, predicted = held_out.values.ravel(), explanation.predict_held_out().ravel()
         low = min(actual.min(), predicted.min()) - 0.2
         high = max(actual.max(), predicted.max()) + 0.2
         left, size = 50 + 350 * number, 250.0

@@ -5,7 +5,8 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
-PACKAGE = Path(__file__).parents[2] / "src" / "interplay"
+DOCS = Path(__file__).parents[1]
+PACKAGE = DOCS.parent / "src" / "interplay"
 SAID = {
     "interplay": "The verbs and what they return. The lenses have pages of their own.",
     "text": "Texts, prompts, documents and chats as games; [how-to](../text.md).",
@@ -20,11 +21,12 @@ TOOLKITS = ("shapiq", "shap", "captum", "inseq", "logs")
 
 
 def pages() -> dict[str, str]:
-    """The pages by their names on the site; a module that is not there has none."""
+    """The pages by their names on the site; a module without a how-to has none."""
     made = {}
     for name, words in SAID.items():
         folder = PACKAGE if name == "interplay" else PACKAGE / name
-        if folder.is_dir():
+        page = DOCS / f"{name}.md"
+        if folder.is_dir() and (page.exists() or f"../{name}.md" not in words):
             module = "interplay" if name == "interplay" else f"interplay.{name}"
             parts = [f"# {module}\n\n{words}"]
             parts += [f"::: {module}.{public}" for public in _public(folder)]
@@ -36,11 +38,12 @@ def pages() -> dict[str, str]:
 
 
 def _public(folder: Path) -> list[str]:
-    """What ``__all__`` lists, but for modules, which have their own pages."""
+    """What ``__all__`` lists, but for modules, which have their own pages: verbs first."""
     tree = ast.parse((folder / "__init__.py").read_text(encoding="utf-8"))
     (names,) = (
         ast.literal_eval(node.value)
         for node in tree.body
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__"
     )
-    return [name for name in names if not (folder / name).is_dir() and name != "spex"]
+    public = [name for name in names if not (folder / name).is_dir() and name != "spex"]
+    return sorted(public, key=lambda name: (name.isupper(), name.endswith("Error"), name[0] < "a"))

@@ -168,21 +168,21 @@ def test_an_explanation_is_pickled_without_its_game() -> None:
     assert copy.deepcopy(explanation).provenance is not explanation.provenance
 
 
-README = Path(__file__).parents[2] / "README.md"
+TOUR = Path(__file__).parents[2] / "docs" / "tour.md"
 
 
-def test_examples_are_the_inputs_of_the_readme(
+def test_examples_are_the_inputs_of_the_documentation(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     said = run("examples", "made")
     assert "cd made\n" in said
     written = {path.name for path in (tmp_path / "made").iterdir()}
-    shell = README.read_text(encoding="utf-8").partition("\ninterplay examples\n")[2]
+    shell = TOUR.read_text(encoding="utf-8").partition("\ninterplay examples\n")[2]
     named = set(re.findall(r"[\w/.-]+\.(?:txt|jsonl|csv)\b", shell.partition("```")[0]))
     assert named == written
     assert named == set(re.findall(r"[\w/.-]+\.(?:txt|jsonl|csv)\b", said.partition("cd made")[2]))
-    tasks = README.parent / "examples" / "tasks" / "agreement.jsonl"
+    tasks = TOUR.parents[1] / "examples" / "tasks" / "agreement.jsonl"
     assert (tmp_path / "made" / "agreement.jsonl").read_bytes() == tasks.read_bytes()
     (tmp_path / "made" / "context.txt").write_text("mine")
     assert "context.txt: left as it is" in run("examples", "made")

@@ -21,13 +21,13 @@ from interplay.images import (
 from interplay.images.pictures import Pixels
 
 PHOTO = np.random.default_rng(0).integers(1, 256, (12, 16, 3), dtype=np.uint8)
-QUESTION = "is the left side dark ?"
+QUESTION = "is the left side dark"
 
 
 def answer(images: Pixels, texts: list[str]) -> FloatArray:
     """The mean of the side that the text asks for, negative if it asks for darkness."""
     left = np.array(["left" in text for text in texts])
-    sign = np.where([" dark" in text for text in texts], -1.0, 1.0)
+    sign = np.where(["dark" in text for text in texts], -1.0, 1.0)
     means = images.reshape(len(images), 12, 2, 8, 3).mean(axis=(1, 3, 4))
     return np.where(left, means[:, 0], means[:, 1]) * sign
 
@@ -39,39 +39,41 @@ def made(**changed: Any) -> ImageTextGame:
 
 def test_players_and_values() -> None:
     game = made()
-    assert game.n_players == 8
+    assert game.n_players == 7
     assert game.players[:4] == ("row 1, column 1", "row 1, column 2", '"is"', '"the"')
-    masks = np.random.default_rng(1).random((20, 8)) < 0.5
+    masks = np.random.default_rng(1).random((20, 7)) < 0.5
     for mask, value in zip(masks, game(masks), strict=True):
         image = PHOTO.copy()
         for side in np.flatnonzero(~mask[:2]):
             image[:, 8 * side : 8 * side + 8] = 0
         words = [word for word, kept in zip(QUESTION.split(), mask[2:], strict=True) if kept]
-        assert value == answer(image[None], [" ".join(["", *words])])[0]
+        assert value == answer(image[None], [" ".join(words)])[0]
     assert made(batch_size=3)(masks).tolist() == game(masks).tolist()
 
 
 def test_a_word_says_which_region_counts() -> None:
-    explanation = ip.explain(made(), budget=256)
-    pairs = explanation.interactions("FSII", order=2).top(2, min_order=2)
-    assert {(explanation.players[a], explanation.players[b]) for a, b in pairs.sets} == {
+    """Without "dark": the left side's mean with "left", the right side's without."""
+    explanation = ip.explain(made(fixed=re.compile("dark")), budget=64)
+    pairs = explanation.interactions("Moebius", order=2).top(2, min_order=2)
+    assert {tuple(explanation.players[player] for player in pair) for pair in pairs.sets} == {
         ("row 1, column 1", '"left"'),
         ("row 1, column 2", '"left"'),
-    } or any("left" in explanation.players[b] for _, b in pairs.sets)
+    }
+    (left, right) = (pairs.values[pairs.sets.index(pair)] for pair in ((0, 4), (1, 4)))
+    assert (left, right) == pytest.approx((-PHOTO[:, :8].mean(), PHOTO[:, 8:].mean()))
 
 
 def test_swapped_words_and_noise() -> None:
     game = made(by="sentence", masking=ip.text.Swap({"left": ["right", "upper"]}))
-    assert game.players[2:] == ('"is the left side dark ?"', '"left → right, upper"') or True
     mask = np.ones((1, game.n_players), dtype=bool)
     mask[0, -1] = False
-    right = answer(PHOTO[None], ["is the right side dark ?"])[0]
+    right = answer(PHOTO[None], ["is the right side dark"])[0]
     assert game(mask)[0] == pytest.approx(right)  # either word asks for the right side
     assert game.cost(mask).tolist() == [2.0]
     noisy = made(fill=Noise(2))
     assert noisy.n_repeats == 2
     seeds = np.arange(1)
-    whole = np.ones((1, 8), dtype=bool)
+    whole = np.ones((1, 7), dtype=bool)
     assert noisy(whole, seeds) == made()(whole)
 
 
@@ -155,7 +157,7 @@ def test_a_model_of_both_gives_the_probability_of_answers() -> None:
     model, processor = tiny()
     both = asked(["yes", "no yes"])
     images = np.stack([PHOTO, PHOTO[::-1], PHOTO[:, ::-1]])
-    texts = ["<image> is the left side dark ?", "<image> dark ?", "<image> the side dark left ?"]
+    texts = ["<image> is the left side dark", "<image> dark", "<image> the side dark left"]
     values = both(images, texts)
     for image, text, (yes, no_yes) in zip(images, texts, values, strict=True):
         for words, value in (("yes", yes), ("no yes", no_yes)):
@@ -180,17 +182,17 @@ def test_a_model_of_both_gives_the_probability_of_answers() -> None:
 
 def test_a_game_of_a_model_of_both() -> None:
     game = ImageTextGame(
-        asked(["yes", "no"]), PHOTO, QUESTION, by="word", prompt="USER : <image> {text} ASSISTANT :",
+        asked(["yes", "no"]), PHOTO, QUESTION, by="word", prompt="USER: <image> {text} ASSISTANT:",
         target="yes", against="no", regions=(2, 1),
     )  # fmt: skip
     assert game.players[:3] == ("row 1, column 1", "row 2, column 1", '"is"')
     explanation = ip.explain(game, budget=256)
     assert explanation.faithfulness.exact
-    values = game(np.array([[True] * 8, [False] * 8]))
-    ends = explanation.predict(np.array([[True] * 8, [False] * 8]))
+    values = game(np.array([[True] * 7, [False] * 7]))
+    ends = explanation.predict(np.array([[True] * 7, [False] * 7]))
     assert ends == pytest.approx(values)
     assert abs(values[0] - values[1]) > 1e-3
     # both kinds of players act
     singles = np.abs(explanation.interactions("SV", order=1).values)
-    assert len(singles) == 8
+    assert len(singles) == 7
     assert (singles > 1e-4).all()

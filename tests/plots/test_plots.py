@@ -200,9 +200,18 @@ def test_a_loaded_explanation_will_do(plot: Any, one: ip.Explanation, tmp_path: 
 def test_given_axes_are_drawn_on(one: ip.Explanation) -> None:
     from matplotlib import pyplot
 
-    page, places = pyplot.subplots(1, 5)
+    page, places = pyplot.subplots(1, 8)
     for plot, place in zip(
-        (plots.bars, plots.network, plots.energy, plots.faithfulness, plots.budget),
+        (
+            plots.bars,
+            plots.network,
+            plots.energy,
+            plots.faithfulness,
+            plots.budget,
+            plots.waterfall,
+            plots.force,
+            plots.beeswarm,
+        ),
         places,
         strict=True,
     ):

@@ -73,7 +73,7 @@ def test_colours_stand_for_numbers(browser: Any, made: tuple[Explanation, Path])
         assert page.locator(".frame .label").all_inner_texts() == ["0", "1"]
         # the strongest findings are joined, and the list names them
         arcs = page.locator(".frame .links .link")
-        assert arcs.count() == sum(len(players) - 1 for players, _ in ranked(page))
+        assert arcs.count() == len(ranked(page))
 
 
 def test_without_intervals_the_legend_says_so(browser: Any, tmp_path: Path) -> None:

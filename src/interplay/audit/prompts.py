@@ -18,10 +18,11 @@ import numpy as np
 
 from interplay._arrays import as_columns
 from interplay._types import Json, check, plain
+from interplay.audit.lessons import alone
 from interplay.explanation.explanation import Explanation
 from interplay.game import Game, players_of
 
-_VERSION = 1
+_VERSION = 2
 """Part of the key of a record. It is raised when records are made otherwise."""
 
 
@@ -91,7 +92,8 @@ class Record(TypedDict):
     """What is kept of an explanation; single players' values and those of pairs that are not 0.
 
     A pair is ``[player, player, value, finding]``. ``counts``: whether anything may be concluded
-    from it about the set. ``error`` and ``spread`` are sums of squares
+    from it about the set. ``learned_from`` and
+    ``evidence``: see :class:`FromOthers`. ``error`` and ``spread`` are sums of squares
     over the held-out masks: of the errors, and of the deviations from their mean.
     """
 
@@ -113,6 +115,22 @@ class Record(TypedDict):
     singles: list[float]
     single_findings: list[bool]
     pairs: list[list[float]]
+    learned_from: int
+    evidence: float | None
+
+
+@dataclass(frozen=True)
+class FromOthers:
+    """What an explanation has from other prompts of its set.
+
+    Attributes:
+        learned_from: from how many prompts its prior was learned; 0: it is of its own alone.
+        evidence: how much likelier the prompt's values are by that prior, as a logarithm; ``None``:
+            there was none.
+    """
+
+    learned_from: int = 0
+    evidence: float | None = None
 
 
 def key_of(fingerprint: str, roles: Sequence[Sequence[str]], settings: Json) -> str:
@@ -122,9 +140,16 @@ def key_of(fingerprint: str, roles: Sequence[Sequence[str]], settings: Json) -> 
 
 
 def record_of(
-    explanation: Explanation, roles: Sequence[Sequence[str]], key: str, output: int
+    explanation: Explanation,
+    roles: Sequence[Sequence[str]],
+    key: str,
+    output: int,
+    learned: FromOthers,
 ) -> Record:
     """What is kept of an explanation.
+
+    Values, findings and whether they count are of the same ablations without what was learned from
+    other prompts. The score and the verdict are of the explanation.
 
     Raises:
         ValueError: there is no such output, or not a list of roles for each player.
@@ -136,9 +161,11 @@ def record_of(
     if not 0 <= output < n_outputs:
         raise ValueError(f"output={output}, but the game has {n_outputs}; give one from 0 on")
     verdict, score = explanation.verdict, explanation.faithfulness
-    spectrum = explanation.spectrum.output(output)
-    interactions = spectrum.to(explanation.index, order=min(2, n_players))
-    findings = verdict.findings(interactions, output)
+    unprimed = alone(explanation)
+    verdict_alone = unprimed.verdict
+    spectrum = unprimed.spectrum.output(output)
+    interactions = spectrum.to(unprimed.index, order=min(2, n_players))
+    findings = verdict_alone.findings(interactions, output)
     singles, certain = [0.0] * n_players, [False] * n_players
     pairs: list[list[float]] = []
     for members, value, finding in zip(
@@ -160,7 +187,8 @@ def record_of(
             "key": key,
             "level": verdict.level,
             # of a score that never varies it is known that nothing matters
-            "counts": verdict.level in ("usable", "weak") or "constant" in verdict.codes,
+            "counts": verdict_alone.level in ("usable", "weak")
+            or "constant" in verdict_alone.codes,
             "reason": verdict.sentence,
             "r2": score.r2 if known else None,
             "low": score.low if known else None,
@@ -170,12 +198,14 @@ def record_of(
             "error": error,
             "spread": spread,
             "n_ablations": int(explanation.provenance["budget"]["spent"]),
-            "range": float(np.array(verdict.ranges)[output]),
+            "range": float(np.array(verdict_alone.ranges)[output]),
             "index": explanation.index,
             "roles": [list(dict.fromkeys(given)) for given in roles],
             "singles": singles,
             "single_findings": certain,
             "pairs": pairs,
+            "learned_from": learned.learned_from,
+            "evidence": learned.evidence,
         }
     )
     return record  # type: ignore[no-any-return]

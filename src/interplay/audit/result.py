@@ -43,6 +43,9 @@ class Audited:
         n_held_out: on how many masks it is scored.
         error: the sum of squared errors on these.
         spread: the sum of squared deviations from their mean.
+        learned_from: from how many earlier prompts its prior was learned; 0: from none.
+        evidence: how much likelier its values are by that prior than without, as a logarithm;
+            ``None``: nothing was learned before.
         file: its explanation in the folder; ``None`` without a folder.
     """
 
@@ -61,7 +64,14 @@ class Audited:
     n_held_out: int
     error: float
     spread: float
+    learned_from: int
+    evidence: float | None
     file: str | None
+
+    @property
+    def unlike(self) -> bool:
+        """Whether it is unlike earlier prompts, so that what was learned from them was not used."""
+        return self.evidence is not None and not self.learned_from
 
 
 @dataclass(frozen=True)
@@ -134,6 +144,12 @@ class Audit:
         )
 
     @property
+    def unlike(self) -> tuple[Audited, ...]:
+        """Those unlike earlier prompts, the most unlike first."""
+        unlike = [prompt for prompt in self.prompts if prompt.unlike]
+        return tuple(sorted(unlike, key=lambda prompt: (prompt.evidence, prompt.number)))
+
+    @property
     def left_out(self) -> tuple[Audited, ...]:
         """Those whose explanations may not be used: no finding is made of them."""
         return tuple(prompt for prompt in self.prompts if not prompt.counts)
@@ -169,6 +185,17 @@ class Audit:
         if self.interrupted:
             lines[0] += " It was interrupted: this is what there was by then."
         lines.append(str(self.pooled))
+        primed = [prompt.learned_from for prompt in self.prompts if prompt.learned_from]
+        if primed:
+            lines.append(
+                f"{len(primed)} were explained with what up to {max(primed)} earlier prompts said "
+                "of their segments; what recurs is told without it."
+            )
+        if self.unlike:
+            lines.append(
+                f"{len(self.unlike)} are unlike the prompts before them, and were explained "
+                f"without these: {_names(self.unlike)}."
+            )
         if n_left_out:
             lines.append(
                 f"{n_left_out} explanations may not be used, and nothing below is made of them: "

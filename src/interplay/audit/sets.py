@@ -9,7 +9,7 @@ from functools import partial
 from math import ceil, log2
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -19,20 +19,25 @@ from interplay.ablation.evaluator import OnError
 from interplay.ablation.store import Store
 from interplay.ablation.terminal import Terminal
 from interplay.audit.findings import Numbered, findings_of
+from interplay.audit.lessons import UNLIKE, Learn, Lessons, Segments, alone, is_bounded
 from interplay.audit.pooled import pooled_score
-from interplay.audit.prompts import GivenGame, Prompt, Records, key_of, record_of
+from interplay.audit.prompts import FromOthers, GivenGame, Prompt, Records, key_of, record_of
 from interplay.audit.result import Audit, Audited, Refused
 from interplay.designs.measures import AnyMeasure
 from interplay.errors import GameError, MissingDependencyError, StoreError
 from interplay.explanation.explain import explain
+from interplay.explanation.explanation import Explanation
+from interplay.explanation.loading import load
 from interplay.extensions import BackendName, DecoderName
-from interplay.game import Game, fingerprint_of
+from interplay.game import Game, fingerprint_of, players_of
 
 PROMPTS, RECORDS, STORE = "prompts", "records.jsonl", "ablations.db"
 """What is in an audit's folder: a folder of explanations, what is kept of each, and the values."""
 LEAST = 0.1
 """An effect of less than this share of a prompt's range shows nothing."""
 _FEWEST_ABLATIONS, _MOST_FAILED = 64, 20
+_MORE = 1.5
+"""How many times the default budget a prompt has that is unlike the others."""
 
 
 def audit_prompts(
@@ -51,6 +56,7 @@ def audit_prompts(
     backend: BackendName | str | Backend = "local",
     batch_size: int | None = None,
     on_error: OnError = "raise",
+    learn: Learn = "relevance",
     progress: bool | None = None,
     total: int | None = None,
     **options: Any,
@@ -61,8 +67,9 @@ def audit_prompts(
     are written to the folder one by one and not kept in memory. A prompt that cannot be explained
     is passed over and named at the end.
 
-    Every explanation is made from its own prompt alone, so that agreement between prompts is
-    evidence.
+    Prompts are explained with what was learned from earlier ones (:mod:`interplay.audit.lessons`).
+    What recurs is told from fits without it, to the values of each prompt alone, so that agreement
+    between prompts is evidence. Scores are of held-out masks of each prompt.
 
     Args:
         prompts: games, taken one after another, whose players' names are their roles; or what
@@ -71,7 +78,8 @@ def audit_prompts(
         by: a column of the prompts; the findings are also given for each part of the set.
         least: the smallest effect that shows, as a share of the range of a prompt's values.
         output: which of several outputs.
-        budget: the most ablations of a prompt; by default 2 n log2 n, at least 64.
+        budget: the most ablations of a prompt; by default 2 n log2 n, at least 64, and half as many
+            more for one unlike the others.
         until: as for :func:`interplay.explain`, as are the arguments that follow.
         decoder: see there.
         measure: see there.
@@ -80,12 +88,16 @@ def audit_prompts(
         backend: see there.
         batch_size: see there.
         on_error: see there.
+        learn: ``"relevance"``: which segments are likely to matter; ``"effects"``: and in which
+            direction, for games with one output; ``False``: nothing. For the decoders ``"auto"``
+            and ``"gp"``. Nothing is learned from scores with ends, such as probabilities.
         progress: show one progress over the set.
         total: how many prompts there are, for the progress.
         **options: of the decoder.
 
     Raises:
-        ValueError: no prompts, none that could be explained, or ``least`` out of range.
+        ValueError: no prompts, none that could be explained, ``least`` out of range, or an unknown
+            ``learn``.
         GameError: 20 prompts after one another failed.
         StoreError: the store cannot be used.
 
@@ -104,6 +116,8 @@ prompts, 33% (19% to 50%)
     """
     if not 0 <= least < 1:
         raise ValueError(f"least={least!r}; give a share of the range from 0 to below 1")
+    if learn not in (*get_args(get_args(Learn)[0]), *get_args(Learn)):
+        raise ValueError(f'learn={learn!r} is unknown; choose "relevance", "effects" or False')
     settings = {
         "until": until,
         "decoder": decoder,
@@ -128,7 +142,16 @@ prompts, 33% (19% to 50%)
         if store or beside:  # a store that stays open is opened and closed faster by each prompt
             stack.callback(Store(store or beside).close)
         one_by_one = _OneByOne(
-            records, run, budget, output, settings, place, folder is not None, store, beside
+            records,
+            run,
+            budget,
+            output,
+            settings,
+            place,
+            folder is not None,
+            store,
+            beside,
+            Lessons(learn, output),
         )
         held = getattr(prompts, "held", nullcontext)  # what all of them have in common
         with held(), _bar(progress, total) as advance:
@@ -177,6 +200,7 @@ class _OneByOne:
         keeps: whether explanations are kept there.
         store: the store that was asked for, or ``None``.
         beside: the one in the folder, for the values of games that can be stored.
+        lessons: what is learned across prompts.
     """
 
     records: Records
@@ -188,6 +212,7 @@ class _OneByOne:
     keeps: bool
     store: str | Path | None
     beside: Path | None
+    lessons: Lessons
 
     def __post_init__(self) -> None:
         self.audited: list[Audited] = []
@@ -231,22 +256,29 @@ class _OneByOne:
         """Explain one; false if that was interrupted."""
         game = prompt.game()
         roles = [list(given) for given in prompt.roles(game)]
+        segments = Segments(players_of(game), roles, self.lessons.hints(game))
         budget = self.budget or default_budget(game.n_players)
         fingerprint = fingerprint_of(game)
         settings = {**self.settings, "budget": budget, "output": self.output}
+        if self.lessons.key is not None:
+            settings["learned"] = self.lessons.key
         key = key_of(fingerprint or f"unnamed:{number}", roles, settings)
         file = f"{PROMPTS}/{key[:16]}.interplay" if self.keeps else None
         known = None if fingerprint is None else self.records.find(key)
         if known is None or (file is not None and not (self.place / file).exists()):
             store = self.store or (self.beside if fingerprint is not None else None)
-            explanation = self.run(game, budget=budget, store=store)
+            run = partial(self.run, game, store=store)
+            explanation, learned = self._explained(run, budget, segments, fingerprint is not None)
             if explanation.provenance["budget"]["interrupted"]:
                 return False
-            record = record_of(explanation, roles, key, self.output)
+            record = record_of(explanation, roles, key, self.output, learned)
+            self.lessons.add(key, segments, explanation)
             if file is not None:
                 explanation.save(self.place / file)
             known = record, self.records.append(record)
             self.n_new += 1
+        elif file is not None and self.lessons.wanted:
+            self.lessons.add(key, segments, load(self.place / file))
         record, where = known
         self.indices.add(record["index"])
         if record["counts"]:
@@ -268,10 +300,31 @@ class _OneByOne:
                 n_held_out=record["n_held_out"],
                 error=record["error"],
                 spread=record["spread"],
+                learned_from=record["learned_from"],
+                evidence=record["evidence"],
                 file=file,
             )
         )
         return True
+
+    def _explained(
+        self, run: Any, budget: int, segments: Segments, can_store: bool
+    ) -> tuple[Explanation, FromOthers]:
+        """Explain one with what was learned, or without it where its values speak against it."""
+        expected = self.lessons.expected(segments)
+        explanation = run(budget=budget, prior=None if expected is None else expected.prior)
+        provenance = explanation.provenance
+        is_whole = not provenance["budget"]["interrupted"]
+        if expected is None or provenance.get("prior") is None or not is_whole:
+            return explanation, FromOthers()
+        if is_bounded(provenance["game"]["description"], self.output):
+            return alone(explanation), FromOthers()
+        evidence = expected.evidence(explanation, self.output)
+        if evidence >= UNLIKE:
+            return explanation, FromOthers(expected.learned_from, evidence)
+        if self.budget is None and can_store:  # what is known is not evaluated again
+            return run(budget=ceil(_MORE * budget)), FromOthers(0, evidence)
+        return alone(explanation), FromOthers(0, evidence)
 
 
 def default_budget(n_players: int) -> int:

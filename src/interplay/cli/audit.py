@@ -17,11 +17,8 @@ from interplay._types import Json
 from interplay.audit.result import DOCUMENT
 from interplay.audit.sets import LEAST, audit_prompts
 from interplay.cli.options import (
-    AllowPickle,
-    Device,
-    Dtype,
+    ModelOptions,
     RunOptions,
-    Threads,
     command,
     existing,
 )
@@ -38,7 +35,7 @@ _LISTED = 20
 
 
 @dataclass(frozen=True)
-class AuditOptions:
+class AuditOptions(ModelOptions):
     """The prompts, the model, and what is scored."""
 
     model: Annotated[
@@ -108,10 +105,6 @@ class AuditOptions:
     language: Annotated[
         str | None, typer.Option(help="The language, for sentences: a code, such as de.")
     ] = None
-    dtype: Dtype = "float32"
-    device: Device = "cpu"
-    threads: Threads = None
-    allow_pickle: AllowPickle = False
     base_url: Annotated[
         str | None,
         typer.Option(help="An OpenAI-compatible endpoint instead of a local model."),
@@ -214,11 +207,8 @@ class AuditOptions:
             ), None
         model, tokenizer = lens.load_model(
             self.model,
-            dtype=self.dtype,
-            device=self.device,
-            threads=self.threads,
             task=self._text().task,
-            allow_pickle=self.allow_pickle,
+            **self.loading(),
         )
         return partial(
             lens.TextGame, model, tokenizer, masking=masking, language=self.language

@@ -15,15 +15,12 @@ from interplay import components as lens
 from interplay.cli.folders import print_written, refuse_another, write
 from interplay.cli.options import (
     STORE,
-    AllowPickle,
     ConfirmOptions,
-    Device,
-    Dtype,
     GateOptions,
+    ModelOptions,
     RunOptions,
     Seed,
     ShownOptions,
-    Threads,
     choice,
     command,
     existing,
@@ -39,7 +36,6 @@ from interplay.explanation.explanation import FILE, Explanation
 from interplay.explanation.plan import plan
 from interplay.fourier.spectrum import Spectrum
 from interplay.text import load_model
-from interplay.text.models import DTYPES
 
 _KINDS = ("causal", "masked", "classification")
 _MOST_DIGITS = 4
@@ -50,7 +46,7 @@ _BLOCKS = 8
 
 
 @dataclass(frozen=True)
-class ComponentsOptions:
+class ComponentsOptions(ModelOptions):
     """The model, the questions, and which of its parts are players."""
 
     model: Annotated[
@@ -129,10 +125,6 @@ class ComponentsOptions:
         typer.Option(help="Prune to so many players, or to this share; give it several times."),
     ] = None
     random_state: Seed = 0
-    dtype: Dtype = "float32"
-    device: Device = "cpu"
-    threads: Threads = None
-    allow_pickle: AllowPickle = False
 
     def game(self, trust: Trust = TYPED, /) -> lens.ComponentGame:
         """The model's parts as a game, on the questions to explain by.
@@ -148,7 +140,6 @@ class ComponentsOptions:
     def split(self, trust: Trust = TYPED, /) -> tuple[lens.ComponentGame, lens.Task | None]:
         """The game, and the questions that judge the pruning, if something is pruned."""
         scores: Any = tuple(self.score or ("margin", "correct"))
-        choice("--dtype", self.dtype, DTYPES)
         if self.hints is not None:
             choice("--hints", self.hints, ("attribution",))
         numbers = None if self.layers is None else _numbers(self.layers)
@@ -161,11 +152,7 @@ class ComponentsOptions:
         loaded, tokenizer = load_model(
             self.model,
             task=self.kind,
-            dtype=self.dtype,
-            device=self.device,
-            threads=self.threads,
-            download=trust.anything or trust.download,
-            allow_pickle=trust.pickle or (trust.anything and self.allow_pickle),
+            **self.loading(trust),
         )
         units = [
             unit
@@ -258,7 +245,7 @@ def components_command(
         page = write(explanation, out, "components", asdict(model))
         _print_pruned(game, judged, pruned)
     print_written(page)
-    gate.end(explanation)
+    gate.end(explanation, out / STORE)
 
 
 def _check_choices(kind: str, units: list[str] | None, scores: tuple[str, ...]) -> None:

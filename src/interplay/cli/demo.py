@@ -10,7 +10,7 @@ import typer
 
 from interplay.cli.ends import print_ends, print_prompt, with_answers
 from interplay.cli.folders import print_written, write
-from interplay.cli.options import STORE, Seed
+from interplay.cli.options import STORE, Seed, ShownOptions, command
 from interplay.cli.tables import console, interruptible, print_explanation
 from interplay.cli.trust import TYPED, Trust
 from interplay.explanation.explain import explain
@@ -25,6 +25,10 @@ from interplay.text import (
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+
+_ORDER, _TOP = 3, 6
+"""What is shown of each: the largest order, and the most rows."""
 
 
 @dataclass(frozen=True)
@@ -132,7 +136,9 @@ class DemoOptions:
         raise ValueError(f"the demo has no case {self.name!r}; it has {known}")
 
 
+@command
 def demo_command(
+    shown: ShownOptions,
     out: Annotated[Path, typer.Option(help="Folder for the pages, explanations and store.")] = Path(
         "out/demo"
     ),
@@ -144,7 +150,8 @@ def demo_command(
     Run again, it takes every ablation from its store.
     """
     model, tokenizer = demo_model()
-    pages = []
+    parts, pages = [], []
+    progress = False if shown.quiet else None
     for case in CASES:
         game = case.game(model, tokenizer)
         console.rule(f"[bold]{case.title}")
@@ -153,12 +160,18 @@ def demo_command(
             answers = print_ends(game, out / STORE, "local")
         with interruptible():
             explanation = explain(
-                game, budget=case.budget, store=out / STORE, random_state=random_state
+                game,
+                budget=case.budget,
+                store=out / STORE,
+                random_state=random_state,
+                progress=progress,
             )
-            explanation = explanation.with_truth_tables(store=out / STORE)
-        explanation = with_answers(explanation, answers)
+            explanation = explanation.with_truth_tables(store=out / STORE, progress=progress)
+        explanation = shown.recorded(with_answers(explanation, answers), _ORDER)
         folder = out / case.name
         pages.append(write(explanation, folder, "demo", {"name": case.name}, store=out / STORE))
-        print_explanation(explanation, None, 3, 6)
+        parts.append((case.title, explanation))
+        print_explanation(explanation, None, None, shown.top or _TOP)
+    shown.print_json(*parts)
     for page in pages:
         print_written(page)

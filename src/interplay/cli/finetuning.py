@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,14 +12,10 @@ from interplay import training as lens
 from interplay.cli.folders import print_written, refuse_another, write
 from interplay.cli.options import (
     STORE,
-    AllowPickle,
-    Device,
-    Dtype,
     GateOptions,
+    ModelOptions,
     RunOptions,
-    Seed,
     ShownOptions,
-    Threads,
     choice,
     command,
     existing,
@@ -40,7 +36,7 @@ _MOST_DIGITS = 8
 
 
 @dataclass(frozen=True)
-class FineTuningOptions:
+class FineTuningOptions(ModelOptions):
     """The model, its fine-tuning set, the questions, and how it is fine-tuned."""
 
     model: Annotated[
@@ -122,11 +118,16 @@ class FineTuningOptions:
         int,
         typer.Option(help="Seeds that each subset is trained with; 2 or more tell the noise."),
     ] = 1
-    random_state: Seed = 0
-    dtype: Dtype = "float32"
-    device: Device = "cpu"
-    threads: Threads = None
-    allow_pickle: AllowPickle = False
+    random_state: Annotated[
+        int, typer.Option("--seed", help="Seed of the training, the masks and the fits.")
+    ] = 0
+    dtype: Annotated[str, typer.Option(hidden=True)] = field(default="float32", kw_only=True)
+
+    def __post_init__(self) -> None:
+        choice("--dtype", self.dtype, ("float32",))  # fine-tuning takes no other one
+        choice("--adapt", self.adapt, ("response", _ALL))
+        choice("--method", self.method, ("lora", "full"))
+        choice("--score", self.score, ("auto", "margin", "logprob", "prob"))
 
     def game(self, trust: Trust = TYPED, /) -> lens.FineTuningGame:
         """The fine-tuning as a game.
@@ -137,9 +138,6 @@ class FineTuningOptions:
         Raises:
             ValueError: options that exclude each other, or something that may not be done.
         """
-        choice("--adapt", self.adapt, ("response", _ALL))
-        choice("--method", self.method, ("lora", "full"))
-        choice("--score", self.score, ("auto", "margin", "logprob", "prob"))
         layers = _number("--layers", self.layers)
         vocabulary = _number("--vocabulary", self.vocabulary)
         if self.group is not None and self.clusters is not None:
@@ -154,11 +152,7 @@ class FineTuningOptions:
         method: Any = self.method
         loaded, tokenizer = load_model(
             self.model,
-            dtype=self.dtype,
-            device=self.device,
-            threads=self.threads,
-            download=trust.anything or trust.download,
-            allow_pickle=trust.pickle or (trust.anything and self.allow_pickle),
+            **self.loading(trust),
         )
         tuning = lens.FineTuning(
             loaded,
@@ -216,6 +210,20 @@ class CheckOptions:
         bool, typer.Option("--plan", help="Estimate what it will evaluate and cost, and stop.")
     ] = False
 
+    def check_numbers(self, n_questions: int) -> None:
+        """Check the numbers of questions, before a model is loaded.
+
+        Raises:
+            ValueError: there is no such question.
+        """
+        for option, numbers in (("--point", self.point), ("--undo", self.undo)):
+            for number in numbers or ():
+                if not 0 <= number < n_questions:
+                    raise ValueError(
+                        f"{option} {number} is not one of the {n_questions} questions, which "
+                        "count from 0"
+                    )
+
 
 @command
 def finetuning_command(
@@ -234,14 +242,8 @@ def finetuning_command(
     Example: interplay finetune --model smollm2 --examples train.jsonl --questions ask.jsonl
     --budget 500 --out out/facts
     """
+    checks.check_numbers(len(lens.read_questions(tuning.questions)))
     game, out = tuning.game(), run.folder("finetune")
-    for option, numbers in (("--point", checks.point), ("--undo", checks.undo)):
-        for number in numbers or ():
-            if not 0 <= number < len(game.questions):
-                raise ValueError(
-                    f"{option} {number} is not one of the {len(game.questions)} questions, which "
-                    "count from 0"
-                )
     refuse_another(game, out / FILE)
     if checks.only_plan:
         with interruptible():
@@ -262,7 +264,7 @@ def finetuning_command(
     explanation = shown.recorded(explanation, run.order or ORDER)
     page = write(explanation, out, "finetune", asdict(tuning))
     print_verdict(explanation)
-    shown.print_json(explanation)
+    shown.print_json((explanation.title, explanation))
     rows = shown.top or RELATIONS
     for number in (None, *(checks.point or ())):
         print_training(explanation, number, shown.index, explanation.order or ORDER, rows)
@@ -282,7 +284,7 @@ def finetuning_command(
             )
         console.print(f"Undoing {undone}", markup=False, highlight=False)
     print_written(page)
-    gate.end(explanation)
+    gate.end(explanation, out / STORE)
 
 
 def _print_harm(explanation: Explanation) -> None:

@@ -11,6 +11,7 @@ import typer
 from interplay import images as lens
 from interplay.cli.folders import print_written, refuse_another, write
 from interplay.cli.options import (
+    STORE,
     ConfirmOptions,
     GateOptions,
     RunOptions,
@@ -171,10 +172,9 @@ def image_command(
     with interruptible():
         explanation = shown.recorded(explain(game, **run.settings("image")), run.order or 2)
     page = write(explanation, out, "image", asdict(image))
-    if confirmation.asked:
-        with interruptible():
-            explanation = confirmation.tested(explanation, "image", run)
-        page = write(explanation, out, "image", asdict(image))
+    with interruptible():
+        explanation = confirmation.tested(explanation, "image", run)
+    page = write(explanation, out, "image", asdict(image))
     shown.print(explanation)
     print_written(page)
-    gate.end(explanation)
+    gate.end(explanation, out / STORE)

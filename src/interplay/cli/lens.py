@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from interplay.cli.folders import print_written, refuse_another, write
-from interplay.cli.options import GateOptions, RunOptions, ShownOptions, command
+from interplay.cli.options import STORE, GateOptions, RunOptions, ShownOptions, command
 from interplay.cli.tables import interruptible
 from interplay.explanation.console import ORDER
 from interplay.explanation.explain import explain
@@ -26,7 +26,7 @@ def lens_command(name: str) -> Callable[..., None]:
         page = write(explanation, out, name, asdict(options))
         shown.print(explanation)
         print_written(page)
-        gate.end(explanation)
+        gate.end(explanation, out / STORE)
 
     lens = COMMANDS[name]
     run_lens.__annotations__ = {

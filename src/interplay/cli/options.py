@@ -18,8 +18,8 @@ import typer
 
 from interplay.ablation.evaluator import ON_ERROR
 from interplay.cli.status import EXIT_BELOW, EXIT_INTERRUPTED
-from interplay.cli.tables import console, print_explanation, silenced
-from interplay.cli.trust import Trust
+from interplay.cli.tables import console, interruptible, print_explanation, silenced
+from interplay.cli.trust import TYPED, Trust
 from interplay.designs.measures import MEASURES, get_measure
 from interplay.explanation.console import TOP
 from interplay.explanation.explanation import Explanation
@@ -111,6 +111,35 @@ AllowPickle = Annotated[
         "whoever wrote them."
     ),
 ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelOptions:
+    """How a local model is loaded: the last options of every command that loads one."""
+
+    dtype: Dtype = "float32"
+    device: Device = "cpu"
+    threads: Threads = None
+    allow_pickle: AllowPickle = False
+
+    def __post_init__(self) -> None:
+        from interplay.text.models import DTYPES
+
+        choice("--dtype", self.dtype, DTYPES)
+
+    def loading(self, trust: Trust = TYPED) -> dict[str, Any]:
+        """The arguments of ``load_model``.
+
+        Args:
+            trust: what may be read, contacted and loaded.
+        """
+        return {
+            "dtype": self.dtype,
+            "device": self.device,
+            "threads": self.threads,
+            "download": trust.anything or trust.download,
+            "allow_pickle": trust.pickle or (trust.anything and self.allow_pickle),
+        }
 
 
 @dataclass(frozen=True)
@@ -317,13 +346,16 @@ class ShownOptions:
 
     def print(self, explanation: Explanation) -> None:
         """Print the explanation: as JSON, or as ``interplay show`` does."""
-        self.print_json(explanation)
+        self.print_json((explanation.title, explanation))
         print_explanation(explanation, self.index, None, self.top or TOP)
 
-    def print_json(self, explanation: Explanation) -> None:
-        """Print the explanation as JSON, if that was asked for; all else is silent then."""
+    def print_json(self, *parts: tuple[str, Explanation]) -> None:
+        """Print explanations, each with its title, as JSON, if that was asked for.
+
+        All else is silent then.
+        """
         if self.as_json:
-            typer.echo(exported([(explanation.title, explanation)], "json"), nl=False)
+            typer.echo(exported(parts, "json"), nl=False)
 
 
 FailUnder = Annotated[
@@ -337,21 +369,12 @@ FailUnder = Annotated[
 
 
 @dataclass(frozen=True)
-class GateOptions:
+class ScoreOptions:
     """What a score must be for the command to succeed."""
 
     PANEL: ClassVar[str] = "What is shown"
 
     fail_under: FailUnder = None
-
-    def end(self, explanation: Explanation) -> None:
-        """End a run: with the status 130 if it was interrupted, else as :meth:`check` does.
-
-        What there was when it was interrupted is explained and written by then.
-        """
-        if explanation.provenance["budget"]["interrupted"]:
-            raise typer.Exit(EXIT_INTERRUPTED)
-        self.check(explanation)
 
     def check(self, explanation: Explanation) -> None:
         """End the command with the status :data:`EXIT_BELOW` if the score is too low.
@@ -369,6 +392,61 @@ class GateOptions:
             f"--fail-under {self.fail_under:g}: the lower end of R2's interval is {lower}", err=True
         )
         raise typer.Exit(EXIT_BELOW)
+
+
+@dataclass(frozen=True)
+class GateOptions(ScoreOptions):
+    """What a score, and the game, must be for a run to succeed."""
+
+    expect: Annotated[
+        Path | None,
+        typer.Option(
+            callback=existing,
+            dir_okay=False,
+            help="A TOML file of what is expected (docs/auditing.md), tested by fresh ablations; "
+            "end with exit status 4 unless all of it is shown.",
+        ),
+    ] = None
+
+    def __post_init__(self) -> None:
+        if self.expect is not None:  # what is wrong is told before a model is loaded
+            from interplay.audit.expectations import read_expectations
+
+            if "unchanged" in read_expectations(self.expect):
+                raise ValueError(
+                    f"--expect {self.expect}: unchanged is expected of two runs; give it to "
+                    "interplay compare"
+                )
+
+    def end(self, explanation: Explanation, store: Path | None = None) -> None:
+        """End a run: with the status 130 if it was interrupted, else as :meth:`check` does.
+
+        What there was when it was interrupted is explained and written by then. What is expected is
+        tested and printed before that.
+
+        Args:
+            explanation: with its game.
+            store: that of the run.
+
+        Raises:
+            typer.Exit: the run was interrupted, or something is not as it must be.
+        """
+        if explanation.provenance["budget"]["interrupted"]:
+            raise typer.Exit(EXIT_INTERRUPTED)
+        is_met = self.expect is None or self._met(explanation, self.expect, store)
+        self.check(explanation)
+        if not is_met:
+            raise typer.Exit(EXIT_BELOW)
+
+    def _met(self, explanation: Explanation, expected: Path, store: Path | None) -> bool:
+        """Test and print what is expected of the game; whether all of it is shown."""
+        from interplay.audit.expectations import MET, expect
+
+        with interruptible():
+            outcomes = expect(explanation, expected, store=store)
+        for one in outcomes:
+            console.print(str(one), markup=False, highlight=False, soft_wrap=True)
+        return all(one.outcome == MET for one in outcomes)
 
 
 def _in_panel(annotation: Any, panel: str | None) -> Any:
@@ -396,7 +474,8 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
             parameters[name] = given.replace(annotation=group, kind=Parameter.KEYWORD_ONLY)
             continue
         types = get_type_hints(group, include_extras=True)
-        for field in fields(group):
+        # those that a group has from another one stand last
+        for field in sorted(fields(group), key=lambda field: bool(field.kw_only)):
             default = Parameter.empty if field.default is MISSING else field.default
             parameters.setdefault(
                 field.name,

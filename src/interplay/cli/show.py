@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from interplay.cli.folders import saved
-from interplay.cli.options import GateOptions, ShownOptions, command, existing
+from interplay.cli.options import ScoreOptions, ShownOptions, command, existing
 from interplay.cli.tables import print_explanation, print_run, print_verdict
 from interplay.cli.training import RELATIONS, ShownPoint, print_training
 from interplay.explanation.console import ORDER, TOP
@@ -24,7 +24,7 @@ def show_command(
         ),
     ],
     shown: ShownOptions,
-    gate: GateOptions,
+    gate: ScoreOptions,
     order: Annotated[
         int | None,
         typer.Option(min=1, help="Largest order of interaction; by default that of the run."),
@@ -42,7 +42,7 @@ def show_command(
     Example: interplay show out/key --index SII --order 2
     """
     explanation = load(saved(path)[-1][1])
-    shown.print_json(explanation)
+    shown.print_json((explanation.title, explanation))
     if explanation.view.get("table") == "relations":
         print_verdict(explanation)
         asked = order or explanation.order or ORDER

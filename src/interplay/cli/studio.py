@@ -2,33 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from interplay.cli.open import ServerOptions, announce, require_live
-from interplay.cli.options import AllowPickle, Device, Dtype, Threads, command
+from interplay.cli.options import ModelOptions, command
 
 
 @dataclass(frozen=True)
-class ModelOptions:
+class StudioModel(ModelOptions):
     """Which model answers: the page cannot name another."""
 
     model: Annotated[
         str,
         typer.Option(help='Folder or hub name of a language model, or "smollm2" (packaged).'),
     ] = "smollm2"
-    dtype: Dtype = "float32"
-    device: Device = "cpu"
-    threads: Threads = None
-    allow_pickle: AllowPickle = False
 
 
 @command
 def studio_command(
-    chosen: ModelOptions,
+    chosen: StudioModel,
     server: ServerOptions,
     out: Annotated[
         Path, typer.Option(help="Folder of the runs, each in a folder of its own.")
@@ -53,13 +49,7 @@ def studio_command(
     from interplay.cli.live.studio import Studio
     from interplay.cli.text import TextOptions
 
-    model = TextOptions(
-        model=chosen.model,
-        dtype=chosen.dtype,
-        device=chosen.device,
-        threads=chosen.threads,
-        allow_pickle=chosen.allow_pickle,
-    )
+    model = TextOptions(**asdict(chosen))
     listening = Listening(server.host, server.port)
     server.warn()
     session = Session(Events())

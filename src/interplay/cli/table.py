@@ -12,6 +12,7 @@ import typer
 from interplay import tabular as lens
 from interplay.cli.folders import print_written, refuse_another, write
 from interplay.cli.options import (
+    STORE,
     ConfirmOptions,
     GateOptions,
     RunOptions,
@@ -235,4 +236,4 @@ def table_command(
     page = write(explanation, out, "table", asdict(table))
     shown.print(explanation)
     print_written(page)
-    gate.end(explanation)
+    gate.end(explanation, out / STORE)

@@ -16,14 +16,11 @@ from interplay.cli.ends import PromptGame, print_ends, print_prompt, with_answer
 from interplay.cli.folders import finest, print_written, refuse_another, write
 from interplay.cli.options import (
     STORE,
-    AllowPickle,
     ConfirmOptions,
-    Device,
-    Dtype,
     GateOptions,
+    ModelOptions,
     RunOptions,
     ShownOptions,
-    Threads,
     choice,
     command,
     existing,
@@ -39,7 +36,6 @@ from interplay.explanation.plan import plan
 from interplay.text.analysis.drill import LEVEL_FILE, Refinement, drill
 from interplay.text.api.account import public_address
 from interplay.text.hints import HintKind
-from interplay.text.models import DTYPES
 from interplay.text.prompts.build import mask_prompt
 from interplay.text.prompts.chat import TEMPLATE_TIME
 from interplay.text.prompts.segments import checked_language
@@ -62,7 +58,7 @@ _SLOW_PATTERN = (
 
 
 @dataclass(frozen=True)
-class TextOptions:
+class TextOptions(ModelOptions):
     """The prompt, what is ablated of it, the model, and what is scored."""
 
     model: Annotated[
@@ -182,8 +178,9 @@ class TextOptions:
     masking: Annotated[
         str,
         typer.Option(
-            help="What becomes of a removed segment: delete; mask-token; or attention, where it "
-            "stays in its place and nothing attends to it. Or --replacement."
+            help="What becomes of a removed segment: delete; mask-token; attention, where it "
+            "stays in its place and nothing attends to it; or resample, where the model writes it "
+            "again (resample-rest: and all that follows). Or --replacement."
         ),
     ] = "delete"
     replacement: Annotated[
@@ -205,10 +202,6 @@ class TextOptions:
         bool,
         typer.Option("--swap-only", help="With --swap: everything else is always kept."),
     ] = False
-    dtype: Dtype = "float32"
-    device: Device = "cpu"
-    threads: Threads = None
-    allow_pickle: AllowPickle = False
     base_url: Annotated[
         str | None,
         typer.Option(
@@ -240,12 +233,8 @@ class TextOptions:
         """
         return lens.load_model(
             self.model,
-            dtype=self.dtype,
-            device=self.device,
-            threads=self.threads,
             task=self.task,
-            download=trust.anything or trust.download,
-            allow_pickle=trust.pickle or (trust.anything and self.allow_pickle),
+            **self.loading(trust),
         )
 
     def game(self, trust: Trust = TYPED, /, loaded: tuple[Any, Any] | None = None) -> PromptGame:
@@ -260,7 +249,6 @@ class TextOptions:
         """
         written = self._written()
         scored = self.scored()
-        choice("--dtype", self.dtype, DTYPES)
         choice("--hints", self.hints, get_args(HintKind))
         settings: dict[str, Any] = {
             "prompt": written.prompt,
@@ -335,6 +323,8 @@ class TextOptions:
         removal: Any = self.masking.replace("-", "_")
         if self.replacement is not None:
             removal = lens.Replace(self.replacement)
+        elif self.masking in ("resample", "resample-rest"):
+            removal = lens.Resample(rest=self.masking == "resample-rest")
         if self.swap is None:
             if self.swap_only:
                 raise ValueError("--swap-only was given without --swap; give the file as well")
@@ -498,7 +488,7 @@ def text_command(
         console.print(str(result), markup=False, highlight=False)
     shown.print(finest(result))
     print_written(page)
-    gate.end(finest(result))
+    gate.end(finest(result), out / STORE)
 
 
 @dataclass(frozen=True)

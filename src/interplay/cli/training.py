@@ -201,7 +201,7 @@ def training_command(
     page = write(explanation, out, "training", asdict(table))
     first_order = first_order_of(explanation)
     print_verdict(explanation)
-    shown.print_json(explanation)
+    shown.print_json((explanation.title, explanation))
     rows = shown.top or RELATIONS
     print_training(explanation, None, shown.index, explanation.order or ORDER, rows)
     for number in show.point or ():
@@ -217,7 +217,7 @@ def training_command(
             )
         _print_curves(curves)
     print_written(page)
-    gate.end(explanation)
+    gate.end(explanation, out / STORE)
 
 
 def _game(

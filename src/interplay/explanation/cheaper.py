@@ -139,10 +139,11 @@ class Cheaper:
         rows = np.array([row_of[key] for key in keys(design.masks)])
         cheap_values = self.ablations.values[rows]
         if cheap_values.shape != values.shape:
-            raise GameError(
-                f"the cheaper game has values of shape {cheap_values.shape[1:] or 'one number'}, "
-                f"the game of shape {values.shape[1:] or 'one number'}; give both the same targets"
+            outputs = " and the game ".join(
+                "one output" if array.ndim == 1 else f"{array.shape[1]} outputs"
+                for array in (cheap_values, values)
             )
+            raise GameError(f"the cheaper game has {outputs}; score both by the same targets")
 
         def run(numbers: FloatArray, rng: np.random.Generator) -> Decoded:
             return run_decoder(decoder, design, numbers, order, rng, options)
@@ -216,6 +217,26 @@ class Cheaper:
             diagnosis=diagnosis,
             residuals=residuals,
         )
+
+
+def in_words(provenance: Json) -> str:
+    """What a cheaper game was worth, in a sentence."""
+    told = provenance["decoder"]["diagnosis"][CHEAPER]
+    n_ablations = provenance[CHEAPER]["n_ablations"]
+    alone, with_it = (
+        "not known" if told[name] is None else f"{told[name]:.3f}"
+        for name in ("cv_r2_alone", "cv_r2")
+    )
+    if not told["used"]:
+        return (
+            f"A cheaper game ({n_ablations} ablations) was left out: by cross-validation it did "
+            f"not help (R2 {with_it} with it, {alone} without)."
+        )
+    weights = ", ".join(f"{weight:.2f}" for weight in told["weights"])
+    return (
+        f"A cheaper game ({n_ablations} ablations) took part with the weight {weights}: "
+        f"cross-validated R2 {with_it}, without it {alone}."
+    )
 
 
 def _learned(decoded: Decoded) -> Spectrum:

@@ -14,6 +14,7 @@ from rich.text import Text
 from interplay._types import Json
 from interplay.ablation.terminal import Terminal
 from interplay.confirmation.verdict import Confirmation
+from interplay.explanation.cheaper import CHEAPER, in_words
 from interplay.explanation.decisive import DecisiveSet
 from interplay.explanation.explanation import Explanation
 from interplay.explanation.findings import findings
@@ -215,6 +216,8 @@ def run(explanation: Explanation) -> Iterator[Part]:
     if decoder["ran"] == "exact":
         name = escape(decoder["requested"])
         yield f"The budget covers all 2^n masks, so that {name} was not needed."
+    if CHEAPER in decoder["diagnosis"]:
+        yield Text(in_words(explanation.provenance))
     if "summary" in decoder["diagnosis"]:
         yield Text(decoder["diagnosis"]["summary"])
 

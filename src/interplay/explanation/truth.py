@@ -21,6 +21,7 @@ from interplay.fourier.masks import keys
 TOP = 3
 _MOST_PLAYERS = 3
 _ORDER = 3
+_SMALL = 0.1
 
 
 @dataclass(frozen=True)
@@ -70,15 +71,25 @@ class TruthTable:
         return all(entry.is_measured for entry in self.entries)
 
     @property
-    def agrees(self) -> bool:
-        """Whether the interaction with everything else kept has the sign of the index.
+    def here(self) -> float:
+        """What the players do together with everything else kept: the discrete derivative.
 
-        The index is a mean over many inputs, of which the whole input is one.
+        The index is a mean of such differences over many inputs, of which this is one.
         """
         removed = [len(entry.kept) - sum(entry.kept) for entry in self.entries]
         signed = zip(removed, self.entries, strict=True)
-        here = sum(-entry.value if n % 2 else entry.value for n, entry in signed)
-        return here * self.value >= 0
+        return sum(-entry.value if n % 2 else entry.value for n, entry in signed)
+
+    @property
+    def adds_up(self) -> bool:
+        """Whether that is next to nothing beside what the entries differ by."""
+        values = [entry.value for entry in self.entries]
+        return abs(self.here) <= _SMALL * (max(values) - min(values))
+
+    @property
+    def agrees(self) -> bool:
+        """Whether that has the sign of the index, if it is not next to nothing."""
+        return self.adds_up or self.here * self.value >= 0
 
     def without(self, *players: int) -> float:
         """The value without some of the set's players."""

@@ -83,7 +83,7 @@ class Resize:
                 "expected: give the path of a file, or an array of that type"
             )
         height, width = images.shape[1:3]
-        top, left = (round(side * (1 - self.crop) / 2) for side in (height, width))
+        top, left = (side * (1 - self.crop) / 2 for side in (height, width))
         box = (left, top, width - left, height - top)
         size = (self.size[1], self.size[0])
         scaled = np.stack(

@@ -128,14 +128,15 @@ def beeswarm(
     n_rest = len(ranked) - len(drawn)
     ax = style.axes(ax, 7.2, 1.3 + _ROW * (len(drawn) + bool(n_rest)))
     which = "Shapley values" if index == "SV" else "Banzhaf values"
-    style.title(ax, f"{which} in {len(by_role):,} explanations{style.of_output(given[0], output)}")
+    count = f"{len(by_role):,} explanation{'' if len(by_role) == 1 else 's'}"
+    style.title(ax, f"{which} in {count}{style.of_output(given[0], output)}")
     if not drawn:
         style.nothing(ax, "none of the explanations is usable")
         return ax
     labels = [style.one_line(role, _LABEL) for role in drawn]
     swarms = [rows[role] for role in drawn]
     if n_rest:
-        labels.append(f"{n_rest:,} others together")
+        labels.append(f"{n_rest:,} others together" if n_rest > 1 else "1 other")
         swarms.append(_Row())
         for total, effects_of in zip(totals, by_role, strict=True):
             shown = sum(effects_of.get(role, 0.0) for role in drawn)

@@ -31,6 +31,8 @@ _MASKINGS = {
     "delete": "removed parts are deleted and the rest closes up, so that the model reads texts "
     "that nobody wrote",
     "attention": "removed parts stay and nothing attends to them, which no text can bring about",
+    "resample": "removed parts are written again by the model itself, sampled, so that values are "
+    "means over several texts",
     "mask_token": "removed parts become mask tokens, which the model may not know",
 }
 _OTHERS = {

@@ -17,9 +17,9 @@ from interplay._types import BoolArray, FloatArray, Json, visible
 from interplay.confirmation.verdict import Confirmation
 from interplay.designs.measures import UNIFORM, measure_of
 from interplay.explanation.decisive import DecisiveSet
-from interplay.explanation.findings import findings
 from interplay.explanation.explanation import Explanation
 from interplay.explanation.faithfulness import Faithfulness
+from interplay.explanation.findings import findings
 from interplay.fourier.interactions import LEVEL
 
 SCHEMA = "urn:interplay:explanations:1"
@@ -151,8 +151,8 @@ def as_markdown(parts: Sequence[tuple[str, Explanation]]) -> str:
 def _markdown(record: Json) -> Iterable[str]:
     provenance, players = record["provenance"], record["players"]
     budget, description = provenance["budget"], provenance["game"]["description"]
-    yield from (f"- {inline(finding['sentence'])}" for finding in record["findings"])
-    yield from [""] * bool(record["findings"])
+    yield from (f"- {inline(finding['sentence'])}" for finding in record.get("findings", ()))
+    yield from [""] * bool(record.get("findings"))
     yield from _verdict(record["verdict"])
     yield f"**{score_of(record)}.**"
     yield ""

@@ -6,7 +6,8 @@ from typing import Any
 
 from interplay._types import Json
 from interplay.explanation.explanation import Explanation
-from interplay.explanation.findings import Finding, error_of, findings
+from interplay.explanation.findings import findings
+from interplay.explanation.sentences import Finding, error_of
 from interplay.explanation.truth import TruthTable, column_of, is_of_mean, truth_tables
 from interplay.explanation.wording import named, number, question, score_of, unit_of_score
 
@@ -122,7 +123,7 @@ def _card(
         "half": table.half,
         "name": _NAMES.get(kinds[0], "") if kinds else "",
         "measured": table.is_measured,
-        "agrees": table.agrees,
+        "note": _note(table, explanation.index),
         "entries": [
             {
                 "kept": entry.kept,
@@ -135,6 +136,15 @@ def _card(
             for entry in table.entries
         ],
     }
+
+
+def _note(table: TruthTable, index: str) -> str:
+    """Why the table and the index may seem to disagree, or an empty text."""
+    if not table.agrees:
+        return f"{index}, a mean over many inputs, has the other sign: what else is kept matters."
+    if table.adds_up and len(table.players) == 2:
+        return f"Here they add up; over other inputs, of which {index} is a mean, they do not."
+    return ""
 
 
 def _kept(kept: tuple[bool, ...]) -> str:

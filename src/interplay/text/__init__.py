@@ -19,6 +19,7 @@ from interplay.text.labels import Label, Labels
 from interplay.text.models import PACKAGED, load_model
 from interplay.text.pipelines import from_pipeline
 from interplay.text.prompts.masking import Replace
+from interplay.text.prompts.resample import Resample
 from interplay.text.prompts.segments import split
 from interplay.text.prompts.swap import Swap
 from interplay.text.provider import ProviderGame
@@ -58,6 +59,7 @@ __all__ = [
     "Refinement",
     "Replace",
     "Replay",
+    "Resample",
     "Response",
     "Row",
     "RowPrompt",

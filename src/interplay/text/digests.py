@@ -55,7 +55,9 @@ def _digest_of(model: PreTrainedModel) -> str | None:
     import torch
 
     if any(
-        module._forward_hooks or module._forward_pre_hooks or not _only_moves(module)
+        not all(map(_only_records, module._forward_hooks.values()))
+        or module._forward_pre_hooks
+        or not _only_moves(module)
         for module in model.modules()
     ):
         return None
@@ -137,6 +139,11 @@ def _quantisation(tensor: torch.Tensor) -> list[Any]:
         return [tensor.q_scale(), tensor.q_zero_point()]
     points = tensor.q_per_channel_zero_points()
     return [tensor.q_per_channel_scales(), points, tensor.q_per_channel_axis()]
+
+
+def _only_records(hook: Any) -> bool:
+    """Whether it is a hook by which transformers hands out hidden states; it stays after a call."""
+    return getattr(hook, "__module__", None) == "transformers.utils.output_capturing"
 
 
 def _only_moves(module: torch.nn.Module) -> bool:

@@ -21,14 +21,16 @@ from interplay.text.adapters import active_adapters, without_wrapper
 from interplay.text.answer_readouts import Rows
 from interplay.text.digests import document_digest, model_digest, tokenizer_digest
 from interplay.text.hints import HintKind, gradient_hints
+from interplay.text.inference.rewriting import Rewriter
 from interplay.text.models import check_usable, require_llm
 from interplay.text.pipelines import model_and_tokenizer
 from interplay.text.prompts.build import PLACEHOLDER, Message, Text, mask_prompt
 from interplay.text.prompts.chat import TEMPLATE_TIME, ChatTemplate, apply_template
 from interplay.text.prompts.masking import Masking, TokenMasking, get_masking
 from interplay.text.prompts.prompt import MaskedPrompt
+from interplay.text.prompts.resample import Resample, check_resampled, end_of_segment, steps
 from interplay.text.prompts.segments import Unit
-from interplay.text.prompts.tokens import Encoder
+from interplay.text.prompts.tokens import Encoder, Part
 from interplay.text.prompts.tools import Tool, apply_template_with_tools
 from interplay.text.readouts import Readout
 from interplay.text.scoring import AnyTarget, is_known, read_off_encoder, score_by
@@ -71,7 +73,8 @@ class TextGame:
             a user if no message has ``{text}``.
         masking: what becomes of a removed segment: ``"delete"``, ``Replace(text)``,
             ``"mask_token"`` or ``"attention"``; see :mod:`interplay.text.prompts.masking`. Or
-            ``Swap(...)``, which makes players of texts that are swapped for others.
+            ``Swap(...)``, which makes players of texts that are swapped for others; or
+            ``Resample(...)``, by which the model writes removed sentences again.
         fixed: a pattern; segments that overlap one of its matches are always kept.
         template: what the chat template is given by name besides the messages, as JSON: ``tools``,
             ``documents``, ``enable_thinking``, ...
@@ -145,6 +148,7 @@ class TextGame:
                 self._template, masked = apply_template_with_tools(self._template, masked, tools)
         self._set_prompt(masked)
         self.model = without_wrapper(model, self.unmasked_ids)
+        self._rewriter = self._made_rewriter()
         self._scorer = score_by(targets, self.model, tokenizer, self.whole())
         self._check_border()
         self._hints = self._checked(hints)
@@ -215,6 +219,7 @@ class TextGame:
         for name in ("_lengths", "_n_tokens"):
             game.__dict__.pop(name, None)
         game._set_prompt(masked)
+        game._rewriter = game._made_rewriter()
         return game, children
 
     @property
@@ -231,11 +236,52 @@ class TextGame:
         """What the model reads under one mask ``(n,)``."""
         return self.masked.render(mask)
 
-    def __call__(self, masks: BoolArray, /) -> FloatArray:
-        """Scores ``(m,)``, or ``(m, k)`` for k outputs, of masks ``(m, n)``."""
+    @property
+    def n_repeats(self) -> int:
+        """How often each mask is evaluated: more than once only if the model writes anything."""
+        masking = self.masked.masking
+        return masking.n_repeats if isinstance(masking, Resample) else 1
+
+    def _made_rewriter(self) -> Rewriter | None:
+        masking = self.masked.masking
+        if not isinstance(masking, Resample):
+            return None
+        check_resampled(self.masked)
+        return Rewriter(
+            self.model,
+            self.tokenizer,
+            self._encode,
+            partial(end_of_segment, by=self.masked.by, language=self.masked.language),
+            masking.temperature,
+            masking.max_tokens,
+        )
+
+    def rewritten(self, masks: BoolArray, seeds: IntArray) -> list[str]:
+        """What the model reads under masks ``(m, n)`` and seeds ``(m,)`` with ``Resample``.
+
+        Raises:
+            ValueError: the masking is another one.
+        """
+        return ["".join(text for text, _ in parts) for parts in self._rewritten(masks, seeds)]
+
+    def _rewritten(self, masks: BoolArray, seeds: IntArray) -> list[list[Part]]:
+        masking = self.masked.masking
+        if self._rewriter is None or not isinstance(masking, Resample):
+            raise ValueError("nothing is written again; give masking=Resample(), or call prompt()")
+        prompts = [list(steps(self.masked, mask)) for mask in masking.rewritten(masks)]
+        return self._rewriter(prompts, seeds.tolist())
+
+    def __call__(self, masks: BoolArray, /, *seeds: IntArray) -> FloatArray:
+        """Scores ``(m,)``, or ``(m, k)`` for k outputs, of masks ``(m, n)``.
+
+        With ``Resample`` of several repeats, seeds ``(m,)`` come with the masks.
+        """
         masks = as_masks(masks, self.n_players)
         if not len(masks):
             return np.empty((0, len(self._scorer.outputs)) if self._scorer.outputs else 0)
+        if self._rewriter is not None:
+            numbers = seeds[0] if seeds else np.zeros(len(masks), dtype=np.int64)
+            return self._scorer.values(self._encoded(self._rewritten(masks, numbers)))
         return self.masked.averaged(
             masks, lambda some, version: self._scorer.values(self._rows(some, version))
         )
@@ -244,14 +290,17 @@ class TextGame:
         """Each mask's tokens."""
         masking = self.masked.masking
         if self._owners is None or not isinstance(masking, TokenMasking):
-            parts = [self.masked.parts(mask, version) for mask in masks]
-            ids = self._encode(parts)
-            return Rows(ids, partial(self._encode.continuations, parts, ids))
+            return self._encoded([self.masked.parts(mask, version) for mask in masks])
         # player -1 is always kept
         kept = np.column_stack([masks, np.ones(len(masks), dtype=np.bool_)])[:, self._owners]
         ids, attended = masking.rows(self.unmasked_ids, kept, self.tokenizer)
         # the answer is written as after the whole prompt, whose tokens keep their places
         return replace(self.whole(), ids=ids, kept=attended)
+
+    def _encoded(self, parts: Sequence[Sequence[Part]]) -> Rows:
+        """The tokens of prompts."""
+        ids = self._encode(parts)
+        return Rows(ids, partial(self._encode.continuations, parts, ids))
 
     def read_off_logits(
         self, masks: BoolArray
@@ -260,10 +309,11 @@ class TextGame:
 
         Returns:
             The prompts' token ids, and what is read off a causal model's logits after each.
-            ``None`` if scores are read off something else, segments are masked by attention, or
-            values are means over several alternatives.
+            ``None`` if scores are read off something else, segments are masked by attention or
+            written again, or values are means over several alternatives.
         """
-        if self._scorer.readouts is None or self.masked.n_versions > 1:
+        varies = self.masked.n_versions > 1 or self._rewriter is not None
+        if self._scorer.readouts is None or varies:
             return None
         rows = self._rows(masks)
         return None if rows.kept is not None else (rows.ids, self._scorer.readouts(rows))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import socket
 import tempfile
 import webbrowser
 from collections.abc import Awaitable, Callable, Sequence
+from ipaddress import ip_address
 from pathlib import Path
 from types import FrameType
 from typing import Any, TypedDict
@@ -20,6 +22,7 @@ from starlette.responses import HTMLResponse, Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
 
 from interplay._types import check
+from interplay.ablation.progress import say
 from interplay.cli.live.drafts import UNITS, Draft, examples
 from interplay.cli.live.events import Events
 from interplay.cli.live.guard import Guard, Keys, json_of, read_json, refused
@@ -229,7 +232,7 @@ class _Server(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self.events.end()
-        super().handle_exit(sig, frame)
+        super().handle_exit(signal.SIGINT, frame)  # SIGTERM too is to store what there is
 
 
 class Listening:
@@ -244,21 +247,26 @@ class Listening:
     """
 
     def __init__(self, host: str = "127.0.0.1", port: int = 0) -> None:
-        if host in ("", "0.0.0.0", "::", "*"):
-            raise ValueError(
-                f"--host {host} is every address of this machine, so that requests could not be "
-                "told from those of other names; give one of them, such as --host 192.168.1.5"
-            )
         try:
-            family = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)[0][0]
+            family, *_, found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+            if ip_address(str(found[0]).partition("%")[0]).is_unspecified:
+                raise ValueError(
+                    f"--host {host} is every address of this machine, so that requests to other "
+                    "names could not be told apart; give one of them, such as --host 192.168.1.5"
+                )
             self.socket = socket.socket(family)
             if os.name != "nt":
                 self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            self.socket.bind((host, port))
+            try:
+                self.socket.bind((host, port))
+            except BaseException:
+                self.socket.close()
+                raise
         except (OSError, OverflowError) as error:
             raise ValueError(f"nothing can listen at {host}, port {port}: {error}") from error
         shown = f"[{host}]" if ":" in host else host.lower()
         self.keys = Keys(shown, self.socket.getsockname()[1])
+        self._server: _Server | None = None
 
     def serve(self, routes: Sequence[BaseRoute], session: Session, *, show: bool = False) -> None:
         """Serve until Ctrl-C. The job that runs then ends after the ablations in flight.
@@ -280,7 +288,7 @@ class Listening:
             timeout_graceful_shutdown=_CLOSING_SECONDS,
             ws="none",
         )
-        server = _Server(config)
+        self._server = server = _Server(config)
         server.events = session.events
         with tempfile.TemporaryDirectory() as private:
             if show:
@@ -291,7 +299,15 @@ class Listening:
                 pass
             finally:
                 self.socket.close()
+        if session.is_at_work:
+            say("Ending after the ablations in flight. Ctrl-C again stops at once.")
         session.close()
+
+    def end(self) -> None:
+        """End serving from another thread, as Ctrl-C does."""
+        if self._server is not None:
+            self._server.events.end()
+            self._server.should_exit = True
 
 
 def _open(address: str, private: Path) -> None:

@@ -129,6 +129,11 @@ class Session:
         self._tell(job)
         return job
 
+    @property
+    def is_at_work(self) -> bool:
+        """Whether a job runs."""
+        return any(job.state == "running" for job in self._jobs)
+
     def state(self) -> Json:
         """The jobs, the oldest first."""
         with self._changed:

@@ -52,14 +52,21 @@ class Studio:
         model: options that say which model it is.
         session: does what takes time.
         read_only: show the runs; load no model and evaluate nothing.
+        loaded: the model and its tokenizer, where they are loaded already.
     """
 
     def __init__(
-        self, out: Path, model: TextOptions, session: Session, *, read_only: bool = False
+        self,
+        out: Path,
+        model: TextOptions,
+        session: Session,
+        *,
+        read_only: bool = False,
+        loaded: tuple[Any, Any] | None = None,
     ) -> None:
         self.out, self.session, self.read_only = out, session, read_only
         self._model = model
-        self._loaded = (None, None) if read_only else model.loaded()
+        self._loaded = (None, None) if read_only else loaded or model.loaded()
         self._drafts = TemporaryDirectory(prefix="interplay-studio-")
         self._runs: dict[str, Run] = {}
         self._facts: dict[str, tuple[int, Json]] = {}

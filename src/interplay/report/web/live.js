@@ -8,7 +8,7 @@ import { maskKey } from "./model.js";
 import { predict } from "./spectrum.js";
 
 const PAUSE = 120; // milliseconds: several clicks in a row are one question
-const KEPT = "interplay:removed";
+const KEPT = `interplay:removed:${location.pathname}`;
 
 let state;
 const jobs = createJobs((job) => call("api/stop", { job }).catch(say));
@@ -25,11 +25,9 @@ function attach(part, { model, store }) {
   if (panels.has(part)) return;
   const index = Number(part.id.replace(/\D+/g, "")) - 1;
   const told = h("p", { class: "told", role: "status", "aria-live": "polite" });
-  const confirmOne = button("Confirm this", () => {
-    const row = store.get().pinned;
-    if (row) ask("api/confirm", { part: index, players: [...row.players] });
-  });
-  const goal = h("input", { type: "number", min: 0.05, max: 1, step: 0.05, value: state.goal ?? 0.9, id: `goal${index}` });
+  const confirm = (players) => ask("api/confirm", { part: index, players: [...players] });
+  const confirmOne = button("", () => confirm(store.get().pinned.players));
+  const goal = h("input", { type: "number", min: 0.05, max: 1, step: "any", value: state.goal ?? 0.9, id: `goal${index}` });
   const more = button("More ablations", () => ask("api/more", { until: Number(goal.value) }));
   more.disabled = !state.more;
   const controls = h(
@@ -38,7 +36,7 @@ function attach(part, { model, store }) {
     button("Confirm the strongest 5", () => ask("api/confirm", { part: index, top: 5 })),
     confirmOne,
     more,
-    h("label", { for: `goal${index}` }, "until R2 is "),
+    h("label", { for: `goal${index}` }, "until R2 in cross-validation is "),
     goal,
   );
   const root = h(
@@ -57,10 +55,14 @@ function attach(part, { model, store }) {
   store.on(["pinned"], ({ pinned }) => {
     confirmOne.disabled = !pinned;
     const names = pinned ? [...pinned.players].map((player) => cut(model.players[player].trim(), 24)).join(" × ") : "";
-    confirmOne.textContent = pinned ? `Confirm ${names}` : "Confirm the one that you choose below";
+    confirmOne.textContent = pinned ? `Confirm ${names}` : "Confirm what you light up";
   });
+  for (const card of part.querySelectorAll(".card[data-players]")) {
+    card.append(" ", button("Confirm this", () => confirm(card.dataset.players.split(",").map(Number))));
+  }
   const means = (values) => (model.outputs.length > values.length ? [...values, values.reduce((all, v) => all + v, 0) / values.length] : values);
   const known = new Map();
+  const before = JSON.parse(sessionStorage.getItem(KEPT) ?? "null"); // of this page, before it was renewed
   let timer = 0;
   const show = () => {
     const { mask, output } = store.get();
@@ -103,7 +105,6 @@ function attach(part, { model, store }) {
     show();
   });
   store.on(["output"], show);
-  const before = JSON.parse(sessionStorage.getItem(KEPT) ?? "null");
   if (before?.part === part.id && before.n === model.n && before.removed.length) {
     const mask = new Uint8Array(model.n).fill(1);
     for (const player of before.removed) mask[player] = 0;

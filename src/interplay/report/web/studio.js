@@ -149,14 +149,13 @@ function show(pieces, effectOf, full = 1) {
 // ---- the run that is watched
 
 const looks = h("div", { role: "status", "aria-live": "polite" });
-const progress = h("progress", { max: 1, value: 0, "aria-label": "Ablations of this look" });
 const looked = h("section", { hidden: true, "aria-label": "The explanation so far" });
 
 function watch(name) {
   watched = name;
   looked.hidden = false;
   looks.replaceChildren(h("p", { class: "soft" }, "The first look comes when enough ablations are there."));
-  looked.replaceChildren(h("h2", {}, "The explanation so far"), progress, looks);
+  looked.replaceChildren(h("h2", {}, "The explanation so far"), looks);
 }
 
 function drawLook({ name, sentence, level, index, pieces, effects, full, ends, top, n_left_out: left, curve, last }) {
@@ -167,10 +166,10 @@ function drawLook({ name, sentence, level, index, pieces, effects, full, ends, t
       "tr",
       { "data-players": numbers.join(",") },
       h("td", {}, labels.map((label) => cut(label.trim(), 48)).join(" × ")),
-      h("td", { class: "value" }, low === null ? signed(value) : `${signed(value)} (${signed(low)} to ${signed(high)})`),
+      h("td", { class: "value" }, signed(value), low === null ? null : h("div", { class: "soft small" }, `${signed(low)} to ${signed(high)}`)),
     ),
   );
-  looks.replaceChildren(
+  const shown = [
     h("p", {}, h("strong", { "data-level": level }, sentence)),
     ends ? h("p", { class: "soft small" }, `With everything ${number(ends[0])}, with nothing ${number(ends[1])}.`) : null,
     drawCurve(curve),
@@ -179,7 +178,8 @@ function drawLook({ name, sentence, level, index, pieces, effects, full, ends, t
       : h("p", {}, "Nothing can be told from zero yet."),
     left ? h("p", { class: "soft small" }, `${count(left)} others cannot be told from zero.`) : null,
     last ? h("p", {}, h("a", { href: `run/${name}/`, class: "open" }, "Open its page: ask the model, confirm, go on")) : null,
-  );
+  ];
+  looks.replaceChildren(...shown.filter(Boolean));
 }
 
 /** R2 on held-out ablations by their number, with its intervals. */
@@ -251,11 +251,6 @@ async function listed() {
 function told(job) {
   jobs.put(job);
   if (job.where === watched && job.kind === "run") {
-    if (job.progress.total) {
-      progress.max = job.progress.total;
-      progress.value = job.progress.done;
-    }
-    progress.hidden = !isOpen(job);
     if (job.state === "failed" || (job.state === "stopped" && !looks.querySelector("a.open"))) {
       looks.append(h("p", { class: job.state === "failed" ? "error" : "" }, job.said));
     }
@@ -284,7 +279,6 @@ const see = h(
   h("section", { "aria-label": "Plan" }, h("h2", {}, "Plan"), planned, h("p", {}, runButton), error, jobs.root),
   looked,
 );
-jobs.root.classList.add("live");
 const closed = h("p", { class: "wide soft" }, "Read-only: runs can be looked at, and nothing is evaluated.");
 const past = h("section", { class: "wide", "aria-label": "History" }, h("h2", {}, "Runs"), history);
 main.replaceChildren(...(facts.read_only ? [closed, error, past] : [write, see, past]));

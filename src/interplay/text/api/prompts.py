@@ -10,6 +10,7 @@ import numpy as np
 from interplay._types import BoolArray, FloatArray, IntArray
 from interplay.text.prompts.masking import TokenMasking
 from interplay.text.prompts.prompt import MaskedPrompt
+from interplay.text.prompts.resample import Resample
 
 CHARACTERS_PER_TOKEN = 4
 """About, in English. The tokens that servers report correct the estimates for the caps, but not the
@@ -54,12 +55,18 @@ def check_sendable(masked: MaskedPrompt) -> None:
     """Refuse prompts that only a local model can read.
 
     Raises:
-        ValueError: the masking is of tokens, or nothing is left when every segment is removed.
+        ValueError: the masking is of tokens, or writes segments again; or nothing is left when
+            every segment is removed.
     """
     if isinstance(masked.masking, TokenMasking):
         raise ValueError(
             f"masking={masked.masking.describe()['kind']!r} is of tokens, which a server does not "
             "take; use 'delete' or Replace(text)"
+        )
+    if isinstance(masked.masking, Resample):
+        raise ValueError(
+            "Resample has the model write single steps of its prompt again, which needs a local "
+            "model; use 'delete' or Replace(text)"
         )
     if sent(masked, np.zeros(masked.n_players, dtype=np.bool_)) in ("", "[]"):
         raise ValueError(

@@ -14,6 +14,7 @@ from interplay.text.prompts.languages import detect
 from interplay.text.prompts.masking import Masking, get_masking
 from interplay.text.prompts.passage import Passage
 from interplay.text.prompts.prompt import BETWEEN, MaskedPrompt, Turn, unit_name
+from interplay.text.prompts.resample import Resample
 from interplay.text.prompts.segments import Unit, checked_language, split
 from interplay.text.prompts.swap import Swap
 from interplay.text.prompts.swapping import with_swaps
@@ -60,6 +61,10 @@ def mask_prompt(
             ``{text}``, or malformed messages or documents.
     """
     removal = get_masking(masking)
+    if isinstance(removal, Swap) and isinstance(removal.removal, Resample):
+        raise ValueError(
+            "Swap(otherwise=Resample()) would swap a text while it is written; make a game for each"
+        )
     if fixed is not None and not isinstance(fixed, re.Pattern):
         raise ValueError(f"fixed={fixed!r} is no compiled pattern; give re.compile(...)")
     language = checked_language(language) or detect(_all_of(text))

@@ -76,7 +76,7 @@ class Passage:
         blank line is wider than a line break, and that is wider than a space. Words therefore never
         run together, and paragraphs stay apart.
         """
-        items, players, gaps, starts = self._alternation
+        items, players, gaps, starts = self.alternation
         kept = [player < 0 or bool(mask[player]) for player in players]
         written = [
             self.written(start, start + len(item), mask, version)
@@ -124,7 +124,7 @@ class Passage:
         return tuple(outside)
 
     @cached_property
-    def _alternation(self) -> tuple[list[str], list[int], list[str], list[int]]:
+    def alternation(self) -> tuple[list[str], list[int], list[str], list[int]]:
         """The text as gap, item, gap, item, ..., gap: the items, the player of each, and the gaps.
 
         With them comes where each item begins.

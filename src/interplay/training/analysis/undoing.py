@@ -23,9 +23,8 @@ from interplay.components.analysis.rounds import (
 from interplay.explanation.explanation import Ablations, Explanation
 from interplay.extensions import BackendName
 from interplay.fourier.masks import keys
-from interplay.fourier.spectrum import Spectrum
 from interplay.game import Game
-from interplay.optimize.subset import BestSubset, best_subset
+from interplay.optimize.smallest import smallest_subset
 from interplay.training.analysis.relations import described_training, point_name
 
 _ENERGY = 0.999
@@ -106,10 +105,10 @@ def undoing_set(
     An answer is undone where its score comes to a level: a right answer falls to it, and a wrong
     one, that poison taught, rises to it.
 
-    For up to 1, 2, ... players the optimiser finds the removal that moves the predicted score
-    most towards the level, with a bound on what any other of that size could do. Predictions are
-    corrected by their error at the full training set, from which few players are removed. The first
-    size at which the prediction reaches the level is tried by retraining.
+    For up to so many players the optimiser finds the removal that moves the predicted score most
+    towards the level, with a bound on what any other of that size could do. Predictions are
+    corrected by their error at the full training set, from which few players are removed. The
+    smallest size at which the prediction reaches the level is tried by retraining.
 
     An explanation of halves of the data says less of nearly all of them. Where the first set is not
     enough, each measured failure therefore joins the ablations, and a Gaussian process of them
@@ -172,11 +171,19 @@ def undoing_set(
         sign = 1.0 if full > level else -1.0
         signed = sign * spectrum
         shift = sign * full - float(signed.predict(ends[:1])[0])
-        search = _smallest(signed.truncate(energy=_ENERGY), sign * level - shift, most, time_limit)
+        search = smallest_subset(
+            signed.truncate(energy=_ENERGY),
+            sign * level - shift,
+            below=True,
+            few="removed",
+            most=most,
+            time_limit=time_limit,
+        )
         trained = _Trained(evaluator, point, sign, sign * level)
         mask = trained.enough(search.mask[None])
         if mask is None:
-            mask = _proposed(explanation, trained, search.removes, most, n_tries, random_state)
+            removes = int((~search.mask).sum())
+            mask = _proposed(explanation, trained, removes, most, n_tries, random_state)
         needed = False
         while mask is not None and not needed:
             put_back = mask | np.eye(n_players, dtype=np.bool_)[~mask]
@@ -227,47 +234,6 @@ def _level(level: float | None, is_margin: bool, full: float, base: float, name:
             "there is nothing to undo; choose another level, or a question that training changed"
         )
     return float(level)
-
-
-@dataclass(frozen=True, eq=False)
-class _Search:
-    """What the optimiser says: the smallest set that is predicted to be enough, if there is one.
-
-    Attributes:
-        mask: the players kept; without such a set the lowest prediction.
-        size: how many it removes; ``None``: none of up to the allowed size is predicted to do.
-        proven: whether the bounds exclude all smaller sets (without a size: all sets).
-    """
-
-    mask: BoolArray
-    size: int | None
-    proven: bool
-
-    @property
-    def removes(self) -> int:
-        """How many players the mask removes."""
-        return int((~self.mask).sum())
-
-
-def _smallest(spectrum: Spectrum, level: float, most: int, time_limit: float) -> _Search:
-    """The smallest number of players to remove so that the prediction reaches the level."""
-    n_players = spectrum.n_players
-
-    def lowest(size: int) -> BestSubset:
-        return best_subset(
-            spectrum, at_least=n_players - size, maximize=False, time_limit=time_limit
-        )
-
-    limit = lowest(most)
-    if limit.value > level:
-        return _Search(limit.mask, None, limit.bound > level)
-    proven = True
-    for size in range(1, most + 1):
-        best = lowest(size) if size < most else limit
-        if best.value <= level:
-            return _Search(best.mask, int((~best.mask).sum()), proven)
-        proven = proven and best.bound > level
-    raise AssertionError("unreachable: the largest size reaches the level")
 
 
 @dataclass(frozen=True, eq=False)

@@ -56,8 +56,11 @@ def main() -> ip.Explanation:
         print(f"{name}")
         spectrum = explanation.spectrum.output(number)
         print(spectrum.to("FSII", order=2, players=explanation.players).top(3))
-    for output in (0, 2):
-        print(explanation.confirm(top=1, order=2, output=output, store="out/examples.db"))
+    tested, *others = (
+        explanation.confirm(top=1, order=2, output=output, store="out/examples.db")
+        for output in (0, 2)
+    )
+    print(tested, *others, sep="\n")
 
     judged = TextGame(
         model,
@@ -70,7 +73,7 @@ def main() -> ip.Explanation:
     support = ip.explain(judged, store="out/examples.db")
     print("How much of each claim is still said without a sentence, in the mean:")
     print(support.interactions("SV"))
-    return replace(explanation, confirmation=explanation.confirm(top=1, order=2, store="out/examples.db"))
+    return replace(explanation, confirmation=tested)
 
 
 if __name__ == "__main__":

@@ -2,18 +2,17 @@
 
 The steps of a trace are the players; the score is the log-probability of the right answer minus
 that of the number in between. A removed step is left out, or written again by the model itself,
-which has read the steps before it: twice, with other seeds. A step that it would write again is one
-that the answer does not rest on. The same is then measured on five other problems of this form.
+which has read the steps before it: twice, with other seeds. Then the rest is written again too: the
+model goes on by itself after the first steps. Two pairs are measured on five other problems.
 
 Run: python examples/reasoning.py
 """
 
-from copy import copy, deepcopy
-
-import torch
+import numpy as np
 
 import interplay as ip
-from interplay.text import AgentGame, Contrast, TextGame
+from interplay.game import call
+from interplay.text import Contrast, Resample, TextGame
 
 SHOWN = """Ann has 6 pears. She buys 2 pears. She eats 5 pears.
 Question: How many pears has Ann?
@@ -24,7 +23,6 @@ Answer: Ann has 3
 """
 PROBLEM = (3, 4, 2)
 OTHERS = [(2, 3, 1), (4, 5, 3), (5, 4, 6), (1, 7, 3), (6, 3, 7)]
-STEPS = ("begins", "buys", "eats", "so", "check")
 ORDER = 2
 EXPECTED = [
     {"He buys 4, and 3 + 4 = 7.", "Check: 5 + 2 = 7."},
@@ -33,117 +31,76 @@ EXPECTED = [
 """The strongest: of the first two steps either names the wrong number, of the others the right."""
 
 
-def problem(first: int, bought: int, eaten: int) -> tuple[str, list[str], str, str]:
+def trace(numbers: tuple[int, int, int]) -> tuple[str, str, str, str]:
     """What is asked, the steps, the right answer, and the number in between."""
+    first, bought, eaten = numbers
     between, left = first + bought, first + bought - eaten
     asked = f"Tom has {first} apples. He buys {bought} apples. He eats {eaten} apples.\n"
-    steps = [
-        f"Tom begins with {first} apples.",
-        f"He buys {bought}, and {first} + {bought} = {between}.",
-        f"He eats {eaten}, and {between} - {eaten} = {left}.",
-        f"So Tom has {left} apples.",
-        f"Check: {left} + {eaten} = {between}.",
-    ]
+    steps = (
+        f"Tom begins with {first} apples. He buys {bought}, and {first} + {bought} = {between}. "
+        f"He eats {eaten}, and {between} - {eaten} = {left}. So Tom has {left} apples. "
+        f"Check: {left} + {eaten} = {between}."
+    )
     return f"{SHOWN}{asked}Question: How many apples has Tom?\nReasoning:", steps, left, between
 
 
-def left_out(model, tokenizer, numbers) -> TextGame:
-    """The game in which a removed step is missing."""
-    asked, steps, left, between = problem(*numbers)
-    text, spans = "", []
-    for step in steps:
-        start = len(text) + bool(text)
-        text = f"{text} {step}".strip()
-        spans.append((start, len(text)))
+def game(model, tokenizer, numbers, masking="delete") -> TextGame:
+    """The steps of a trace as players."""
+    asked, steps, left, between = trace(numbers)
     return TextGame(
         model,
         tokenizer,
-        text,
+        steps,
         Contrast(f" {left}", f" {between}"),
-        by=spans,
         prompt=f"{asked} {{text}}\nAnswer: Tom has",
+        masking=masking,
     )
-
-
-def written_again(model, tokenizer, numbers, n_repeats: int) -> AgentGame:
-    """The game in which the model writes a removed step itself, after those before it."""
-    asked, steps, left, between = problem(*numbers)
-    ids = [tokenizer(f" {number}")["input_ids"] for number in (left, between)]
-    assert ids[0][:-1] == ids[1][:-1]  # they differ in the last token only
-
-    asked_once = Writer(model, tokenizer, asked)
-
-    def run(kept: dict[str, str], seed: int) -> float:
-        generator = torch.Generator().manual_seed(seed)
-        reader = copy(asked_once)
-        reader.past = deepcopy(asked_once.past)  # it grows in place
-        for name in STEPS:
-            if name in kept:
-                reader.read(f" {kept[name]}")
-            else:
-                reader.write(generator)
-        reader.read("\nAnswer: Tom has")
-        for token in ids[0][:-1]:
-            reader.read_ids([token])
-        right, wrong = reader.logprobs[[ids[0][-1], ids[1][-1]]].tolist()
-        return right - wrong
-
-    return AgentGame(
-        run, dict(zip(STEPS, steps, strict=True)), safe_to_repeat=True, n_repeats=n_repeats
-    )
-
-
-class Writer:
-    """A text that the model reads and goes on with."""
-
-    def __init__(self, model, tokenizer, text: str) -> None:
-        self.model, self.tokenizer, self.past = model, tokenizer, None
-        self.read(text)
-
-    def read(self, text: str) -> None:
-        """Read more of the text."""
-        self.read_ids(self.tokenizer(text)["input_ids"])
-
-    def read_ids(self, ids: list[int]) -> None:
-        """Read more tokens."""
-        with torch.no_grad():
-            output = self.model(
-                torch.tensor([ids]), past_key_values=self.past, use_cache=True, logits_to_keep=1
-            )
-        self.past = output.past_key_values
-        self.logprobs = output.logits[0, -1].double().log_softmax(0)
-
-    def write(self, generator: torch.Generator) -> None:
-        """Write one sentence, token by token, at most 20."""
-        text = ""
-        for _ in range(20):
-            token = int(torch.multinomial(self.logprobs.exp(), 1, generator=generator))
-            text += self.tokenizer.decode([token])
-            if "\n" in text or token == self.tokenizer.eos_token_id:
-                return  # it would stop here
-            self.read_ids([token])
-            if text.rstrip().endswith("."):
-                return
 
 
 def main() -> ip.Explanation:
-    """Explain a trace both ways, and look at other problems."""
+    """Explain a trace with removed steps left out, and written again; look at other problems."""
     model, tokenizer = ip.text.load_model("smollm2", threads=1)
-    explanation = ip.explain(left_out(model, tokenizer, PROBLEM), store="out/examples.db")
+    explanation = ip.explain(game(model, tokenizer, PROBLEM), store="out/examples.db")
     print(f"left out: {explanation.full:.2f} with all steps, {explanation.baseline:.2f} with none")
     print(explanation.interactions("FSII", order=2).top(8))
-    again = ip.explain(written_again(model, tokenizer, PROBLEM, 2))
+    print(explanation.confirm(top=2, order=2))
+
+    again = ip.explain(
+        game(model, tokenizer, PROBLEM, Resample(n_repeats=2, max_tokens=20)),
+        store="out/examples.db",
+    )
     print(f"written again: {again.full:.2f} with all steps, {again.baseline:.2f} with none")
     print(again.faithfulness)
     print(again.interactions("FSII", order=2).top(8))
-    print("In other problems: buys × check, eats × so; the score with all steps and with none:")
+
+    print("What a step brings: left out, or written again, the rest kept; the rest written too")
+    n_repeats = 6
+    rest = Resample(rest=True, n_repeats=n_repeats, max_tokens=20)
+    n_steps = len(explanation.players)
+    first = np.tril(np.ones((n_steps + 1, n_steps), dtype=bool), -1)  # none, the first, two, ...
+    values = call(game(model, tokenizer, PROBLEM, rest), first, n_repeats)
+    means, errors = values.mean(axis=1), values.std(axis=1, ddof=1) / n_repeats**0.5
+    for step, name in enumerate(explanation.players):
+        without = np.arange(n_steps) != step
+        brought = [of.full - of.predict(without) for of in (explanation, again)]
+        brought.append(means[step + 1] - means[step])
+        error = np.hypot(errors[step + 1], errors[step])
+        print("".join(f"{value:+8.2f}" for value in brought), f"± {error:.2f}  {name}")
+
+    print("In other problems, all else kept: buys × check, eats × so")
     for numbers in OTHERS:
-        other = ip.explain(left_out(model, tokenizer, numbers), store="out/examples.db")
-        pairs = dict(other.interactions("FSII", order=2))
-        print(f"  {numbers}: {pairs[1, 4]:+.2f}, {pairs[2, 3]:+.2f};", end=" ")
-        print(f"{other.full:+.2f} and {other.baseline:+.2f}")
+        of = game(model, tokenizer, numbers)
+        print(f"  {numbers}: {pair(of, 1, 4):+.2f}, {pair(of, 2, 3):+.2f}")
     return explanation
 
 
+def pair(of: TextGame, one: int, other: int) -> float:
+    """What two steps do together beyond what they do apart, all other steps kept."""
+    masks = np.ones((4, of.n_players), dtype=bool)
+    masks[[1, 3], one] = masks[[2, 3], other] = False
+    whole, without_one, without_other, without_both = of(masks)
+    return whole - without_one - without_other + without_both
+
+
 if __name__ == "__main__":
-    main()
+    main().to_html("reasoning.html")

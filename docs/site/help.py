@@ -41,8 +41,10 @@ def _table(parameters: list[Any]) -> str:
             continue
         options = [*parameter.opts, *parameter.secondary_opts]
         is_option = parameter.opts[0].startswith("-")
-        names = ", ".join(f"`{option}`" for option in options) if is_option else (
-            f"`{parameter.name.upper()}`"
+        names = (
+            ", ".join(f"`{option}`" for option in options)
+            if is_option
+            else (f"`{parameter.name.upper()}`")
         )
         words = " ".join(_text(getattr(parameter, "help", None)).split())
         escaped = words.replace("|", "\\|").replace("<", "&lt;").replace("[", "\\[")

@@ -94,7 +94,8 @@ def _on_site(page: str, link: str, files: Files) -> str:
         if path == ROOT / of_root:
             return name
     if path.is_relative_to(DOCS):
-        return path.relative_to(DOCS).as_posix().replace(".ipynb", ".md")
+        inside = path.relative_to(DOCS).as_posix()
+        return inside.replace(".ipynb", ".md").replace(".interplay", ".html")
     if path.is_relative_to(ROOT):
         inside = path.relative_to(ROOT).as_posix()
         if files.get_file_from_path(f"files/{inside}"):

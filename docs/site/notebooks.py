@@ -1,9 +1,9 @@
 """The tutorials: run a notebook, keep what it prints, and write it as a page of the site.
 
 ``python docs/site/notebooks.py`` runs all notebooks and writes their outputs into them;
-``python docs/site/notebooks.py docs/tutorials/heads.ipynb`` one of them. The cells of a notebook run
-one after another in one namespace. What they print and draw is kept, as Jupyter would keep it; the
-value of a last line is not shown.
+``python docs/site/notebooks.py docs/tutorials/heads.ipynb`` one of them. The cells of a notebook
+run one after another in one namespace. What they print and draw is kept, as Jupyter would keep it;
+the value of a last line is not shown.
 """
 
 from __future__ import annotations

@@ -70,7 +70,12 @@ def interaction() -> None:
         text(x - 8, y + 20, f"{added:+.2f}", **{"text-anchor": "end"}),
         line(x, y + 14, end, y + 14, INK, "4 3"),
         line(end, y + 14, end, y - 20, INK, "4 3"),
-        text((x + end) / 2, y + 36, f"interaction {values[3] - added:+.2f}", **{"text-anchor": "middle"}),
+        text(
+            (x + end) / 2,
+            y + 36,
+            f"interaction {values[3] - added:+.2f}",
+            **{"text-anchor": "middle"},
+        ),
     ]
     write("interaction.svg", 720, 310, "Two documents, removed alone and together", parts)
 
@@ -124,9 +129,7 @@ def measures() -> None:
 def faithfulness() -> None:
     """Predicted against actual values on held-out masks: enough ablations, and too few."""
     parts = []
-    for number, (name, words) in enumerate(
-        [("review", "800 ablations"), ("few", "40 ablations")]
-    ):
+    for number, (name, words) in enumerate([("review", "800 ablations"), ("few", "40 ablations")]):
         explanation = ip.load(RECORDED / f"{name}.interplay")
         held_out = explanation.held_out
         actual, predicted = held_out.values.ravel(), explanation.predict_held_out().ravel()

@@ -1,4 +1,4 @@
-"""The pages of the reference: a directive for each public name, of which mkdocstrings makes a section."""
+"""The pages of the reference: a directive for each public name, which mkdocstrings fills."""
 
 from __future__ import annotations
 

@@ -109,6 +109,7 @@ def test_an_honest_run(honest: tuple[ip.Explanation, Path]) -> None:
     assert {field.name for field in fields(explanation)} == {
         *("spectrum", "players", "faithfulness", "provenance", "fit", "held_out", "game"),
         *("confirmation", "circuits", "decisive", "surrogate", "held_predictions", "asked"),
+        "cheaper",
     }
 
 

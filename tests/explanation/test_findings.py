@@ -97,6 +97,11 @@ def test_a_small_share_of_the_way_is_no_need() -> None:
     assert kinds[1, 2] == "only together"
 
 
+def test_a_pair_of_which_one_does_all_is_told_as_that_one() -> None:
+    told = findings(explained(lambda m: 10.0 * m[:, 0] + 0.8 * (m[:, 0] & m[:, 1])))
+    assert (told[0].kind, told[0].players) == ("alone", (0,))
+
+
 def noisy(n: int = 12) -> ip.FunctionGame:
     """Two witnesses of whom either suffices, and players of no use, with a little noise."""
 

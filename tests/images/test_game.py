@@ -113,7 +113,8 @@ def test_targets() -> None:
     assert game.outputs == ("both - sum",)
     whole = corners(PHOTO[None])[0]
     assert game(ALL)[0] == whole[0] - whole[1]
-    assert game.describe()["score"] == "both - sum"
+    (described,) = game.describe()["targets"]
+    assert described == {"kind": "Output", "name": "both", "against": "sum", "score": "margin"}
     for arguments, words in (
         ({"target": "bothh"}, r"target='bothh' is unknown.*did you mean 'both'"),
         ({"target": 3}, "the output 3 is not one of 0 to 2"),

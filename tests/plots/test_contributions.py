@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
@@ -117,6 +118,7 @@ def test_what_may_be_zero_is_grey_and_still_part_of_the_sum(exact: ip.Explanatio
     assert any(" ± " in text for text in words_of(plots.force(doubtful)))
 
 
+@pytest.mark.filterwarnings("ignore::interplay.errors.ExtrapolationWarning")
 def test_one_player_and_a_thousand() -> None:
     one = ip.explain(ip.FunctionGame(lambda masks: -2.0 * masks[:, 0] - 1.0, 1))
     assert steps_of(plots.waterfall(one)) == [-2.0]
@@ -196,6 +198,20 @@ def test_the_dots_of_an_explanation_add_up() -> None:
     }
     assert colours == {"a": 5, "b": 5, "c": 1}
     everything.figure.draw_without_rendering()
+
+
+def test_views_are_drawn_into_files(exact: ip.Explanation, tmp_path: Path) -> None:
+    written = [exact.to_svg(tmp_path / "new" / name, "waterfall") for name in ("a.svg", "b.svg")]
+    first, second = (path.read_bytes() for path in written)
+    assert first == second  # the same bytes
+    assert first.startswith(b"<?xml")
+    picture = exact.to_png(tmp_path / "a.png", "force", index="k-SII", top=2)
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert plots.draw(exact, tmp_path / "c.svg", view="upset").exists()
+    with pytest.raises(ValueError, match=r"view='waterfal' is unknown; .*mean 'waterfall'"):
+        exact.to_svg(tmp_path / "d.svg", "waterfal")
+    with pytest.raises(ValueError, match=r"d\.pdf is neither \.svg nor \.png"):
+        plots.draw(exact, tmp_path / "d.pdf")
 
 
 def test_roles_of_prompts(exact: ip.Explanation) -> None:

@@ -47,7 +47,9 @@ def test_the_page_escapes_everything_and_needs_nothing(tmp_path: Path, lens: str
     assert not {"img", "b", "link", "iframe", "object", "form"} & set(seen.tags)
     assert all(not re.match(r"(on|src|style)", name) for name, _ in seen.attributes)
     assert all(
-        re.fullmatch(r"#part\d+(-[a-z]+\d*)?", value) for name, value in seen.attributes if name == "href"
+        re.fullmatch(r"#part\d+(-[a-z]+\d*)?", value)
+        for name, value in seen.attributes
+        if name == "href"
     )
     for text in pages.HOSTILE[:5]:
         assert text in seen.text

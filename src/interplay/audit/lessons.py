@@ -173,7 +173,7 @@ class Lessons:
 
     def add(self, key: str, segments: Segments, explanation: Explanation) -> None:
         """Learn from a prompt, if it can be learned from."""
-        if not self.wanted or key in self._seen or not _serves(explanation, self.output):
+        if not self.wanted or key in self._seen or not serves(explanation, self.output):
             return
         used = explanation.fit + explanation.held_out
         self._seen[key] = segments, Ablations(used.masks[:_MOST], used.values[:_MOST])
@@ -220,13 +220,11 @@ def alone(explanation: Explanation) -> Explanation:
     )
 
 
-def _serves(explanation: Explanation, output: int) -> bool:
-    """Whether an explanation can be learned from."""
+def serves(explanation: Explanation, output: int) -> bool:
+    """Whether an explanation can be learned from, or judged by what was learned."""
     provenance = explanation.provenance
-    if (
-        explanation.faithfulness.exact
-        or not get_decoder(provenance["decoder"]["requested"]).takes_hints
-    ):
+    takes_hints = get_decoder(provenance["decoder"]["requested"]).takes_hints
+    if explanation.faithfulness.exact or not takes_hints:
         return False
     if len(explanation.fit) + len(explanation.held_out) < _FEWEST:
         return False

@@ -13,6 +13,7 @@ from typing import cast
 
 from interplay._types import Json, plain, visible
 from interplay.audit.findings import Finding, Findings
+from interplay.audit.lessons import UNLIKE
 from interplay.audit.pooled import Pooled
 from interplay.explanation.explanation import Explanation
 from interplay.explanation.loading import load
@@ -70,8 +71,8 @@ class Audited:
 
     @property
     def unlike(self) -> bool:
-        """Whether it is unlike earlier prompts, so that what was learned from them was not used."""
-        return self.evidence is not None and not self.learned_from
+        """Whether its values speak against what was learned from earlier prompts."""
+        return self.evidence is not None and self.evidence < UNLIKE
 
 
 @dataclass(frozen=True)
@@ -193,8 +194,8 @@ class Audit:
             )
         if self.unlike:
             lines.append(
-                f"{len(self.unlike)} are unlike the prompts before them, and were explained "
-                f"without these: {_names(self.unlike)}."
+                f"{len(self.unlike)} are unlike the prompts before them: what these say of which "
+                f"segments matter does not hold there: {_names(self.unlike)}."
             )
         if n_left_out:
             lines.append(

@@ -19,7 +19,7 @@ from interplay.ablation.evaluator import OnError
 from interplay.ablation.store import Store
 from interplay.ablation.terminal import Terminal
 from interplay.audit.findings import Numbered, findings_of
-from interplay.audit.lessons import UNLIKE, Learn, Lessons, Segments, alone, is_bounded
+from interplay.audit.lessons import UNLIKE, Learn, Lessons, Segments, alone, serves
 from interplay.audit.pooled import pooled_score
 from interplay.audit.prompts import FromOthers, GivenGame, Prompt, Records, key_of, record_of
 from interplay.audit.result import Audit, Audited, Refused
@@ -36,6 +36,8 @@ PROMPTS, RECORDS, STORE = "prompts", "records.jsonl", "ablations.db"
 LEAST = 0.1
 """An effect of less than this share of a prompt's range shows nothing."""
 _FEWEST_ABLATIONS, _MOST_FAILED = 64, 20
+_HELPS_BELOW = 1.5
+"""With a budget of so many times n log2 n, what was learned gains nothing, and is not used."""
 _MORE = 1.5
 """How many times the default budget a prompt has that is unlike the others."""
 
@@ -312,16 +314,20 @@ class _OneByOne:
     ) -> tuple[Explanation, FromOthers]:
         """Explain one with what was learned, or without it where its values speak against it."""
         expected = self.lessons.expected(segments)
-        explanation = run(budget=budget, prior=None if expected is None else expected.prior)
+        helps = self.settings["until"] is not None or budget < _HELPS_BELOW * _scale(
+            len(segments.texts)
+        )
+        prior = expected.prior if expected is not None and helps else None
+        explanation = run(budget=budget, prior=prior)
         provenance = explanation.provenance
-        is_whole = not provenance["budget"]["interrupted"]
-        if expected is None or provenance.get("prior") is None or not is_whole:
+        if provenance["budget"]["interrupted"] or expected is None:
             return explanation, FromOthers()
-        if is_bounded(provenance["game"]["description"], self.output):
+        if not serves(explanation, self.output):
             return alone(explanation), FromOthers()
         evidence = expected.evidence(explanation, self.output)
         if evidence >= UNLIKE:
-            return explanation, FromOthers(expected.learned_from, evidence)
+            used = provenance.get("prior") is not None
+            return explanation, FromOthers(expected.learned_from if used else 0, evidence)
         if self.budget is None and can_store:  # what is known is not evaluated again
             return run(budget=ceil(_MORE * budget)), FromOthers(0, evidence)
         return alone(explanation), FromOthers(0, evidence)
@@ -329,7 +335,12 @@ class _OneByOne:
 
 def default_budget(n_players: int) -> int:
     """Ablations of a prompt of n players: 2 n log2 n, at least 64."""
-    return max(_FEWEST_ABLATIONS, ceil(2 * n_players * log2(max(n_players, 2))))
+    return max(_FEWEST_ABLATIONS, ceil(2 * _scale(n_players)))
+
+
+def _scale(n_players: int) -> float:
+    """N log2 n."""
+    return n_players * log2(max(n_players, 2))
 
 
 def _as_prompt(given: Game | Prompt, number: int) -> Prompt:

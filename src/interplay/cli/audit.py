@@ -14,11 +14,13 @@ import typer
 
 from interplay import text as lens
 from interplay._types import Json
+from interplay.audit.lessons import Learn
 from interplay.audit.result import DOCUMENT
 from interplay.audit.sets import LEAST, audit_prompts
 from interplay.cli.options import (
     ModelOptions,
     RunOptions,
+    choice,
     command,
     existing,
 )
@@ -32,6 +34,7 @@ from interplay.text.sample_files import read_samples
 from interplay.text.sample_items import written_items
 
 _LISTED = 20
+_LEARN: dict[str, Learn] = {"relevance": "relevance", "effects": "effects", "none": False}
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,13 @@ class AuditOptions(ModelOptions):
         float,
         typer.Option(help="The smallest effect that shows, as a share of a prompt's range."),
     ] = LEAST
+    learn: Annotated[
+        str,
+        typer.Option(
+            help="What earlier prompts say of the next: relevance, which segments are likely to "
+            "matter; effects, and in which direction; none, nothing."
+        ),
+    ] = "relevance"
     response: Annotated[
         str | None,
         typer.Option(
@@ -244,6 +254,7 @@ def audit_command(
         folder=out,
         by=chosen.slice,
         least=chosen.least,
+        learn=_learned(chosen.learn),
         **settings,
     )
     audit.save(out / DOCUMENT)
@@ -262,6 +273,11 @@ def audit_command(
 
 EXIT_INCOMPLETE = 3
 """The exit status of an audit that could not explain every prompt."""
+
+
+def _learned(written: str) -> Learn:
+    choice("--learn", written, _LEARN)
+    return _LEARN[written]
 
 
 def _pattern(written: str) -> tuple[str, re.Pattern[str]]:

@@ -44,7 +44,7 @@ LISTED = {
     "examples": Command(
         "interplay.cli.examples:examples_command",
         START,
-        "Write inputs for the commands of the README into a folder, and print these commands.",
+        "Write inputs for the commands of the docs into a folder, and print these commands.",
     ),
     "studio": Command(
         "interplay.cli.studio:studio_command",

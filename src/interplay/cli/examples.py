@@ -1,4 +1,4 @@
-"""``interplay examples``: inputs for the commands of the README, ready to be run."""
+"""``interplay examples``: inputs for the commands of the documentation, ready to be run."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def examples_command(
         Path, typer.Argument(metavar="DIR", help="Where to write them; it is made if missing.")
     ] = Path(),
 ) -> None:
-    """Write inputs for the commands of the README into a folder, and print these commands.
+    """Write inputs for the commands of the docs into a folder, and print these commands.
 
     A file that is there already is left as it is.
     """

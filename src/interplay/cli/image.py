@@ -165,7 +165,7 @@ def image_command(
     described = game.describe()
     console.print(
         f"{game.n_players} regions, {described['by']}; {described['model']}, "
-        f"{described['score']}; fill {image.fill}",
+        f"{game.outputs[0]}; fill {image.fill}",
         markup=False,
         highlight=False,
     )

@@ -7,12 +7,15 @@ from typing import Annotated
 
 import typer
 
-from interplay.cli.folders import saved
+from interplay.cli.folders import print_written, saved
 from interplay.cli.options import ScoreOptions, ShownOptions, command, existing
 from interplay.cli.tables import print_explanation, print_run, print_verdict
 from interplay.cli.training import RELATIONS, ShownPoint, print_training
 from interplay.explanation.console import ORDER, TOP
 from interplay.explanation.loading import load
+
+_WITHOUT_INDEX = ("energy", "faithfulness", "budget")
+"""Views that show no values of an index."""
 
 
 @command
@@ -33,6 +36,17 @@ def show_command(
         bool, typer.Option("--all", help="List values too that are not distinguishable from zero.")
     ] = False,
     point: ShownPoint = None,
+    svg: Annotated[
+        Path | None, typer.Option(help="Draw --view into this file, as SVG (needs matplotlib).")
+    ] = None,
+    png: Annotated[Path | None, typer.Option(help="Draw --view into this file, as PNG.")] = None,
+    view: Annotated[
+        str,
+        typer.Option(
+            help="For --svg and --png: bars, waterfall, force, network, upset, text, energy, "
+            "faithfulness or budget."
+        ),
+    ] = "bars",
 ) -> None:
     """Print the interactions of a saved explanation under any index.
 
@@ -51,4 +65,8 @@ def show_command(
     else:
         rows = shown.top or TOP
         print_explanation(explanation, shown.index, order, rows, everything=everything)
+    for draw, file in ((explanation.to_svg, svg), (explanation.to_png, png)):
+        if file is not None:
+            given = {} if shown.index is None or view in _WITHOUT_INDEX else {"index": shown.index}
+            print_written(draw(file, view, **given))
     gate.check(explanation)

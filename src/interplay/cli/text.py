@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, get_args
 import typer
 
 from interplay import text as lens
+from interplay.cli.cheaper import CheaperOptions
 from interplay.cli.ends import PromptGame, print_ends, print_prompt, with_answers
 from interplay.cli.folders import finest, print_written, refuse_another, write
 from interplay.cli.options import (
@@ -109,7 +110,8 @@ class TextOptions(ModelOptions):
     by: Annotated[
         str,
         typer.Option(
-            help="Players: token, word, sentence, line, paragraph, document, message, tool (the "
+            help="Players: token, word, sentence, line, paragraph, document, message, turn (a "
+            "user's message and what follows it), tool (the "
             "tools of --chat and their results), field (of JSON), or regex:PATTERN, whose matches "
             "they are."
         ),
@@ -271,11 +273,14 @@ class TextOptions(ModelOptions):
                 raise ValueError(
                     f"--hints {self.hints} is of a local model; leave it out for an endpoint"
                 )
-            if written.template is not None:
+            unsent = [name for name in written.template or () if name != "tools"]
+            if unsent:
                 raise ValueError(
-                    f"{', '.join(written.template)} are not sent to a server; take them out of the "
-                    "chat"
+                    f"{', '.join(unsent)} are not sent to a server; take them out of the chat"
                 )
+            sent_tools = (written.template or {}).get("tools")
+            if sent_tools and self.by != "tool":  # they are sent, and stay
+                sent_tools = [{**tool, "fixed": True} for tool in sent_tools]
             if isinstance(scored, tuple):
                 raise ValueError(
                     f"item {self.doc_id} has its options in the context, which takes two scores; a "
@@ -292,6 +297,7 @@ class TextOptions(ModelOptions):
                 max_requests=self.max_requests,
                 max_tokens=self.max_tokens,
                 concurrency=self.concurrency,
+                tools=sent_tools,
                 **settings,
             )
         model, tokenizer = loaded or self.loaded(trust)
@@ -442,6 +448,7 @@ def text_command(
     run: RunOptions,
     confirmation: ConfirmOptions,
     finer: DrillOptions,
+    cheap: CheaperOptions,
     shown: ShownOptions,
     gate: GateOptions,
 ) -> None:
@@ -459,7 +466,9 @@ def text_command(
     with interruptible():
         answers = print_ends(game, out / STORE, run.backend, prompt.recorded)
     units = finer.drill_down or []
-    settings = run.settings("text")
+    settings = run.settings("text") | cheap.settings(prompt, game)
+    if units and "cheaper" in settings:
+        raise ValueError("--drill and a cheaper model were both asked for; leave one of them out")
     with interruptible():
         result: Any = (
             drill(game, list(map(unit, units)), **settings) if units else explain(game, **settings)

@@ -12,7 +12,7 @@ from interplay.explanation.reading import Ablations
 from interplay.explanation.run_plan import Request, RunPlan, default_budget
 from interplay.game import Game, fingerprint_of, players_of
 
-_DEFAULT, _MOST = 10, 3000
+_DEFAULT, _MOST = 6, 3000
 """The default budget as a multiple of n log2 n, and the most."""
 
 

@@ -54,10 +54,15 @@ def budget_curve(explanation: Explanation, *, points: int = 6) -> BudgetCurve:
         The scores, one for each number of ablations.
 
     Raises:
-        ValueError: ``points`` is below 2, or there are too few ablations for a smaller fit.
+        ValueError: ``points`` is below 2, a cheaper game took part, or there are too few ablations for a smaller fit.
     """
     if points < 2:
         raise ValueError(f"points={points} is below 2; a curve has at least two")
+    if explanation.cheaper is not None:
+        raise ValueError(
+            "a curve is of the ablations of one game, and a cheaper one took part in this "
+            "explanation; explain without cheaper="
+        )
     provenance = explanation.provenance
     ran, settings = provenance["decoder"]["ran"], provenance["decoder"]["settings"]
     decoder = get_decoder(ran)

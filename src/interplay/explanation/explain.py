@@ -125,7 +125,7 @@ def explain(
             are stored under its own fingerprint. Not with ``until``, nor with ``"spex"``. See
             :mod:`interplay.explanation.cheaper`.
         cheaper_budget: the most evaluations of ``cheaper``, beside those on the masks of this game;
-            by default 10 n log2 n, but not more than 3,000.
+            by default 6 n log2 n, but not more than 3,000.
         **options: options of the decoder. SPEX has ``decoding="soft"`` or ``"hard"``.
 
     Returns:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from importlib import import_module
+from typing import Any
 
 from interplay.explanation.asking import Asking
 from interplay.explanation.circuits import Compared, Kept, measured_circuits
@@ -89,6 +91,14 @@ class Explanation(Asking, Files):
     def __str__(self) -> str:
         """What the command line shows of it, on 80 columns."""
         return exported([(self.title, self)], "txt").rstrip("\n")
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Any:
+        """The interactive view, for notebooks that have anywidget; ``None``: only the others."""
+        return import_module("interplay.report.widget").displayed(self)
+
+    def _display_(self) -> Any:
+        """The same for marimo."""
+        return import_module("interplay.report.widget").displayed_by_marimo(self)
 
     def _repr_html_(self) -> str:
         return exported([(self.title, self)], "notebook")

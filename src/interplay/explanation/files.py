@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +109,61 @@ class Files(Reading):
             The path.
         """
         return export([(self.title, self)], path, format="md")
+
+    def to_svg(self, path: str | Path, view: str = "bars", **options: Any) -> Path:
+        """Draw a view of the explanation as SVG. Needs matplotlib, the extra ``plot``.
+
+        Args:
+            path: the file.
+            view: the name of a plot of :mod:`interplay.plots`: ``"bars"``, ``"waterfall"``,
+                ``"force"``, ``"network"``, ``"upset"``, ``"text"`` and others.
+            options: as for that plot, such as ``index`` and ``top``.
+
+        Returns:
+            The path.
+
+        Raises:
+            ValueError: there is no such view, or as the plot does.
+            MissingDependencyError: matplotlib is not installed.
+        """
+        return self._drawn(path, view, "svg", options)
+
+    def to_png(self, path: str | Path, view: str = "bars", **options: Any) -> Path:
+        """Draw a view of the explanation as PNG, with 200 dots per inch, as :meth:`to_svg`.
+
+        Args:
+            path: the file.
+            view: as for :meth:`to_svg`.
+            options: likewise.
+
+        Returns:
+            The path.
+
+        Raises:
+            ValueError: as for :meth:`to_svg`.
+            MissingDependencyError: matplotlib is not installed.
+        """
+        return self._drawn(path, view, "png", options)
+
+    def _drawn(self, path: str | Path, view: str, kind: str, options: dict[str, Any]) -> Path:
+        # plots are made to the right of this room
+        draw = import_module("interplay.plots.files").draw
+        drawn: Path = draw(self, path, view=view, format=kind, **options)
+        return drawn
+
+    def widget(self) -> Any:
+        """The page as a widget of a notebook, interactive. Needs anywidget, the extra ``notebook``.
+
+        In Jupyter, VS Code and Colab an explanation that ends a cell is shown like this by itself;
+        in marimo too. Nothing is fetched from a network.
+
+        Returns:
+            An ``anywidget.AnyWidget``.
+
+        Raises:
+            MissingDependencyError: anywidget is not installed.
+        """
+        return import_module("interplay.report.widget").widget(self)
 
     def to_shapiq(self, index: IndexName | str | None = None, order: int | None = None) -> Any:
         """Make ``shapiq.InteractionValues``, which its plots draw. Needs the package shapiq.

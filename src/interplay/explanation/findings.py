@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from interplay.explanation.reading import Reading
-from interplay.explanation.sentences import Finding, Words, listed
+from interplay.explanation.sentences import Finding, Words, listed, one_alone
 from interplay.explanation.truth import (
     Known,
     TruthTable,
@@ -15,6 +15,8 @@ from interplay.explanation.truth import (
 )
 
 MOST = 3
+_SINGLES = 6
+"""The most single players that are looked at."""
 
 
 def findings(explanation: Reading, most: int = MOST) -> tuple[Finding, ...]:
@@ -61,7 +63,7 @@ def _candidates(explanation: Reading) -> Iterator[Finding]:
     for table in sorted(tables, key=lambda table: len(table.players) != 2):
         if len(table.players) > 2 and any(set(pair) < set(table.players) for pair in paired):
             continue
-        if words.is_clear(table):
+        if words.is_clear(table) and not one_alone(table):
             yield words.of_table(table)
     if sufficient is not None and sufficient.players:
         value = words.number(sufficient.measured)
@@ -70,7 +72,7 @@ def _candidates(explanation: Reading) -> Iterator[Finding]:
         parts = (*listed(sufficient.players), tail)
         yield words.finding("sufficient", parts, sufficient.players)
     known = Known(explanation)
-    for players in strongest(explanation, 1, 1)[0].sets:
+    for players in strongest(explanation, 1, 1, _SINGLES).sets:
         entries = known.entries(players)
         if words.is_clear(TruthTable(players, 0.0, None, entries)):
             yield words.alone(players, entries)

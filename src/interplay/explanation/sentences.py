@@ -112,6 +112,19 @@ def pattern(full: float, one: float, other: float, none: float) -> Pattern:
     return "together"
 
 
+def one_alone(table: TruthTable) -> bool:
+    """Whether of a pair without a pattern one player alone does nearly all."""
+    if len(table.players) != 2:
+        return False
+    whole, without_second, without_first, none = (entry.value for entry in table.entries)
+    if pattern(whole, without_first, without_second, none) != "together" or whole == none:
+        return False
+    shares = sorted(
+        abs((whole - value) / (whole - none)) for value in (without_first, without_second)
+    )
+    return shares[0] <= _LITTLE and shares[1] >= _MUCH
+
+
 class Words:
     """Makes sentences about one explanation.
 

@@ -113,8 +113,7 @@ def truth_tables(explanation: Reading, top: int = TOP) -> tuple[TruthTable, ...]
         explanation: of the game.
         top: the most tables.
     """
-    interactions = strongest(explanation, 2)[0]
-    chosen = [row for row, players in enumerate(interactions.sets) if len(players) <= _MOST_PLAYERS]
+    interactions = strongest(explanation, 2, _MOST_PLAYERS, top)
     values = column_of(explanation, interactions.values)
     high = interactions.high
     halves = None if high is None else column_of(explanation, high - interactions.values)
@@ -126,25 +125,26 @@ def truth_tables(explanation: Reading, top: int = TOP) -> tuple[TruthTable, ...]
             None if halves is None or is_of_mean(explanation) else float(halves[row]),
             known.entries(interactions.sets[row]),
         )
-        for row in chosen[:top]
+        for row in range(len(interactions))
     )
 
 
-def strongest(
-    explanation: Reading, least: int, most: int | None = None
-) -> tuple[Interactions, int]:
-    """The strongest findings of some sizes, and how many sets are none."""
-    interactions = explanation.spectrum.to(
-        explanation.index, order=_ORDER, players=explanation.players
-    )
-    output = None
+def strongest(explanation: Reading, least: int, most: int, count: int) -> Interactions:
+    """The strongest findings of some sizes, of the output that reports begin with.
+
+    Args:
+        explanation: of the game.
+        least: the fewest players.
+        most: the most players.
+        count: the most sets.
+    """
+    spectrum, output = explanation.spectrum, None
     if explanation.outputs and not is_of_mean(explanation):
-        spectrum = explanation.spectrum.output(0)
-        interactions = spectrum.to(explanation.index, order=_ORDER, players=explanation.players)
-        output = 0
+        spectrum, output = spectrum.output(0), 0
+    interactions = spectrum.to(explanation.index, order=_ORDER, players=explanation.players)
     return explanation.verdict.strongest(
-        interactions, len(interactions), min_order=least, max_order=most, output=output
-    )
+        interactions, count, min_order=least, max_order=most, output=output
+    )[0]
 
 
 def is_of_mean(explanation: Reading) -> bool:
@@ -210,7 +210,7 @@ def to_ask(explanation: Reading, budget: int, top: int = TOP) -> BoolArray:
     """
     n = explanation.spectrum.n_players
     sets = [table.players for table in truth_tables(explanation, top)]
-    sets += list(strongest(explanation, 1, 1)[0].sets[:top])
+    sets += strongest(explanation, 1, 1, top).sets
     known, chosen = Known(explanation), dict[bytes, BoolArray]()
     for players in sets:
         masks = patterns_of(players, n)

@@ -61,8 +61,11 @@ def question(description: Json, title: str) -> str:
     """
     name = score_of(description)
     name = name[:1].upper() + name[1:]
-    targets = description.get("targets") or ()
+    targets: Sequence[Json] = description.get("targets") or ()
     text = description.get("text")
+    if description.get("lens") == "images" and len(targets) == 1:
+        where = "the image" if text is None else "the image and the text"
+        return visible(f"{_asked_of(targets[0], name)}, by {where}")
     if len(targets) == 1 and isinstance(text, str):
         asked = _asked_of(targets[0], name)
         return visible(f"{asked} {_where(description, text)}".strip()) if asked else title
@@ -85,6 +88,12 @@ def _asked_of(target: Json, name: str) -> str:
     if target.get("kind") in _OF_TWO:
         positive, negative = target["positive"], target["negative"]
         return f"{_quoted(positive)} rather than {_quoted(negative)}"
+    if target.get("kind") == "Output":
+        shown = _quoted(str(target["name"]))
+        against = target.get("against")
+        return (
+            f"{name} of {shown}" if against is None else f"{shown} rather than {_quoted(against)}"
+        )
     if target.get("kind") == "Label":
         return f"{name} of the label {_quoted(str(target['name']))}"
     return ""

@@ -38,17 +38,18 @@ class ImageModel:
         outputs: the names of the classes; ``None``: their numbers.
         fingerprint: identifies the weights, the preprocessing and the score; ``None``: nothing
             does.
+        score: what is read off the logits.
     """
 
     name: str
     outputs: tuple[str, ...] | None
     fingerprint: str | None
+    score: str
     _logits: Callable[[Pixels], Any]
-    _score: str
 
     def __call__(self, images: Pixels) -> FloatArray:
         """The scores of all classes, ``(b, k)``, of images ``(b, h, w, 3) uint8``."""
-        return scored(np.asarray(self._logits(images), dtype=np.float64), self._score)
+        return scored(np.asarray(self._logits(images), dtype=np.float64), self.score)
 
 
 @dataclass(frozen=True)
@@ -168,8 +169,8 @@ def from_torch(
         name,
         None if labels is None else tuple(map(str, labels)),
         None if weights is None or known is None else document_digest(identity),
-        logits,
         _checked(score),
+        logits,
     )
 
 
@@ -203,8 +204,8 @@ def from_transformers(
         type(model).__name__,
         tuple(str(config.id2label[number]) for number in range(config.num_labels)),
         None if weights is None else document_digest(identity),
-        logits,
         _checked(score),
+        logits,
     )
 
 
@@ -289,4 +290,4 @@ def from_onnx(
         "score": _checked(score),
     }
     named = None if labels is None else tuple(map(str, labels))
-    return ImageModel("ONNX model", named, document_digest(identity), logits, score)
+    return ImageModel("ONNX model", named, document_digest(identity), score, logits)

@@ -96,12 +96,16 @@ class Scoring:
         return columns if columns.shape[1] > 1 else columns[:, 0]
 
     def describe(self) -> Json:
-        """The model and its outputs, as JSON."""
-        several = len(self.outputs) > 1
+        """The model and its outputs, as JSON; the difference of two outputs is a margin."""
+        score = getattr(self._model, "score", None) if self.against is None else "margin"
+        against = None if self.against is None else self._names[self.against]
         return {
             "model": self.model_name,
-            "outputs": list(self.outputs) if several else [],
-            "score": None if several else self.outputs[0],
+            "outputs": list(self.outputs) if len(self.outputs) > 1 else [],
+            "targets": [
+                {"kind": "Output", "name": self._names[number], "against": against, "score": score}
+                for number in self.chosen
+            ],
         }
 
 

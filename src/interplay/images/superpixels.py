@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 
 from interplay._types import FloatArray, IntArray
@@ -40,8 +42,9 @@ def cut(pixels: Pixels, n_regions: int, compactness: float) -> IntArray:
     colours = _lab(pixels[::step, ::step])
     small = _connected(_clusters(colours, n_regions, compactness))
     labels = np.repeat(np.repeat(small, step, axis=0), step, axis=1)[:height, :width]
-    order = np.argsort(np.unique(labels, return_index=True)[1])
-    return np.asarray(np.argsort(order)[labels])
+    _, firsts, numbers = np.unique(labels, return_index=True, return_inverse=True)
+    rank = np.argsort(np.argsort(firsts))
+    return np.asarray(rank[numbers].reshape(height, width))
 
 
 def _lab(pixels: Pixels) -> FloatArray:
@@ -96,12 +99,29 @@ def _connected(labels: IntArray) -> IntArray:
         owners += [n_pieces + 1 + int(np.argmax(sizes))] * count
         n_pieces += count
     pieces -= 1
-    parent = np.array(owners) - 1
-    sizes = np.bincount(pieces.ravel())
-    for piece in np.argsort(sizes, kind="stable"):
-        if parent[piece] == piece:
+    into = _merged(pieces, np.array(owners) - 1)
+    return np.asarray(into[pieces])
+
+
+def _merged(pieces: IntArray, owners: IntArray) -> IntArray:
+    """Into which piece each one goes: the small ones first, to the longest border."""
+    around: list[Counter[int]] = [Counter() for _ in owners]
+    for one, other in ((pieces[1:], pieces[:-1]), (pieces[:, 1:], pieces[:, :-1])):
+        borders = np.stack([one[one != other], other[one != other]], axis=1)
+        for (a, b), length in Counter(map(tuple, borders.tolist())).items():
+            around[a][b] += length
+            around[b][a] += length
+    into = np.arange(len(owners))
+    for piece in np.argsort(np.bincount(pieces.ravel()), kind="stable").tolist():
+        if owners[piece] == piece:
             continue
-        inside = pieces == piece
-        border = pieces[ndimage.binary_dilation(inside) & ~inside]
-        pieces[inside] = int(np.bincount(border).argmax())
-    return pieces
+        nearest = max(around[piece], key=lambda other: (around[piece][other], -other))
+        into[piece] = nearest
+        for other, length in around[piece].items():
+            del around[other][piece]
+            if other != nearest:
+                around[nearest][other] += length
+                around[other][nearest] += length
+    while (into[into] != into).any():
+        into = into[into]
+    return into

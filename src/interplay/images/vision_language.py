@@ -31,15 +31,16 @@ class VisionLanguageModel:
         outputs: the answers.
         fingerprint: identifies the weights, the processor, the answers and the score; ``None`` if
             the model has hooks, which cannot be hashed.
+        score: ``"logprob"`` or ``"prob"``.
     """
 
     name: str
     outputs: tuple[str, ...]
     fingerprint: str | None
+    score: str
     _model: Any
     _processor: Any
     _answers: tuple[tuple[int, ...], ...]
-    _score: str
 
     def __call__(self, images: Pixels, texts: Sequence[str]) -> FloatArray:
         """The scores of the answers, ``(b, k)``, after images ``(b, h, w, 3)`` and texts.
@@ -58,7 +59,7 @@ class VisionLanguageModel:
             together = [rows[number] for number in numbers]
             for column, answer in enumerate(self._answers):
                 scores[numbers, column] = self._logprobs(together, answer)
-        return np.exp(scores) if self._score == "prob" else scores
+        return np.exp(scores) if self.score == "prob" else scores
 
     def _logprobs(self, rows: Sequence[Any], answer: tuple[int, ...]) -> FloatArray:
         """The log-probability of an answer after each of some rows of one length, ``(b,)``."""
@@ -127,4 +128,4 @@ def from_vision_language(
     }
     fingerprint = None if weights is None else document_digest(identity)
     name = type(model).__name__
-    return VisionLanguageModel(name, listed, fingerprint, model, processor, tuple(ids), score)
+    return VisionLanguageModel(name, listed, fingerprint, score, model, processor, tuple(ids))

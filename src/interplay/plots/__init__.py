@@ -13,6 +13,9 @@
 ``budget``         the held-out score of fits to fewer of the ablations
 =================  =========================================================================
 
+``draw(explanation, "a.svg", view="waterfall")`` writes one of them as SVG or PNG, as
+``explanation.to_svg`` and ``to_png`` do.
+
 Each returns the matplotlib ``Axes`` that it drew on (``upset`` the ``Figure``); most take ``ax=``.
 Blue raises the score, orange lowers it. Numbers are the players', as the keys of interactions have
 them.
@@ -20,6 +23,7 @@ them.
 
 from interplay.plots.bars import bars
 from interplay.plots.beeswarm import beeswarm
+from interplay.plots.files import draw
 from interplay.plots.force import force
 from interplay.plots.network import network
 from interplay.plots.scores import budget, energy, faithfulness
@@ -31,6 +35,7 @@ __all__ = [
     "bars",
     "beeswarm",
     "budget",
+    "draw",
     "energy",
     "faithfulness",
     "force",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import textwrap
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from interplay._types import whole
@@ -183,3 +184,18 @@ def nothing(ax: Axes, what: str) -> None:
     """Write that there is nothing to draw."""
     ax.set_axis_off()
     ax.text(0.5, 0.5, what, ha="center", va="center", color=SOFT, transform=ax.transAxes)
+
+
+def save(page: Figure, path: Path, format: str, dpi: int) -> None:  # noqa: A002
+    """Write a figure, the same bytes each time, and forget it."""
+    from matplotlib import pyplot, rc_context
+
+    with rc_context({"svg.hashsalt": "interplay"}):
+        page.savefig(
+            path,
+            format=format,
+            dpi=dpi,
+            bbox_inches="tight",
+            metadata={"Date": None} if format == "svg" else None,
+        )
+    pyplot.close(page)

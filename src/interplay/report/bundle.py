@@ -51,16 +51,17 @@ def bundle(name: str = "page") -> Bundle:
 
     Args:
         name: ``"page"``: that of a page that needs no server; ``"live"``: the same page, with a
-            server that answers; ``"studio"``: the page on which runs are made.
+            server that answers; ``"studio"``: the page on which runs are made; ``"widget"``: the
+            page in a notebook, as a module.
 
     Raises:
         FileNotFoundError: it was not built.
     """
     folder = files("interplay.report") / "built"
-    names = (f"{name}.js", "page.css" if name == "page" else "live.css")
+    names = (f"{name}.js", "page.css" if name in ("page", "widget") else "live.css")
     try:
         texts = [(folder / file).read_text("utf-8") for file in names]
-        return Bundle(texts[0], texts[1], asks=name != "page")
+        return Bundle(texts[0], texts[1], asks=name in ("live", "studio"))
     except FileNotFoundError as error:
         raise FileNotFoundError(
             f"{folder} does not hold the page's script and style, so this source tree was not "

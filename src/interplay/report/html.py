@@ -64,6 +64,11 @@ def page(parts: Sequence[tuple[str, Explanation]], scripts: Bundle | None = None
     )
 
 
+def fragment(title: str, explanation: Explanation) -> str:
+    """The part of a page that shows one explanation, without script, style and policy."""
+    return f'<section class="part" id="part1">{_body("part1", title, explanation).html}</section>'
+
+
 def _body(part: str, title: str, explanation: Explanation) -> _Body:
     """An explanation's part of a page.
 

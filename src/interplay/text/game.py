@@ -65,7 +65,8 @@ class TextGame:
         target: what is measured, such as ``Response(" Paris", score="prob")``; several are
             outputs of one pass.
         by: the players: ``"token"``, ``"word"``, ``"sentence"``, ``"line"``, ``"paragraph"``,
-            ``"document"``, ``"message"``, ``"tool"`` (the results of tools in a chat, all else
+            ``"document"``, ``"message"``, ``"turn"`` (a message of a user and what follows it up to
+            the next one; the last stays), ``"tool"`` (the results of tools in a chat, all else
             fixed), ``"field"`` (of JSON), a compiled pattern whose matches
             they are, or spans of ``text``.
         prompt: what stands around the text, with ``{text}`` once where it goes: a string, or the

@@ -29,8 +29,7 @@ pytestmark = NEEDS_CHROMIUM
 
 TEXT = (
     "Anna has two keys. The red key opens the garden. The tin is old. The cat sleeps. "
-    "Her note says that the red key opens the garden. Supper is at seven. It rained. The lamp "
-    "is broken. Ben is late."
+    "Her note says that the red key opens the garden. Supper is at seven. It rained."
 )
 
 
@@ -55,7 +54,7 @@ def made(
     """The folder of a run, and its game."""
     folder = tmp_path_factory.mktemp("run")
     game = options.game(TYPED, smollm)
-    explanation = ip.explain(game, budget=64, decoder="gp", store=folder / "ablations.db")
+    explanation = ip.explain(game, budget=50, decoder="gp", store=folder / "ablations.db")
     write(explanation, folder, "text", asdict(options))
     return folder, game
 
@@ -155,7 +154,7 @@ FORM = {
     "target": "prob",
     "response": " garden",
     "against": "",
-    "budget": 140,
+    "budget": 128,
 }
 
 
@@ -180,14 +179,13 @@ def test_from_a_pasted_prompt_to_its_explanation(
         page.get_by_label("Text: its parts").fill(TEXT)
         page.get_by_label("Fixed words after it").fill("The red key opens the")
         page.get_by_label("Answer (empty").fill(" garden")
-        page.get_by_label("Players").last.select_option("sentence")
-        page.get_by_label("Most ablations").fill("140")
-        page.wait_for_selector(".plan[data-ablations='140']")
-        assert page.locator(".players .segment").count() == 9
-        page.get_by_role("combobox", name="Players").select_option("word")
-        page.wait_for_selector("text=39 players by word")
-        page.get_by_role("combobox", name="Players").select_option("sentence")
-        page.wait_for_selector(".plan[data-ablations='140']")
+        players = page.get_by_role("combobox", name="Players")
+        players.select_option("word")
+        page.wait_for_selector("text=31 players by word")
+        players.select_option("sentence")
+        page.get_by_label("Most ablations").fill("128")
+        page.wait_for_selector(".plan[data-ablations='128']")
+        assert page.locator(".players .segment").count() == 7
         page.get_by_role("button", name="Run", exact=True).click()
         page.wait_for_selector(".curve circle")  # the first look
         page.wait_for_selector("a.open")
@@ -201,14 +199,15 @@ def test_from_a_pasted_prompt_to_its_explanation(
         page.locator("[role=checkbox]").nth(1).click()
         page.wait_for_selector(".live .measured")
     written = ip.load(out / name / "explanation.interplay")
-    assert written.provenance["budget"]["spent"] == 140
+    assert written.provenance["budget"]["spent"] == 128
     assert written.provenance["answers"]["own_answer"]
     assert json.loads((out / name / "recipe.json").read_text())["command"] == "text"
 
 
 def test_a_run_that_is_stopped_is_stored_and_usable(studio: tuple[Keys, Path]) -> None:
     keys, out = studio
-    job = json.loads(ask(keys, "/api/run", FORM | {"by": "word", "budget": 4000})[2])
+    twice = f"{TEXT} {TEXT}"  # 14 players: looks at 62, 125, 250, 500, 1,000 and 2,000
+    job = json.loads(ask(keys, "/api/run", FORM | {"text": twice, "budget": 2000})[2])
     folder = out / job["where"]
     deadline = time.monotonic() + 300
     while not (folder / "explanation.interplay").exists() and time.monotonic() < deadline:
@@ -219,7 +218,7 @@ def test_a_run_that_is_stopped_is_stored_and_usable(studio: tuple[Keys, Path]) -
     ended = state_of(keys, job)
     assert ended["state"] == "stopped", ended
     stopped = ip.load(folder / "explanation.interplay")
-    assert 100 < stopped.provenance["budget"]["spent"] < 4000
+    assert 60 < stopped.provenance["budget"]["spent"] < 2000
     assert stopped.faithfulness.known
     runs = json.loads(ask(keys, "/api/history")[2])["runs"]
     assert runs[0]["name"] == job["where"]

@@ -15,6 +15,7 @@ import numpy as np
 from interplay._arrays import as_columns
 from interplay._types import BoolArray, Json, visible
 from interplay.ablation.evaluator import Evaluator
+from interplay.ablation.store import Store
 from interplay.cli.folders import rewrite, saved
 from interplay.cli.live.session import Job, Session
 from interplay.cli.manifest import digest
@@ -24,6 +25,7 @@ from interplay.explanation.explain import explain
 from interplay.explanation.explanation import FILE, Explanation
 from interplay.explanation.loading import load
 from interplay.explanation.run_plan import Request
+from interplay.fourier.masks import end_masks
 from interplay.game import Game
 from interplay.text.analysis.drill import Refinement
 
@@ -31,6 +33,8 @@ MOST_TESTED = 12
 """The most interactions that one confirmation tests."""
 _BY_EXPLANATION_ALONE = ("text", "demo", "table")
 """Commands that write nothing else that follows from an explanation."""
+_QUICK = ("text", "demo")
+"""Commands whose ablation is a pass of a model, and no training."""
 _KEPT = ("answers", "shown")
 """Entries of the provenance that the commands add, and that hold for the same game."""
 
@@ -74,6 +78,7 @@ class Run:
         self.folder, self.session, self.name, self.why = folder, session, name, why
         self._answers = answers
         self._games: Sequence[Game] | None = None
+        self._evaluators: dict[int, Evaluator] = {}
         self._lock = threading.Lock()
         self._load()
 
@@ -129,9 +134,8 @@ class Run:
         explanation = self.explanations[number]
         mask = _mask(removed, len(explanation.players))
         started = time.perf_counter()
-        with Evaluator.of(
-            self._game(number), store=self._given().store, progress=False
-        ) as evaluator:
+        prepared = self._prepared(number)
+        with replace(prepared, store=Store(self._given().store), evaluated=set()) as evaluator:
             evaluated = evaluator(mask[None], wait=False)
         if evaluated.interrupted:
             raise ValueError("another process is evaluating this ablation; ask again")
@@ -288,6 +292,22 @@ class Run:
         if self._games is None:
             self._games = self._given().games()
         return self._games[number]
+
+    def _prepared(self, number: int) -> Evaluator:
+        """What evaluates an explanation's game; its store is opened anew for each question.
+
+        The weights of a model are hashed once: that takes longer than an answer.
+        """
+        if number not in self._evaluators:
+            self._evaluators[number] = Evaluator.of(self._game(number), progress=False)
+        return self._evaluators[number]
+
+    def warm_up(self) -> None:
+        """Make the game, and have the model read its prompt once: the first of all is slow."""
+        if self._answers is not None and self._answers.command in _QUICK:
+            prepared = self._prepared(len(self.explanations) - 1)
+            if not prepared.description.get("paid"):
+                prepared.game(end_masks(prepared.game.n_players)[:1])
 
     def _number(self, part: int) -> int:
         """The number of an explanation in the folder, by its number on the page."""

@@ -118,6 +118,7 @@ def of_run(prefix: str, run_of: Callable[[Request], Run], session: Session) -> l
         session: does what takes time.
     """
     pages: dict[tuple[str, str], str] = {}
+    warm: set[str] = set()
 
     @answered
     async def show(request: Request) -> Response:
@@ -131,7 +132,11 @@ def of_run(prefix: str, run_of: Callable[[Request], Run], session: Session) -> l
 
     @answered
     async def state(request: Request) -> Response:
-        return json_of(run_of(request).to_json())
+        run = run_of(request)
+        if run.name not in warm:
+            warm.add(run.name)
+            session.ask(run.warm_up)
+        return json_of(run.to_json())
 
     async def events(request: Request) -> Response:
         last = request.headers.get("last-event-id", "")

@@ -1,5 +1,5 @@
-// Bundles the scripts and styles of pages: `npm run build` writes page.js, live.js, studio.js and
-// page.css, live.css into ../built.
+// Bundles the scripts and styles of pages: `npm run build` writes page.js, live.js, studio.js,
+// widget.js and page.css, live.css into ../built.
 import { build } from "esbuild";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 
@@ -31,8 +31,8 @@ async function licences(metafile) {
 }
 
 /** Writes `name.js` and `name.css` of an entry point and a style; the style may be another's. */
-async function bundled(name, styled) {
-  const script = await build({ ...options, entryPoints: [`${name}.js`], format: "iife" });
+async function bundled(name, styled, format = "iife") {
+  const script = await build({ ...options, entryPoints: [`${name}.js`], format });
   const notice = await licences(script.metafile);
   const texts = { [`${name}.js`]: `/*!\nThis script holds parts of:\n\n${notice}\n*/\n${script.outputFiles[0].text}` };
   if (styled) {
@@ -53,3 +53,4 @@ await mkdir(out, { recursive: true });
 await bundled("main", true);
 await bundled("live", true);
 await bundled("studio", false);
+await bundled("widget", false, "esm"); // a module, as notebooks import it

@@ -76,7 +76,7 @@ export function createRanking(model, store) {
     h(
       "table",
       { class: "rows" },
-      h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Players"), heading, h("th", {}))),
+      h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Players"), heading, h("td", {}))),
       body,
     ),
     said,

@@ -6,27 +6,31 @@ let tip = null;
 export function showTip(element, content) {
   if (!tip) {
     tip = h("div", { class: "tip", role: "tooltip", id: "tip", hidden: true });
-    document.body.append(tip);
     document.addEventListener("keydown", (event) => event.key === "Escape" && hideTip());
     window.addEventListener("scroll", hideTip, { passive: true, capture: true });
   }
+  const root = element.getRootNode(); // in a notebook, a shadow root
+  const home = root === document ? document.body : root.querySelector(".widget");
+  if (tip.parentNode !== home) home.append(tip);
   tip.replaceChildren(...content);
   tip.hidden = false;
+  tip.style.left = tip.style.top = "0";
   const at = element.getBoundingClientRect();
   const own = tip.getBoundingClientRect();
   const room = document.documentElement.clientWidth - own.width - 8;
   const left = Math.max(8, Math.min(at.left + at.width / 2 - own.width / 2, room));
   const below = at.bottom + 8;
   const top = below + own.height < window.innerHeight ? below : at.top - own.height - 8;
-  tip.style.left = `${left + window.scrollX}px`;
-  tip.style.top = `${Math.max(top, 4) + window.scrollY}px`;
+  // from where it is now, since what it is placed by may be anywhere on a notebook's page
+  tip.style.left = `${left - own.left}px`;
+  tip.style.top = `${Math.max(top, 4) - own.top}px`;
   element.setAttribute("aria-describedby", "tip");
 }
 
 export function hideTip() {
   if (!tip || tip.hidden) return;
   tip.hidden = true;
-  for (const element of document.querySelectorAll('[aria-describedby="tip"]')) {
+  for (const element of tip.getRootNode().querySelectorAll('[aria-describedby="tip"]')) {
     element.removeAttribute("aria-describedby");
   }
 }

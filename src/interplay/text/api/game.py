@@ -27,6 +27,7 @@ from interplay.text.inference.generation import Generated
 from interplay.text.prompts.build import PLACEHOLDER, Message, Text, mask_prompt
 from interplay.text.prompts.masking import Masking, get_masking
 from interplay.text.prompts.segments import Unit
+from interplay.text.prompts.tools import Tool, with_tools_to_send
 from interplay.text.targets import LogitDifference, Options, Response, settings_of
 
 _CODE_VERSION = 2
@@ -63,6 +64,10 @@ class ApiGame:
             messages of a chat, which are not ablated then.
         masking: what becomes of a removed segment: ``"delete"``, or ``Replace(text)``.
         fixed: segments that a match of this pattern touches are always kept.
+        tools: tools for chat completions, each of which is a player beside the segments of the
+            chat, unless it is marked ``"fixed": True``: a removed one is not sent. What is
+            ``Generated`` may then be calls of tools, a line of JSON with ``name`` and
+            ``arguments`` for each.
         language: for sentences, its code, such as ``"de"``; by default it is guessed from the text.
         revision: what the server serves, as far as you know; part of the fingerprint.
         method: how log-probabilities are requested: ``"echo"``, the default for a ``Response`` and
@@ -99,6 +104,7 @@ class ApiGame:
         prompt: str | Sequence[Message] = PLACEHOLDER,
         masking: MaskingName | str | Masking = "delete",
         fixed: re.Pattern[str] | None = None,
+        tools: Sequence[Tool] | None = None,
         language: str | None = None,
         revision: str | None = None,
         method: str | None = None,
@@ -116,9 +122,16 @@ class ApiGame:
         self.model = model
         self.target = target
         self.revision = revision
-        self.masked = mask_prompt(
-            text, prompt, by=by, masking=get_masking(masking), fixed=fixed, language=language
+        masked = mask_prompt(
+            text,
+            prompt,
+            by=by,
+            masking=get_masking(masking),
+            fixed=fixed,
+            language=language,
+            with_tools=tools is not None,
         )
+        self.masked = masked if tools is None else with_tools_to_send(masked, tools)
         """What the model reads."""
         check_sendable(self.masked)
         chat = self.masked.is_chat

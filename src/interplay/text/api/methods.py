@@ -25,6 +25,7 @@ import numpy as np
 
 from interplay._types import FloatArray, Json
 from interplay.text.api.account import RequestFailed
+from interplay.text.api.prompts import chat_body
 
 METHODS = ("exact", "echo", "prompt_logprobs", "top_logprobs", "generate")
 _UNLIKELY = -9999.0
@@ -53,7 +54,7 @@ def next_token_body(model: str, prompt: str, top_logprobs: int, chat: bool) -> J
     body: Json = {"model": model, "max_tokens": 1, "temperature": 0}
     if chat:
         options = {"logprobs": True, "top_logprobs": top_logprobs}
-        return body | options | {"messages": json.loads(prompt)}
+        return body | options | chat_body(prompt)
     return body | {"logprobs": top_logprobs, "prompt": prompt}
 
 
@@ -103,14 +104,21 @@ def _listed(choice: Json) -> list[tuple[str, float]]:
 
 def generate_body(model: str, prompt: str, max_tokens: int, chat: bool) -> Json:
     """Request the likeliest continuation."""
-    contents = {"messages": json.loads(prompt)} if chat else {"prompt": prompt}
+    contents = chat_body(prompt) if chat else {"prompt": prompt}
     return {"model": model, "max_tokens": max_tokens, "temperature": 0} | contents
 
 
 def read_generated(choice: Json, chat: bool) -> str:
-    """Read the generated text; empty if there is none."""
-    text = choice["message"].get("content") if chat else choice["text"]
-    return str(text or "")
+    """Read the generated text, and a line of JSON for each tool that it calls; empty if neither."""
+    if not chat:
+        return str(choice["text"] or "")
+    message = choice["message"]
+    calls = [call["function"] for call in message.get("tool_calls") or ()]
+    lines = [
+        json.dumps({"name": call["name"], "arguments": call["arguments"]}, ensure_ascii=False)
+        for call in calls
+    ]
+    return "\n".join([*([str(message["content"])] if message.get("content") else []), *lines])
 
 
 def as_logprob(value: object) -> float:

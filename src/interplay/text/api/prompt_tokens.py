@@ -9,7 +9,6 @@ refused.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 
@@ -18,6 +17,7 @@ import numpy as np
 from interplay._types import Json
 from interplay.text.api.account import RequestFailed
 from interplay.text.api.methods import Reading, as_logprob, next_token_body
+from interplay.text.api.prompts import chat_body
 
 _ALTERNATIVES = (
     "use Options or LogitDifference with answers of one token (method='top_logprobs'), which need "
@@ -181,8 +181,9 @@ def prompt_logprobs_body(model: str, prompt: str, answer: str, chat: bool) -> Js
     if not chat:
         return body | {"prompt": prompt + answer, "extra_body": extra}
     continued = {"add_generation_prompt": False, "continue_final_message": True}
-    messages = [*json.loads(prompt), {"role": "assistant", "content": answer}]
-    return body | {"messages": messages, "extra_body": extra | continued}
+    contents = chat_body(prompt)
+    messages = [*contents["messages"], {"role": "assistant", "content": answer}]
+    return body | contents | {"messages": messages, "extra_body": extra | continued}
 
 
 def read_prompt_logprobs(choice: Json, prompt: str | None, answer: str) -> Reading:

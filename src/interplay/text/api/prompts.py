@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from interplay._types import BoolArray, FloatArray, IntArray
+from interplay._types import BoolArray, FloatArray, IntArray, Json
 from interplay.text.prompts.masking import TokenMasking
 from interplay.text.prompts.prompt import MaskedPrompt
 from interplay.text.prompts.resample import Resample
+from interplay.text.prompts.tools import TOOLS_ROLE
 
 CHARACTERS_PER_TOKEN = 4
 """About, in English. The tokens that servers report correct the estimates for the caps, but not the
@@ -18,10 +19,24 @@ costs in a run plan."""
 
 
 def sent(masked: MaskedPrompt, mask: BoolArray, version: int = 0) -> str:
-    """The prompt under one mask ``(n,)``: a text, or a chat's messages as JSON."""
+    """The prompt under one mask ``(n,)``: a text, or a chat's messages as JSON.
+
+    With tools, it is an object of ``messages`` and, if any are kept, ``tools``.
+    """
     if masked.is_chat:
-        return json.dumps(masked.messages(mask, version), ensure_ascii=False)
+        messages: object = masked.messages(mask, version)
+        if masked.turns[0].message == {"role": TOOLS_ROLE}:
+            listed, *others = masked.messages(mask, version)
+            tools = json.loads(listed["content"])
+            messages = {"messages": others} | ({"tools": tools} if tools else {})
+        return json.dumps(messages, ensure_ascii=False)
     return masked.render(mask, version)
+
+
+def chat_body(prompt: str) -> Json:
+    """The part of a request's body that a chat's prompt is: its messages, and its tools."""
+    contents: Json | list[Json] = json.loads(prompt)
+    return contents if isinstance(contents, dict) else {"messages": contents}
 
 
 def all_sent(masked: MaskedPrompt, mask: BoolArray) -> tuple[str, ...]:
@@ -68,7 +83,11 @@ def check_sendable(masked: MaskedPrompt) -> None:
             "Resample has the model write single steps of its prompt again, which needs a local "
             "model; use 'delete' or Replace(text)"
         )
-    if sent(masked, np.zeros(masked.n_players, dtype=np.bool_)) in ("", "[]"):
+    if sent(masked, np.zeros(masked.n_players, dtype=np.bool_)) in (
+        "",
+        "[]",
+        '{"messages": []}',
+    ):
         raise ValueError(
             "with every segment removed the prompt is empty; give a prompt with fixed words "
             "around {text}, mark a message fixed, or give a replacement"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import ceil, inf
@@ -248,6 +249,7 @@ class Requester:
             if "prompt" in body
             else "".join(message["content"] or "" for message in body["messages"])
         )
+        sent_text += json.dumps(body["tools"]) if "tools" in body else ""
         estimate = ceil(len(sent_text) / CHARACTERS_PER_TOKEN) + int(body["max_tokens"])
         for workaround in self._workarounds:
             body = workaround(body)

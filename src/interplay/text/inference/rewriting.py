@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 _ROWS_CPU, _ROWS_GPU = 32, 256
 """Prompts at a time. Each token is a pass over the weights, which they share."""
+_FEW = 0.8
+"""The share of prompts still going on at which those that are done are left out."""
 
 
 @dataclass
@@ -141,8 +143,12 @@ class Rewriter:
             while True:
                 chances = self._chances(logits, rows)
                 tokens = [self._next(row, chances.get(at)) for at, row in enumerate(rows)]
-                if all(token is None for token in tokens):
+                going = [at for at, token in enumerate(tokens) if token is not None]
+                if not going:
                     return
+                if len(going) <= _FEW * len(rows) and hasattr(past, "batch_select_indices"):
+                    past.batch_select_indices(torch.tensor(going, device=self.model.device))
+                    rows, tokens = [rows[at] for at in going], [tokens[at] for at in going]
                 ids = torch.tensor([[begin[-1] if token is None else token] for token in tokens])
                 read = self._read(ids, past)
                 past, logits = read.past_key_values, read.logits[:, -1]

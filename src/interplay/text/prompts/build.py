@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any, TypeAlias
 
 from interplay._types import Json
 from interplay.extensions import MaskingName
 from interplay.text.prompts.fields import Span, fields
 from interplay.text.prompts.languages import detect
-from interplay.text.prompts.masking import Masking, get_masking
+from interplay.text.prompts.masking import Delete, Masking, TokenMasking, get_masking
 from interplay.text.prompts.passage import Passage
 from interplay.text.prompts.prompt import BETWEEN, MaskedPrompt, Turn, unit_name
 from interplay.text.prompts.resample import Resample
@@ -48,7 +49,8 @@ def mask_prompt(
             messages of a chat. Documents go before the last message of a user if no message has
             ``{text}``.
         by: the players, see :func:`interplay.text.split`; ``"document"`` for each document,
-            ``"message"`` for each message of a chat, ``"tool"`` for each result of a tool in it.
+            ``"message"`` for each message of a chat, ``"turn"`` for each message of a user with
+            what follows it up to the next one, ``"tool"`` for each result of a tool in it.
         masking: how segments are removed, see :mod:`interplay.text.prompts.masking`.
         fixed: a pattern; segments that overlap one of its matches are always kept.
         language: for sentences, its code, such as ``"de"``; by default it is guessed from all of
@@ -77,7 +79,10 @@ def mask_prompt(
                 "both the text and the prompt are chat messages; ablate the messages (text) without"
                 f" a prompt, or give as text what {PLACEHOLDER} stands for in the messages (prompt)"
             )
-        turns = tuple(_ablated(message, segmenter) for message in map(_checked_message, text))
+        messages = [_checked_message(message) for message in text]
+        if by == "turn":
+            return segmenter.prompt(segmenter.turns(messages, removal), removal, with_tools)
+        turns = tuple(_ablated(message, segmenter) for message in messages)
         return segmenter.prompt(turns, removal, with_tools)
     else:
         passage = segmenter.documents(text)
@@ -147,7 +152,7 @@ class _Segmenter:
 
     def passage(self, text: str) -> Passage:
         """A text with its segments."""
-        if self.by in ("message", "tool"):
+        if self.by in ("message", "turn", "tool"):
             raise ValueError(f'by="{self.by}" needs the messages of a chat as the text')
         if isinstance(self.by, re.Pattern):
             split(text, self.by)  # refuses a pattern that matches nothing
@@ -165,6 +170,32 @@ class _Segmenter:
         if self.by == "field" and not text.lstrip().startswith(("{", "[")):
             return Passage(text, (), len(self._names))  # a chat is not JSON, a tool's output is
         return self._passage(text, self.spans(text))
+
+    def turns(self, messages: Sequence[Json], masking: Masking) -> tuple[Turn, ...]:
+        """The turns of a chat as players: each message of a user, and what follows it.
+
+        What comes before the first of them stays, and so does the last turn, which is answered, and
+        one with a message that is marked fixed.
+        """
+        if not isinstance(masking, Delete | TokenMasking):
+            raise ValueError(
+                "a turn of a chat is removed as a whole, so by='turn' takes masking='delete' or "
+                "'attention'; choose by='message' for another"
+            )
+        begins = [n for n, message in enumerate(messages) if message["role"] == "user"]
+        owners: list[int | None] = [None] * len(messages)
+        for begin, end in pairwise(begins):
+            turn = messages[begin:end]
+            contents = [message["content"] for message in turn if message["content"].strip()]
+            kept = self.fixed is not None and any(map(self.fixed.search, contents))
+            if kept or not contents or any(message.get("fixed") for message in turn):
+                continue
+            owners[begin:end] = [len(self._names)] * len(turn)
+            self._names.append(BETWEEN.join(content.strip() for content in contents))
+        return tuple(
+            replace(_turn(message, [_fixed(message["content"])]), player=owner)
+            for message, owner in zip(messages, owners, strict=True)
+        )
 
     def documents(self, documents: Sequence[Document]) -> Passage:
         """Documents with their segments, one after another."""

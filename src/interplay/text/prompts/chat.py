@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from interplay._types import Json
 from interplay.text.prompts.passage import Passage
@@ -166,6 +168,8 @@ def apply_template(template: ChatTemplate, prompt: MaskedPrompt) -> MaskedPrompt
     placed = {mark: _content(turn) for turn, mark in zip(turns, marks, strict=True) if turn}
     if _filled(marked, list(placed), list(placed.values())) != expected:
         raise _changed("the messages", "several")
+    if any(turn.player is not None for turn in prompt.turns):
+        return _with_turns(template, prompt, messages, marks, marked, placed)
     pieces: list[Piece] = []
     at = 0
     for number, (turn, mark) in enumerate(zip(turns, marks, strict=True)):
@@ -214,6 +218,88 @@ def _said(
             at = start + len(content)
             places.append((str(message.get("role", "")), start, at))
     return tuple(places)
+
+
+def _with_turns(
+    template: ChatTemplate,
+    prompt: MaskedPrompt,
+    messages: Sequence[Json],
+    marks: Sequence[str],
+    marked: str,
+    placed: Mapping[str, str],
+) -> MaskedPrompt:
+    """The chat with each turn that is a player as one passage.
+
+    Args:
+        template: the template.
+        prompt: the chat.
+        messages: its messages.
+        marks: the mark of each, or what stands in its place.
+        marked: what the template writes for the marks.
+        placed: the content for each mark.
+
+    Raises:
+        ValueError: a turn has no place of its own, or the others are written otherwise without it.
+    """
+    owners = [turn.player for turn in prompt.turns]
+    pieces: list[Piece] = []
+    at = 0
+    for player in sorted({owner for owner in owners if owner is not None}):
+        numbers = [number for number, owner in enumerate(owners) if owner == player]
+        begin, _ = _turn_span(template, messages, marks, marked, numbers[0])
+        until = template(messages[: numbers[-1] + 1], marks[: numbers[-1] + 1], last=False)
+        is_content = marked[begin:].startswith(marks[numbers[0]])
+        if is_content or not marked.startswith(until) or not at <= begin < len(until):
+            raise _no_turn(prompt.players[player])
+        pieces += [
+            text if not by_people else Passage(text, (), 0)
+            for text, by_people in _unmarked(marked[at:begin], placed)
+        ]
+        text, inner = "", []
+        for part, by_people in _unmarked(marked[begin : len(until)], placed):
+            if by_people:
+                inner.append((len(text), len(text) + len(part)))
+            text += part
+        pieces.append(Passage(text, ((0, len(text)),), player, inner=tuple(inner)))
+        at = len(until)
+    pieces += [
+        text if not by_people else Passage(text, (), 0)
+        for text, by_people in _unmarked(marked[at:], placed)
+    ]
+    applied = replace(prompt, turns=(Turn(None, tuple(pieces)),))
+    for player, name in enumerate(prompt.players):
+        mask = np.arange(prompt.n_players) != player
+        others = [number for number, owner in enumerate(owners) if owner != player]
+        contents = [_content(prompt.turns[number]) for number in others]
+        if "".join(text for text, _ in applied.parts(mask)) != template(
+            [messages[number] for number in others], contents
+        ):
+            raise _no_turn(name)
+    return applied
+
+
+def _unmarked(marked: str, placed: Mapping[str, str]) -> Iterator[tuple[str, bool]]:
+    """A marked text with its contents, in parts, each with whether people wrote it."""
+    at = 0
+    for mark, content in sorted(placed.items(), key=lambda item: marked.find(item[0])):
+        start = marked.find(mark) if mark else -1
+        if start >= 0:
+            yield from (
+                (text, people)
+                for text, people in ((marked[at:start], False), (content, True))
+                if text
+            )
+            at = start + len(mark)
+    if marked[at:]:
+        yield marked[at:], False
+
+
+def _no_turn(name: str) -> ValueError:
+    return ValueError(
+        f"this tokenizer's chat template writes the turn {name[:40]!r} in no place of its own, or "
+        "the other turns otherwise without it, so that it cannot be removed by itself; choose "
+        "by='message'"
+    )
 
 
 def _placed(

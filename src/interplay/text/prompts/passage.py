@@ -49,6 +49,8 @@ class Passage:
             either of its neighbours is removed.
         content: if the only segment is a chat message, the span of the message's content. The
             message is removed together with its turn.
+        inner: if the only segment is a turn of a chat, as a template writes it, the spans of its
+            messages' contents.
         swapped: the places that are swapped, ascending, each inside one segment or outside of all.
     """
 
@@ -58,6 +60,7 @@ class Passage:
     commas: tuple[int, ...] = ()
     content: Span | None = None
     swapped: tuple[Occurrence, ...] = ()
+    inner: tuple[Span, ...] = ()
 
     def written(self, start: int, stop: int, mask: BoolArray, version: int = 0) -> str:
         """The characters from ``start`` to ``stop``, with the swaps of players not kept."""

@@ -35,10 +35,12 @@ class Turn:
         message: the message without its content: its role and other entries; ``None`` outside of
             chats.
         pieces: its content; none for a message without content, such as a tool call.
+        player: the player that the message belongs to as a whole, with others of its turn.
     """
 
     message: Json | None
     pieces: tuple[Piece, ...]
+    player: int | None = None
 
 
 @dataclass(frozen=True)
@@ -82,13 +84,19 @@ class MaskedPrompt:
     @cached_property
     def spans(self) -> tuple[Span, ...]:
         """The segments' characters in :attr:`text`, which are all players but those swapped."""
-        spans = []
+        spans: dict[int, Span] = {}
         at = 0
-        for text, passage in self._shown():
-            if passage is not None:
-                spans += [(at + start, at + stop) for start, stop in passage.spans]
-            at += len(text)
-        return tuple(spans)
+        for number, turn in enumerate(self.turns):
+            start = at + len(BETWEEN) if number else at
+            for text, passage in self._of_turn(number, turn):
+                if passage is not None:
+                    for player, (first, stop) in enumerate(passage.spans, passage.first):
+                        spans[player] = (at + first, at + stop)
+                at += len(text)
+            if turn.player is not None:  # all messages of a turn stand together
+                first, _ = spans.get(turn.player, (start, at))
+                spans[turn.player] = (first, at)
+        return tuple(span for _, span in sorted(spans.items()))
 
     @cached_property
     def swapped(self) -> tuple[Occurrence, ...]:
@@ -145,10 +153,13 @@ class MaskedPrompt:
 
     def _shown(self) -> Iterable[tuple[str, Passage | None]]:
         for number, turn in enumerate(self.turns):
-            if turn.message is not None:
-                yield f"{BETWEEN if number else ''}{turn.message['role']}: ", None
-            for piece in turn.pieces:
-                yield (piece, None) if isinstance(piece, str) else (piece.text, piece)
+            yield from self._of_turn(number, turn)
+
+    def _of_turn(self, number: int, turn: Turn) -> Iterable[tuple[str, Passage | None]]:
+        if turn.message is not None:
+            yield f"{BETWEEN if number else ''}{turn.message['role']}: ", None
+        for piece in turn.pieces:
+            yield (piece, None) if isinstance(piece, str) else (piece.text, piece)
 
     def parts(self, mask: BoolArray, version: int = 0) -> list[tuple[str, bool]]:
         """The prompt under one mask ``(n,)``, in parts, each with whether people wrote it.
@@ -163,6 +174,8 @@ class MaskedPrompt:
             for piece in turn.pieces:
                 if isinstance(piece, str):
                     parts.append((piece, False))
+                elif piece.inner:
+                    parts += _parts_of_turn(piece) if mask[piece.first] else []
                 elif piece.content is None:
                     parts.append((piece.render(mask, masking, version), True))
                 else:
@@ -200,7 +213,7 @@ class MaskedPrompt:
                     and not mask[piece.first]
                     and masking.replacement(piece.text) is None
                 )
-            if not removed:
+            if not removed and (turn.player is None or mask[turn.player]):
                 entry = {"content": content if turn.pieces else None}
                 messages.append((turn.message or {}) | entry)
         return messages
@@ -224,6 +237,10 @@ class MaskedPrompt:
         Returns:
             The finer prompt, and for each player of this one its players' numbers in the finer one.
         """
+        if self.by == "turn":
+            raise ValueError(
+                "turns of a chat are not refined; choose by='message', whose messages are"
+            )
         chosen, language = set(chosen), checked_language(language) or self.language
         players: list[str] = []
         children: list[tuple[int, ...]] = []
@@ -332,6 +349,16 @@ class MaskedPrompt:
             for part in (text.partition(core) if core else (text,))
             if part
         ]
+
+
+def _parts_of_turn(passage: Passage) -> list[tuple[str, bool]]:
+    """A turn as a template writes it, in parts, each with whether people wrote it."""
+    parts: list[tuple[str, bool]] = []
+    at = 0
+    for start, stop in passage.inner:
+        parts += [(passage.text[at:start], False), (passage.text[start:stop], True)]
+        at = stop
+    return [*parts, (passage.text[at:], False)]
 
 
 def without_covered(

@@ -23,7 +23,7 @@ Unit: TypeAlias = str | re.Pattern[str] | Sequence[Span]
 
 UNITS = ("token", "word", "sentence", "line", "paragraph", "field")
 """The units of any text."""
-PART_UNITS = ("document", "message", "tool")
+PART_UNITS = ("document", "message", "turn", "tool")
 """The units of retrieved documents and of chats, which are given with their borders."""
 _CONNECTORS = "-\N{HYPHEN}\N{NON-BREAKING HYPHEN}/'\N{RIGHT SINGLE QUOTATION MARK}_&@+."
 """Between letters, these join two words into one: well-made, and/or."""

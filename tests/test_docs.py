@@ -123,9 +123,14 @@ def test_indices(page: Page) -> None:
 
 @pytest.mark.model
 @of("docs/start.md")
-def test_start(page: Page) -> None:
+def test_start(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
     assert page.run().startswith("Usable. ")
     assert Path("key.html").exists()
+
+    monkeypatch.setattr("tests.cli.running.WIDTH", "88")
+    recorded = ROOT / "docs" / "gallery" / "handover.interplay"
+    printed = run("show", recorded, "--order", 3, "--top", 6)
+    assert_prints(blocks(page.path, "text")[0], printed)
 
 
 @pytest.mark.model
@@ -162,6 +167,13 @@ def test_text(page: Page) -> None:
     printed = page.run()
     assert "gender: Ms → Mr, She → He" in printed
     assert "He works at the library. The application of Mr Reed is" in printed
+
+    first, _, last = page.run().splitlines()[1].partition("Tom has 3 apples.")[2].partition(".")
+    assert first.strip()  # a step of the model's own
+    assert last == " So he has 7."
+
+    printed = page.run()
+    assert "['The door is green.', 'It rains.', \"logprob of ' green'" in printed
 
     printed = page.run()
     assert "home × flight" in printed
@@ -296,6 +308,7 @@ def test_scaling(page: Page, cluster: Any, monkeypatch: pytest.MonkeyPatch) -> N
     assert [line.split()[0] for line in printed] == [line.split()[0] for line in shown]
     assert "(50 tried)" in "".join(printed)
 
+    assert page.run().split() == ["True", "True"]  # a cheaper game
     page.run(
         {"budget=20_000": "budget=500", "n_actors=16, num_cpus=4, num_gpus=1": "n_actors=1"},
     )
@@ -322,6 +335,14 @@ def test_components(page: Page) -> None:
     assert "learned mask, faithful" in printed
     printed = page.run()
     assert "interplay " in printed
+
+
+@of("docs/images.md")
+def test_images(page: Page) -> None:
+    digit, _, joint, _ = [block for block in blocks(page.path, "") if not block.startswith("model")]
+    assert_prints(digit, page.run())
+    assert Path("eight.html").exists()
+    assert_prints(joint, page.run())
 
 
 @pytest.mark.model
@@ -371,6 +392,8 @@ def test_plots(page: Page) -> None:
     assert page.run() == f"{shown}\n"
     assert Path("bars.pdf").exists()
     assert Path("upset.png").exists()
+    (steps,) = re.findall(r"steps.patches.*  # (.*)", page.blocks[1])
+    assert page.run() == f"{steps}\n"
 
 
 @pytest.mark.parametrize("path", [p for p in PAGES if p not in ELSEWHERE])

@@ -51,12 +51,31 @@ def test_the_stated_interactions_are_the_strongest(
         assert "Of 2 interactions: 2 hold" in said
         assert "without example: map(Rome), sun; probability of weather 0.03" in said
         assert "without example and map: weather(Rome), rain; probability of weather 0.83" in said
+    if name == "long_answer":
+        said = capsys.readouterr().out
+        assert "The cellar was flooded by a storm in 1954" in said
+        assert said.count("Of 1 interactions: 1 hold") == 2
+        assert re.search(r"-13\.2\d*  In 1987 a storm .*\n +\+8\.9\d*  A fire destroyed", said)
+    if name == "cheaper_model":
+        said = capsys.readouterr().out
+        assert "took part with the weight 0.9" in said
+        assert "1 hold, 0 do not hold, 0 unclear" in said
+        alone, with_it = re.findall(r"R2 = (\S+) \(", said)[:2]
+        assert float(alone) < 0.5 < float(with_it)
     if name == "reasoning":
-        assert "left out: 2.30 with all steps, 0.17 with none" in capsys.readouterr().out
+        said = capsys.readouterr().out
+        assert "left out: 2.30 with all steps, 0.17 with none" in said
+        assert "Of 2 interactions: 2 hold" in said
+        assert re.search(r"-0\.05 .* ± .*  He eats 2", said)
     if name == "words_and_heads":
         said = capsys.readouterr().out
         assert "1 hold, 0 do not hold" in said
         assert "interaction: 2.15, without the head 1.39" in said
+    if name == "photograph":
+        said = capsys.readouterr().out
+        assert "Of 2 interactions: 2 hold" in said
+        assert said.count("interaction +1.") == 3  # whatever stands in for the storeys
+        assert 'class="picture"' in Path("out/photograph.html").read_text(encoding="utf-8")
     if name == "swapped_attribute":
         said = capsys.readouterr().out
         for line in (

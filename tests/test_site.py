@@ -20,13 +20,12 @@ TUTORIALS = sorted((ROOT / "docs" / "tutorials").glob("*.ipynb"))
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The site, built as `make docs` builds it, but elsewhere: 20 s of CPU time."""
+    """The site, built as `make docs` builds it, but elsewhere: ten seconds of CPU time."""
     pytest.importorskip("mkdocs", reason="needs mkdocs: pip install 'interplay[docs]'")
     folder = tmp_path_factory.mktemp("site")
     command = [sys.executable, "-m", "mkdocs", "build", "--site-dir", str(folder)]
     built = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert built.returncode == 0, built.stderr
-    assert "WARNING" not in built.stderr, built.stderr
+    assert built.returncode == 0, built.stderr  # strict: a warning fails
     return folder
 
 
@@ -40,7 +39,7 @@ def test_the_site_loads_nothing_from_elsewhere(site: Path) -> None:
             is_loaded = element[1] or re.search(r'rel="(?:stylesheet|icon|preload)"', element[0])
             assert not (is_loaded and re.search(r"[\"']?https?://", element[0])), (page, element[0])
     for sheet in site.rglob("*.css"):
-        assert not re.search(r"(?:url\(|@import)[^)]*https?:", sheet.read_text(encoding="utf-8"))
+        assert not re.search(r"(?:url\(|@import )[\"']?https?:", sheet.read_text(encoding="utf-8"))
 
 
 @pytest.mark.slow
@@ -55,8 +54,10 @@ def test_the_site_has_the_pages_that_are_made(site: Path) -> None:
     }.items():
         assert words in (site / made).read_text(encoding="utf-8"), made
     reference = (site / "reference" / "interplay.html").read_text(encoding="utf-8")
-    for name in ("explain", "Explanation", "Explanation.confirm", "FunctionGame"):
-        assert f">{name.rpartition('.')[2]}<" in reference or name in reference
+    for name in ip.__all__:
+        assert f">{name}</span>" in reference or not callable(getattr(ip, name)), name
+    assert "&gt;&gt;&gt;" in reference  # examples
+    assert ":meth:" not in reference
 
 
 def test_the_spelling() -> None:

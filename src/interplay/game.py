@@ -92,7 +92,9 @@ class PlannedGame(Game, Protocol):
         - ``kind``: ``"text"`` shows each player in its place (the description then has the keys
           ``text`` and ``spans``), ``"grid"`` shows layers by heads (``n_heads``, and
           ``units`` of each player or, of the last players only, those in ``components``),
-          ``"examples"`` shows prompts and responses (``tags`` and ``cards`` of each player), and
+          ``"examples"`` shows prompts and responses (``tags`` and ``cards`` of each player),
+          ``"image"`` shows regions on an image (``picture``; see :mod:`interplay.report.picture`),
+          and
           ``"tiles"``, the default, shows the players side by side (optionally with ``snippets`` or
           ``thumbnails``, one for each player);
         - ``mean_first``: true if the mean over several outputs is shown first;

@@ -131,6 +131,7 @@ def test_a_plan_says_what_the_checks_cost(inputs: Path, tmp_path: Path) -> None:
         ({"score": "margin"}, "questions[0] has no `against`"),
         ({"adapt": "some"}, "--adapt some is unknown"),
         ({"method": "some"}, "--method some is unknown"),
+        ({"dtype": "bfloat16"}, "--dtype bfloat16 is unknown; choose one of float32"),
         ({"check": 3}, "3 subsets are too few"),
         ({"chat": None}, "no chat template"),
     ],

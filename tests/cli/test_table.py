@@ -138,3 +138,30 @@ def test_pandas_is_asked_for(folder: Path, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setitem(sys.modules, "pandas", None)
     said = " ".join(run(*given(folder), code=2).split())
     assert 'needs the package pandas: pip install "interplay[tabular]"' in said
+
+
+def test_what_is_expected_is_a_gate(folder: Path, tmp_path: Path) -> None:
+    options = ("--row", 1, "--one-hot", "--output", "yes", "--out", tmp_path / "out")
+    met, wrong = tmp_path / "met.toml", tmp_path / "wrong.toml"
+    met.write_text("[[indifferent]]\nplayers = [1]\nmargin = 2.0\n")
+    wrong.write_text("[[indifferent]]\nplayers = [0]\nmargin = 1e-6\n")
+    said = run(*given(folder, *options, "--expect", met))
+    assert "met: age = 48 changes the value by at most 2" in said
+    said = run(*given(folder, *options, "--expect", wrong), code=4)
+    assert "not met: city = b changes the value by at most 1e-06" in said
+    assert (tmp_path / "out" / "explanation.interplay").exists()
+    # what cannot be expected of one run is told before the model is loaded
+    wrong.write_text("[unchanged]\nmargin = 0.1\n")
+    said = run(*given(folder, *options, "--expect", wrong, model="none.skops"), code=2)
+    assert "none.skops does not exist" in said
+    said = run(*given(folder, *options, "--expect", wrong), code=2)
+    assert "unchanged is expected of two runs" in " ".join(said.split())
+
+
+def test_a_saved_run_is_drawn(folder: Path, tmp_path: Path) -> None:
+    run(*given(folder, "--row", 1, "--out", tmp_path / "out"))
+    drawn = [tmp_path / "a.svg", tmp_path / "a.png"]
+    said = run("show", tmp_path / "out", "--view", "force", "--svg", drawn[0], "--png", drawn[1])
+    assert all(path.exists() and path.name in said for path in drawn)
+    said = run("show", tmp_path / "out", "--view", "forse", "--svg", drawn[0], code=2)
+    assert "did you mean 'force'?" in " ".join(said.split())

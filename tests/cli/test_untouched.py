@@ -115,3 +115,19 @@ def test_the_ends_are_recorded_and_checked(runs: Path, tmp_path: Path) -> None:
         forged = replace(explanation, spectrum=replace(explanation.spectrum, ends=other))
         assert ip.verify(forged, store=store).verdict == "mismatch", row
         assert ip.verify(forged).verdict == "mismatch", row
+
+
+@pytest.mark.model
+def test_the_demo_is_one_document_for_programs(
+    smollm: tuple[Any, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from interplay.cli import demo
+
+    monkeypatch.setattr(demo, "CASES", tuple(replace(case, budget=40) for case in demo.CASES[:1]))
+    monkeypatch.setattr(demo, "demo_model", lambda: smollm)
+    code, said = call("demo", "--out", tmp_path / "demo", "--json", "--quiet", "--index", "sii")
+    assert code == 0, said
+    (document,) = json.loads(said)["explanations"]
+    assert document["title"] == demo.CASES[0].title
+    saved = ip.load(tmp_path / "demo" / "review" / "explanation.interplay")
+    assert saved.index == "SII"

@@ -109,6 +109,7 @@ def test_targets() -> None:
     names = ["both", "sum", "middle"]
     assert ImageGame(corners, PHOTO, outputs=names).outputs == ("middle",)  # the largest
     assert ImageGame(corners, PHOTO, outputs=names, target=("sum", 0)).outputs == ("sum", "both")
+    assert ImageGame(corners, PHOTO, outputs=names, target=np.int64(1)).outputs == ("sum",)
     game = ImageGame(corners, PHOTO, outputs=names, target="both", against="sum", regions=(3, 4))
     assert game.outputs == ("both - sum",)
     whole = corners(PHOTO[None])[0]

@@ -42,7 +42,7 @@ def opened(browser: Any, path: Path, width: int = 1280, **settings: Any) -> Iter
 
 
 def other(request: Any) -> bool:
-    return not request.url.startswith(("file:", "data:image/png"))
+    return not request.url.startswith(("file:", "data:image/png", "data:image/jpeg"))
 
 
 def ranked(page: Any) -> list[tuple[tuple[int, ...], float]]:

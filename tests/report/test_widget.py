@@ -31,8 +31,8 @@ def explanation() -> ip.Explanation:
 def test_the_traits_are_the_page(explanation: ip.Explanation) -> None:
     widget = explanation.widget()
     assert widget.page.startswith('<section class="part"')
-    assert widget.style == bundle().style
-    assert "https:" not in widget.style
+    assert widget.css == bundle().style
+    assert "https:" not in widget.css
     data, _ = explanation._repr_mimebundle_()
     assert "application/vnd.jupyter.widget-view+json" in data
     assert explanation._repr_html_().startswith("<div")
@@ -58,7 +58,7 @@ class TestInChromium:
         self, browser: Any, explanation: ip.Explanation
     ) -> None:
         widget = explanation.widget()
-        traits = {"page": widget.page, "style": widget.style}
+        traits = {"page": widget.page, "css": widget.css}
         page = browser.new_page(viewport={"width": 900, "height": 900})
         page.set_default_timeout(PATIENCE)
         trouble: list[str] = []

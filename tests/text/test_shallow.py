@@ -63,7 +63,9 @@ def test_a_game_of_it_is_another_one() -> None:
     words = "w1 w7 w3 w9 w12 w4 w2"
     tokenizer = word_tokenizer(framed=False)
     games = [
-        ip.text.TextGame(m, tokenizer, words, ip.text.Response(" w5"), by="word")
+        ip.text.TextGame(
+            m, tokenizer, words, ip.text.Response(" w5"), by="word", prompt="w8 {text} w6"
+        )
         for m in (model, ip.text.early_exit(model, 1))
     ]
     assert games[0].fingerprint != games[1].fingerprint

@@ -86,7 +86,10 @@ class Segments:
         """Those of :meth:`surface`, and whether each has each of some roles."""
         having = [[role in given for role in roles] for given in self.roles]
         return np.hstack(
-            [self.surface(), np.array(having, dtype=np.float64).reshape(-1, len(roles))]
+            [
+                self.surface(),
+                np.array(having, dtype=np.float64).reshape(len(self.roles), len(roles)),
+            ]
         )
 
 

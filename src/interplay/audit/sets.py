@@ -36,8 +36,10 @@ PROMPTS, RECORDS, STORE = "prompts", "records.jsonl", "ablations.db"
 LEAST = 0.1
 """An effect of less than this share of a prompt's range shows nothing."""
 _FEWEST_ABLATIONS, _MOST_FAILED = 64, 20
-_HELPS_BELOW = 1.5
-"""With a budget of so many times n log2 n, what was learned gains nothing, and is not used."""
+_HELPS = 0.4, 1.0
+"""From and below which multiples of n log2 n what was learned is used: with more ablations it gains
+nothing, and with fewer it costs some prompts more than it gives (``benchmarks/bench_learning.py``).
+"""
 _MORE = 1.5
 """How many times the default budget a prompt has that is unlike the others."""
 
@@ -314,9 +316,8 @@ class _OneByOne:
     ) -> tuple[Explanation, FromOthers]:
         """Explain one with what was learned, or without it where its values speak against it."""
         expected = self.lessons.expected(segments)
-        helps = self.settings["until"] is not None or budget < _HELPS_BELOW * _scale(
-            len(segments.texts)
-        )
+        share = budget / _scale(len(segments.texts))
+        helps = self.settings["until"] is not None or _HELPS[0] <= share < _HELPS[1]
         prior = expected.prior if expected is not None and helps else None
         explanation = run(budget=budget, prior=prior)
         provenance = explanation.provenance

@@ -155,7 +155,8 @@ class Cheaper:
         alone = run(values, rng)
         both = np.hstack([as_columns(values), as_columns(cheap_values)])  # of one prior
         (of_both,) = errors_of((run(both, again[0]), both))
-        weights = _weights(*np.hsplit(of_both, 2), values, cheap_values)
+        of_dear, of_cheap = np.hsplit(of_both, 2)
+        weights = _weights(of_dear, of_cheap, values, cheap_values)
         shape = values.shape[1:]
         differences = values - cheap_values * weights.reshape(shape)
         rest = run(differences, again[1])

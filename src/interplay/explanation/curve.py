@@ -54,7 +54,8 @@ def budget_curve(explanation: Explanation, *, points: int = 6) -> BudgetCurve:
         The scores, one for each number of ablations.
 
     Raises:
-        ValueError: ``points`` is below 2, a cheaper game took part, or there are too few ablations for a smaller fit.
+        ValueError: ``points`` is below 2, a cheaper game took part, or there are too few ablations
+            for a smaller fit.
     """
     if points < 2:
         raise ValueError(f"points={points} is below 2; a curve has at least two")

@@ -180,7 +180,8 @@ class Known:
         """The entries of a set's truth table."""
         patterns = list(product((True, False), repeat=len(players)))
         masks = patterns_of(players, self._n)
-        predicted = column_of(self._explanation, self._explanation.predict(masks)).tolist()
+        by_spectrum = self._explanation.spectrum.predict(masks)  # as pages predict
+        predicted = column_of(self._explanation, by_spectrum).tolist()
         measured = self.measured(masks)
         return tuple(map(Entry, patterns, measured, predicted))
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from interplay._types import BoolArray, FloatArray, IntArray, Json
 from interplay.images.fills import Fill, fill_of
-from interplay.images.pictures import Pixels, digest, read_image, shown_copy
+from interplay.images.pictures import Pixels, digest, read_image, require_pillow, shown_copy
 from interplay.images.regions import Cut, Regions, regions_of
 
 BYTES = 64 << 20
@@ -42,9 +42,10 @@ class MaskedImage:
         """
         pixels = read_image(image)
         masked = cls(pixels, regions_of(pixels, regions), fill_of(fill))
-        if masked.fill.n_repeats == 1:
-            masked._filled  # noqa: B018  # what does not fit the image is told now
-        shown_copy(pixels[:1, :1])  # and so is a missing package
+        seeds = None if masked.fill.n_repeats == 1 else np.zeros(1, dtype=np.int64)
+        nothing = np.zeros((1, masked.n_players), dtype=np.bool_)
+        masked.compose(nothing, seeds)  # what does not fit the image is told now
+        require_pillow("the picture of a report")  # and so is a missing package
         return masked
 
     @property

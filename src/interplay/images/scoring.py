@@ -62,11 +62,9 @@ class Scoring:
                 "many names"
             )
         self._names = tuple(map(str, names))
-        if target is None:
-            target = int(np.argmax(scores[0]))
-        several = isinstance(target, Sequence) and not isinstance(target, str)
-        chosen = target if several else (target,)
-        self.chosen = [_number_of(one, self._names) for one in chosen]  # type: ignore[union-attr, arg-type]
+        wanted = int(np.argmax(scores[0])) if target is None else target
+        chosen = (wanted,) if isinstance(wanted, str | int | np.integer) else wanted
+        self.chosen = [_number_of(output, self._names) for output in chosen]
         if not self.chosen:
             raise ValueError("target=() has no output; name one or more, or leave it out")
         self.against = None if against is None else _number_of(against, self._names)

@@ -55,7 +55,7 @@ def waterfall(
         >>> from interplay import plots
         >>> game = ip.FunctionGame(lambda masks: 2.0 * masks[:, 0] + masks[:, 1], 4)
         >>> axes = plots.waterfall(ip.explain(game))
-        >>> [bar.get_width() for bar in axes.patches]
+        >>> [float(bar.get_width()) for bar in axes.patches]
         [2.0, 1.0]
     """
     steps, what = contributions(explanation, index, order, top, output)

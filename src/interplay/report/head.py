@@ -81,9 +81,12 @@ def _none(explanation: Explanation) -> str:
         return "No finding is claimed: this explanation predicts no better than chance might."
     if verdict.level == "unknown":
         return "No finding is claimed: there is no score by which it could be judged."
-    return (
-        "Nothing that could be told from zero changes the score of the whole input enough to say."
-    )
+    if verdict.certain_players or verdict.certain_interactions:
+        return (
+            "No finding about the whole input: what changes it is small, or predicted with too "
+            "large an error. Values that can be told from zero are below."
+        )
+    return "Nothing could be told from zero."
 
 
 def _sentence(finding: Finding, tables: tuple[TruthTable, ...]) -> dict[str, Any]:

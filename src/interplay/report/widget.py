@@ -21,7 +21,7 @@ def widget(explanation: Explanation) -> Any:
 
     Returns:
         An ``anywidget.AnyWidget`` with the traits ``page`` (HTML, everything escaped) and
-        ``style``.
+        ``css``.
 
     Raises:
         MissingDependencyError: anywidget is not installed.
@@ -73,6 +73,6 @@ def _widget_class() -> Any:
 
         _esm = parts.script
         page = traitlets.Unicode().tag(sync=True)
-        style = traitlets.Unicode(parts.style).tag(sync=True)
+        css = traitlets.Unicode(parts.style).tag(sync=True)
 
     return View

@@ -228,7 +228,9 @@ class Contrast:
         """The texts whose tokens' log-probabilities are needed."""
         if self.positive == self.negative:
             raise ValueError(f"the answers are both {self.positive!r}; give two different ones")
-        return self.given + self.positive, self.given + self.negative
+        if not self.given:  # answers that are no texts are refused elsewhere
+            return self.positive, self.negative
+        return f"{self.given}{self.positive}", f"{self.given}{self.negative}"
 
     def outputs(self, tokens: Sequence[Sequence[str]]) -> tuple[str, ...]:
         """No names: there is one output."""

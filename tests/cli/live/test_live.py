@@ -23,9 +23,11 @@ from interplay.cli.text import TextOptions
 from interplay.cli.trust import TYPED
 from tests.cli.live.serving import ask, new_session, serving
 from tests.report.conftest import browser  # noqa: F401
-from tests.report.tabs import NEEDS_CHROMIUM, PATIENCE
+from tests.report.tabs import NEEDS_CHROMIUM
 
 pytestmark = NEEDS_CHROMIUM
+PATIENCE = 120_000
+"""Milliseconds for what a page does."""
 
 TEXT = (
     "Anna has two keys. The red key opens the garden. The tin is old. The cat sleeps. "
@@ -131,12 +133,15 @@ def test_two_browsers_confirm_and_add_ablations(browser: Any, served: Served) ->
         spent = ip.load(file).provenance["budget"]["spent"]
         page.locator(".live").get_by_role("button", name="Confirm the strongest 5").click()
         for one in (page, other):  # who did not ask sees it too, and the page that comes of it
-            one.wait_for_selector(".jobs li[data-job='1'][data-state=done]")
+            over = one.wait_for_selector(
+                ".jobs [data-job='1']:is([data-state=done], [data-state=failed])"
+            )
+            assert "Of 5 interactions" in over.inner_text()
             renew = one.get_by_role("button", name="Show them")
             if renew.count():
                 renew.click()
         assert ip.load(file).confirmation is not None
-        page.wait_for_selector("text=Confirmed by fresh ablations")
+        page.wait_for_selector("table.confirmed", state="attached")
         other.locator(".live input").fill("1")
         other.get_by_role("button", name="More ablations").click()
         page.wait_for_selector(".jobs li[data-job='2']")
@@ -181,7 +186,7 @@ def test_from_a_pasted_prompt_to_its_explanation(
         page.get_by_label("Answer (empty").fill(" garden")
         players = page.get_by_role("combobox", name="Players")
         players.select_option("word")
-        page.wait_for_selector("text=31 players by word")
+        page.wait_for_selector("text=/^[0-9]+ players by word/")
         players.select_option("sentence")
         page.get_by_label("Most ablations").fill("128")
         page.wait_for_selector(".plan[data-ablations='128']")

@@ -161,7 +161,7 @@ def test_a_run_confirms_and_goes_on_as_the_command_line_would(
     assert verification.verdict == "match", verification
     assert "stopping rule" in [check.name for check in verification.checks]
 
-    job = ended(session, run.more(0.5))
+    job = ended(session, run.more(0.5, 60))
     assert "stays as it is" in job.said
     assert len(ip.load(folder / "explanation.interplay").fit) == len(more.fit)
 

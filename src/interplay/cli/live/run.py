@@ -31,6 +31,8 @@ from interplay.text.analysis.drill import Refinement
 
 MOST_TESTED = 12
 """The most interactions that one confirmation tests."""
+_MOST_TO_CONFIRM = 2_000
+"""No larger budget is tried for a confirmation."""
 _BY_EXPLANATION_ALONE = ("text", "demo", "table")
 """Commands that write nothing else that follows from an explanation."""
 _QUICK = ("text", "demo")
@@ -181,22 +183,21 @@ class Run:
 
     def _confirm(self, number: int, top: int, settings: dict[str, Any], job: Job) -> str:
         explanation = self.explanations[number]
-        cost = explanation.confirmation_cost(top, budget=None, **settings)
-        budget = cost.budget
-        while cost.n_left_out and budget < 8 * DEFAULT_BUDGET:
-            budget *= 2
+        settings = settings | {"random_state": explanation.provenance["random_state"]}
+        budget = min(DEFAULT_BUDGET, int(explanation.provenance["budget"]["spent"]))
+        while True:  # the budget of --confirm-budget, doubled until it pays for all
             try:
                 cost = explanation.confirmation_cost(top, budget=budget, **settings)
-            except ValueError:  # it does not pay for all
-                continue
-        if cost.n_left_out:
-            raise ValueError(f"{cost} That is too much for the page.")
+                break
+            except ValueError:
+                if budget > _MOST_TO_CONFIRM:
+                    raise
+                budget *= 2
         confirmation = explanation.confirm(
             cost.n_claims,
             game=self._game(number),
             budget=cost.budget,
             store=self._given().store,
-            random_state=explanation.provenance["random_state"],
             progress=False,
             **settings,
         )
@@ -299,7 +300,8 @@ class Run:
         The weights of a model are hashed once: that takes longer than an answer.
         """
         if number not in self._evaluators:
-            self._evaluators[number] = Evaluator.of(self._game(number), progress=False)
+            with Evaluator.of(self._game(number), progress=False) as prepared:
+                self._evaluators[number] = prepared
         return self._evaluators[number]
 
     def warm_up(self) -> None:

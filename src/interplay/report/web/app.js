@@ -9,6 +9,7 @@ import { createHeat } from "./heat.js";
 import { readModel } from "./model.js";
 import { createPartners } from "./partners.js";
 import { createRanking } from "./ranking.js";
+import { createSave } from "./save.js";
 import { createStore } from "./state.js";
 import { judged } from "./verdict.js";
 import { createWhatIf } from "./whatif.js";
@@ -82,6 +83,7 @@ export function startPart(part) {
     h("section", { class: "charts" }, createScatter(model, store), createEnergy(model, store)),
   );
   followFindings(part, model, store);
+  part.querySelector(".reading").after(createSave(part));
   for (const still of part.querySelectorAll(".static")) still.hidden = true;
   return { model, store };
 }

@@ -161,6 +161,7 @@ function watch(name) {
 function drawLook({ name, sentence, level, index, pieces, effects, full, ends, top, n_left_out: left, curve, last }) {
   if (name !== watched) return;
   show(pieces, (player) => effects[player], full);
+  counted.textContent = "Blue raises the score, orange lowers it. Not shaded: it stays, or its own effect cannot be told from zero.";
   const rows = top.map(({ players: numbers, labels, value, low, high }) =>
     h(
       "tr",

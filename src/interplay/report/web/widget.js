@@ -1,16 +1,15 @@
 // The page in a notebook, for anywidget: everything is inside one element and a shadow root of its
 // own, so that neither style changes the other's.
 import { startPart } from "./app.js";
+import { h } from "./dom.js";
 
 function render({ model, el }) {
-  const host = document.createElement("div");
+  const host = h("div");
   const root = host.attachShadow({ mode: "open" });
-  const style = document.createElement("style");
-  style.textContent = model.get("style");
-  const page = document.createElement("div");
-  page.className = "widget";
-  page.innerHTML = model.get("page"); // made and escaped by the same template as the page's
-  root.append(style, page);
+  // made and escaped by the same template as the page's; scripts in it would not run
+  const made = new DOMParser().parseFromString(model.get("page"), "text/html");
+  const page = h("div", { class: "widget" }, ...made.body.childNodes);
+  root.append(h("style", {}, model.get("css")), page);
   el.append(host);
   const part = page.querySelector("section.part");
   startPart(part);

@@ -101,7 +101,8 @@ def with_tools_to_send(prompt: MaskedPrompt, tools: Sequence[Tool]) -> MaskedPro
         )
     if not tools:
         raise ValueError("no tools were given; give at least one, or leave tools out")
-    text, spans = "[", []
+    text = "["
+    spans: list[Span] = []
     for tool in tools:
         text += ",\n" if spans else ""
         start = len(text)

@@ -223,6 +223,10 @@ def test_auditing(page: Page) -> None:
 
 @of("docs/report.md")
 def test_report(page: Page) -> None:
+    assert page.run().splitlines()[0] == (
+        "Either of 0 'note' and 2 'daughter' suffices: without both the score falls from 0.78 to "
+        "0.02, without one it is 0.78."
+    )
     necessary, sufficient = page.run().splitlines()
     assert necessary == "('note', 'daughter') 0.02"
     assert sufficient == "('note',) 0.78"

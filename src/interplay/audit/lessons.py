@@ -20,10 +20,11 @@ import numpy as np
 from interplay._arrays import as_columns
 from interplay._types import FloatArray, Json
 from interplay.ablation.table import Evaluated
-from interplay.audit.stored import recorded_values, stand_in
+from interplay.audit.stored import stand_in
 from interplay.decoders.decode import get_decoder
 from interplay.decoders.gaussian.across import Learned, Lesson, evidence, learn_across
 from interplay.decoders.gaussian.learn import Prior, standardised
+from interplay.explanation.circuits import recorded_values
 from interplay.explanation.derive import derive
 from interplay.explanation.explanation import Ablations, Explanation
 from interplay.explanation.provenance import derived_provenance

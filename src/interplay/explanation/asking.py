@@ -296,8 +296,8 @@ class Asking(Reading):
         Example:
             >>> import interplay as ip
             >>> game = ip.FunctionGame(lambda masks: masks[:, 0] | masks[:, 1], n_players=9)
-            >>> explanation = ip.explain(game, budget=100)
-            >>> len(explanation.with_truth_tables().asked) <= 12
+            >>> explanation = ip.explain(game, budget=100).with_truth_tables()
+            >>> explanation.asked is None or len(explanation.asked) <= 12
             True
 
         Args:

@@ -8,9 +8,12 @@ from pathlib import Path
 
 import pytest
 
+import interplay as ip
 from interplay.cli.live.guard import LARGEST_REQUEST, Keys
 from interplay.cli.live.run import Answers, Run
 from interplay.cli.live.server import Listening, of_run
+from interplay.cli.open import _made, require_live
+from interplay.cli.trust import UNTRUSTED
 from tests.cli.live.serving import ask, folder_of, game_of, new_session, serving, values_without
 
 
@@ -160,3 +163,14 @@ def test_it_listens_on_the_loopback_unless_told() -> None:
         assert listening.socket.getsockname()[0] == "127.0.0.1"
         with pytest.raises(ValueError, match="nothing can listen"):
             Listening(port=99999)
+
+
+def test_without_the_extra_the_install_line_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("interplay.cli.open.find_spec", lambda package: None)
+    with pytest.raises(ip.MissingDependencyError, match=r'pip install "interplay\[live\]"'):
+        require_live()
+
+
+def test_a_folder_without_a_recipe_is_for_read_only(folder: Path) -> None:
+    with pytest.raises(ValueError, match=r"has no recipe\.json.*--read-only"):
+        _made(folder, UNTRUSTED)

@@ -148,7 +148,7 @@ class _Game:
 
     @property
     def degree(self) -> int:
-        return min(MAX_DEGREE, self.inputs.signs.shape[1])
+        return min(MAX_DEGREE, int(self.lesson.masks.shape[1]))
 
     def surprise(self, prior: Prior) -> FloatArray:
         """The values less what is expected of them, ``(m, 1)``."""
@@ -190,8 +190,8 @@ def _turn(learned: Learned, games: Sequence[_Game], effects: bool) -> Learned:
     return Learned(
         scale=learned.scale,
         centre_of_features=learned.centre_of_features,
-        relevance=np.linalg.solve(gram, moment),
-        effects=np.linalg.solve(gram_of_effects, moment_of_effects),
+        relevance=np.asarray(np.linalg.solve(gram, moment), dtype=np.float64),
+        effects=np.asarray(np.linalg.solve(gram_of_effects, moment_of_effects), dtype=np.float64),
         centre=centre,
         covariance=covariance / (_COVARIANCE_COUNTS + count),
     )

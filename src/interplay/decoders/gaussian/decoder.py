@@ -276,9 +276,8 @@ def _surrogate(
     weighted = replace(trees, coefficients=trees.coefficients * (1 - blend.weights))
     if prior.effects.any():
         effects = prior.effects[:, None] * blend.weights
-        weighted = weighted + Spectrum.from_members(
-            n_players, np.arange(n_players)[:, None], effects
-        )
+        players = np.arange(n_players, dtype=np.int32)[:, None]
+        weighted = weighted + Spectrum.from_members(n_players, players, effects)
     total = Spectrum.from_members(n_players, family.members, smooth) + weighted
     keep = (total.energies > 0) | (total.orders == 0)
     return Spectrum(n_players, total.supports[keep], total.coefficients[keep]), weighted

@@ -117,7 +117,8 @@ class Prior:
                     f"the prior's {name} has the shape {array.shape}; finite numbers of the shape "
                     f"{shapes[name]} are expected"
                 )
-        return cls(**arrays | {"weight": float(arrays["weight"])})
+        along, weight, centre, covariance, effects = arrays.values()
+        return cls(along, float(weight), centre, covariance, effects)
 
     @property
     def expected(self) -> FloatArray:

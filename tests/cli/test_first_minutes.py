@@ -117,7 +117,8 @@ def test_tables_fit_80_columns(n_outputs: int) -> None:
     players = [f"a long name, number {i}, of a part that says much" for i in range(6)]
     shown = str(ip.explain(ip.FunctionGame(f, 6, players=players)))
     assert all(len(line) <= 80 for line in shown.split("\n"))
-    assert "…" not in shown
+    tables = shown[shown.index("Strongest") :]  # the sentences above them may shorten names
+    assert "…" not in tables
 
 
 def test_a_constant_lists_no_zeros() -> None:

@@ -33,3 +33,6 @@ export function select(label, options, value, change) {
 export function button(label, click) {
   return h("button", { type: "button", on: { click } }, label);
 }
+
+// The options of a select: pairs of a value and what is read.
+export const options = (pairs) => pairs.map(([value, label]) => h("option", { value }, label));

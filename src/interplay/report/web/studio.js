@@ -1,6 +1,6 @@
 // The studio: a prompt is typed, cut into players, planned, run, and watched while it runs.
 import { call, follow } from "./api.js";
-import { button, h } from "./dom.js";
+import { button, h, options } from "./dom.js";
 import { count, cut, number, signed } from "./format.js";
 import { createJobs, isOpen } from "./jobs.js";
 
@@ -18,7 +18,6 @@ function say(problem) {
 // ---- the form
 
 const field = (name, label, element) => [name, element, h("label", { class: "line" }, h("span", {}, label), element)];
-const options = (pairs) => pairs.map(([value, label]) => h("option", { value }, label));
 const FIELDS = [
   field("text", "Text: its parts are removed in turn", h("textarea", { name: "text", rows: 8, spellcheck: "false" })),
   field("by", "Players", h("select", { name: "by" }, ...options(facts.units.map((unit) => [unit, `by ${unit}`])))),

@@ -25,6 +25,8 @@ CHAT = [
     {"role": "user", "content": "{text}\n\nWhat did the museum lose, and why?"},
 ]
 WRONG, RIGHT = " 1954", " 1987"
+FIXED, MOST_TOKENS = None, 60
+"""Sentences that are always kept, and the most tokens of an answer."""
 ORDER = 2
 EXPECTED = [{"In 1987 a storm flooded the cellar.", "The paintings were kept in the cellar."}]
 """The strongest in the mean of the outputs: for the cellar in the first claim, either is enough."""
@@ -49,7 +51,7 @@ def main() -> ip.Explanation:
     print(answer)
     why = Contrast(WRONG, RIGHT, given=answer[: answer.index(WRONG)])
     claims = Response(answer, reduction="sentence")
-    game = TextGame(model, tokenizer, CONTEXT, [claims, why], prompt=CHAT)
+    game = TextGame(model, tokenizer, CONTEXT, [claims, why], fixed=FIXED, prompt=CHAT)
     explanation = ip.explain(game, budget=32, store="out/examples.db")
     print(explanation.faithfulness)
     for number, name in enumerate(explanation.outputs):
@@ -66,7 +68,12 @@ def main() -> ip.Explanation:
         model,
         tokenizer,
         CONTEXT,
-        judge_claims(answer, share_of_words, name="share of words of four letters", max_tokens=60),
+        judge_claims(
+            answer,
+            share_of_words,
+            name="share of words of four letters",
+            max_tokens=MOST_TOKENS,
+        ),
         fixed=re.compile("opened|café|French"),
         prompt=CHAT,
     )

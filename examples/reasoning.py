@@ -23,6 +23,8 @@ Answer: Ann has 3
 """
 PROBLEM = (3, 4, 2)
 OTHERS = [(2, 3, 1), (4, 5, 3), (5, 4, 6), (1, 7, 3), (6, 3, 7)]
+REPEATS, REPEATS_OF_REST, MOST_TOKENS = 2, 6, 20
+"""How often each mask is evaluated where the model writes, and the most tokens of a step."""
 ORDER = 2
 EXPECTED = [
     {"He buys 4, and 3 + 4 = 7.", "Check: 5 + 2 = 7."},
@@ -66,7 +68,7 @@ def main() -> ip.Explanation:
     print(explanation.confirm(top=2, order=2))
 
     again = ip.explain(
-        game(model, tokenizer, PROBLEM, Resample(n_repeats=2, max_tokens=20)),
+        game(model, tokenizer, PROBLEM, Resample(n_repeats=REPEATS, max_tokens=MOST_TOKENS)),
         store="out/examples.db",
     )
     print(f"written again: {again.full:.2f} with all steps, {again.baseline:.2f} with none")
@@ -74,12 +76,11 @@ def main() -> ip.Explanation:
     print(again.interactions("FSII", order=2).top(8))
 
     print("What a step brings: left out, or written again, the rest kept; the rest written too")
-    n_repeats = 6
-    rest = Resample(rest=True, n_repeats=n_repeats, max_tokens=20)
+    rest = Resample(rest=True, n_repeats=REPEATS_OF_REST, max_tokens=MOST_TOKENS)
     n_steps = len(explanation.players)
     first = np.tril(np.ones((n_steps + 1, n_steps), dtype=bool), -1)  # none, the first, two, ...
-    values = call(game(model, tokenizer, PROBLEM, rest), first, n_repeats)
-    means, errors = values.mean(axis=1), values.std(axis=1, ddof=1) / n_repeats**0.5
+    values = call(game(model, tokenizer, PROBLEM, rest), first, REPEATS_OF_REST)
+    means, errors = values.mean(axis=1), values.std(axis=1, ddof=1) / REPEATS_OF_REST**0.5
     for step, name in enumerate(explanation.players):
         without = np.arange(n_steps) != step
         brought = [of.full - of.predict(without) for of in (explanation, again)]

@@ -23,7 +23,7 @@ __all__ = ["runs"]  # the fixture
 ALWAYS = {"files", "inputs", "page", "ablations", "store", "masks", "spectrum", "faithfulness",
           "record", "game", "model"}  # fmt: skip
 """The checks of every run. Some decoders have more."""
-MORE = {"surrogate", "uncertainty", "confirmation", "stopping rule", "decisive sets"}
+MORE = {"surrogate", "uncertainty", "confirmation", "stopping rule", "decisive sets", "asked"}
 
 
 def matches(folder: Path, record: Path, *more: object) -> None:
@@ -106,7 +106,8 @@ def test_the_ends_are_recorded_and_checked(runs: Path, tmp_path: Path) -> None:
     assert f"whole input: {ends[0]:.4g}; empty input: {ends[1]:.4g}" in said
     assert [explanation.full, explanation.baseline] == ends.tolist()
     recorded = document(explanation, shown_terms(explanation.spectrum))["ablations"]
-    assert recorded["total"] == len(known)
+    further = 0 if explanation.asked is None else len(explanation.asked)  # of the truth tables
+    assert recorded["total"] == len(known) + further
     store = out / "ablations.db"
     assert ip.verify(explanation, store=store).verdict != "mismatch"
     for row in (0, 1):

@@ -83,7 +83,7 @@ def test_fills() -> None:
     ):
         with pytest.raises(ValueError, match=words):
             empty(fill)
-    with pytest.raises(ValueError, match="sigma=0 is not above 0"):
+    with pytest.raises(ValueError, match="sigma=0 is no finite number above 0"):
         Blur(0)
     with pytest.raises(ValueError, match="n_repeats=1 of the noise; 2 to"):
         Noise(1)
@@ -196,3 +196,53 @@ def test_grey_and_floating_point_images() -> None:
     assert game.image_under(np.ones(16, dtype=bool)).tolist() == digit.tolist()
     assert game.image_under(np.zeros(16, dtype=bool)) == pytest.approx(np.full((8, 8), 8.0))
     assert game(np.zeros((1, 16), dtype=bool))[0] == pytest.approx(512.0)
+
+
+def test_fills_that_do_not_fit_are_refused_and_equal_ones_share_values() -> None:
+    floating = PHOTO / 255.0
+    for fill, said in (
+        (Other(PHOTO), "their units differ"),
+        (Constant("red"), "no number"),
+        (Constant((1.0, 2.0)), "3 channels"),
+        (None, "no fill"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            ImageGame(scaled, floating, fill=fill)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="sigma"):
+        Blur("wide")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="n_repeats"):
+        Noise(2.5)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="needs a seed"):
+        ImageGame(scaled, PHOTO, fill="noise")(np.zeros((1, 16), dtype=bool))
+    for one, same, another in (
+        (Constant(0), Constant((0.0,)), Constant(1)),
+        (Blur(2), Blur(2.0), Blur(3)),
+        (Blur(np.float32(2)), Blur(2), Blur()),  # type: ignore[arg-type]
+    ):
+        prints = [
+            ImageGame(scaled, PHOTO, fill=fill, fingerprint="m").fingerprint
+            for fill in (one, same, another)
+        ]
+        assert prints[0] == prints[1] != prints[2]
+
+
+def test_a_model_that_writes_into_its_input_leaves_the_image_as_it_is() -> None:
+    def careless(images: Pixels) -> FloatArray:
+        images -= 0.5
+        return images.mean(axis=(1, 2, 3))
+
+    image = PHOTO / 255.0
+    game = ImageGame(careless, image, regions=(1, 2))
+    assert (game.masked.image == image).all()
+    assert game(np.ones((2, 2), dtype=bool)) == pytest.approx(image.mean() - 0.5)
+
+
+def test_values_of_noise_do_not_depend_on_how_masks_are_cut_and_their_noise_is_told() -> None:
+    games = [
+        ImageGame(scaled, PHOTO, regions=(2, 2), fill=Noise(3), batch_size=size) for size in (1, 5)
+    ]
+    one, other = (ip.explain(game, budget=16) for game in games)
+    assert (one.ablations.values == other.ablations.values).all()
+    assert "is noise, which is repeated here" in str(one.faithfulness)
+    assert "of their variance is noise" in one.verdict.reasons[0]
+    assert one.verdict.certain_interactions is None  # R2 = 1 says nothing of fresh draws

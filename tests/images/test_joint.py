@@ -196,3 +196,27 @@ def test_a_game_of_a_model_of_both() -> None:
     singles = np.abs(explanation.interactions("SV", order=1).values)
     assert len(singles) == 7
     assert (singles > 1e-4).all()
+
+
+def test_resampling_of_the_text_is_refused() -> None:
+    with pytest.raises(ValueError, match="Resample has a model of text"):
+        made(masking=ip.text.Resample())
+
+
+def test_a_model_that_writes_into_its_input_reads_each_version_anew() -> None:
+    def careful(images: Pixels, texts: list[str]) -> FloatArray:
+        return images.mean(axis=(1, 2, 3)) - 0.5 + np.array([len(text) for text in texts])
+
+    def careless(images: Pixels, texts: list[str]) -> FloatArray:
+        scores = careful(images, texts)
+        images -= 0.5
+        return scores
+
+    swap = ip.text.Swap({"left": ["up", "right"]})
+    one, other = (
+        ImageTextGame(model, PHOTO / 255.0, QUESTION, masking=swap, regions=(1, 2), fill="blur")
+        for model in (careful, careless)
+    )
+    masks = np.random.default_rng(0).random((8, one.n_players)) < 0.5
+    assert one(masks) == pytest.approx(other(masks))
+    assert np.ptp(one(masks)) > 1.0

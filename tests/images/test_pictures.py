@@ -84,3 +84,12 @@ def test_what_people_see_of_numbers() -> None:
 def test_a_digest_tells_types_and_shapes_apart() -> None:
     zeros = np.zeros((2, 2), dtype=np.uint8)
     assert len({digest(zeros), digest(zeros.reshape(1, 4)), digest(zeros.astype(float))}) == 3
+
+
+def test_deep_pixels_are_refused_not_cut_off(tmp_path: Path) -> None:
+    deep = (PHOTO[..., 0].astype(np.uint16) + 1) * 200
+    Image.fromarray(deep).save(tmp_path / "deep.png")
+    Image.fromarray(deep.astype(np.float32)).save(tmp_path / "deep.tiff")
+    for image in (tmp_path / "deep.png", tmp_path / "deep.tiff", Image.fromarray(deep)):
+        with pytest.raises(ValueError, match="more than 8 bits"):
+            read_image(image)

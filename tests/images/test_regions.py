@@ -127,3 +127,16 @@ def test_outlines_of_a_large_image_are_coarser() -> None:
     assert drawn["map"] == [240, 120]
     assert drawn["outlines"][0] == [[0, 0, 120, 0, 120, 120, 0, 120]]
     assert area(drawn["outlines"][2]) == 1
+
+
+def test_what_is_no_whole_number_or_no_box_is_told() -> None:
+    mask = np.ones((6, 9), dtype=np.bool_)
+    for wrong, said in (
+        ((2.7, 2), "rows=2.7 is not a whole number"),
+        (("a", 2), "rows='a' is not a whole number"),
+        ({"a": (0, 0, 3)}, "is expected, of all regions"),
+        ({"a": (0, 0, 3, 3), "b": mask}, "is expected, of all regions"),
+        ({"a": (0.0, 0, 3, 3)}, "not a whole number"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            regions_of(IMAGE, wrong)

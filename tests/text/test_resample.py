@@ -41,6 +41,11 @@ def test_kept_steps_stay_and_removed_ones_are_written_again(smollm: Any) -> None
     # by the seed alone, whatever else is written at the same time
     assert made.rewritten(masks[[3, 1]], seeds[[3, 1]]) == [rest, second]
     assert made.rewritten(masks[[3]], np.array([7])) != [rest]
+    every = np.array([[int(bit) for bit in f"{number:03b}"] for number in range(8)], dtype=bool)
+    together = made.rewritten(every, np.arange(8) * 7)
+    for number, text in enumerate(together):
+        part = slice(number, number + 1)
+        assert made.rewritten(every[part], np.arange(8)[part] * 7) == [text]
 
     values = made(masks[:2], seeds[:2])
     left_out = TextGame(*smollm, STEPS, TARGET, prompt=ASKED)
@@ -58,6 +63,7 @@ def test_the_rest_is_written_again_from_the_first_removed_step_on(smollm: Any) -
     assert step.fingerprint != rest.fingerprint
     assert rest.describe()["masking"] == {
         "kind": "resample",
+        "version": 2,
         "rest": True,
         "temperature": 1.0,
         "max_tokens": 6,

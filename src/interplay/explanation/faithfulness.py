@@ -92,10 +92,9 @@ class Faithfulness:
             missed = ", ".join(map(str, self.bands))
             parts.append(f"the share of the variance that is missed: {missed}")
         if self.noise is not None and self.varies:
-            parts.append(
-                f"{self.noise:.0%} of the variance is noise, so that R2 = {1 - self.noise:.3f} is "
-                "the most to be expected"
-            )
+            noise = f"{self.noise:.0%} of the variance is noise"
+            most = f"{noise}, so that R2 = {1 - self.noise:.3f} is the most to be expected"
+            parts.append(f"{noise}, which is repeated here" if self.exact else most)
         return "; ".join(parts)
 
     def _score(self) -> str:

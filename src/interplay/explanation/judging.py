@@ -63,7 +63,7 @@ def verdict_on(
     certain = in_some_output(judged.findings(interactions))
     some_value = (np.abs(as_columns(interactions.values)) > ROUNDING * np.array(ranges)).any(axis=1)
     together, alone = interactions.orders >= 2, interactions.orders == 1
-    has_intervals = interactions.high is not None or score.exact
+    has_intervals = interactions.high is not None or (score.exact and not _repeats_noise(score))
     counts = [int((some_value & rows).sum()) for rows in (together, alone)]
     known = [int((certain & rows).sum()) if has_intervals else None for rows in (together, alone)]
     if level == "usable" and has_intervals and not any(known):
@@ -103,6 +103,11 @@ def _cross_validated(provenance: Json) -> float | None:
     return float(np.mean(known)) if known else None
 
 
+def _repeats_noise(score: Faithfulness) -> bool:
+    """Whether all values are known, but as means of random ones: then R2 = 1 says little."""
+    return score.exact and score.varies and (score.noise or 0.0) > ROUNDING
+
+
 def _level(score: Faithfulness, cross_validated: float | None) -> Level:
     if not score.known:
         return "unknown"
@@ -110,6 +115,8 @@ def _level(score: Faithfulness, cross_validated: float | None) -> Level:
         return "not usable"
     if score.low < USABLE_LOW:
         return "weak"
+    if _repeats_noise(score) and 1.0 - 2.0 * (score.noise or 0.0) < USABLE_LOW:
+        return "weak"  # values drawn anew have noise of their own, and so has what predicts them
     few = not score.exact and score.n_masks < ENOUGH_HELD_OUT
     if few and (cross_validated is None or cross_validated < USABLE_LOW):
         return "weak"
@@ -136,11 +143,15 @@ def _reasons(level: Level, score: Faithfulness, cross_validated: float | None) -
     ends = f"{_percent(score.low)} to {_percent(score.high)}"
     span = "" if score.exact else f" ({score.level:.0%} interval {ends})"
     sentence = f"It predicts {_percent(score.r2)} of the variation over {where}{span}"
-    if level == "usable" or score.low >= USABLE_LOW:
+    if _repeats_noise(score):
+        share = f"{score.noise:.0%} of their variance is noise"
+        reasons = [f"It repeats all ablations as they were measured, and {share}."]
+    elif level == "usable" or score.low >= USABLE_LOW:
         reasons = [f"{sentence}."]
     else:
         reasons = [f"{sentence}; usable would be at least {USABLE_LOW:.0%} at the lower end."]
-    if level == "weak" and score.low >= USABLE_LOW and score.n_masks < ENOUGH_HELD_OUT:
+    few = not score.exact and score.n_masks < ENOUGH_HELD_OUT
+    if level == "weak" and score.low >= USABLE_LOW and few:
         second = (
             "this decoder has no cross-validation beside them"
             if cross_validated is None

@@ -219,7 +219,8 @@ class Request:
                 f"cheaper_budget={budget} is below budget={self.budget}; a cheaper game is "
                 "evaluated on the masks of the other and on more, so give several times as many"
             )
-        return replace(self, budget=budget, cheaper_budget=None).run_plan(game)
+        # a prior learned from runs of the game says nothing of the cheaper one
+        return replace(self, budget=budget, cheaper_budget=None, prior=None).run_plan(game)
 
     def to_json(self) -> Json:
         """The request as JSON. The seed, ``until``, hints and the prior are recorded separately."""

@@ -11,7 +11,7 @@ from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
-from interplay._types import FloatArray, IntArray, Json
+from interplay._types import FloatArray, IntArray, Json, whole
 from interplay.extensions import unknown
 from interplay.game import MOST_REPEATS
 from interplay.images.pictures import Pixels, digest, read_image
@@ -97,8 +97,11 @@ class Blur:
     n_repeats: int = field(default=1, init=False)
 
     def __post_init__(self) -> None:
-        if self.sigma is not None and not 0 < self.sigma < np.inf:
-            raise ValueError(f"sigma={self.sigma} is not above 0; give pixels")
+        if self.sigma is None:
+            return
+        if not isinstance(self.sigma, int | float | np.number) or not 0 < self.sigma < np.inf:
+            raise ValueError(f"sigma={self.sigma!r} is no finite number above 0; give pixels")
+        object.__setattr__(self, "sigma", float(self.sigma))  # 2 and 2.0 are one fill
 
     def pixels(self, image: FloatArray, regions: Regions, seeds: IntArray | None) -> FloatArray:
         """As of :class:`Fill`."""
@@ -127,7 +130,7 @@ class Noise:
     n_repeats: int = 4
 
     def __post_init__(self) -> None:
-        if not 2 <= self.n_repeats <= MOST_REPEATS:
+        if not 2 <= whole("n_repeats", self.n_repeats) <= MOST_REPEATS:
             raise ValueError(
                 f"n_repeats={self.n_repeats} of the noise; 2 to {MOST_REPEATS:,} are expected, "
                 "since a single draw does not tell how much of a value is noise"
@@ -135,7 +138,11 @@ class Noise:
 
     def pixels(self, image: FloatArray, regions: Regions, seeds: IntArray | None) -> FloatArray:
         """As of :class:`Fill`."""
-        assert seeds is not None
+        if seeds is None:
+            raise ValueError(
+                "the fill is drawn at random, so each mask needs a seed; explain the game, or call "
+                "it by interplay.game.call(game, masks, n_repeats)"
+            )
         mean, spread = image.mean(axis=(0, 1)), image.std(axis=(0, 1))
         draws = [np.random.default_rng(int(seed)).standard_normal(image.shape) for seed in seeds]
         return np.asarray(mean + spread * np.stack(draws))
@@ -159,7 +166,7 @@ class Constant:
 
     def pixels(self, image: FloatArray, regions: Regions, seeds: IntArray | None) -> FloatArray:
         """As of :class:`Fill`."""
-        colour = np.atleast_1d(np.asarray(self.colour, dtype=np.float64))
+        colour = np.array(self._numbers)
         if colour.shape not in ((1,), image.shape[2:]) or not np.isfinite(colour).all():
             raise ValueError(
                 f"colour={self.colour!r} for an image of {image.shape[2]} channels; give one "
@@ -169,7 +176,17 @@ class Constant:
 
     def describe(self) -> Json:
         """Its colour."""
-        return {"kind": "constant", "colour": np.atleast_1d(self.colour).tolist()}
+        return {"kind": "constant", "colour": self._numbers}
+
+    @property
+    def _numbers(self) -> list[float]:
+        try:
+            return [float(number) for number in np.atleast_1d(np.asarray(self.colour, np.float64))]
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"colour={self.colour!r} is no number; give one, or one for each channel, in the "
+                "units of the image's pixels"
+            ) from error
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,7 +194,7 @@ class Other:
     """Another image, of the same size: what is removed is what the other image has there.
 
     Attributes:
-        image: as for :func:`interplay.images.pictures.read_image`.
+        image: as for :func:`interplay.images.pictures.read_image`; in the units of the image.
     """
 
     image: Any
@@ -208,6 +225,8 @@ def fill_of(fill: FillName | Fill) -> Fill:
         ValueError: there is no such name.
     """
     if not isinstance(fill, str):
+        if not hasattr(fill, "pixels"):
+            raise ValueError(f"fill={fill!r} is no fill; give one of {', '.join(NAMES)}, or a Fill")
         return fill
     if fill not in NAMES:
         raise unknown("fill", fill, NAMES)

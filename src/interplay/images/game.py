@@ -85,7 +85,7 @@ class ImageGame:
         self._most = whole("batch_size", batch_size, 1)
         self._scoring = Scoring(
             model,
-            (self.masked.image[None],),
+            (self.masked.image[None].copy(),),  # a model may write into its input
             outputs=outputs,
             target=target,
             against=against,

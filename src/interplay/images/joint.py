@@ -18,6 +18,7 @@ from interplay.images.scoring import Scoring, Target
 from interplay.text.digests import document_digest
 from interplay.text.prompts.build import PLACEHOLDER, mask_prompt
 from interplay.text.prompts.masking import Masking, TokenMasking, get_masking
+from interplay.text.prompts.resample import Resample
 from interplay.text.prompts.segments import Unit
 
 _CODE_VERSION = 1
@@ -56,7 +57,7 @@ class ImageTextGame:
 
     Raises:
         ValueError: as of :class:`ImageGame`; nothing to ablate in the text, a prompt without
-            ``{text}``, or a masking of tokens.
+            ``{text}``, or a masking of tokens or by a model.
         MissingDependencyError: a package is not installed.
 
     Example:
@@ -104,13 +105,18 @@ class ImageTextGame:
                 f"masking={masking!r} works on tokens, which a processor makes of image and text "
                 'together; use "delete" or interplay.text.Replace(text)'
             )
+        if isinstance(removal, Resample):
+            raise ValueError(
+                "Resample has a model of text write what is removed, and none is at hand here; use "
+                '"delete", interplay.text.Replace(text) or interplay.text.Swap(...)'
+            )
         self.masked = MaskedImage.of(image, regions, fill)
         self.prompt = mask_prompt(text, prompt, by=by, masking=removal, fixed=fixed)
         self._most = whole("batch_size", batch_size, 1)
         everything = np.ones(self.prompt.n_players, dtype=np.bool_)
         self._scoring = Scoring(
             model,
-            (self.masked.image[None], [self.prompt.render(everything)]),
+            (self.masked.image[None].copy(), [self.prompt.render(everything)]),
             outputs=outputs,
             target=target,
             against=against,
@@ -166,7 +172,7 @@ class ImageTextGame:
 
     def _read(self, images: Pixels, segments: BoolArray, version: int) -> FloatArray:
         texts = [self.prompt.render(mask, version) for mask in segments]
-        return self._scoring(images, texts)
+        return self._scoring(images.copy(), texts)  # a model may write into its input
 
     def arrange(self, masks: BoolArray, /) -> IntArray:
         """Return the masks' order of evaluation, ``(m,)``: any will do here."""

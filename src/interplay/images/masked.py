@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from interplay._types import BoolArray, FloatArray, IntArray, Json
+from interplay._types import BoolArray, FloatArray, IntArray, Json, whole
 from interplay.images.fills import Fill, fill_of
 from interplay.images.pictures import Pixels, digest, read_image, require_pillow, shown_copy
 from interplay.images.regions import Cut, Regions, regions_of
@@ -42,6 +42,12 @@ class MaskedImage:
         """
         pixels = read_image(image)
         masked = cls(pixels, regions_of(pixels, regions), fill_of(fill))
+        other = getattr(masked.fill, "image", pixels)
+        if (other.dtype == np.uint8) != (pixels.dtype == np.uint8):
+            raise ValueError(
+                f"the other image has pixels of {other.dtype}, the image of {pixels.dtype}, so "
+                "their units differ; give both as uint8, or both as floating point"
+            )
         seeds = None if masked.fill.n_repeats == 1 else np.zeros(1, dtype=np.int64)
         nothing = np.zeros((1, masked.n_players), dtype=np.bool_)
         masked.compose(nothing, seeds)  # what does not fit the image is told now
@@ -107,7 +113,7 @@ class MaskedImage:
             ValueError: ``by`` is something else.
         """
         try:
-            n_rows, n_columns = (int(count) for count in by)
+            n_rows, n_columns = (whole("by", count) for count in by)
         except (TypeError, ValueError) as error:
             raise ValueError(
                 f"regions are cut into rows and columns, not by {by!r}; give such as (2, 2)"

@@ -23,6 +23,8 @@ _QUALITY = 80
 _FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
 """What files may hold: of all that Pillow reads, some start other programs."""
 _CHANNELS = (1, 3, 4)
+_DEEP = ("I", "F")
+"""What Pillow's modes of pixels above 8 bits begin with."""
 
 
 def require_pillow(purpose: str) -> Any:
@@ -44,13 +46,15 @@ def read_image(image: Any) -> Pixels:
     Args:
         image: the path of a PNG, JPEG, WebP, BMP, GIF or TIFF file, a Pillow image, or an array
             ``(h, w)`` or ``(h, w, c)`` with 1, 3 or 4 channels, ``uint8`` or floating point. Files
-            and Pillow images become RGB, turned as the camera was held.
+            and Pillow images become RGB, turned as the camera was held; their transparency is left
+            out, as most preprocessing does.
 
     Returns:
         A copy of the array, or ``uint8 (h, w, 3)``.
 
     Raises:
-        ValueError: no such file, no image, or an array of another shape, type or with NaN.
+        ValueError: no such file, no image, one of more than 8 bits, or an array of another shape,
+            type or with NaN.
         MissingDependencyError: pillow is not installed, and it is no array.
     """
     if isinstance(image, str | Path):
@@ -91,6 +95,11 @@ def _opened(path: Path) -> Pixels:
 def _as_rgb(picture: Any) -> Pixels:
     from PIL import ImageOps
 
+    if picture.mode.startswith(_DEEP):  # Pillow would cut all values off at 255
+        raise ValueError(
+            f"the image has pixels of more than 8 bits (Pillow's mode {picture.mode!r}); scale "
+            "them and give an array, such as (numpy.asarray(picture) / 65535).astype(float)"
+        )
     return np.array(ImageOps.exif_transpose(picture).convert("RGB"))
 
 

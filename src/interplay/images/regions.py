@@ -122,8 +122,9 @@ def grid(image: Any, n_rows: int, n_columns: int) -> Regions:
 'row 2, column 2', 'row 2, column 3')
     """
     height, width = np.shape(image)[:2]
+    n_rows, n_columns = whole("rows", n_rows), whole("columns", n_columns)
     for name, count, side in (("rows", n_rows, height), ("columns", n_columns, width)):
-        if not 1 <= whole(name, count) <= side:
+        if not 1 <= count <= side:
             raise ValueError(
                 f"a grid of {count} {name} does not fit an image of {side} pixels that way; give "
                 f"1 to {side}"
@@ -203,7 +204,13 @@ def boxes(image: Any, places: Mapping[str, Box], *, rest: str | None = None) -> 
     """
     height, width = np.shape(image)[:2]
     masks = {}
-    for name, (left, top, right, bottom) in places.items():
+    for name, place in places.items():
+        if np.shape(place) != (4,):
+            raise ValueError(
+                f"the box of {name!r} is {place!r}; (left, top, right, bottom) in pixels is "
+                "expected, of all regions or of none"
+            )
+        left, top, right, bottom = (whole(f"the box of {name!r}:", side) for side in place)
         if not (0 <= left < right <= width and 0 <= top < bottom <= height):
             raise ValueError(
                 f"the box of {name!r} is ({left}, {top}, {right}, {bottom}); left < right <= "
@@ -247,7 +254,7 @@ def _made(image: Pixels, regions: Cut) -> Regions:
         count = int(numbers.max()) + 1 if numbers.dtype.kind in "iu" else 0
         return Regions(numbers, tuple(f"region {number}" for number in range(count)), "region")
     if isinstance(regions, Sequence) and not isinstance(regions, str) and len(regions) == 2:
-        return grid(image, int(regions[0]), int(regions[1]))
+        return grid(image, regions[0], regions[1])
     raise ValueError(
         f"regions={regions!r} cannot be read; give (rows, columns), a number of superpixels, an "
         "array of numbers (h, w), or a mapping of names to boxes or masks"

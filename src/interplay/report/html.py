@@ -17,6 +17,7 @@ from markupsafe import Markup
 
 from interplay._types import Json, check, visible
 from interplay.confirmation.verdict import Confirmation
+from interplay.explanation.cheaper import in_words
 from interplay.explanation.explanation import Explanation
 from interplay.fourier.indices import get_index
 from interplay.report.bundle import Bundle, bundle
@@ -103,6 +104,7 @@ def _body(part: str, title: str, explanation: Explanation) -> _Body:
         description=description,
         provenance=provenance,
         checks=_checks(provenance),
+        cheaper=in_words(provenance) if "cheaper" in provenance["decoder"]["diagnosis"] else "",
         provenance_json=json.dumps(provenance, indent=2, ensure_ascii=False),
         outputs=explanation.outputs,
         target=target_of(description),

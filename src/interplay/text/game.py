@@ -8,6 +8,7 @@ from copy import copy
 from dataclasses import replace
 from datetime import datetime
 from functools import cached_property, partial
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -28,7 +29,13 @@ from interplay.text.prompts.build import PLACEHOLDER, Message, Text, mask_prompt
 from interplay.text.prompts.chat import TEMPLATE_TIME, ChatTemplate, apply_template
 from interplay.text.prompts.masking import Masking, TokenMasking, get_masking
 from interplay.text.prompts.prompt import MaskedPrompt
-from interplay.text.prompts.resample import Resample, check_resampled, end_of_segment, steps
+from interplay.text.prompts.resample import (
+    Given,
+    Resample,
+    check_resampled,
+    end_of_segment,
+    steps,
+)
 from interplay.text.prompts.segments import Unit
 from interplay.text.prompts.tokens import Encoder, Part
 from interplay.text.prompts.tools import Tool, apply_template_with_tools
@@ -270,7 +277,9 @@ class TextGame:
         if self._rewriter is None or not isinstance(masking, Resample):
             raise ValueError("nothing is written again; give masking=Resample(), or call prompt()")
         prompts = [list(steps(self.masked, mask)) for mask in masking.rewritten(masks)]
-        return self._rewriter(prompts, seeds.tolist())
+        nothing = np.zeros(self.n_players, dtype=np.bool_)
+        begin = takewhile(lambda step: isinstance(step, Given), steps(self.masked, nothing))
+        return self._rewriter(prompts, seeds.tolist(), len(list(begin)))
 
     def __call__(self, masks: BoolArray, /, *seeds: IntArray) -> FloatArray:
         """Scores ``(m,)``, or ``(m, k)`` for k outputs, of masks ``(m, n)``.

@@ -34,5 +34,5 @@ export function button(label, click) {
   return h("button", { type: "button", on: { click } }, label);
 }
 
-// The options of a select: pairs of a value and what is read.
-export const options = (pairs) => pairs.map(([value, label]) => h("option", { value }, label));
+// The `<option>`s of a select: pairs of a value and what is read.
+export const optionsOf = (pairs) => pairs.map(([value, label]) => h("option", { value }, label));

@@ -1,6 +1,6 @@
 // The studio: a prompt is typed, cut into players, planned, run, and watched while it runs.
 import { call, follow } from "./api.js";
-import { button, h, options } from "./dom.js";
+import { button, h, optionsOf } from "./dom.js";
 import { count, cut, number, signed } from "./format.js";
 import { createJobs, isOpen } from "./jobs.js";
 
@@ -20,7 +20,7 @@ function say(problem) {
 const field = (name, label, element) => [name, element, h("label", { class: "line" }, h("span", {}, label), element)];
 const FIELDS = [
   field("text", "Text: its parts are removed in turn", h("textarea", { name: "text", rows: 8, spellcheck: "false" })),
-  field("by", "Players", h("select", { name: "by" }, ...options(facts.units.map((unit) => [unit, `by ${unit}`])))),
+  field("by", "Players", h("select", { name: "by" }, ...optionsOf(facts.units.map((unit) => [unit, `by ${unit}`])))),
   field("before", "Fixed words before it", h("textarea", { name: "before", rows: 1 })),
   field("after", "Fixed words after it", h("textarea", { name: "after", rows: 3 })),
   field(
@@ -29,7 +29,7 @@ const FIELDS = [
     h(
       "select",
       { name: "target" },
-      ...options([
+      ...optionsOf([
         ["prob", "probability of the answer"],
         ["logprob", "log-probability of the answer"],
         ["logit", "log-odds of the answer"],
@@ -60,7 +60,7 @@ const example = h(
   "select",
   { name: "example", on: { change: () => example.value !== "" && fill(facts.examples[Number(example.value)]) } },
   h("option", { value: "" }, "paste your own, or pick one"),
-  ...options(facts.examples.map(({ name }, i) => [i, name])),
+  ...optionsOf(facts.examples.map(({ name }, i) => [i, name])),
 );
 const runButton = button("Run", async () => {
   error.textContent = "";

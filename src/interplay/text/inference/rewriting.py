@@ -1,7 +1,7 @@
 """Rewriting: a causal model writes the gaps of many prompts, sampled, each by its seed.
 
 All prompts go on in step: each gets one token at a time, read where the text is given and drawn
-where there is a gap. So no padding is needed, and the text that they begin with is read once.
+where there is a gap. So no padding is needed, and the text before the first segment is read once.
 """
 
 from __future__ import annotations
@@ -92,11 +92,20 @@ class Rewriter:
         ends = getattr(model.generation_config, "eos_token_id", None)
         self._ends = {tokenizer.eos_token_id} | set(ends if isinstance(ends, list) else [ends])
 
-    def __call__(self, prompts: Sequence[Sequence[Step]], seeds: Sequence[int]) -> list[list[Part]]:
+    def __call__(
+        self, prompts: Sequence[Sequence[Step]], seeds: Sequence[int], n_begin: int
+    ) -> list[list[Part]]:
         """The parts of each prompt with its gaps written.
 
         The same prompt and seed give the same text, unless two tokens are equally likely up to
         rounding where the one is drawn.
+
+        Args:
+            prompts: their steps.
+            seeds: one for each.
+            n_begin: how many steps all prompts of the game begin with. What follows is read step by
+                step: were it whatever these prompts happen to share, tokens, and so what is
+                written, would depend on which prompts are written together.
 
         Raises:
             ValueError: nothing stands before a gap.
@@ -106,22 +115,16 @@ class Rewriter:
             _Row(list(steps), np.random.default_rng(int(seed)).random, [])
             for steps, seed in zip(prompts, seeds, strict=True)
         ]
-        begun = self._begin([row for row in rows if row.has_gaps])
+        begun = [row for row in rows if row.has_gaps]
+        for row in begun:
+            for _ in range(n_begin):
+                row.give(row.steps.pop(0))
         for at in range(0, len(begun), n_rows):
             self._write(begun[at : at + n_rows])
         for row in rows:
             for step in row.steps:
                 row.give(step)
         return [row.parts for row in rows]
-
-    def _begin(self, rows: list[_Row]) -> list[_Row]:
-        """Take what all prompts begin with off their steps."""
-        while (
-            rows and len({_first(row) for row in rows}) == 1 and isinstance(rows[0].steps[0], Given)
-        ):
-            for row in rows:
-                row.give(row.steps.pop(0))
-        return rows
 
     def _write(self, rows: list[_Row]) -> None:
         """Write the gaps of prompts that begin alike."""
@@ -207,7 +210,3 @@ class Rewriter:
 
     def _text(self, tokens: Sequence[int]) -> str:
         return str(self.tokenizer.decode(tokens, skip_special_tokens=True))
-
-
-def _first(row: _Row) -> Step | None:
-    return row.steps[0] if row.steps else None

@@ -19,6 +19,8 @@ from interplay.text.prompts.segments import split
 
 LINES = ("line", "paragraph")
 """Units that end where a line does."""
+_CODE_VERSION = 2
+"""Part of the fingerprint: increased when a change of the code changes what is written."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,7 @@ class Resample:
         """Its kind and settings. How often a mask is evaluated is no part of what is computed."""
         return {
             "kind": "resample",
+            "version": _CODE_VERSION,
             "rest": self.rest,
             "temperature": self.temperature,
             "max_tokens": self.max_tokens,

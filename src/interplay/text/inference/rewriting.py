@@ -97,8 +97,9 @@ class Rewriter:
     ) -> list[list[Part]]:
         """The parts of each prompt with its gaps written.
 
-        The same prompt and seed give the same text, unless two tokens are equally likely up to
-        rounding where the one is drawn.
+        The same prompt and seed give the same text, but for rounding: logits of batches of another
+        size differ by some 1e-5, and where many tokens are improbable, another of them may be drawn
+        (seen in one of 16 texts that were written together and one by one).
 
         Args:
             prompts: their steps.

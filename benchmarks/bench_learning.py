@@ -8,9 +8,10 @@ of the measure that take no other part. The number of ablations without learning
 mean R2 is read off the curve over 0.25 to 1.4 n log2 n.
 
 Controls: features permuted over the segments of each review, in what is learned from and in what is
-explained; and odd prompts, reviews whose own features are permuted after the learning, so that
-other segments matter than those that are expected to. How often a usual prompt has the larger
-evidence is the area under the curve.
+explained, but for the hints, which the explanation without learning has as well; and odd prompts,
+reviews whose own features, hints too, are permuted after the learning, so that other segments
+matter than those that are expected to. How often a usual prompt has the larger evidence is the area
+under the curve.
 
 The ablations are in a store: a second run of this command only decodes.
 
@@ -79,6 +80,11 @@ class Review:
         order = np.random.default_rng([3, self.number]).permutation(self.n_players)
         return self.features[order]
 
+    @property
+    def useless(self) -> FloatArray:
+        """Permuted features with the right hints, which are the first column."""
+        return np.hstack([self.features[:, :1], self.permuted[:, 1:]])
+
     def design(self, alpha: float) -> BoolArray:
         """The first masks of the design: those of a smaller one are among a larger one's."""
         n_masks = max(20, ceil(alpha * self.n_players * log2(self.n_players)))
@@ -139,7 +145,7 @@ def compare(
 ) -> None:
     """Explain each third with what was learned from the others, and print what it is worth."""
     permuted, effects = "permuted" in name, "effects" in name
-    features: Features = (lambda one: one.permuted) if permuted else (lambda one: one.features)
+    features: Features = (lambda one: one.useless) if permuted else (lambda one: one.features)
     scores, usual, odd = np.zeros(len(given)), list[float](), list[float]()
     for first in range(0, len(given), N_NEXT):
         following = range(first, first + N_NEXT)

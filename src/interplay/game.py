@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from inspect import getattr_static
 from typing import Any, Protocol, TypedDict, cast, runtime_checkable
@@ -289,6 +289,29 @@ class Description(TypedDict, total=False):
 _BY_PLAYER = ("spans", "units", "rows_by_class", "thumbnails", "snippets", "tags", "cards")
 _TOGETHER = {"spans": "text", "units": "n_heads", "rows_by_class": "score", "cards": "tags"}
 """A key, and another that is read with it."""
+
+
+def cut_at(text: str, spans: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int, int | None]]:
+    """Cut a text at the players' spans.
+
+    Example:
+        >>> list(cut_at("a bc", [(2, 4)]))
+        [(0, 2, None), (2, 4, 0), (4, 4, None)]
+
+    Args:
+        text: the text.
+        spans: of each player its characters, in order.
+
+    Returns:
+        The pieces in order, empty ones too: where each begins and ends, and its player; ``None``
+        where it is fixed.
+    """
+    at = 0
+    for player, (start, stop) in enumerate(spans):
+        yield at, start, None
+        yield start, stop, player
+        at = stop
+    yield at, len(text), None
 
 
 def check_description(description: Any, n_players: int, where: str) -> None:

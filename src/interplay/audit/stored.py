@@ -19,7 +19,7 @@ from interplay.audit.checks import Check, Entry, checked, numbers, texts, unchec
 from interplay.errors import StoreError
 from interplay.explanation.circuits import recorded_values
 from interplay.explanation.decisive import ROUNDING
-from interplay.explanation.explanation import Explanation
+from interplay.explanation.explanation import Ablations, Explanation
 from interplay.explanation.question import question_of
 from interplay.fourier.masks import describe
 from interplay.game import FunctionGame
@@ -91,24 +91,34 @@ def read(explanation: Explanation, path: Path, masks: BoolArray | None = None) -
         StoreError: the file is not a store, or the rows of these ablations are damaged or not of
             the recorded number of repeats.
     """
-    if not path.exists() or explanation.provenance["game"]["fingerprint"] is None:
-        return None
     game = stand_in(explanation)
     masks = explanation.ablations.masks if masks is None else masks
-    key = store_key(explanation.provenance["game"]["fingerprint"], game.n_repeats)
+    return _of_game(path, game.fingerprint, game.n_repeats, masks, explanation.fit.values.shape[1:])
+
+
+def _of_game(
+    path: Path, fingerprint: str | None, n_repeats: int, masks: BoolArray, shape: tuple[int, ...]
+) -> Stored | None:
+    """What a store has of a game's masks, as :func:`read` says; values of this shape are expected.
+
+    Raises:
+        StoreError: as there.
+    """
+    if not path.exists() or fingerprint is None:
+        return None
     with Store(path, read_only=True) as store:
         caveats = store.caveats
-        known, repeats = store.get(key, masks)
-    values = np.full((len(masks), *explanation.fit.values.shape[1:]), np.nan)
+        known, repeats = store.get(store_key(fingerprint, n_repeats), masks)
+    values = np.full((len(masks), *shape), np.nan)
     noise = None
     if known.any():
-        if game.n_repeats > 1 and (repeats.ndim == 1 or repeats.shape[1] % game.n_repeats):
+        if n_repeats > 1 and (repeats.ndim == 1 or repeats.shape[1] % n_repeats):
             raise StoreError(
                 f"the store {path} holds values of shape {repeats.shape} for the game "
-                f"{explanation.provenance['game']['fingerprint']!r}, which are not of "
-                f"{game.n_repeats} repeats; put back a copy of the file"
+                f"{fingerprint!r}, which are not of {n_repeats} repeats; put back a copy of the "
+                "file"
             )
-        mean, variance = over_repeats(repeats, game.n_repeats)
+        mean, variance = over_repeats(repeats, n_repeats)
         if mean.shape[1:] != values.shape[1:]:
             values = np.full((len(values), *mean.shape[1:]), np.nan)
         values[known] = mean
@@ -127,6 +137,16 @@ def count(explanation: Explanation, path: Path) -> int:
         return store.count(store_key(fingerprint, stand_in(explanation).n_repeats))
 
 
+def _compared(used: Ablations, stored: Stored) -> list[Entry]:
+    """Each ablation beside what the store has of it."""
+    return [
+        numbers(describe(mask), value, stored_value if known else None)
+        for mask, value, stored_value, known in zip(
+            used.masks, used.values, stored.values, stored.known, strict=True
+        )
+    ]
+
+
 def check_store(explanation: Explanation, stored: Stored | None, path: str | Path | None) -> Check:
     """Check that the store has each of the explanation's ablations, with the same value.
 
@@ -143,12 +163,7 @@ def check_store(explanation: Explanation, stored: Stored | None, path: str | Pat
             reason = "a game without a fingerprint is never stored"
         return unchecked("store", f"{reason}; the explanation's own values are used below")
     used = explanation.ablations
-    entries = [
-        numbers(describe(mask), value, stored_value if known else None)
-        for mask, value, stored_value, known in zip(
-            used.masks, used.values, stored.values, stored.known, strict=True
-        )
-    ]
+    entries = _compared(used, stored)
     recorded = explanation.provenance.get("ablations", {}).get("sha256")
     if recorded is not None:
         digest = ablations_digest(used.masks[stored.known], stored.values[stored.known])
@@ -175,24 +190,16 @@ def check_cheaper(explanation: Explanation, path: str | Path | None) -> list[Che
         return []
     recorded = explanation.provenance.get("cheaper") or {}
     fingerprint, n_repeats = recorded.get("fingerprint"), recorded.get("n_repeats", 1)
-    if path is None or not Path(path).exists() or fingerprint is None:
+    stored = None
+    if path is not None:
+        shape = used.values.shape[1:]
+        stored = _of_game(Path(path), fingerprint, n_repeats, used.masks, shape)
+    if stored is None:
         reason = "no store was given" if path is None else f"there is no store {path}"
         if fingerprint is None:
             reason = "a game without a fingerprint is never stored"
         return [unchecked(name, f"{reason}; the explanation's own values are used")]
-    with Store(Path(path), read_only=True) as store:
-        known, repeats = store.get(store_key(fingerprint, n_repeats), used.masks)
-    values = np.full(used.values.shape, np.nan)
-    if known.any():
-        mean, _ = over_repeats(repeats, n_repeats)
-        if mean.shape[1:] == values.shape[1:]:
-            values[known] = mean
-    entries = [
-        numbers(describe(mask), value, stored_value if is_known else None)
-        for mask, value, stored_value, is_known in zip(
-            used.masks, used.values, values, known, strict=True
-        )
-    ]
+    entries = _compared(used, stored)
     return [checked(name, f"each of its ablations is in {path} with the same value", entries)]
 
 
@@ -242,10 +249,7 @@ def check_asked(explanation: Explanation, lookup: Lookup) -> list[Check]:
     stored = lookup(asked.masks)
     if stored is None or not stored.known.all():
         return [unchecked("asked", "the store lacks some of it, or no store was given")]
-    entries = [
-        numbers(describe(mask), value, again)
-        for mask, value, again in zip(asked.masks, asked.values, stored.values, strict=True)
-    ]
+    entries = _compared(asked, stored)
     return [checked("asked", "what was asked after the run has the values of the store", entries)]
 
 

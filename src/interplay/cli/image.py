@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from interplay import images as lens
-from interplay.cli.folders import print_written, refuse_another, write
+from interplay.cli.folders import refuse_another
+from interplay.cli.lens import explain_and_write
 from interplay.cli.options import (
-    STORE,
     ConfirmOptions,
     GateOptions,
     RunOptions,
@@ -20,9 +20,8 @@ from interplay.cli.options import (
     command,
     existing,
 )
-from interplay.cli.tables import console, interruptible
+from interplay.cli.tables import console
 from interplay.cli.trust import TYPED, Trust
-from interplay.explanation.explain import explain
 from interplay.explanation.explanation import FILE
 from interplay.images.classifiers import SCORES
 from interplay.images.fills import NAMES
@@ -160,8 +159,8 @@ def image_command(
 
     Example: interplay image photo.png --model classifier.onnx --labels classes.txt --grid 4x6
     """
-    game, out = image.game(), run.folder("image")
-    refuse_another(game, out / FILE)
+    game = image.game()
+    refuse_another(game, run.folder("image") / FILE)
     described = game.describe()
     console.print(
         f"{game.n_players} regions, {described['by']}; {described['model']}, "
@@ -169,12 +168,4 @@ def image_command(
         markup=False,
         highlight=False,
     )
-    with interruptible():
-        explanation = shown.recorded(explain(game, **run.settings("image")), run.order or 2)
-    page = write(explanation, out, "image", asdict(image))
-    with interruptible():
-        explanation = confirmation.tested(explanation, "image", run)
-    page = write(explanation, out, "image", asdict(image))
-    shown.print(explanation)
-    print_written(page)
-    gate.end(explanation, out / STORE)
+    explain_and_write("image", image, game, (run, shown, gate), 2, confirmation)

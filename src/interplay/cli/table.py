@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from interplay import tabular as lens
-from interplay.cli.folders import print_written, refuse_another, write
+from interplay.cli.folders import refuse_another
+from interplay.cli.lens import explain_and_write
 from interplay.cli.options import (
-    STORE,
     ConfirmOptions,
     GateOptions,
     RunOptions,
@@ -21,10 +21,9 @@ from interplay.cli.options import (
     command,
     existing,
 )
-from interplay.cli.tables import console, interruptible
+from interplay.cli.tables import console
 from interplay.cli.trust import TYPED, Trust
 from interplay.errors import MissingDependencyError
-from interplay.explanation.explain import explain
 from interplay.explanation.explanation import FILE
 from interplay.tabular.imputation import BANDWIDTH, NAMES
 
@@ -218,8 +217,8 @@ def table_command(
 
     Example: interplay table --model model.skops --data rows.csv --background train.csv --row 0
     """
-    game, out = table.game(), run.folder("table")
-    refuse_another(game, out / FILE)
+    game = table.game()
+    refuse_another(game, run.folder("table") / FILE)
     imputation = game.describe()["imputation"]
     console.print(
         f"{game.n_players} features of row {table.row}; {game.describe()['model']}; "
@@ -228,12 +227,4 @@ def table_command(
         markup=False,
         highlight=False,
     )
-    with interruptible():
-        explanation = shown.recorded(explain(game, **run.settings("table")), run.order or 2)
-    page = write(explanation, out, "table", asdict(table))
-    with interruptible():
-        explanation = confirmation.tested(explanation, "table", run)
-    page = write(explanation, out, "table", asdict(table))
-    shown.print(explanation)
-    print_written(page)
-    gate.end(explanation, out / STORE)
+    explain_and_write("table", table, game, (run, shown, gate), 2, confirmation)

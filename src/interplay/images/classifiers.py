@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 
 from interplay._types import FloatArray, Json
-from interplay.errors import MissingDependencyError
 from interplay.extensions import unknown
 from interplay.images.pictures import Pixels, require_pillow
+from interplay.tabular.files import onnx_session
 from interplay.text.digests import document_digest, model_digest, state_digest
 from interplay.text.models import check_usable, require_llm
 
@@ -245,19 +245,8 @@ def from_onnx(
         ValueError: another kind of file, one that cannot be read, or inputs of another shape.
         MissingDependencyError: onnxruntime or pillow is not installed.
     """
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise MissingDependencyError("onnxruntime", "images", "reading ONNX models") from error
     data = Path(path).read_bytes()
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 4
-    try:
-        # from bytes: weights in other files are not looked for
-        session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
-    except Exception as error:
-        raise ValueError(f"{path} is no ONNX model that can be read: {error}") from error
+    session = onnx_session(path, data, "images", "reading ONNX models")
     inputs = session.get_inputs()
     shape = list(inputs[0].shape)
     channels_last = len(shape) == 4 and shape[3] == 3 and shape[1] != 3

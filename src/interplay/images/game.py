@@ -15,7 +15,6 @@ from interplay.images.masked import MaskedImage
 from interplay.images.pictures import Pixels
 from interplay.images.regions import Cut
 from interplay.images.scoring import Scoring, Target
-from interplay.text.digests import document_digest
 
 _CODE_VERSION = 1
 """Part of the fingerprint: increased when a change of the code changes values."""
@@ -120,13 +119,11 @@ class ImageGame:
     def __call__(self, masks: BoolArray, /, *seeds: IntArray) -> FloatArray:
         """Scores ``(m,)``, or ``(m, k)`` for k outputs, of masks ``(m, n)``."""
         masks = as_masks(masks, self.n_players)
-        columns = np.empty((len(masks), len(self.outputs)))
-        for start in range(0, len(masks), self.batch_size):
-            part = slice(start, start + self.batch_size)
-            columns[part] = self._scoring(
-                self.masked.compose(masks[part], seeds[0][part] if seeds else None)
-            )
-        return self._scoring.values(columns)
+        return self._scoring.values(masks, seeds, self.batch_size, self._scores)
+
+    def _scores(self, masks: BoolArray, seeds: IntArray | None) -> FloatArray:
+        """The scores of a batch, ``(b, k)``."""
+        return self._scoring(self.masked.compose(masks, seeds))
 
     def image_under(self, mask: BoolArray) -> Pixels:
         """The image that the model gets under one mask ``(n,)``; noise is drawn with the seed 0."""
@@ -171,17 +168,7 @@ class ImageGame:
 
         ``None`` if nothing identifies the model.
         """
-        if self._scoring.identity is None:
-            return None
-        return document_digest(
-            {
-                "images": _CODE_VERSION,
-                "model": self._scoring.identity,
-                "target": self._scoring.chosen,
-                "against": self._scoring.against,
-            }
-            | self.masked.identity()
-        )
+        return self._scoring.fingerprint({"images": _CODE_VERSION} | self.masked.identity())
 
     def __repr__(self) -> str:
         return f"ImageGame({self._scoring.model_name}, n_players={self.n_players})"

@@ -10,12 +10,12 @@ import numpy as np
 
 from interplay._types import BoolArray, FloatArray, IntArray, Json, whole
 from interplay.fourier.masks import as_masks
+from interplay.game import cut_at
 from interplay.images.fills import Fill
 from interplay.images.masked import MaskedImage
 from interplay.images.pictures import Pixels
 from interplay.images.regions import Cut
 from interplay.images.scoring import Scoring, Target
-from interplay.text.digests import document_digest
 from interplay.text.prompts.build import PLACEHOLDER, mask_prompt
 from interplay.text.prompts.masking import Masking, TokenMasking, get_masking
 from interplay.text.prompts.resample import Resample
@@ -151,11 +151,7 @@ class ImageTextGame:
     def __call__(self, masks: BoolArray, /, *seeds: IntArray) -> FloatArray:
         """Scores ``(m,)``, or ``(m, k)`` for k outputs, of masks ``(m, n)``."""
         masks = as_masks(masks, self.n_players)
-        columns = np.empty((len(masks), len(self.outputs)))
-        for start in range(0, len(masks), self.batch_size):
-            part = slice(start, start + self.batch_size)
-            columns[part] = self._scores(masks[part], seeds[0][part] if seeds else None)
-        return self._scoring.values(columns)
+        return self._scoring.values(masks, seeds, self.batch_size, self._scores)
 
     def _scores(self, masks: BoolArray, seeds: IntArray | None) -> FloatArray:
         """The scores of a batch ``(b, k)``, the mean over the versions of swapped texts."""
@@ -192,20 +188,25 @@ class ImageTextGame:
         of_text = self.prompt.describe()
         spans = of_text.pop("spans", None)
         first = self.masked.n_players
-        pieces = of_text.pop("pieces", None) or _cut(of_text["text"], spans)
+        text = of_text["text"]
+        pieces = of_text.pop("pieces", None) or [
+            (text[start:stop], player)
+            for start, stop, player in cut_at(text, spans)
+            if start < stop
+        ]
         return (
             self.masked.describe()
             | self._scoring.describe()
             | {
                 "lens": "images",
                 "view": {"kind": "image", "title": "The image and the text"},
-                "text": of_text["text"],
+                "text": text,
                 "segments": spans if spans is not None else of_text["segments"],
                 "segments_by": of_text["by"],
                 "swapped": of_text.get("swapped", []),
                 "masking": of_text["masking"],
                 "pieces": [
-                    [text, None if player is None else player + first] for text, player in pieces
+                    [words, None if player is None else player + first] for words, player in pieces
                 ],
             }
         )
@@ -216,18 +217,9 @@ class ImageTextGame:
 
         ``None`` if nothing identifies the model.
         """
-        if self._scoring.identity is None:
-            return None
         of_text = {k: v for k, v in self.prompt.describe().items() if k not in ("view", "lens")}
-        return document_digest(
-            {
-                "images and text": _CODE_VERSION,
-                "model": self._scoring.identity,
-                "target": self._scoring.chosen,
-                "against": self._scoring.against,
-                "text": of_text,
-            }
-            | self.masked.identity()
+        return self._scoring.fingerprint(
+            {"images and text": _CODE_VERSION, "text": of_text} | self.masked.identity()
         )
 
     def __repr__(self) -> str:
@@ -235,13 +227,3 @@ class ImageTextGame:
             f"ImageTextGame({self._scoring.model_name}, {self.masked.n_players} regions, "
             f"{self.prompt.n_players} segments)"
         )
-
-
-def _cut(text: str, spans: Sequence[Sequence[int]]) -> list[tuple[str, int | None]]:
-    """A text cut at the segments' spans, each piece with its segment."""
-    pieces: list[tuple[str, int | None]] = []
-    at = 0
-    for segment, (start, stop) in enumerate(spans):
-        pieces += [(text[at:start], None), (text[start:stop], segment)]
-        at = stop
-    return [piece for piece in [*pieces, (text[at:], None)] if piece[0]]

@@ -8,8 +8,9 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from interplay._arrays import real_numbers
-from interplay._types import FloatArray, Json
+from interplay._types import BoolArray, FloatArray, IntArray, Json
 from interplay.extensions import unknown
+from interplay.text.digests import document_digest
 
 Target: TypeAlias = str | int | Sequence[str | int] | None
 """An output by its name or number, several of them, or ``None`` for the strongest."""
@@ -89,9 +90,39 @@ class Scoring:
         picked = scores[:, self.chosen]
         return picked if self.against is None else picked - scores[:, [self.against]]
 
-    def values(self, columns: FloatArray) -> FloatArray:
-        """Scores as a game returns them: ``(m,)`` of one output."""
+    def values(
+        self,
+        masks: BoolArray,
+        seeds: Sequence[IntArray],
+        batch_size: int,
+        score: Callable[[BoolArray, IntArray | None], FloatArray],
+    ) -> FloatArray:
+        """Scores as a game returns them, ``(m, k)``, or ``(m,)`` of one output.
+
+        Args:
+            masks: ``(m, n)``.
+            seeds: empty, or one array, of each mask its seed.
+            batch_size: how many masks are scored at a time.
+            score: the scores ``(b, k)`` of a batch, from its masks and its seeds, if there are any.
+        """
+        columns = np.empty((len(masks), len(self.outputs)))
+        for start in range(0, len(masks), batch_size):
+            part = slice(start, start + batch_size)
+            columns[part] = score(masks[part], seeds[0][part] if seeds else None)
         return columns if columns.shape[1] > 1 else columns[:, 0]
+
+    def fingerprint(self, of_input: Json) -> str | None:
+        """A hash of the model, of what is explained of it, and of its input.
+
+        ``None`` if nothing identifies the model.
+
+        Args:
+            of_input: what identifies the input, as JSON.
+        """
+        if self.identity is None:
+            return None
+        scored = {"model": self.identity, "target": self.chosen, "against": self.against}
+        return document_digest(scored | of_input)
 
     def describe(self) -> Json:
         """The model and its outputs, as JSON; the difference of two outputs is a margin."""

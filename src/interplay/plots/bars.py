@@ -71,11 +71,5 @@ def bars(
     else:
         label = interactions.index
     style.literal([ax.set_xlabel(f"{label}\n{note}" if note else label, fontsize=style.SMALL)])
-    ax.set_yticks(at, labels)
-    style.literal(ax.get_yticklabels())
-    ax.set_ylim(float(lines.sum()), 0)
-    ax.tick_params(axis="y", length=0)
-    ax.spines["left"].set_visible(False)
-    ax.grid(axis="x", color=style.LINE, linewidth=0.6)
-    ax.set_axisbelow(True)
+    style.rows(ax, at, labels, float(lines.sum()))
     return ax

@@ -13,6 +13,7 @@ import numpy as np
 from interplay._types import FloatArray, Json
 from interplay.explanation.explanation import Explanation
 from interplay.extensions import IndexName
+from interplay.game import cut_at
 from interplay.plots import style
 from interplay.plots.fonts import families
 
@@ -228,12 +229,9 @@ def _parts(description: Json) -> Iterator[tuple[int | None, str]]:
     if "pieces" in description:  # of a game whose players are not just spans
         yield from ((player, words) for words, player in description["pieces"])
         return
-    prompt, spans, at = description["text"], description["spans"], 0
-    for player, (start, stop) in enumerate(spans):
-        yield None, prompt[at:start]
+    prompt = description["text"]
+    for start, stop, player in cut_at(prompt, description["spans"]):
         yield player, prompt[start:stop]
-        at = stop
-    yield None, prompt[at:]
 
 
 def _tokens(words: str, width: float, measure: Callable[[str], float]) -> Iterator[str]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from interplay._types import whole
+from interplay._types import FloatArray, whole
 from interplay.errors import MissingDependencyError
 from interplay.explanation.explanation import Explanation
 from interplay.extensions import IndexName
@@ -83,6 +83,24 @@ def title(ax: Axes, words: str) -> None:
     if len(words) > _TITLE:
         words = words.replace(" (", "\n(", 1)
     literal([ax.set_title(words, loc="left", fontsize=10, color=INK)])
+
+
+def rows(ax: Axes, at: Sequence[float] | FloatArray, labels: Sequence[str], height: float) -> None:
+    """Label bars that lie one below the other, with lines behind them at the ticks of their values.
+
+    Args:
+        ax: the axes.
+        at: the middle of each, from the top.
+        labels: of each.
+        height: of all together.
+    """
+    ax.set_yticks(at, labels)
+    literal(ax.get_yticklabels())
+    ax.set_ylim(height, 0)
+    ax.tick_params(axis="y", length=0)
+    ax.spines["left"].set_visible(False)
+    ax.grid(axis="x", color=LINE, linewidth=0.6)
+    ax.set_axisbelow(True)
 
 
 def literal(texts: Iterable[Text]) -> None:

@@ -103,13 +103,7 @@ def waterfall(
     if high is not None:
         notes.insert(0, "lines: 90 % intervals")
     style.literal([ax.set_xlabel("; ".join(["score", *notes]), fontsize=style.SMALL)])
-    ax.set_yticks(at, [NOTHING, *labels, EVERYTHING])
-    style.literal(ax.get_yticklabels())
-    ax.set_ylim(float(heights.sum()), 0)
-    ax.tick_params(axis="y", length=0)
-    ax.spines["left"].set_visible(False)
-    ax.grid(axis="x", color=style.LINE, linewidth=0.6)
-    ax.set_axisbelow(True)
+    style.rows(ax, at, [NOTHING, *labels, EVERYTHING], float(heights.sum()))
     return ax
 
 

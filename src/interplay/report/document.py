@@ -27,6 +27,7 @@ from interplay.fourier.ends import all_are_listed, by_size
 from interplay.fourier.indices import get_index, weights
 from interplay.fourier.interactions import LEVEL
 from interplay.fourier.spectrum import Spectrum
+from interplay.game import cut_at
 from interplay.report.circuit_tables import as_data
 from interplay.report.grid import grid, units_of_scores
 from interplay.report.picture import picture
@@ -341,7 +342,7 @@ def turns(description: Json) -> list[Json]:
     if "pieces" in description:
         return []
     messages: list[Json] = []
-    at, left = 0, _cut(description)
+    at, left = 0, list(cut_at(description["text"], description["spans"]))
     for role, start, stop in view["turns"]:
         if not at <= start <= stop:
             return []
@@ -362,17 +363,6 @@ def turns(description: Json) -> list[Json]:
     ]
 
 
-def _cut(description: Json) -> list[tuple[int, int, int | None]]:
-    """The characters of a text in order, cut at the players' spans, each piece with its player."""
-    cut: list[tuple[int, int, int | None]] = []
-    at = 0
-    for player, (start, stop) in enumerate(description["spans"]):
-        cut += [(at, start, None), (start, stop, player)]
-        at = stop
-    cut.append((at, len(description["text"]), None))
-    return cut
-
-
 def pieces(description: Json) -> list[tuple[str, int | None]]:
     """The text of a prompt in order, cut at the players' spans: each piece with its player."""
     if "pieces" in description:  # of a game whose players are not just spans
@@ -380,6 +370,6 @@ def pieces(description: Json) -> list[tuple[str, int | None]]:
     text = description["text"]
     return [
         (visible(text[start:stop]), player)
-        for start, stop, player in _cut(description)
+        for start, stop, player in cut_at(text, description["spans"])
         if start < stop or player is not None
     ]

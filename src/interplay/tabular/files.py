@@ -127,19 +127,35 @@ def _from_skops(path: Path, data: bytes, call: str | None, trusted: Sequence[str
     )
 
 
-def _from_onnx(path: Path, data: bytes, call: str | None) -> FileModel:
+def onnx_session(path: str | Path, data: bytes, extra: str, task: str) -> Any:
+    """An ONNX model that can be called, with one thread.
+
+    Args:
+        path: its file, for messages.
+        data: what is in it.
+        extra: the extra that onnxruntime comes with.
+        task: what it is for.
+
+    Raises:
+        ValueError: it is none.
+        MissingDependencyError: onnxruntime is not installed.
+    """
     try:
         import onnxruntime
     except ImportError as error:
-        raise MissingDependencyError("onnxruntime", _EXTRA, f"reading {path.name}") from error
+        raise MissingDependencyError("onnxruntime", extra, task) from error
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 4
     try:
         # from bytes: weights in other files are not looked for
-        session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
     except Exception as error:
         raise ValueError(f"{path} is no ONNX model that can be read: {error}") from error
+
+
+def _from_onnx(path: Path, data: bytes, call: str | None) -> FileModel:
+    session = onnx_session(path, data, _EXTRA, f"reading {path.name}")
     names = [output.name for output in session.get_outputs()]
     likely = [name for name in names if "prob" in name.lower()]
     chosen = call or (likely or names)[-1]

@@ -11,6 +11,7 @@ from interplay._types import Json, check, visible
 from interplay.cli.demo import CASES
 from interplay.cli.examples import content
 from interplay.cli.text import TextOptions
+from interplay.game import cut_at
 from interplay.text.prompts.build import PLACEHOLDER, mask_prompt
 from interplay.text.targets import LogitDifference, Response
 
@@ -135,13 +136,11 @@ class Draft:
         """
         by: Any = self.by
         masked = mask_prompt(self.text, self.prompt, by=by, tokenizer=tokenizer)
-        cut: list[tuple[str, int | None]] = []
-        at = 0
-        for player, (start, stop) in enumerate(masked.spans):
-            cut += [(masked.text[at:start], None), (masked.text[start:stop], player)]
-            at = stop
-        cut.append((masked.text[at:], None))
-        return [(visible(text), player) for text, player in cut if text]
+        return [
+            (visible(masked.text[start:stop]), player)
+            for start, stop, player in cut_at(masked.text, masked.spans)
+            if start < stop
+        ]
 
 
 OF_MODEL = ("model", "dtype", "device", "threads", "allow_pickle")

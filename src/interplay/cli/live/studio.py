@@ -29,7 +29,7 @@ from interplay.explanation.explain import explain
 from interplay.explanation.explanation import FILE, Explanation
 from interplay.explanation.loading import load
 from interplay.explanation.plan import plan
-from interplay.explanation.run_plan import default_budget, needed
+from interplay.explanation.run_plan import Request, default_budget, needed
 from interplay.fourier.masks import end_masks
 from interplay.game import Game, fingerprint_of
 from interplay.report.document import view_of
@@ -40,8 +40,6 @@ _NAME = re.compile(r"(\d{3,9})-[a-z0-9-]{1,60}")
 _FIRST = 60
 """The fewest ablations of a first look, as of adaptive sampling."""
 _SHOWN = 8
-_HOLDOUT = 0.1
-"""The share that is held out by default."""
 
 
 class Studio:
@@ -257,7 +255,7 @@ def growing(budget: int | None, n_players: int) -> list[int]:
     if n_players < 63:
         last = min(last, 1 << n_players)
     scale = n_players * log2(max(n_players, 2))
-    first = max(_FIRST, needed(get_decoder("auto"), n_players, _HOLDOUT), ceil(scale / 2))
+    first = max(_FIRST, needed(get_decoder("auto"), n_players, Request.holdout), ceil(scale / 2))
     steps = [last]
     while steps[0] // 2 >= first:
         steps.insert(0, steps[0] // 2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
 from pathlib import Path
@@ -150,6 +151,18 @@ def test_what_is_expected_is_a_gate(folder: Path, tmp_path: Path) -> None:
     said = run(*given(folder, *options, "--expect", wrong), code=4)
     assert "not met: city = b changes the value by at most 1e-06" in said
     assert (tmp_path / "out" / "explanation.interplay").exists()
+    # what came of it is in the folder, and the audit hash that was printed last covers it
+    record = json.loads((tmp_path / "out" / "expected.json").read_bytes())["expected"]
+    assert [(one["what"], one["outcome"]) for one in record] == [
+        ("city = b changes the value by at most 1e-06", "not met")
+    ]
+    manifest = (tmp_path / "out" / "manifest.sha256").read_bytes()
+    assert b"  expected.json\n" in manifest
+    assert hashlib.sha256(manifest).hexdigest() in said
+    # what an earlier run was expected to show is not taken for a later one's
+    run(*given(folder, *options))
+    assert not (tmp_path / "out" / "expected.json").exists()
+    assert b"expected.json" not in (tmp_path / "out" / "manifest.sha256").read_bytes()
     # what cannot be expected of one run is told before the model is loaded
     wrong.write_text("[unchanged]\nmargin = 0.1\n")
     said = run(*given(folder, *options, "--expect", wrong, model="none.skops"), code=2)

@@ -83,6 +83,11 @@ class Expected:
     outcome: str
     reason: str
 
+    @property
+    def is_met(self) -> bool:
+        """Whether it is shown."""
+        return self.outcome == MET
+
     def __str__(self) -> str:
         return visible(f"{self.outcome}: {self.what} ({self.reason})")
 

@@ -12,7 +12,7 @@ import typer
 from interplay._types import plain
 from interplay.audit.checks import MATCH
 from interplay.audit.compare import compare
-from interplay.audit.expectations import MET, read_expectations
+from interplay.audit.expectations import read_expectations
 from interplay.cli.folders import PAGE, print_written, saved
 from interplay.cli.manifest import put, write_manifest
 from interplay.cli.options import STORE, Out, Quiet, command, existing
@@ -136,7 +136,7 @@ def compare_command(
     console.print(str(comparison), markup=False, highlight=False, soft_wrap=True)
     print_written(out / PAGE)
     differs = comparison.equivalence is not None and comparison.equivalence.verdict != EQUIVALENT
-    if differs or any(one.outcome != MET for one in comparison.expected):
+    if differs or not all(one.is_met for one in comparison.expected):
         raise typer.Exit(EXIT_BELOW)
 
 

@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from interplay import components as lens
-from interplay.cli.folders import print_written, refuse_another, write
+from interplay.cli.folders import finish, refuse_another, write
 from interplay.cli.options import (
     STORE,
     ConfirmOptions,
@@ -244,8 +244,7 @@ def components_command(
         explanation = explanation.with_circuits(pruned)
         page = write(explanation, out, "components", asdict(model))
         _print_pruned(game, judged, pruned)
-    print_written(page)
-    gate.end(explanation, out / STORE)
+    finish(page, explanation, gate)
 
 
 def _check_choices(kind: str, units: list[str] | None, scores: tuple[str, ...]) -> None:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from interplay import training as lens
-from interplay.cli.folders import print_written, refuse_another, write
+from interplay.cli.folders import finish, refuse_another, write
 from interplay.cli.options import (
     STORE,
     GateOptions,
@@ -283,8 +283,7 @@ def finetuning_command(
                 progress=False if run.quiet else None,
             )
         console.print(f"Undoing {undone}", markup=False, highlight=False)
-    print_written(page)
-    gate.end(explanation, out / STORE)
+    finish(page, explanation, gate)
 
 
 def _print_harm(explanation: Explanation) -> None:

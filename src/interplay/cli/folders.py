@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from interplay._types import plain
 from interplay.audit.checks import MISMATCH, Check, Entry, checked, unchecked
-from interplay.cli.manifest import digest, read_manifest, write_manifest
-from interplay.cli.options import STORE
+from interplay.cli.manifest import digest, put, read_manifest, write_manifest
+from interplay.cli.options import STORE, GateOptions
 from interplay.cli.recipes import Recipe, write_recipe
 from interplay.cli.tables import console
 from interplay.cli.trust import UNTRUSTED, Trust
@@ -21,6 +24,8 @@ from interplay.game import PlannedGame, fingerprint_of
 from interplay.text.analysis.drill import LEVEL_FILE, Refinement
 
 PAGE = "explanation.html"
+EXPECTED = "expected.json"
+"""What was expected of the run, and what came of it."""
 
 
 def write(
@@ -84,6 +89,33 @@ def print_written(page: Path) -> None:
     manifest = read_manifest(page.parent)
     if manifest is not None:
         console.print(f"audit hash: {manifest.audit_hash}", highlight=False, soft_wrap=True)
+
+
+def finish(page: Path, explanation: Explanation, gate: GateOptions) -> None:
+    """End a run whose page is written: test what is expected of it, and print where it is.
+
+    What came of it is written beside the page, before the audit hash is printed, which covers it.
+
+    Args:
+        page: that of the run.
+        explanation: with its game.
+        gate: what must come of it.
+
+    Raises:
+        typer.Exit: the run was interrupted, or something is not as it must be.
+    """
+    folder = page.parent
+    known = folder / EXPECTED
+    outcomes = gate.outcomes(explanation, folder / STORE)
+    if outcomes is not None:
+        record = {"expected": [asdict(one) for one in outcomes]}
+        put(known, f"{json.dumps(plain(record), indent=1)}\n".encode())
+    if outcomes is not None or known.exists():
+        if outcomes is None:  # of an earlier run
+            known.unlink()
+        write_manifest(folder)
+    print_written(page)
+    gate.end(explanation, outcomes)
 
 
 def check_page(

@@ -6,9 +6,8 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
-from interplay.cli.folders import print_written, refuse_another, write
+from interplay.cli.folders import finish, refuse_another, write
 from interplay.cli.options import (
-    STORE,
     ConfirmOptions,
     GateOptions,
     RunOptions,
@@ -51,8 +50,7 @@ def explain_and_write(
             explanation = confirmation.tested(explanation, name, run)
         page = write(explanation, out, name, asdict(options))
     shown.print(explanation)
-    print_written(page)
-    gate.end(explanation, out / STORE)
+    finish(page, explanation, gate)
 
 
 def lens_command(name: str) -> Callable[..., None]:

@@ -7,12 +7,12 @@ Those of a lens make its game and are what a recipe holds (:class:`LensOptions`)
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from copy import copy
 from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
 from inspect import Parameter, Signature, signature
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Protocol, get_args, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Protocol, get_args, get_type_hints
 
 import typer
 
@@ -26,6 +26,9 @@ from interplay.explanation.explanation import Explanation
 from interplay.explanation.exports import exported
 from interplay.extensions import BACKENDS, DECODERS, INDICES, nearest
 from interplay.game import PlannedGame
+
+if TYPE_CHECKING:
+    from interplay.audit.expectations import Expected
 
 STORE = "ablations.db"
 """The store in the folder of a run."""
@@ -418,35 +421,42 @@ class GateOptions(ScoreOptions):
                     "interplay compare"
                 )
 
-    def end(self, explanation: Explanation, store: Path | None = None) -> None:
-        """End a run: with the status 130 if it was interrupted, else as :meth:`check` does.
-
-        What there was when it was interrupted is explained and written by then. What is expected is
-        tested and printed before that.
+    def outcomes(self, explanation: Explanation, store: Path) -> tuple[Expected, ...] | None:
+        """Test and print what is expected of the game.
 
         Args:
             explanation: with its game.
             store: that of the run.
+
+        Returns:
+            What came of it; ``None`` if nothing is expected, or the run was interrupted: what there
+            was by then is explained and written, and no more is asked of the game.
+        """
+        if self.expect is None or explanation.provenance["budget"]["interrupted"]:
+            return None
+        from interplay.audit.expectations import expect
+
+        with interruptible():
+            outcomes = expect(explanation, self.expect, store=store)
+        for one in outcomes:
+            console.print(str(one), markup=False, highlight=False, soft_wrap=True)
+        return outcomes
+
+    def end(self, explanation: Explanation, outcomes: Sequence[Expected] | None) -> None:
+        """End a run: with the status 130 if it was interrupted, else as :meth:`check` does.
+
+        Args:
+            explanation: it.
+            outcomes: those of :meth:`outcomes`.
 
         Raises:
             typer.Exit: the run was interrupted, or something is not as it must be.
         """
         if explanation.provenance["budget"]["interrupted"]:
             raise typer.Exit(EXIT_INTERRUPTED)
-        is_met = self.expect is None or self._met(explanation, self.expect, store)
         self.check(explanation)
-        if not is_met:
+        if any(not one.is_met for one in outcomes or ()):
             raise typer.Exit(EXIT_BELOW)
-
-    def _met(self, explanation: Explanation, expected: Path, store: Path | None) -> bool:
-        """Test and print what is expected of the game; whether all of it is shown."""
-        from interplay.audit.expectations import MET, expect
-
-        with interruptible():
-            outcomes = expect(explanation, expected, store=store)
-        for one in outcomes:
-            console.print(str(one), markup=False, highlight=False, soft_wrap=True)
-        return all(one.outcome == MET for one in outcomes)
 
 
 def _in_panel(annotation: Any, panel: str | None) -> Any:

@@ -14,7 +14,7 @@ import typer
 from interplay import text as lens
 from interplay.cli.cheaper import CheaperOptions
 from interplay.cli.ends import PromptGame, print_ends, print_prompt, with_answers
-from interplay.cli.folders import finest, print_written, refuse_another, write
+from interplay.cli.folders import finest, finish, refuse_another, write
 from interplay.cli.options import (
     STORE,
     ConfirmOptions,
@@ -496,8 +496,7 @@ def text_command(
     if isinstance(result, Refinement):
         console.print(str(result), markup=False, highlight=False)
     shown.print(finest(result))
-    print_written(page)
-    gate.end(finest(result), out / STORE)
+    finish(page, finest(result), gate)
 
 
 @dataclass(frozen=True)

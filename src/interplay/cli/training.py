@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from interplay import training as lens
-from interplay.cli.folders import print_written, refuse_another, write
+from interplay.cli.folders import finish, refuse_another, write
 from interplay.cli.options import (
     STORE,
     GateOptions,
@@ -216,8 +216,7 @@ def training_command(
                 game, show.remove, spectra, hurting=table.score != "loss", store=out / STORE
             )
         _print_curves(curves)
-    print_written(page)
-    gate.end(explanation, out / STORE)
+    finish(page, explanation, gate)
 
 
 def _game(

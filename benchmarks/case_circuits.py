@@ -5,11 +5,15 @@ noise of the learned masks and the masks of Interplay. The same items serve all 
 CPR, CMD, accuracy and the divergence from the whole model on the report items, with intervals over
 items; what Interplay has more than each baseline, paired over items; and medians over seeds and
 over tasks. Ablations and what was found are stored: a run that was stopped continues where it was.
+
+``--record draws.csv`` adds what each draw gave to a file, in place of an earlier one of the same
+draw, and ``--medians draws.csv`` only prints what is in such a file.
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
 import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -154,6 +158,76 @@ def differences(told: Comparison) -> str:
     )
 
 
+DRAW = ("units", "ablation", "task", "seed")
+COLUMNS = ("cpr", "cmd", "correct", "divergence")
+
+
+def record(path: Path, draw: Sequence[str | int], told: Comparison) -> None:
+    """Put the results of a draw into a file, a row for each method: each value and its interval,
+    and for another method than ours, what ours has more, with the interval."""
+    rows = []
+    for one in told.judged:
+        row: dict[str, object] = dict(zip(DRAW, draw, strict=True))
+        row |= {"method": one.method, "ablations": round(one.cost)}
+        estimates = {"cpr": one.cpr, "cmd": one.cmd, **one.others}
+        if one.method != OURS and any(other.method == OURS for other in told.judged):
+            estimates |= {
+                f"{OURS} less: {of}": told.difference(OURS, one.method, of) for of in COLUMNS
+            }
+        for name, estimate in estimates.items():
+            ends = {"": estimate.value, " low": estimate.low, " high": estimate.high}
+            row |= {f"{name}{end}": f"{value:.3f}" for end, value in ends.items()}
+        rows.append(row)
+    kept = [row for row in recorded(path) if [row[key] for key in DRAW] != [*map(str, draw)]]
+    names = list(dict.fromkeys(name for row in [*rows, *kept] for name in row))
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, names, restval="", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows([*kept, *rows])
+
+
+def recorded(path: Path) -> list[dict[str, str]]:
+    if not path.exists():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def print_medians(path: Path) -> None:
+    """Medians over draws, and over tasks, of a file of results; and ours against the best other."""
+    rows = recorded(path)
+    for units, ablation in sorted({(row["units"], row["ablation"]) for row in rows}):
+        here = [row for row in rows if (row["units"], row["ablation"]) == (units, ablation)]
+        methods = list(dict.fromkeys(row["method"] for row in here))
+        tasks = [task for task in TASKS if any(row["task"] == task for row in here)]
+        of_tasks = []
+        for task in tasks:
+            values = np.full((len(methods), len(COLUMNS)), np.nan)
+            for i, method in enumerate(methods):
+                draws = [r for r in here if (r["task"], r["method"]) == (task, method)]
+                if draws:
+                    values[i] = np.median([[float(r[c]) for c in COLUMNS] for r in draws], axis=0)
+            n_draws = len({row["seed"] for row in here if row["task"] == task})
+            print(table(f"{units}, {ablation}: {task}, {n_draws}", methods, values))
+            of_tasks.append(values)
+        print(table(f"{units}, {ablation}: tasks", methods, np.median(of_tasks, axis=0)))
+        for column, sign in (("cpr", 1), ("cmd", -1), ("correct", 1)):
+            for task in tasks:
+                best = []
+                for seed in sorted({row["seed"] for row in here if row["task"] == task}):
+                    others = [
+                        row
+                        for row in here
+                        if (row["task"], row["seed"]) == (task, seed) and row["method"] != OURS
+                    ]
+                    top = max(others, key=lambda row: sign * float(row[column]))
+                    value, low, high = (
+                        top[f"{OURS} less: {column}{end}"] for end in ("", " low", " high")
+                    )
+                    best.append(f"{value} ({low} to {high}; {top['method']})")
+                print(f"{column}, {task}: ours less the best other of each draw: {', '.join(best)}")
+
+
 def areas(told: Comparison) -> FloatArray:
     """CPR, CMD, accuracy and divergence of each method, ``(methods, 4)``."""
     return np.array(
@@ -188,7 +262,14 @@ def main() -> None:
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
     parser.add_argument("--device", default="cpu", help="where torch runs the model")
     parser.add_argument("--out", type=Path, default=Path("out/case-circuits"))
+    parser.add_argument("--record", type=Path, metavar="CSV", help="a file to add results to")
+    parser.add_argument(
+        "--medians", type=Path, metavar="CSV", help="print those of a file, and end"
+    )
     chosen = parser.parse_args()
+    if chosen.medians is not None:
+        print_medians(chosen.medians)
+        return
     model, tokenizer = ip.text.load_model("smollm2", threads=1, device=chosen.device)
     first, last = chosen.layers
     numbers = range(first, last + 1, chosen.every)
@@ -224,6 +305,9 @@ def main() -> None:
             print(told)
             if OURS in chosen.methods and len(chosen.methods) > 1:
                 print(differences(told), flush=True)
+            if chosen.record is not None:
+                draw = (chosen.units, chosen.ablation, task, seed)
+                record(chosen.record, draw, told)
             by_seed.append(areas(told))
         by_task.append(np.median(by_seed, axis=0))
         if len(by_seed) > 1:

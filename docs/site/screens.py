@@ -26,7 +26,8 @@ def handover() -> ip.Explanation:
     from interplay.cli.app import main
     from interplay.cli.demo import CASES
 
-    case, folder = CASES[0], OUT / "handover"
+    (case,) = (case for case in CASES if case.name == "handover")
+    folder = OUT / "handover"
     OUT.mkdir(parents=True, exist_ok=True)
     file = OUT / "handover.txt"
     file.write_text(case.text, encoding="utf-8")

@@ -11,6 +11,7 @@ import importlib
 import json
 import re
 import shlex
+import tomllib
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -23,6 +24,7 @@ import typer
 
 import interplay as ip
 from interplay._types import BoolArray, FloatArray, IntArray, Json
+from interplay.audit.expectations import checked_expectations
 from interplay.cli.app import app
 from interplay.cli.commands import Deferred
 from interplay.text.api.account import Usage
@@ -221,6 +223,19 @@ def test_auditing(page: Page) -> None:
     assert [line.partition(":")[0] for line in expected] == ["met"] * 4
 
 
+def test_the_gate_of_the_page_can_be_run() -> None:
+    """Its file is one of expectations, and the commands of its workflow and their options exist."""
+    (wanted,) = blocks("docs/auditing.md", "toml")
+    checked = checked_expectations(tomllib.loads(wanted))
+    assert set(checked) == {"r2", "matters", "indifferent", "unchanged"}
+    (workflow,) = blocks("docs/auditing.md", "yaml")
+    folded = re.sub(r"\n {10}(?=\S)", " ", workflow)
+    commands = re.findall(r"(?:run: >- |run: |^ +)(interplay .*)", folded, re.M)
+    assert [command.split()[1] for command in commands] == ["text", "compare"]
+    for command in commands:
+        assert_exists(command)
+
+
 @of("docs/report.md")
 def test_report(page: Page) -> None:
     assert page.run().splitlines()[0] == (
@@ -404,14 +419,19 @@ def test_plots(page: Page) -> None:
 def test_the_commands_of_a_page_exist(path: str) -> None:
     shell = "".join(blocks(path, "")).replace("\\\n", " ")
     for line in re.findall(r"^interplay (?!\.\.\.).*", shell, re.M):
-        command: Any = typer.main.get_command(app)
-        for word in shlex.split(line, comments=True)[1:]:
-            if hasattr(command, "commands"):
-                assert word in command.commands, line
-                command = command.commands[word]
-                command = command.loaded() if isinstance(command, Deferred) else command
-            elif re.match("--?[a-z]", word):
-                assert any(word in parameter.opts for parameter in command.params), (line, word)
+        assert_exists(line)
+
+
+def assert_exists(line: str) -> None:
+    """Fail unless a line's command and its options exist."""
+    command: Any = typer.main.get_command(app)
+    for word in shlex.split(line, comments=True)[1:]:
+        if hasattr(command, "commands"):
+            assert word in command.commands, line
+            command = command.commands[word]
+            command = command.loaded() if isinstance(command, Deferred) else command
+        elif re.match("--?[a-z]", word):
+            assert any(word in parameter.opts for parameter in command.params), (line, word)
 
 
 @pytest.mark.parametrize("path", PAGES)

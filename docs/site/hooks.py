@@ -108,3 +108,9 @@ def on_page_context(context: dict[str, Any], **_: Any) -> dict[str, Any]:
     """Leave out the links to edit a page, which has no address."""
     context["page"].edit_url = None
     return context
+
+
+def on_post_page(output: str, **_: Any) -> str:
+    """Name the dialog of the search for readers of the screen, which the theme leaves without."""
+    dialog = 'data-md-component="search" role="dialog"'
+    return output.replace(dialog, f'{dialog} aria-label="Search"')

@@ -50,6 +50,9 @@ def test_what_changed_between_two_runs(runs: Path, tmp_path: Path) -> None:
     assert "page: " in said
     stored = explanation.provenance["budget"]
     assert stored["limit"] == 120
+    audited = run("verify", out, "--sample", 0)
+    assert "MISMATCH" not in audited
+    assert "MATCH" in audited
 
 
 def test_the_gate_opens_for_the_same_model_and_not_for_the_other(

@@ -129,7 +129,8 @@ def compare_command(
             **({"measure": "uniform"} | recorded),
         )
     explanation = comparison.explanation
-    load(explanation.save(out / FILE)).to_html(out / PAGE)  # of what was saved, as an audit makes it
+    # of what was saved, as an audit makes it
+    load(explanation.save(out / FILE)).to_html(out / PAGE)
     put(out / RECORD, f"{json.dumps(plain(comparison.to_json()), indent=1)}\n".encode())
     write_manifest(out)
     console.print(str(comparison), markup=False, highlight=False, soft_wrap=True)

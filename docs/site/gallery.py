@@ -45,16 +45,16 @@ def record() -> None:
     for name, case in cases.items():
         explanation = ip.explain(case.game(model, tokenizer), budget=case.budget)
         if name == "handover":
-            explanation.necessary()
-            explanation.sufficient()
-        _keep(name, explanation)
+            decisive = explanation.necessary(), explanation.sufficient()
+            explanation = replace(explanation, decisive=decisive)
+        _keep(name, explanation.with_truth_tables())
     _keep("few", ip.explain(cases["review"].game(model, tokenizer), budget=40))
     _keep("meeting", _of_notebook("rag-answer")["explanation"])
-    _keep("agreement", _of_notebook("heads")["explanation"])
+    _keep("agreement", _of_notebook("heads")["explanation"].with_truth_tables())
     names = _of_notebook("training-data")
     point = names["data_with"](names["unseen"][:1])  # one test point, to keep the file small
     game = names["TrainingGame"](names["Logistic"](), point, "margin")
-    _keep("digits", ip.explain(game, budget=700, decoder="gp"))
+    _keep("digits", ip.explain(game, budget=700, decoder="gp").with_truth_tables())
 
 
 def _keep(name: str, explanation: ip.Explanation) -> None:

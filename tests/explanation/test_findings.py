@@ -10,12 +10,21 @@ import numpy as np
 import pytest
 
 import interplay as ip
-from interplay._types import BoolArray, FloatArray
+from interplay._types import BoolArray, FloatArray, IntArray
 from interplay.audit.stored import Stored, check_asked
 from interplay.explanation.findings import findings
-from interplay.explanation.sentences import pattern
+from interplay.explanation.reading import Ablations
+from interplay.explanation.sentences import pattern, spread_of
 from interplay.explanation.truth import truth_tables
-from interplay.explanation.wording import question, score_of, unit_of_score
+from interplay.explanation.wording import (
+    against_scored,
+    question,
+    score_of,
+    sides,
+    signs,
+    unit_of_score,
+)
+from interplay.report.head import head
 from tests.report import pages
 
 Score = Callable[[BoolArray], FloatArray]
@@ -28,6 +37,7 @@ Score = Callable[[BoolArray], FloatArray]
         ((-1.0, -1.0, -1.0, 3.0), "either"),
         ((1.0, 0.9, 0.8, 0.0), "either"),
         ((1.0, 0.7, 0.6, 0.0), "repeat"),
+        ((-3.2, -3.23, -0.13, 6.26), "repeat"),  # the first hides what the second does
         ((1.0, 0.0, 0.0, 0.0), "both"),
         ((1.0, 0.25, -0.1, 0.0), "both"),
         ((1.0, 0.0, 1.0, 1.0), "cancels"),  # the first counters the second
@@ -69,7 +79,17 @@ def explained(score: Score, players: tuple[str, ...] = ("sun", "rain", "wind")) 
         (
             lambda m: 1.0 - 1.0 * (m[:, 1] & ~m[:, 0]),
             "0 'sun' counters 1 'rain': without the first the score falls from 1 to 0, without "
-            "both it is 1.",
+            "the second it is 1, without both 1.",
+        ),
+        (
+            lambda m: 1.0 * (m[:, 0] ^ m[:, 1]),
+            "0 'sun' and 1 'rain' offset each other: without one the score rises from 0 to 1, "
+            "without both it is 0.",
+        ),
+        (
+            lambda m: 0.6 * m[:, 0] + 0.3 * m[:, 1] + 0.1 * (m[:, 0] & m[:, 1]),
+            "Without 0 'sun' the score falls from 1 to 0.3, without 1 'rain' it is 0.6, without "
+            "both 0.",
         ),
         (
             lambda m: -2.0 * m[:, 1],
@@ -100,6 +120,121 @@ def test_a_small_share_of_the_way_is_no_need() -> None:
 def test_a_pair_of_which_one_does_all_is_told_as_that_one() -> None:
     told = findings(explained(lambda m: 10.0 * m[:, 0] + 0.8 * (m[:, 0] & m[:, 1])))
     assert (told[0].kind, told[0].players) == ("alone", (0,))
+
+
+def three(
+    whole: float, one: tuple[float, float, float], two: tuple[float, float, float], none: float
+) -> Score:
+    """Of three players the values of all eight patterns: none, one, two and three removed."""
+    removed = [whole, *one, *two, none]
+    patterns = [(), (0,), (1,), (2,), (0, 1), (0, 2), (1, 2), (0, 1, 2)]
+    by = {
+        tuple(i not in gone for i in range(3)): v for gone, v in zip(patterns, removed, strict=True)
+    }
+
+    def score(masks: BoolArray) -> FloatArray:
+        return np.array([by[tuple(row)] for row in masks[:, :3].tolist()])
+
+    return score
+
+
+def test_three_pairs_of_three_players_are_one_sentence() -> None:
+    """As heads that back each other up; what else is told has other players."""
+    overlap = three(3.0, (2.8, 2.7, 2.75), (2.1, 2.0, 2.2), 1.0)
+    explanation = explained(lambda m: overlap(m) + 0.4 * m[:, 3], ("a", "b", "c", "d"))
+    assert [len(table.players) for table in truth_tables(explanation)] == [2, 2, 2]
+    told = findings(explanation)
+    assert [finding.players for finding in told] == [(0, 1, 2), (3,)]
+    assert str(told[0]) == (
+        "0 'a', 1 'b' and 2 'c' repeat each other in part: without all three the score falls from "
+        "3.4 to 1.4, without two it is 2.4, 2.5 or 2.6, without one 3.2, 3.1 or 3.15."
+    )
+
+
+def test_three_pairs_of_several_kinds_are_one_sentence() -> None:
+    """The strongest pair, and that the third player has to do with both."""
+    score = three(4.0, (3.0, 3.0, 2.0), (0.0, 3.5, 3.5), 3.0)
+    explanation = explained(score)
+    assert {len(table.players) for table in truth_tables(explanation)} == {2}
+    told = findings(explanation)
+    assert [finding.players for finding in told] == [(0, 1, 2)]
+    assert told[0].kind == "cancels"
+    assert str(told[0]).endswith("without both 3.5. 1 'rain' interacts with each of them.")
+
+
+def test_the_largest_changes_are_told_first() -> None:
+    """A player that does more than a pair comes before it, and no weaker one in its place."""
+    names = tuple("abcdef")
+    told = findings(
+        explained(
+            lambda m: 10.0 * m[:, 0] + 2.0 * (m[:, 1] & m[:, 2]) + 4.0 * m[:, 3] + 3.0 * m[:, 4],
+            names,
+        )
+    )
+    # the pair is told in any case
+    assert [finding.players for finding in told] == [(0,), (3,), (1, 2)]
+
+
+def test_a_player_of_whom_nothing_is_sure_is_not_passed_over_for_a_weaker_one() -> None:
+    """What follows one whose change is only predicted may be weaker than that."""
+    spectrum = ip.Spectrum.from_dict(20, {(): 2.0, (0,): -0.5, (1,): -0.25})
+    made = pages.explanation(pages.uncertain(spectrum), {"lens": None}, noise=0.3)
+    whole = np.ones((3, 20), dtype=bool)
+    whole[1, 0] = whole[2, 1] = False
+    weaker = replace(made, asked=Ablations(whole[::2], spectrum.predict(whole[::2])))
+    assert findings(weaker) == ()
+    both = findings(replace(made, asked=Ablations(whole, spectrum.predict(whole))))
+    assert [finding.players for finding in both] == [(0,), (1,)]
+    assert str(both[0]) == "Without 0 the score falls from 2.75 to 1.75."
+
+
+def test_a_set_of_which_one_does_all_is_told_as_that_one() -> None:
+    told = findings(explained(three(4.0, (0.5, 4.0, 3.8), (0.5, 0.4, 3.2), 0.0)))
+    assert told[0].players == (0,)
+    assert told[0].kind == "alone"
+    assert all(0 not in finding.players for finding in told[1:])
+
+
+def test_values_of_a_random_game_are_means_with_a_spread() -> None:
+    def score(masks: BoolArray, seeds: IntArray) -> FloatArray:
+        noise = np.array([np.random.default_rng(seed).normal() for seed in seeds.tolist()])
+        return 1.0 * (masks[:, 0] | masks[:, 1]) + 0.05 * noise
+
+    explanation = ip.explain(ip.FunctionGame(score, 4, n_repeats=5))
+    told = findings(explanation)
+    assert [finding.players for finding in told] == [(0, 1)]
+    spread, words = spread_of(explanation)
+    assert spread == pytest.approx(0.05 / np.sqrt(5), rel=0.5)
+    assert words == f"mean of 5 values, ± {spread:.2g}"
+    assert str(told[0]).endswith(f"(measured, {words})")
+    # a change that the noise may make is none
+    alone = ip.FunctionGame(
+        lambda masks, seeds: score(masks, seeds) + 0.06 * masks[:, 2], 4, n_repeats=5
+    )
+    assert [finding.players for finding in findings(ip.explain(alone))] == [(0, 1)]
+
+
+def test_probabilities_are_from_0_to_1() -> None:
+    """A prediction beyond is shown at the end, on the page as in sentences."""
+    explanation = pages.text()
+    beyond = explanation.spectrum.predict(np.arange(8)[None] % 6 != 0)
+    assert beyond < 0
+    table = truth_tables(explanation)[0]
+    assert table.players == (0, 6)
+    assert table.entries[-1].value == 0
+    assert "without both 0. (pred" in str(findings(explanation)[0])
+    assert head("a", explanation)["cards"][0]["entries"][-1]["value"] == "0"
+
+
+def test_an_interrupted_run_says_so_first() -> None:
+    made = pages.text()
+    budget = made.provenance["budget"] | {"planned": 900, "interrupted": True}
+    interrupted = replace(made, provenance=made.provenance | {"budget": budget})
+    assert head("a", interrupted)["interrupted"].startswith(
+        "Interrupted after 180 of 900 ablations."
+    )
+    assert "Interrupted after 180 of 900 ablations." in str(interrupted)
+    assert head("a", made)["interrupted"] == ""
 
 
 def noisy(n: int = 12) -> ip.FunctionGame:
@@ -185,9 +320,56 @@ def test_what_was_asked_in_words() -> None:
     two = text | {"targets": [contrast]}
     assert question(two, "a").startswith("' no' rather than ' yes' after ")
     assert (score_of(two), unit_of_score(two)) == ("margin", "nats")
+    assert sides(two) == ("'no'", "'yes'")
+    assert signs(two) == "above 0 speaks for 'no', below 0 for 'yes'"
+    spaced = text | {"targets": [contrast | {"negative": "no"}]}
+    assert sides(spaced) == ("' no'", "'no'")
     heads = pages.components().provenance["game"]["description"]
     assert question(heads, "a") == "Margin of planted on its task, by its components"
     assert question({"lens": None}, "Game of 3 players") == "Game of 3 players"
+    assert sides(heads) == ("the right answers", "wrong answers")
+    assert sides(text) is None
+    log_odds = text | {"targets": [{"kind": "Response", "text": " tea", "score": "logit"}]}
+    assert (score_of(log_odds), unit_of_score(log_odds)) == ("log-odds", "nats")
+    assert sides(log_odds) == ("'tea'", "all other answers together")
+    for against, name in ((" no", "margin"), (None, "log-probability")):
+        asked = [{"answer": " yes", "against": against}]
+        tuned = {"lens": "training", "score": "auto", "questions": asked}
+        assert score_of(tuned) == name
+        assert (sides(tuned) is None) == (against is None)
     for hostile in pages.HOSTILE:
         target = {"kind": "Response", "text": hostile, "score": hostile}
         assert question(text | {"targets": [target], "text": hostile}, "a")
+
+
+@pytest.mark.parametrize(
+    ("full", "own", "expected"),
+    [
+        (2.0, "", ""),
+        (2.0, " No, not here.", ""),
+        (-2.0, " Yes", "With everything the score speaks for 'yes', not for 'no'."),
+        (-2.0, "", "With everything the score speaks for 'yes', not for 'no'."),
+        (2.0, "Nobody knows", "The score is of two other answers."),
+        (None, "Nobody knows", "The score is of two other answers."),
+    ],
+)
+def test_what_the_model_would_not_answer(full: float | None, own: str, expected: str) -> None:
+    contrast = {"targets": [{"kind": "Contrast", "positive": " no", "negative": " yes"}]}
+    assert against_scored(contrast, full, own) == expected
+
+
+def test_the_answer_that_is_scored_and_another_one() -> None:
+    of = {"targets": [{"kind": "Response", "text": " penicillin and more", "score": "prob"}]}
+    assert against_scored(of, 0.1, "penicillin") == ""  # as far as the model was asked
+    assert against_scored(of, 0.1, "It is Penicillin and\nmore.") == ""
+    said = "The score is of another answer, 'penicillin and more'."
+    assert against_scored(of, 0.1, "aspirin") == said
+
+
+def test_a_margin_names_the_answers_where_its_sign_changes() -> None:
+    contrast = {"targets": [{"kind": "Contrast", "positive": " no", "negative": " yes"}]}
+    game = explained(lambda m: np.where(m[:, 0], 2.0, -1.0))
+    provenance = game.provenance | {"game": game.provenance["game"] | {"description": contrast}}
+    (told,) = findings(replace(game, provenance=provenance))
+    assert str(told) == ("Without 0 'sun' the margin falls from 2 (for 'no') to -1 (for 'yes').")
+    assert "above 0 speaks for 'no'" in str(replace(game, provenance=provenance))

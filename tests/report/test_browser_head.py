@@ -42,6 +42,7 @@ def chat() -> Explanation:
     description = pages.text_description(("a",)) | {
         "text": text,
         "spans": spans,
+        "targets": [{"kind": "Response", "text": " penicillin", "score": "logit"}],
         "view": {"kind": "text", "title": "The input", "turns": turns},
     }
     names = tuple(text[start:stop] for start, stop in spans)

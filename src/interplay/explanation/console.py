@@ -11,13 +11,14 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from interplay._types import Json
+from interplay._types import Json, visible
 from interplay.ablation.terminal import Terminal
 from interplay.confirmation.verdict import Confirmation
 from interplay.explanation.cheaper import CHEAPER, in_words
 from interplay.explanation.decisive import DecisiveSet
 from interplay.explanation.explanation import Explanation
 from interplay.explanation.findings import findings
+from interplay.explanation.wording import signs
 from interplay.fourier.interactions import LEVEL, Interactions
 
 Part: TypeAlias = str | Text | Table
@@ -109,7 +110,10 @@ def _ends(explanation: Explanation) -> Iterator[Part]:
     rows = explanation.ends.reshape(2, -1)
     shown = [", ".join(f"{value:.4g}" for value in row[:_SHOWN_ENDS]) for row in rows]
     more = ", ..." if rows.shape[1] > _SHOWN_ENDS else ""
-    yield Text(f"With everything: {shown[0]}{more}; with nothing: {shown[1]}{more}", style="dim")
+    meant = signs(explanation.provenance["game"]["description"])
+    tail = visible(f" ({meant})") if meant else ""
+    line = f"With everything: {shown[0]}{more}; with nothing: {shown[1]}{more}{tail}"
+    yield Text(line, style="dim")
 
 
 def _strongest(

@@ -269,11 +269,15 @@ def _of_run(provenance: Json, *, has_ends: bool) -> list[VerdictWarning]:
     warnings = []
     if budget["interrupted"]:
         message = (
-            f"Interrupted: this rests on {budget['spent']} of {budget['planned']} ablations, a "
-            "fair sample of them."
+            f"Interrupted after {budget['spent']:,} of {budget['planned']:,} ablations. They are a "
+            "fair sample, so that what is said here is valid, but less certain than was planned; "
+            "weaker effects may be missing."
         )
         if budget.get("left_out", 0) > 0:
-            message += f" {budget['left_out']} more were evaluated, which would make it unfair."
+            message += (
+                f" {_number(budget['left_out'], 'further ablation')} had been evaluated, and would "
+                "have made the sample unfair."
+            )
         warnings.append(VerdictWarning("interrupted", message))
     warnings += [VerdictWarning("negligible_answer", f"{one}.") for one in _negligible(provenance)]
     warnings += [VerdictWarning("did_not_learn", f"{one}.") for one in _did_not_learn(provenance)]

@@ -165,8 +165,10 @@ def _has_zero(description: Json, output: int) -> bool:
         return entries[output] if output < len(entries) else entries[0]
 
     target, scores = entry("targets"), description.get("scores")
-    if target.get("kind") in _OF_TWO or target.get("score") in _ZERO:
+    if target.get("kind") in _OF_TWO or target.get("score") == "margin":
         return True
+    if target.get("score") == "logit":  # log-odds of an answer; of a class it has no such border
+        return bool(target.get("kind") == "Response")
     if scores:
         return entry("scores") in _ZERO
     if description.get("score") == "auto":  # of questions, some with another answer to compare with

@@ -22,7 +22,7 @@ from interplay.explanation.truth import (
     is_of_mean,
 )
 from interplay.explanation.verdict import ROUNDING
-from interplay.explanation.wording import named, number, score_of
+from interplay.explanation.wording import leaning, named, number, score_of
 
 Pattern: TypeAlias = Literal["either", "both", "cancels", "repeat", "together"]
 Kind: TypeAlias = Literal[Pattern, "stand in", "only together", "necessary", "sufficient", "alone"]
@@ -32,6 +32,12 @@ _LITTLE, _MUCH = 0.25, 0.75
 """Of what a set changes: shares up to and from which a part of it changes little or nearly all."""
 _LEAST = 0.05
 """Of the range of all values: a change below this share is none to speak of."""
+_NOISE = 6.0
+"""Noise alone makes eight values differ by so many standard errors once in a thousand times."""
+_REDUNDANT, _NEEDED = {"either", "stand in", "repeat"}, {"both", "only together"}
+"""Kinds of which three pairs of three players make one."""
+_ANSWERS = {"text": "answers", "training": "trainings"}
+"""Of what a value is a mean, by lens."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +51,8 @@ class Finding:
         doubt: by how much predictions are off, if some of its values are predicted; ``None``: all
             are measured.
         labels: the names of the players in ``parts``, by number.
+        repeats: how measured values of a random game were made, such as "mean of 5 answers, ±
+            0.02"; else empty.
     """
 
     kind: Kind
@@ -52,6 +60,14 @@ class Finding:
     players: Players
     doubt: float | None
     labels: dict[int, str]
+    repeats: str = ""
+
+    @property
+    def evidence(self) -> str:
+        """Where its values come from, in words."""
+        if self.doubt is not None:
+            return f"predicted, ± {number(self.doubt)}"
+        return f"measured, {self.repeats}" if self.repeats else "measured"
 
     def __str__(self) -> str:
         words, told = list[str](), set[int]()
@@ -60,8 +76,8 @@ class Finding:
             words.append(self.name(part) if is_new and isinstance(part, int) else str(part))
             if isinstance(part, int):
                 told.add(part)
-        if self.doubt is not None:
-            words.append(f" (predicted, ± {number(self.doubt)})")
+        if self.doubt is not None or self.repeats:
+            words.append(f" ({self.evidence})")
         return visible("".join(words))
 
     def name(self, player: int) -> str:
@@ -96,7 +112,7 @@ def pattern(full: float, one: float, other: float, none: float) -> Pattern:
         ``"cancels"``: without both the value changes at most half as much as without one of them;
         ``"either"``: without one it changes by at most a quarter of what it does without both;
         ``"both"``: without either it changes by at least three quarters of that; ``"repeat"``:
-        without one and without the other it changes by three quarters of that, added up;
+        without one and without the other it changes by at most three quarters of that, added up;
         ``"together"``: none of these.
     """
     first, second, both = full - one, full - other, full - none
@@ -107,22 +123,26 @@ def pattern(full: float, one: float, other: float, none: float) -> Pattern:
         return "either"
     if min(shares) >= _MUCH:
         return "both"
-    if min(shares) >= 0 and sum(shares) <= _MUCH:
+    if min(shares) >= -_LEAST and sum(shares) <= _MUCH:
         return "repeat"
     return "together"
 
 
 def one_alone(table: TruthTable) -> bool:
-    """Whether of a pair without a pattern one player alone does nearly all."""
-    if len(table.players) != 2:
+    """Whether one player of a set does nearly all that the set does, and the others little."""
+    whole, none = table.entries[0].value, table.entries[-1].value
+    if whole == none:
         return False
-    whole, without_second, without_first, none = (entry.value for entry in table.entries)
-    if pattern(whole, without_first, without_second, none) != "together" or whole == none:
-        return False
-    shares = sorted(
-        abs((whole - value) / (whole - none)) for value in (without_first, without_second)
+    *others, largest = sorted(
+        abs((whole - table.without(player)) / (whole - none)) for player in table.players
     )
-    return shares[0] <= _LITTLE and shares[1] >= _MUCH
+    return largest >= _MUCH and max(others) <= _LITTLE and not _is_cancelled(table)
+
+
+def _is_cancelled(table: TruthTable) -> bool:
+    """Whether without all players the value changes at most half as much as without some."""
+    whole, *rest = (entry.value for entry in table.entries)
+    return abs(whole - rest[-1]) <= 0.5 * max(abs(whole - value) for value in rest)
 
 
 class Words:
@@ -130,25 +150,44 @@ class Words:
 
     Args:
         explanation: of the game.
+
+    Attributes:
+        score: what the score is called, with its article.
+        error: by how much predictions are off.
+        repeats: how measured values of a random game were made; else empty.
     """
 
     def __init__(self, explanation: Reading) -> None:
-        name = score_of(explanation.provenance["game"]["description"])
+        self._description = explanation.provenance["game"]["description"]
+        name = score_of(self._description)
         is_mean = is_of_mean(explanation)
         self.score = f"the mean {name}" if is_mean else f"the {name}"
         self._players = explanation.players
         ends = explanation.ends
         self._way = inf if ends is None else abs(float(np.ptp(column_of(explanation, ends))))
-        self._bounded = name == "probability"
         self._range = float(np.ptp(column_of(explanation, explanation.ablations.values)))
-        self._error = error_of(explanation)
+        self.error = error_of(explanation)
+        self._spread, self.repeats = spread_of(explanation)
 
     def is_clear(self, table: TruthTable) -> bool:
-        """Whether something changes, and by more than predictions are off if they are needed."""
+        """Whether something changes, and by more than its values are off."""
+        doubt = _NOISE * self._spread if table.is_measured else self.error / _LITTLE
+        return self.change_of(table) > max(_LEAST * self._range, doubt)
+
+    def sure(self, table: TruthTable) -> float:
+        """By how much the values of a table differ at least."""
+        return self.change_of(table) - (self._spread if table.is_measured else self.error)
+
+    def singly(self, table: TruthTable) -> dict[int, float]:
+        """By how much the value changes at least without each player alone."""
+        whole, doubt = table.entries[0].value, self.change_of(table) - self.sure(table)
+        return {one: abs(whole - table.without(one)) - doubt for one in table.players}
+
+    @staticmethod
+    def change_of(table: TruthTable) -> float:
+        """By how much the values of a table differ."""
         values = [entry.value for entry in table.entries]
-        change = max(values) - min(values)
-        doubt = 0.0 if table.is_measured else self._error / _LITTLE
-        return change > max(_LEAST * self._range, doubt)
+        return max(values) - min(values)
 
     def finding(
         self, kind: Kind, parts: Sequence[Part], players: Players, measured: bool = True
@@ -156,7 +195,8 @@ class Words:
         """A finding of these words."""
         shown = [part for part in parts if part != ""]
         labels = {part: self._players[part] for part in shown if isinstance(part, int)}
-        return Finding(kind, tuple(shown), players, None if measured else self._error, labels)
+        doubt, repeats = (None, self.repeats) if measured else (self.error, "")
+        return Finding(kind, tuple(shown), players, doubt, labels, repeats)
 
     def change(self, before: float, after: float) -> str:
         """From one value to another, in words."""
@@ -164,13 +204,18 @@ class Words:
         if abs(after - before) <= 0.01 * self._range or first == last:
             return f"{self.score} stays at {last}"
         verb = "falls" if after < before else "rises"
+        first, last = self._leaning(before, after, first), self._leaning(after, before, last)
         return f"{self.score} {verb} from {first} to {last}"
 
+    def _leaning(self, value: float, other: float, shown: str) -> str:
+        """A value with the answer that it speaks for, if another one speaks for another."""
+        answer = leaning(self._description, value)
+        is_other = answer and leaning(self._description, other) not in (answer, "")
+        return f"{shown} (for {answer})" if is_other else shown
+
     def number(self, value: float) -> str:
-        """A value; a probability that is predicted outside of 0 to 1 is at the end."""
-        if abs(value) <= ROUNDING * self._range:
-            return "0"
-        return number(min(max(value, 0.0), 1.0) if self._bounded else value)
+        """A value, without rounding errors."""
+        return "0" if abs(value) <= ROUNDING * self._range else number(value)
 
     def alone(self, players: Players, entries: Sequence[Entry]) -> Finding:
         """What one player does."""
@@ -181,63 +226,146 @@ class Words:
 
     def of_table(self, table: TruthTable) -> Finding:
         """What a truth table shows."""
-        whole, none = table.entries[0].value, table.entries[-1].value
         if len(table.players) != 2:
-            values = [table.without(player) for player in table.players]
-            one_out = _or([self.number(value) for value in values])
-            members = listed(table.players)
-            change = self.change(whole, none)
-            needed = all(abs(whole - value) >= _MUCH * abs(whole - none) for value in values)
-            if needed and abs(whole - none) >= 0.5 * self._way:
-                verb = "falls" if none < whole else "rises"
-                words = f" are needed: without one of them {self.score} {verb} from "
-                tail = f"{self.number(whole)} to {one_out}."
-                parts: tuple[Part, ...] = ("All of ", *members, words, tail)
-                return self.finding("both", parts, table.players, table.is_measured)
-            parts = ("Without ", *members, f" {change}; without one of them it is {one_out}.")
-            return self.finding("together", parts, table.players, table.is_measured)
-        first, second = table.players
+            return self._of_three(table)
+        kind, (first, second) = self._pattern(table)
+        whole, none = table.entries[0].value, table.entries[-1].value
         one, other = table.without(first), table.without(second)
-        kind = pattern(whole, one, other, none)
-        if kind == "cancels" and abs(whole - other) > abs(whole - one):
-            first, second, one, other = second, first, other, one
-        if not table.is_measured and not table.agrees:
-            kind = "together"  # a prediction that the average speaks against
-        told, parts = self._told(kind, (first, second), (whole, one, other, none))
+        # half of the way, as decisive sets have it
+        decides = abs(whole - none) >= 0.5 * self._way
+        both: tuple[Part, ...] = (first, " and ", second)
+        begun = f": without the first {self.change(whole, one)}, without the second it is "
+        singly = f"{begun}{self.number(other)}, without both {self.number(none)}."
+        shown = self.number(one), self.number(other)
+        each = (
+            f"without one it is {shown[0]}."
+            if shown[0] == shown[1]
+            else f"without the first it is {shown[0]}, without the second {shown[1]}."
+        )
+        jointly = f": without both {self.change(whole, none)}, {each}"
+        told: Kind = kind
+        parts: tuple[Part, ...]
+        if kind == "cancels" and _is_alike(whole, one, other):
+            words = (
+                f" offset each other: without one {self.change(whole, one)}, without both it is "
+            )
+            parts = (*both, f"{words}{self.number(none)}.")
+        elif kind == "cancels":
+            parts = (first, " counters ", second, singly)
+        elif kind == "either" and decides:
+            parts = ("Either of ", *both, f" suffices{jointly}")
+        elif kind == "either":
+            told, parts = "stand in", (*both, f" stand in for each other{jointly}")
+        elif kind == "both" and decides:
+            parts = ("Both ", *both, f" are needed{singly}")
+        elif kind == "both":
+            told, parts = "only together", (*both, f" act only together{singly}")
+        elif kind == "repeat":
+            parts = (*both, f" repeat each other in part{jointly}")
+        else:
+            change = f" {self.change(whole, one)}, without "
+            tail = f" it is {self.number(other)}, without both {self.number(none)}."
+            parts = ("Without ", first, change, second, tail)
         return self.finding(told, parts, table.players, table.is_measured)
 
-    def _told(
-        self, kind: Pattern, pair: tuple[int, int], values: tuple[float, float, float, float]
-    ) -> tuple[Kind, tuple[Part, ...]]:
-        """A pattern in words, and what it is called where it does not decide the answer."""
-        (first, second), (whole, one, other, none) = pair, values
-        decides = abs(whole - none) >= 0.5 * self._way  # half of the way, as decisive sets have it
-        both: tuple[Part, ...] = (first, " and ", second)
-        without_both = self.change(whole, none)
-        without_first = self.change(whole, one)
-        left = self.number(none)
-        if kind == "cancels":
-            words = f"{without_first}, without both it is {left}."
-            return kind, (first, " counters ", second, ": without the first ", words)
-        if kind == "either":
-            kept = _or([self.number(one), self.number(other)])
-            words = f": without both {without_both}, without one it is {kept}."
-            if decides:
-                return kind, ("Either of ", *both, " suffices", words)
-            return "stand in", (*both, " stand in for each other", words)
-        if kind == "both":
-            words = f": without the first {without_first}, without the second it is "
-            tail = f"{self.number(other)}, without both {left}."
-            if decides:
-                return kind, ("Both ", *both, " are needed", words, tail)
-            return "only together", (*both, " act only together", words, tail)
-        each = (
-            *("; without ", first, f" alone it is {self.number(one)}, without ", second),
-            f" alone {self.number(other)}.",
+    def _pattern(self, table: TruthTable) -> tuple[Pattern, tuple[int, int]]:
+        """What two players do together, and the two, the one that is told first before the other.
+
+        That is the one without which the score changes most, where the two do different things.
+        """
+        first, second = table.players
+        whole, none = table.entries[0].value, table.entries[-1].value
+        one, other = table.without(first), table.without(second)
+        kind = pattern(whole, one, other, none)
+        if not table.is_measured and not table.agrees:
+            kind = "together"  # a prediction that the average speaks against
+        if kind in ("cancels", "together") and abs(whole - other) > abs(whole - one):
+            first, second = second, first
+        return kind, (first, second)
+
+    def _of_three(self, table: TruthTable) -> Finding:
+        """What a truth table of three players shows."""
+        whole, none = table.entries[0].value, table.entries[-1].value
+        values = [table.without(player) for player in table.players]
+        members = listed(table.players)
+        needed = all(abs(whole - value) >= _MUCH * abs(whole - none) for value in values)
+        if needed and abs(whole - none) >= 0.5 * self._way:
+            verb = "falls" if none < whole else "rises"
+            words = f" are needed: without one of them {self.score} {verb} from "
+            tail = f"{self.number(whole)} to {_or([self.number(value) for value in values])}."
+            parts: tuple[Part, ...] = ("All of ", *members, words, tail)
+            return self.finding("both", parts, table.players, table.is_measured)
+        change = self.change(whole, none)
+        parts = ("Without ", *members, f" {change}; {self._one_out(table)}.")
+        return self.finding("together", parts, table.players, table.is_measured)
+
+    def _one_out(self, table: TruthTable) -> str:
+        """The values without one of three players."""
+        shown = [self.number(table.without(player)) for player in table.players]
+        if len(set(shown)) == 1:
+            return f"with only one of them removed it is {shown[0]}"
+        return (
+            f"with only the first removed it is {shown[0]}, with only the second {shown[1]}, "
+            f"with only the third {shown[2]}"
         )
-        if kind == "repeat":
-            return kind, (*both, f" repeat each other in part: without both {without_both}", *each)
-        return kind, ("Without ", *both, f" {without_both}", *each)
+
+    def of_trio(self, pairs: Sequence[TruthTable], trio: TruthTable) -> Finding:
+        """Three players all of whose pairs are interactions, in one sentence.
+
+        Args:
+            pairs: the truth tables of the pairs, the strongest first.
+            trio: that of the three.
+        """
+        strongest = self.of_table(pairs[0])
+        kinds = {self.of_table(pair).kind for pair in pairs}
+        if not (kinds <= _REDUNDANT or kinds <= _NEEDED):
+            (third,) = set(trio.players) - set(pairs[0].players)
+            parts: tuple[Part, ...] = (
+                *strongest.parts,
+                " ",
+                third,
+                " interacts with each of them.",
+            )
+            return self.finding(strongest.kind, parts, trio.players, pairs[0].is_measured)
+        told: Kind = "only together" if kinds <= _NEEDED else "stand in"
+        told = "repeat" if "repeat" in kinds else told
+        words = {
+            "only together": "act only together",
+            "stand in": "stand in for each other",
+            "repeat": "repeat each other in part",
+        }[told]
+        whole, none = trio.entries[0].value, trio.entries[-1].value
+        twos = [self.number(pair.entries[-1].value) for pair in pairs]
+        change = f": without all three {self.change(whole, none)}, without two it is {_or(twos)}, "
+        ones = _or([self.number(trio.without(player)) for player in trio.players])
+        parts = (*listed(trio.players), f" {words}{change}without one {ones}.")
+        return self.finding(told, parts, trio.players, trio.is_measured)
+
+
+def _is_alike(whole: float, one: float, other: float) -> bool:
+    """Whether without one player the value changes nearly as without another."""
+    first, second = whole - one, whole - other
+    return first * second > 0 and min(abs(first), abs(second)) >= _MUCH * max(
+        abs(first), abs(second)
+    )
+
+
+def spread_of(explanation: Reading) -> tuple[float, str]:
+    """How far a measured value of a random game is off (standard error), and how it was made.
+
+    Of a game that is not random 0 and an empty text. Of a mean over outputs, whose noise may go
+    together, the error is not known, and 0.
+    """
+    game, noise = explanation.provenance["game"], explanation.faithfulness.noise
+    repeats = game["n_repeats"]
+    if repeats == 1:
+        return 0.0, ""
+    words = f"mean of {repeats} {_ANSWERS.get(game['description'].get('lens'), 'values')}"
+    if noise is None or len(explanation.outputs) > 1:
+        return 0.0, words
+    judged = explanation.fit if explanation.faithfulness.exact else explanation.held_out
+    spread = float(np.sqrt(noise * column_of(explanation, judged.values).var()))
+    return spread, f"{words}, ± {number(spread)}" if spread else words
 
 
 def error_of(explanation: Reading) -> float:

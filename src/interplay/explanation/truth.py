@@ -6,8 +6,9 @@ later question, evaluated are measured; the others are predicted.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from itertools import product
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations, product
 from math import nan
 
 import numpy as np
@@ -15,6 +16,7 @@ import numpy as np
 from interplay._arrays import as_columns
 from interplay._types import BoolArray, FloatArray, Players
 from interplay.explanation.reading import Ablations, Reading
+from interplay.explanation.wording import bounds_of
 from interplay.fourier.interactions import Interactions
 from interplay.fourier.masks import keys
 
@@ -31,7 +33,7 @@ class Entry:
     Attributes:
         kept: of each player of the set whether it is kept.
         measured: the game's value; NaN where it was not evaluated.
-        predicted: the value by the explanation.
+        predicted: the value by the explanation. Of a probability both are from 0 to 1.
     """
 
     kept: tuple[bool, ...]
@@ -142,9 +144,20 @@ def strongest(explanation: Reading, least: int, most: int, count: int) -> Intera
     if explanation.outputs and not is_of_mean(explanation):
         spectrum, output = spectrum.output(0), 0
     interactions = spectrum.to(explanation.index, order=_ORDER, players=explanation.players)
-    return explanation.verdict.strongest(
-        interactions, count, min_order=least, max_order=most, output=output
-    )[0]
+    of_mean = is_of_mean(explanation)
+    ranked, _ = explanation.verdict.strongest(
+        interactions,
+        len(interactions) if of_mean else count,
+        min_order=least,
+        max_order=most,
+        output=output,
+    )
+    if not of_mean:
+        return ranked
+    # ranked so far by the output where each is strongest
+    rows = np.argsort(-np.abs(column_of(explanation, ranked.values)), kind="stable")[:count]
+    members, values = ranked.members[rows], ranked.values[rows]
+    return replace(ranked, members=members, values=values, deviations=None)
 
 
 def is_of_mean(explanation: Reading) -> bool:
@@ -168,12 +181,13 @@ class Known:
     def __init__(self, explanation: Reading) -> None:
         self._explanation = explanation
         self._n = explanation.spectrum.n_players
+        self._bounds = bounds_of(explanation.provenance["game"]["description"])
         self._values: dict[bytes, float] = {}
         parts = [explanation.ablations]
         if explanation.asked is not None:
             parts.append(explanation.asked)
         for part in parts:
-            values = column_of(explanation, part.values).tolist()
+            values = column_of(explanation, part.values).clip(*self._bounds).tolist()
             self._values |= dict(zip(keys(part.masks), values, strict=True))
 
     def entries(self, players: Players) -> tuple[Entry, ...]:
@@ -181,13 +195,23 @@ class Known:
         patterns = list(product((True, False), repeat=len(players)))
         masks = patterns_of(players, self._n)
         by_spectrum = self._explanation.spectrum.predict(masks)  # as pages predict
-        predicted = column_of(self._explanation, by_spectrum).tolist()
+        predicted = column_of(self._explanation, by_spectrum).clip(*self._bounds).tolist()
         measured = self.measured(masks)
         return tuple(map(Entry, patterns, measured, predicted))
 
     def measured(self, masks: BoolArray) -> list[float]:
         """The measured values of masks ``(m, n)``; NaN where there is none."""
         return [self._values.get(key, nan) for key in keys(masks)]
+
+
+def trio_of(tables: Sequence[TruthTable]) -> Players | None:
+    """Three players all of whose pairs have a table; ``None``: there are none."""
+    pairs = [table.players for table in tables if len(table.players) == 2]
+    for one, two, three in combinations(pairs, 3):
+        players = tuple(sorted({*one, *two, *three}))
+        if len(players) == 3:
+            return players
+    return None
 
 
 def patterns_of(players: Players, n_players: int) -> BoolArray:
@@ -199,7 +223,7 @@ def patterns_of(players: Players, n_players: int) -> BoolArray:
 
 
 def to_ask(explanation: Reading, budget: int, top: int = TOP) -> BoolArray:
-    """The masks that truth tables lack, whole tables only, and then those of single players.
+    """The masks that truth tables lack, whole tables only, and then those of other single players.
 
     Args:
         explanation: of the game.
@@ -210,8 +234,12 @@ def to_ask(explanation: Reading, budget: int, top: int = TOP) -> BoolArray:
         ``(m, n)``, each once.
     """
     n = explanation.spectrum.n_players
-    sets = [table.players for table in truth_tables(explanation, top)]
-    sets += strongest(explanation, 1, 1, top).sets
+    tables = truth_tables(explanation, top)
+    trio = trio_of(tables)
+    sets = [*(table.players for table in tables), *([] if trio is None else [trio])]
+    in_tables = {player for players in sets for player in players}
+    singles = strongest(explanation, 1, 1, top + len(in_tables)).sets
+    sets += [one for one in singles if not in_tables.issuperset(one)][:top]
     known, chosen = Known(explanation), dict[bytes, BoolArray]()
     for players in sets:
         masks = patterns_of(players, n)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from math import inf
 
 from interplay._types import Json, visible
 
@@ -20,9 +21,12 @@ _SCORES = {
 _UNITS = {
     "log-probability": "nats",
     "logit": "nats",
+    "log-odds": "nats",
     "margin": "nats",
     "log-probability per token": "nats",
 }
+_SHARES = ("probability", "share", "accuracy")
+"""Scores from 0 to 1."""
 _OF_TWO = ("Contrast", "LogitDifference")
 
 
@@ -40,9 +44,21 @@ def score_of(description: Json, output: int = 0) -> str:
     scores = description.get("scores") or ()
     name = target.get("score") or (scores[output] if output < len(scores) else None)
     name = str(name or description.get("score") or "score")
+    if name == "auto":  # of questions, some with another answer to compare with
+        against = [one.get("against") is not None for one in description.get("questions") or ()]
+        if not against or any(against) != all(against):
+            return "score"
+        return "margin" if all(against) else "log-probability"
+    if target.get("kind") == "Response" and name == "logit":
+        return "log-odds"
     if target.get("reduction") == "mean" and name == "logprob":
         name = "logprob_per_token"
     return _SCORES.get(name, name if re.fullmatch(r"[a-z ]{1,24}", name) else "score")
+
+
+def bounds_of(description: Json) -> tuple[float, float]:
+    """The least and the largest value that the first score can have."""
+    return (0.0, 1.0) if score_of(description) in _SHARES else (-inf, inf)
 
 
 def unit_of_score(description: Json, output: int = 0) -> str:
@@ -50,6 +66,92 @@ def unit_of_score(description: Json, output: int = 0) -> str:
     if description.get("lens") not in ("text", "components"):
         return ""
     return _UNITS.get(score_of(description, output), "")
+
+
+def sides(description: Json) -> tuple[str, str] | None:
+    """What the first score speaks for above 0, and what below; ``None``: 0 is no border of it.
+
+    Args:
+        description: of the game.
+    """
+    target = (description.get("targets") or [{}])[0]
+    if target.get("kind") in _OF_TWO:
+        return _two(target["positive"], target["negative"])
+    if target.get("kind") == "Output" and target.get("against") is not None:
+        return _two(str(target["name"]), str(target["against"]))
+    name = score_of(description)
+    if name == "log-odds":
+        answer = target.get("text")
+        return _short(answer) if answer else "the model's own answer", "all other answers together"
+    asked = description.get("questions") or ()
+    if name == "margin" and asked:
+        if len(asked) == 1:
+            return _two(asked[0]["answer"], asked[0]["against"])
+        return "the answers asked for", "those against them"
+    if name == "margin" and description.get("lens") == "components":
+        return "the right answers", "wrong answers"
+    if name == "margin" and description.get("classes"):
+        return "the right class", "another class"
+    return None
+
+
+def leaning(description: Json, value: float) -> str:
+    """What a value of the first score speaks for; empty where 0 is no border."""
+    speaks_for = sides(description)
+    if speaks_for is None or value == 0:
+        return ""
+    return speaks_for[value < 0]
+
+
+def signs(description: Json) -> str:
+    """What a score above 0 speaks for, and one below, in words; empty where 0 is no border."""
+    speaks_for = sides(description)
+    if speaks_for is None:
+        return ""
+    return f"above 0 speaks for {speaks_for[0]}, below 0 for {speaks_for[1]}"
+
+
+def against_scored(description: Json, full: float | None, own_answer: str) -> str:
+    """What to say where the first score is not of what the model answers; else an empty text.
+
+    Args:
+        description: of the game.
+        full: the value of the whole input; ``None``: it was not measured.
+        own_answer: the model's own answer to that; empty: it is not known.
+    """
+    target = (description.get("targets") or [{}])[0]
+    is_of_two = target.get("kind") in _OF_TWO
+    scored = [target["positive"], target["negative"]] if is_of_two else [target.get("text")]
+    if own_answer and target.get("kind") in (*_OF_TWO, "Response") and all(scored):
+        answered = [_answers(own_answer, text) for text in scored]
+        if not any(answered):
+            of = "two other answers" if is_of_two else f"another answer, {_short(scored[0])}"
+            return f"The score is of {of}."
+        if answered[0]:
+            return ""
+    if full is None or full >= 0 or score_of(description) == "log-odds":
+        return ""
+    speaks_for = sides(description)
+    if speaks_for is None:
+        return ""
+    return f"With everything the score speaks for {speaks_for[1]}, not for {speaks_for[0]}."
+
+
+def _answers(own_answer: str, scored: str) -> bool:
+    """Whether an answer, or its beginning, has the words that are scored."""
+    own, words = (" ".join(text.split()).casefold() for text in (own_answer, scored))
+    return words.startswith(own) or bool(re.search(rf"(?<!\w){re.escape(words)}(?!\w)", own))
+
+
+def _short(text: str) -> str:
+    """An answer in a sentence."""
+    return f"'{named(text, 24)}'"
+
+
+def _two(one: str, other: str) -> tuple[str, str]:
+    """Two answers in a sentence; as they are if nothing but white space tells them apart."""
+    shown = _short(one), _short(other)
+    return shown if shown[0] != shown[1] else (_quoted(one), _quoted(other))
 
 
 def question(description: Json, title: str) -> str:
@@ -75,7 +177,6 @@ def question(description: Json, title: str) -> str:
     if lens == "training":
         what = model or (description.get("trainer") or {}).get("kind")
         where = _points(description.get("outputs") or ())
-        name = "Score" if name in ("Auto", "Score") else name
         return visible(f"{name}{where} after training {what or 'a model'}, by its training data")
     return title
 

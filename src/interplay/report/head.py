@@ -7,9 +7,17 @@ from typing import Any
 from interplay._types import Json
 from interplay.explanation.explanation import Explanation
 from interplay.explanation.findings import findings
-from interplay.explanation.sentences import Finding, error_of
+from interplay.explanation.sentences import Finding, Words, one_alone
 from interplay.explanation.truth import TruthTable, column_of, is_of_mean, truth_tables
-from interplay.explanation.wording import named, number, question, score_of, unit_of_score
+from interplay.explanation.wording import (
+    against_scored,
+    named,
+    number,
+    question,
+    score_of,
+    signs,
+    unit_of_score,
+)
 
 _ANSWER = 160
 _NAMES = {
@@ -34,24 +42,33 @@ def head(title: str, explanation: Explanation) -> dict[str, Any]:
     description = explanation.provenance["game"]["description"]
     verdict, found = explanation.verdict, findings(explanation)
     tables = truth_tables(explanation)
-    cards = [_card(explanation, table, found) for table in tables]
-    asked = question(description, title)
+    words = Words(explanation)
+    cards = [_card(explanation, table, words) for table in tables]
+    asked, answer = question(description, title), _answer(explanation.provenance)
+    ends = explanation.ends
+    full = None if ends is None else float(column_of(explanation, ends)[0])
+    told = {warning.code: warning.message for warning in verdict.warnings}
+    interrupted = told.pop("interrupted", "")
     return {
         "title": asked if title == explanation.title else title,
         "question": "" if title == explanation.title or asked == title else asked,
-        "answer": _answer(explanation.provenance),
+        "answer": answer,
+        "not_scored": against_scored(description, full, answer),
         "ends": _ends(explanation),
         "score": ("mean " if is_of_mean(explanation) else "") + score_of(description),
         "unit": unit_of_score(description),
+        "signs": signs(description),
+        "interrupted": interrupted,
         "badge": _BADGES[verdict.level],
         "reason": verdict.reasons[0],
-        "n_cautions": len(verdict.warnings),
-        "first_caution": verdict.warnings[0].message if verdict.warnings else "",
+        "n_cautions": len(told),
+        "first_caution": next(iter(told.values()), ""),
         "findings": [_sentence(finding, tables) for finding in found],
         "none": "" if found else _none(explanation),
         "cards": cards,
         "of_first": bool(explanation.outputs) and not is_of_mean(explanation),
-        "error": number(error_of(explanation)) if any(not t.is_measured for t in tables) else "",
+        "error": number(words.error) if any(not t.is_measured for t in tables) else "",
+        "repeats": words.repeats,
     }
 
 
@@ -86,7 +103,7 @@ def _none(explanation: Explanation) -> str:
             "No finding about the whole input: what changes it is small, or predicted with too "
             "large an error. Values that can be told from zero are below."
         )
-    return "Nothing could be told from zero."
+    return "No finding: no value can be told from zero."
 
 
 def _sentence(finding: Finding, tables: tuple[TruthTable, ...]) -> dict[str, Any]:
@@ -101,37 +118,34 @@ def _sentence(finding: Finding, tables: tuple[TruthTable, ...]) -> dict[str, Any
         is_new = part not in told and label not in ("", str(part))
         parts.append({"text": label if is_new else "", "player": part})
         told.add(part)
-    numbers = [number for number, one in enumerate(tables) if one.players == finding.players]
+    numbers = [i for i, one in enumerate(tables) if set(one.players) <= set(finding.players)]
     return {
         "parts": parts,
         "kind": finding.kind,
         "players": ",".join(map(str, finding.players)),
         "card": numbers[0] if numbers else None,
-        "doubt": None if finding.doubt is None else number(finding.doubt),
+        "evidence": finding.evidence,
     }
 
 
-def _card(
-    explanation: Explanation, table: TruthTable, found: tuple[Finding, ...]
-) -> dict[str, Any]:
+def _card(explanation: Explanation, table: TruthTable, words: Words) -> dict[str, Any]:
     """A truth table for the template, with bars on a scale of its own from the least value on."""
     values = [entry.value for entry in table.entries]
     low, high = min(0.0, *values), max(0.0, *values)
     span = (high - low) or 1.0
-    kinds = [finding.kind for finding in found if finding.players == table.players]
     return {
         "players": table.players,
         "labels": [explanation.players[player] for player in table.players],
         "value": table.value,
         "half": table.half,
-        "name": _NAMES.get(kinds[0], "") if kinds else "",
+        "name": _name(table, words),
         "measured": table.is_measured,
         "note": _note(table, explanation.index),
         "entries": [
             {
                 "kept": entry.kept,
                 "said": _kept(entry.kept),
-                "value": number(entry.value),
+                "value": words.number(entry.value),
                 "measured": entry.is_measured,
                 "from": 100 * (min(entry.value, 0.0) - low) / span,
                 "width": 100 * abs(entry.value) / span,
@@ -139,6 +153,16 @@ def _card(
             for entry in table.entries
         ],
     }
+
+
+def _name(table: TruthTable, words: Words) -> str:
+    """What a set does, in words; empty where the table does not show that it does something."""
+    if not words.is_clear(table):
+        return ""
+    if one_alone(table):
+        return "here one of them does nearly all"
+    kind = words.of_table(table).kind
+    return "" if kind == "together" and table.adds_up else _NAMES.get(kind, "")
 
 
 def _note(table: TruthTable, index: str) -> str:

@@ -249,7 +249,7 @@ def _texts_of_fields(game: Game) -> list[str]:
     names = list(players_of(game))
     if description["lens"] != "text" or "field" not in str(description.get("by")).split(" and "):
         return names
-    spans = description.get("segments", description.get("spans", ()))
+    spans = description.get("segments", description.get("spans")) or ()
     written = [str(description["text"])[start:stop].strip() for start, stop in spans]
     return written + names[len(written) :]
 

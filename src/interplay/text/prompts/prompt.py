@@ -255,7 +255,7 @@ class MaskedPrompt:
         chosen, language = set(chosen), checked_language(language) or self.language
         players: list[str] = []
         children: list[tuple[int, ...]] = []
-        is_cut = not chosen
+        is_cut = not any(player < self.n_players - self.n_swaps for player in chosen)
         turns = []
         for turn in self.turns:
             pieces: list[Piece] = []
@@ -310,11 +310,11 @@ class MaskedPrompt:
                 "choose another unit"
             )
         unit = f"{self.by} and {unit_name(by)}"
-        settled, names, numbers = without_covered(turns, players)
+        settled, left, numbers = without_covered(turns, players)
         swaps = self.players[self.n_players - self.n_swaps :]
         children = [tuple(numbers[old] for old in olds if old in numbers) for olds in children]
-        children += [(len(names) + number,) for number in range(self.n_swaps)]
-        finer = MaskedPrompt(settled, (*names, *swaps), unit, self.masking, language, self.n_swaps)
+        children += [(len(left) + number,) for number in range(self.n_swaps)]
+        finer = MaskedPrompt(settled, (*left, *swaps), unit, self.masking, language, self.n_swaps)
         return finer, tuple(children)
 
     def describe(self) -> Json:

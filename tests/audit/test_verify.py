@@ -257,6 +257,38 @@ def test_another_game(run: tuple[ip.Explanation, Path]) -> None:
     assert wrong(ip.verify(explanation, renamed, store=store)) == {"game"}
 
 
+def test_fields_of_json_may_bear_the_names_that_earlier_versions_gave(
+    smollm: tuple[Any, Any], tmp_path: Path
+) -> None:
+    """A field was called by its text. It still is the one at those characters, and no other."""
+    json = '{"debts": [{"amount": 9000}, {"amount": 40}], "married": true}'
+    model, tokenizer = smollm
+
+    def game(by: Any) -> ip.text.TextGame:
+        asked = "{text}\nWill the loan be approved? Answer:"
+        return ip.text.TextGame(
+            model, tokenizer, json, ip.text.Response(" No"), prompt=asked, by=by
+        )
+
+    made = ip.load(ip.explain(game("field"), progress=False).save(tmp_path / "a.interplay"))
+    assert made.players == ("debts[0].amount: 9000", "debts[1].amount: 40", "married: true")
+    texts = ('"amount": 9000', '"amount": 40', '"married": true')
+    older = ip.verify(replace(made, players=texts), game("field"))
+    assert older["game"].status == "match"
+    assert older["model"].status == "match"
+    for names in (
+        (texts[1], texts[0], texts[2]),
+        (texts[0], texts[1], '"married": false'),
+        (*made.players[:2], "debts[1].amount: 40"),
+    ):
+        changed = ip.verify(replace(made, players=names), game("field"))
+        assert changed["game"].status == "mismatch"
+        assert "players' names" in str(changed["game"])
+    whole = [(0, len(json))]  # of another unit a name is the text, and nothing else
+    renamed = replace(ip.explain(game(whole), progress=False), players=("all",))
+    assert ip.verify(renamed, game(whole))["game"].status == "mismatch"
+
+
 def test_ablations_missing_from_the_store(run: tuple[ip.Explanation, Path]) -> None:
     explanation, store = run
     with closing(sqlite3.connect(store)) as db, db:

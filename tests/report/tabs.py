@@ -20,8 +20,13 @@ PATIENCE = 600_000
 
 
 @contextmanager
-def opened(browser: Any, path: Path, width: int = 1280, **settings: Any) -> Iterator[Any]:
-    """A page that must log nothing, raise nothing, ask for nothing and break no policy."""
+def opened(
+    browser: Any, path: Path, width: int = 1280, script: str = "", **settings: Any
+) -> Iterator[Any]:
+    """A page that must log nothing, raise nothing, ask for nothing and break no policy.
+
+    A script may run before its own.
+    """
     context = browser.new_context(viewport={"width": width, "height": 900}, **settings)
     context.set_default_timeout(PATIENCE)
     page = context.new_page()
@@ -33,6 +38,7 @@ def opened(browser: Any, path: Path, width: int = 1280, **settings: Any) -> Iter
     page.add_init_script(
         "addEventListener('securitypolicyviolation', e => console.error(e.violatedDirective))"
     )
+    page.add_init_script(script)
     page.goto(path.as_uri())
     if settings.get("java_script_enabled", True):
         page.wait_for_selector("html[data-ready]")

@@ -69,6 +69,12 @@ def interrupted() -> Explanation:
     return replace(made, provenance=made.provenance | {"budget": budget})
 
 
+def circuits() -> Explanation:
+    """A map with circuits."""
+    explained = pages.model_of_heads()
+    return explained.with_circuits(pages.pruned(explained))
+
+
 KINDS: dict[str, Callable[[], Explanation]] = {
     "text": pages.text,
     "documents": documents,
@@ -79,12 +85,17 @@ KINDS: dict[str, Callable[[], Explanation]] = {
     "not usable": not_usable,
     "interrupted": interrupted,
 }
+OTHERS: dict[str, Callable[[], Explanation]] = {
+    "outputs": pages.outputs,
+    "circuits": circuits,
+    "large": pages.large,
+}
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Explanation, Path]]:
     folder = tmp_path_factory.mktemp("heads")
-    explanations = {kind: make() for kind, make in KINDS.items()}
+    explanations = {kind: make() for kind, make in (KINDS | OTHERS).items()}
     return {kind: (e, e.to_html(folder / f"{kind}.html")) for kind, e in explanations.items()}
 
 
@@ -113,17 +124,65 @@ def test_the_first_screen_answers(
             assert page.locator(str(link.get_attribute("href"))).count() == 1
 
 
+FROZEN = """const Real = ResizeObserver;
+window.ResizeObserver = class extends Real {
+  constructor(run) { super((...all) => window.frozen || run(...all)); }
+};
+addEventListener("resize", (event) => window.frozen && event.stopImmediatePropagation(), true);"""
+"""Nothing is drawn again for another width from when the page says `frozen` on."""
+
+
+@pytest.mark.parametrize("kind", [*KINDS, *OTHERS])
+@pytest.mark.parametrize("pointed", [False, True])
+def test_no_drawing_makes_the_page_wider(
+    browser: Any, made: dict[str, tuple[Explanation, Path]], kind: str, pointed: bool
+) -> None:
+    """Not even before it is drawn again, and it is no higher than what it stands on."""
+    with opened(browser, made[kind][1], 1400, FROZEN) as page:
+        page.wait_for_function("document.querySelector('.arcs rect, .frame path')")
+        if pointed:
+            page.locator(".stage .player").last.focus()
+            assert page.locator(".tip").is_visible()
+        page.evaluate("window.frozen = true")
+        for width in (1000, 390, 1400):
+            page.set_viewport_size({"width": width, "height": 900})
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+        stage = page.evaluate("""() => [...document.querySelectorAll(".stage, .stage > *")]
+          .map(e => [e.clientWidth, e.scrollWidth])""")
+        assert all(inner <= outer for outer, inner in stage)
+
+
+def test_a_text_that_becomes_shorter_leaves_no_empty_room(
+    browser: Any, made: dict[str, tuple[Explanation, Path]]
+) -> None:
+    """Its drawing was as high as the narrow one's, which the text's own height did not undo."""
+    heights = "() => [...document.querySelectorAll('.stage, .stage > *')].map(e => e.scrollHeight)"
+    for kind in ("large", "documents"):
+        with opened(browser, made[kind][1], 390) as page:
+            page.set_viewport_size({"width": 1400, "height": 900})
+            page.wait_for_timeout(200)
+            after = page.evaluate(heights)
+        with opened(browser, made[kind][1], 1400) as page:
+            assert page.evaluate(heights) == after
+
+
 @pytest.mark.skipif(not AXE.exists(), reason="no axe-core: run `npm ci` in report/web")
+@pytest.mark.parametrize("width", [1400, 390])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing(
-    browser: Any, made: dict[str, tuple[Explanation, Path]], scheme: str
+    browser: Any, made: dict[str, tuple[Explanation, Path]], scheme: str, width: int
 ) -> None:
     """By the rules of axe-core, whose script needs a way around the page's policy."""
     found = []
-    for kind in KINDS if scheme == "light" else ("text", "heads"):
-        with opened(browser, made[kind][1], color_scheme=scheme, bypass_csp=True) as page:
+    for kind in (*KINDS, *OTHERS) if scheme == "light" else ("text", "heads", "outputs"):
+        with opened(browser, made[kind][1], width, color_scheme=scheme, bypass_csp=True) as page:
             if page.locator(".card").count():
                 page.locator(".card .light").first.click()
+                page.mouse.move(0, 0)
+            page.evaluate("for (const one of document.querySelectorAll('details')) one.open = true")
+            cells = page.locator(".heatmap td" if kind == "outputs" else ".stage .player")
+            cells.last.focus()
+            assert page.locator(".tip").is_visible()
             page.evaluate(AXE.read_text(encoding="utf-8"))
             violations = page.evaluate("axe.run().then(result => result.violations)")
             found += [

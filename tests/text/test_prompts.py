@@ -120,11 +120,18 @@ def test_what_is_left_of_json_is_json(value: Any, seed: int, indent: int | None)
     prompt = mask_prompt(text, by="field")
     assert prompt.n_players == leaves(value)
     assert prompt.render(whole(prompt)) == text
-    mask = np.random.default_rng(seed).random(prompt.n_players) < 0.5
+    rng = np.random.default_rng(seed)
+    mask = rng.random(prompt.n_players) < rng.random()
     left = json.loads(prompt.render(mask))
     assert type(left) is type(value)
     kept = [name for name, keeps in zip(prompt.players, mask, strict=True) if keeps]
     assert scalars(left) == sum(not name.endswith(("{}", "[]")) for name in kept)
+    try:
+        some = mask_prompt(text, by="field", fixed=re.compile(r"a|\d|null"))
+    except ValueError:  # all of it is fixed
+        return
+    left = some.render(rng.random(some.n_players) < rng.random())
+    assert type(json.loads(left)) is type(value)
 
 
 def scalars(value: Any) -> int:
@@ -137,13 +144,100 @@ def test_json_fields() -> None:
     text = '{"name": "Hill, \\"Jo\\"", "age": 71, "drugs": ["aspirin", {"dose": 5}], "x": []}'
     prompt = mask_prompt(text, by="field")
     assert prompt.players == (
-        '"name": "Hill, \\"Jo\\""', '"age": 71', '"aspirin"', '"dose": 5', '"x": []'
+        'name: "Hill, \\"Jo\\""', "age: 71", 'drugs[0]: "aspirin"', "drugs[1].dose: 5", "x: []"
     )  # fmt: skip
     assert prompt.render(keep(prompt, 1, 3)) == '{"age": 71, "drugs": [{"dose": 5}]}'
     assert prompt.render(keep(prompt)) == '{"drugs": [{}]}'
-    for bad, message in [("{a: 1}", "is not JSON"), ("5", "holds no fields"), ("{}", "no fields")]:
+    deep = "[" * 100_000 + "]" * 100_000
+    refused = [
+        ("{a: 1}", "is not JSON"),
+        ("5", "holds no fields"),
+        ("{}", "no fields"),
+        (deep, "is nested too deeply"),
+    ]
+    for bad, message in refused:
         with pytest.raises(ValueError, match=message):
             mask_prompt(bad, by="field")
+
+
+def at_path(value: Any, path: str) -> Any:
+    """What a path leads to."""
+    while path:
+        match = re.match(r'\[("(?:[^"\\]|\\.)*"|\d+)\]|\.?([^.\[]+)', path)
+        assert match is not None, path
+        value = value[match[2] if match[1] is None else json.loads(match[1])]
+        path = path[match.end() :]
+    return value
+
+
+@given(value=JSON)
+def test_a_field_is_called_by_the_path_that_leads_to_it(value: Any) -> None:
+    if not isinstance(value, dict | list) or not value:
+        return
+    names = mask_prompt(json.dumps(value, ensure_ascii=False), by="field").players
+    for name in names:
+        # values hold ": " too, so the path ends where the name leads to the value behind it
+        ends = [match.start() for match in re.finditer(": ", name)]
+        assert any(leads(value, name[:end], name[end + 2 :]) for end in ends), name
+    paths = mask_prompt('{"a.b": 1, "": [{"c d": 2}, [3]], "Größe-1": {"x": 4}}', by="field")
+    assert paths.players == ('["a.b"]: 1', '[""][0]["c d"]: 2', '[""][1][0]: 3', "Größe-1.x: 4")
+
+
+def leads(value: Any, path: str, written: str) -> bool:
+    try:
+        return at_path(value, path) == json.loads(written)
+    except (AssertionError, IndexError, KeyError, TypeError, ValueError):
+        return False
+
+
+@given(
+    values=st.lists(
+        JSON.filter(lambda value: isinstance(value, dict | list) and value), max_size=3
+    ),
+    seed=st.integers(0, 999),
+    unit=st.sampled_from(["document", "message"]),
+)
+def test_what_is_left_of_refined_json_is_json(values: list[Any], seed: int, unit: str) -> None:
+    """Documents and messages that are JSON, cut into fields; prose among them stays whole."""
+    rng = np.random.default_rng(seed)
+    texts = ["It rains.", *(json.dumps(value, ensure_ascii=False) for value in values), "[1] So."]
+    given = [{"role": "tool", "content": text} if unit == "message" else {"text": text}
+             for text in texts]  # fmt: skip
+    coarse = mask_prompt(given, by=unit)
+    if not values:
+        with pytest.raises(ValueError, match="nothing of the unit 'field' in the players"):
+            coarse.refined(range(coarse.n_players), "field")
+        return
+    finer, children = coarse.refined(range(coarse.n_players), "field")
+    assert [len(own) for own in children] == [1, *map(leaves, values), 1]
+    names = [name for text in texts[1:-1] for name in mask_prompt(text, by="field").players]
+    assert finer.players == ("It rains.", *names, "[1] So.")
+    mask = rng.random(finer.n_players) < rng.random()
+    alone = [
+        mask_prompt(text, by="field").render(mask[list(own)])
+        for text, own in zip(texts[1:-1], children[1:-1], strict=True)
+    ]
+    if unit == "message":
+        left = [message["content"] for message in finer.messages(mask)]
+        assert left == ["It rains."] * int(mask[0]) + alone + ["[1] So."] * int(mask[-1])
+    else:
+        mask[[0, -1]] = True
+        assert finer.render(mask).split() == " ".join(["It rains.", *alone, "[1] So."]).split()
+    for text, value in zip(alone, values, strict=True):
+        assert type(json.loads(text)) is type(value)
+    assert finer.render(whole(finer)) == coarse.render(whole(coarse))
+
+
+def test_commas_of_refined_json_are_told() -> None:
+    """They change what is left, so runs with and without them must not share values."""
+    documents = [{"text": '{"a": 1, "b": 2}'}, {"text": "It rains."}]
+    for masking, n_told in (("delete", 1), ("attention", 0), (Replace("_"), 0)):
+        prompt = mask_prompt(documents, by="document", masking=masking)
+        finer, _ = prompt.refined([0, 1], "field")
+        assert len(finer.describe().get("commas", ())) == n_told
+    assert "commas" not in mask_prompt(documents[0]["text"], by="field").describe()
+    matches, children = prompt.refined([0, 1], re.compile("rains"))
+    assert (matches.players[-1], children) == ("rains", ((0,), (1,)))
 
 
 # --- documents and chats --------------------------------------------------------------------------
@@ -206,7 +300,7 @@ def test_a_pattern_or_fields_in_some_messages() -> None:
     prompt = mask_prompt(CHAT, by=re.compile(r"Anna|say"))
     assert prompt.players == ("Anna", "say")
     prompt = mask_prompt(CHAT, by="field")
-    assert prompt.players == ('"room": 5', '"level": 2')
+    assert prompt.players == ("room: 5", "floor.level: 2")
     assert prompt.messages(keep(prompt, 0))[3]["content"] == '{"room": 5, "floor": {}}'
     with pytest.raises(ValueError, match="no message or document has a segment"):
         mask_prompt(CHAT, by=re.compile("zebra"))

@@ -218,12 +218,40 @@ def _is_explained(explanation: Explanation, game: Game) -> list[Entry]:
     recorded = explanation.provenance["game"]
     entries = [
         texts("number of players", str(len(explanation.players)), str(game.n_players)),
-        texts("players' names", repr(explanation.players), repr(players_of(game))),
+        _names(explanation, game),
         texts("number of repeats", str(recorded["n_repeats"]), str(repeats_of(game))),
     ]
     if recorded["fingerprint"] is not None:
         entries.append(texts("fingerprint", recorded["fingerprint"], fingerprint_of(game)))
     return entries
+
+
+def _names(explanation: Explanation, game: Game) -> Entry:
+    """Compare the players' names; a field of JSON may bear its text.
+
+    Earlier versions called fields so, not by their paths. The fingerprint tells which they are.
+    """
+    recorded, now = explanation.players, players_of(game)
+    if recorded == now or len(recorded) != len(now):
+        return texts("players' names", repr(recorded), repr(now))
+    known = map(set[str], zip(now, _texts_of_fields(game), strict=False))
+    return Entry(
+        "players' names, of fields of JSON their texts, as earlier versions had them",
+        repr(recorded),
+        repr(now),
+        all(name in names for name, names in zip(recorded, known, strict=False)),
+    )
+
+
+def _texts_of_fields(game: Game) -> list[str]:
+    """The text of each player of a game of fields, else the names that the players have."""
+    description = described(game)
+    names = list(players_of(game))
+    if description["lens"] != "text" or "field" not in str(description.get("by")).split(" and "):
+        return names
+    spans = description.get("segments", description.get("spans")) or ()
+    written = [str(description["text"])[start:stop].strip() for start, stop in spans]
+    return written + names[len(written) :]
 
 
 def _description(explanation: Explanation, before: Json, after: Json) -> list[Entry]:

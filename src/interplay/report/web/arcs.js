@@ -29,7 +29,6 @@ export function createArcs(model, store) {
     const centre = (player) => x(player + 0.5);
     const shown = listed.filter((row) => row.players.length > 1).slice(0, Math.min(top, ARCS));
     svg
-      .attr("width", width)
       .attr("height", HEIGHT + STRIP + 18)
       .attr("aria-label", `Players 0 to ${model.n - 1} on a line; arcs join those of the ${shown.length} strongest interactions listed`);
     const bins = binned(effects, Math.min(model.n, BINS, Math.floor(width / 2)));

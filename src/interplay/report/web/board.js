@@ -175,7 +175,7 @@ export function createBoard(model, store) {
     "section",
     { class: "board" },
     h("h2", {}, model.view.title),
-    h("div", { class: "stage" }, content),
+    h("div", { class: content.matches(".dense") ? "stage scrolls" : "stage" }, content),
     legend,
     h(
       "p",

@@ -24,7 +24,7 @@ export function drawCircuits(model, svg, width, { state, one, rows, sizes, go })
   const [least, most] = extent([...numbers, ...recorded, ...(ends ? [ends.whole, ends.nothing] : [])].filter((value) => value !== null));
   const x = scaleLinear([0, model.n], [LEFT, width - RIGHT]);
   const y = scaleLinear([least, most === least ? least + 1 : most], [HEIGHT - BOTTOM, TOP]).nice(4);
-  svg.attr("width", width).attr("height", HEIGHT);
+  svg.attr("height", HEIGHT);
   svg.attr("aria-label", `Score of ${one.name} by the number of components kept; grey dots are the ablations of the run`);
   svg.selectAll("*").remove();
   const add = (name, attributes, text) => {

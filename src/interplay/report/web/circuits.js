@@ -55,7 +55,7 @@ export function createCircuits(model, store) {
   };
   new ResizeObserver(() => draw(store.get())).observe(figure);
   store.on(["series", "circuit", "output"], draw);
-  const details = h("details", {}, h("summary", {}, "All sizes"), h("div", { class: "wide" }, h("table", { class: "rows sizes" }, values, table)));
+  const details = h("details", {}, h("summary", {}, "All sizes"), h("div", { class: "wide", role: "group", "aria-label": "Circuits by size", tabindex: 0 }, h("table", { class: "rows sizes" }, values, table)));
   addEventListener("beforeprint", () => (details.open = true));
   return h(
     "section",

@@ -29,7 +29,8 @@ function bow([x1, y1], [x2, y2], side) {
  * Draws links between players' elements that have no words in them: bows from centre to centre, with
  * dots at the ends. A set is one path.
  *
- * @param {Element} content the lens; it is positioned.
+ * @param {Element} content the lens; it is positioned, and the style gives the drawing its size, so
+ *     that one made for another width is cut, and never makes the page wider.
  * @param {Element[][]} elements by player.
  * @param {Element|null} frame what the links cover, if it is a part of the content. They then
  *     stretch with it, so that they are in place on paper too, which is laid out without a script.
@@ -40,8 +41,8 @@ export function createLinks(content, elements, frame = null) {
   const svg = select(frame ?? content).insert("svg", ":first-child").attr("aria-hidden", "true");
   const at = (player, origin) => {
     const box = elements[player][0].getClientRects()[0] ?? origin;
-    const x = box.left - origin.left + content.scrollLeft;
-    const y = box.top - origin.top + content.scrollTop;
+    const x = box.left - origin.left;
+    const y = box.top - origin.top;
     const isWord = elements[player][0].closest(".others"); // a dot in its middle would hide it
     return [x + box.width / 2, y + (isWord ? box.height : box.height / 2)];
   };
@@ -49,7 +50,6 @@ export function createLinks(content, elements, frame = null) {
     svg.attr("class", `links over${strong ? " strong" : ""}`);
     const origin = (frame ? svg.node() : content).getBoundingClientRect();
     if (frame) svg.attr("viewBox", `0 0 ${origin.width} ${origin.height}`).attr("preserveAspectRatio", "none");
-    else svg.attr("width", content.clientWidth).attr("height", content.scrollHeight);
     const drawn = rows.map((row) => {
       const points = row.players.map((player) => at(player, origin));
       return {

@@ -17,17 +17,14 @@ export function createBrackets(content, elements) {
   const svg = select(content).insert("svg", ":first-child").attr("aria-hidden", "true");
   const boxOf = (player, origin) => {
     const box = elements[player][0].getClientRects()[0] ?? origin;
-    const x = box.left - origin.left + content.scrollLeft;
-    const y = box.top - origin.top + content.scrollTop;
+    const x = box.left - origin.left;
+    const y = box.top - origin.top;
     return { x, width: box.width, middle: y + box.height / 2, bottom: y + box.height };
   };
   return (rows, largest, strong) => {
     const origin = content.getBoundingClientRect();
     const edge = parseFloat(getComputedStyle(content).paddingLeft) - 5;
-    svg
-      .attr("class", `links margin${strong ? " strong" : ""}`)
-      .attr("width", content.clientWidth)
-      .attr("height", content.scrollHeight);
+    svg.attr("class", `links margin${strong ? " strong" : ""}`);
     const sets = rows.map((row) => {
       const boxes = row.players.map((player) => boxOf(player, origin)).sort((a, b) => a.middle - b.middle || a.x - b.x);
       const [first, last] = [boxes[0], boxes[boxes.length - 1]];

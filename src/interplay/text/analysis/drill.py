@@ -17,7 +17,7 @@ from interplay.explanation.explanation import Explanation
 from interplay.explanation.exports import export
 from interplay.explanation.run_plan import default_budget
 from interplay.fourier.spectrum import Spectrum
-from interplay.game import Game
+from interplay.game import Game, players_of
 
 ENERGY_FRACTION = 0.9
 """The fraction of the spectrum's energy that lies among the players that are refined."""
@@ -176,7 +176,10 @@ def drill(
         next_budget = _level_budget(remaining, count - number - 1, None)
         players = _players_to_refine(game, levels[number], explanation.spectrum, next_budget)
         if not players:
-            say("No player matters enough to be refined: this level is the last.")
+            say(
+                "No player matters enough to be refined, or nothing of the finer unit is in those "
+                "that do: this level is the last."
+            )
             break
         game, level_children = game.refined(players, levels[number])
         chosen.append(players)
@@ -212,7 +215,15 @@ def _players_to_refine(
     important = _important_players(spectrum)
     if not important:
         return ()
-    sizes = [len(children) for children in game.refined(range(game.n_players), by)[1]]
+    finer, children = game.refined(range(game.n_players), by)
+    sizes = [len(own) for own in children]
+    names, finer_names = players_of(game), players_of(finer)
+    stay = {  # such as prose, which has no fields
+        player
+        for player, own in enumerate(children)
+        if len(own) == 1 and finer_names[own[0]] == names[player]
+    }
+    important = [player for player in important if player not in stay]
     chosen: list[int] = []
     n_players = game.n_players
     for player in important:

@@ -10,13 +10,13 @@ from typing import Any, TypeAlias
 
 from interplay._types import Json
 from interplay.extensions import MaskingName
-from interplay.text.prompts.fields import Span, fields
+from interplay.text.prompts.fields import Segments, Span
 from interplay.text.prompts.languages import detect
 from interplay.text.prompts.masking import Delete, Masking, TokenMasking, get_masking
 from interplay.text.prompts.passage import Passage
 from interplay.text.prompts.prompt import BETWEEN, MaskedPrompt, Turn, unit_name
 from interplay.text.prompts.resample import Resample
-from interplay.text.prompts.segments import Unit, checked_language, split
+from interplay.text.prompts.segments import Unit, checked_language, named, segments, split
 from interplay.text.prompts.swap import Swap
 from interplay.text.prompts.swapping import with_swaps
 
@@ -136,19 +136,21 @@ class _Segmenter:
             )
         return masked
 
-    def spans(self, text: str) -> tuple[Span, ...]:
-        """The spans of a text that are not fixed; none if the unit is a pattern without a match."""
+    def segments(self, text: str) -> Segments:
+        """The segments of a text that are not fixed; none of a pattern without a match."""
         if isinstance(self.by, re.Pattern) and self.by.search(text) is None:
-            return ()
-        spans = split(text, self.by, self.language, self.tokenizer)
+            return Segments((), ())
+        found = segments(text, self.by, self.language, self.tokenizer)
         if self.fixed is None:
-            return spans
+            return found
         fixed = [match.span() for match in self.fixed.finditer(text)]
-        return tuple(
-            (start, stop)
-            for start, stop in spans
-            if not any(start < end and begin < stop for begin, end in fixed)
-        )
+        free = [
+            (span, name)
+            for span, name in zip(found.spans, found.names, strict=True)
+            if not any(span[0] < end and begin < span[1] for begin, end in fixed)
+        ]
+        spans, names = tuple(span for span, _ in free), tuple(name for _, name in free)
+        return Segments(spans, names, found.commas)
 
     def passage(self, text: str) -> Passage:
         """A text with its segments."""
@@ -156,20 +158,20 @@ class _Segmenter:
             raise ValueError(f'by="{self.by}" needs the messages of a chat as the text')
         if isinstance(self.by, re.Pattern):
             split(text, self.by)  # refuses a pattern that matches nothing
-        return self._passage(text, self.spans(text))
+        return self._passage(text, self.segments(text))
 
     def message(self, text: str) -> Passage:
         """A chat message's content with its segments."""
         if self.by in ("message", "tool"):
             if self.fixed is not None and self.fixed.search(text):
-                return self._passage(text, ())
+                return self._passage(text, Segments((), ()))
             content = (0, len(text))
-            return replace(self._passage(text, (content,)), content=content)
+            return replace(self._passage(text, named(text, [content])), content=content)
         if self.by == "document":
             raise ValueError('by="document" needs documents as the text, but it is a chat')
         if self.by == "field" and not text.lstrip().startswith(("{", "[")):
             return Passage(text, (), len(self._names))  # a chat is not JSON, a tool's output is
-        return self._passage(text, self.spans(text))
+        return self._passage(text, self.segments(text))
 
     def turns(self, messages: Sequence[Json], masking: Masking) -> tuple[Turn, ...]:
         """The turns of a chat as players: each message of a user, and what follows it.
@@ -220,21 +222,18 @@ class _Segmenter:
                 label = f"[{document['id']}] " if document.get("id") is not None else ""
                 names.append(label + content.strip())
             else:
-                segments = self.spans(content)
-                spans += [(at + start, at + stop) for start, stop in segments]
-                names += [content[start:stop].strip() for start, stop in segments]
-                commas += [at + comma for comma in self._commas(content)]
+                found = self.segments(content)
+                spans += [(at + start, at + stop) for start, stop in found.spans]
+                names += found.names
+                commas += [at + comma for comma in found.commas]
         first = len(self._names)
         self._names += names
         return Passage(text, tuple(spans), first, tuple(commas))
 
-    def _passage(self, text: str, spans: Sequence[Span]) -> Passage:
+    def _passage(self, text: str, found: Segments) -> Passage:
         first = len(self._names)
-        self._names += [text[start:stop].strip() for start, stop in spans]
-        return Passage(text, tuple(spans), first, self._commas(text))
-
-    def _commas(self, text: str) -> tuple[int, ...]:
-        return fields(text)[1] if self.by == "field" else ()
+        self._names += found.names
+        return Passage(text, found.spans, first, found.commas)
 
 
 def _is_chat(text: Sequence[Message] | Sequence[Document]) -> bool:

@@ -16,9 +16,15 @@ import numpy as np
 
 from interplay._types import BoolArray, FloatArray, IntArray, Json
 from interplay.text.prompts.fields import Span
-from interplay.text.prompts.masking import DELETE, CharacterMasking, Masking, TokenMasking
+from interplay.text.prompts.masking import (
+    DELETE,
+    CharacterMasking,
+    Masking,
+    Replace,
+    TokenMasking,
+)
 from interplay.text.prompts.passage import Occurrence, Passage
-from interplay.text.prompts.segments import Unit, checked_language, split
+from interplay.text.prompts.segments import Unit, checked_language, holds, segments
 
 BETWEEN = "\n\n"
 """What stands between documents, and between messages where they are shown."""
@@ -49,7 +55,8 @@ class MaskedPrompt:
 
     Attributes:
         turns: those of a chat, or a single one.
-        players: the players' names: the segments' texts, for documents with their ids.
+        players: the players' names: the segments' texts, for documents with their ids; of fields of
+            JSON their paths and values.
         by: the unit of the players.
         masking: how segments are removed.
         language: the code of its language, as it was given or guessed; sentences depend on it.
@@ -229,13 +236,17 @@ class MaskedPrompt:
         """Cut some players into finer ones.
 
         Args:
-            chosen: the players to cut; the others stay as they are.
+            chosen: the players to cut; the others stay as they are, and so do those in which there
+                is nothing of the finer unit, such as prose without a field.
             by: the finer unit.
             language: for sentences; by default that of the whole text.
             tokenizer: for tokens.
 
         Returns:
             The finer prompt, and for each player of this one its players' numbers in the finer one.
+
+        Raises:
+            ValueError: there is nothing of the finer unit in any of them, or they are turns.
         """
         if self.by == "turn":
             raise ValueError(
@@ -244,6 +255,7 @@ class MaskedPrompt:
         chosen, language = set(chosen), checked_language(language) or self.language
         players: list[str] = []
         children: list[tuple[int, ...]] = []
+        is_cut = not any(player < self.n_players - self.n_swaps for player in chosen)
         turns = []
         for turn in self.turns:
             pieces: list[Piece] = []
@@ -251,7 +263,14 @@ class MaskedPrompt:
                 if isinstance(piece, str):
                     pieces.append(piece)
                     continue
-                if piece.content is not None and piece.first in chosen:
+                texts = piece.spans if piece.content is None else (piece.content,)
+                to_cut = {
+                    number
+                    for number, (start, stop) in enumerate(texts, piece.first)
+                    if number in chosen and holds(piece.text[start:stop], by)
+                }
+                is_cut |= bool(to_cut)
+                if piece.content is not None and to_cut:
                     start, stop = piece.content
                     before, piece, after = (
                         piece.text[:start],
@@ -266,27 +285,36 @@ class MaskedPrompt:
                 else:
                     before = after = ""
                 spans: list[Span] = []
+                commas = list(piece.commas)
                 first = len(players)
                 for number, (start, stop) in enumerate(piece.spans, piece.first):
                     text = piece.text[start:stop]
-                    if number in chosen:
-                        segments = split(text, by, language, tokenizer)
-                        new_spans = [(start + a, start + b) for a, b in segments]
-                        names = [text[a:b].strip() for a, b in segments]
+                    if number in to_cut:
+                        found = segments(text, by, language, tokenizer)
+                        new_spans = [(start + a, start + b) for a, b in found.spans]
+                        names = found.names
+                        commas += [start + comma for comma in found.commas]
                     else:
-                        new_spans, names = [(start, stop)], [self.players[number]]
+                        new_spans, names = [(start, stop)], (self.players[number],)
                     children.append(tuple(range(len(players), len(players) + len(new_spans))))
                     spans += new_spans
                     players += names
-                finer_piece = replace(piece, spans=tuple(spans), first=first)
+                finer_piece = replace(
+                    piece, spans=tuple(spans), first=first, commas=tuple(sorted(commas))
+                )
                 pieces += [part for part in (before, finer_piece, after) if part]
             turns.append(Turn(turn.message, tuple(pieces)))
+        if not is_cut:
+            raise ValueError(
+                f"there is nothing of the unit {unit_name(by)!r} in the players to be refined; "
+                "choose another unit"
+            )
         unit = f"{self.by} and {unit_name(by)}"
-        settled, names, numbers = without_covered(turns, players)
+        settled, left, numbers = without_covered(turns, players)
         swaps = self.players[self.n_players - self.n_swaps :]
         children = [tuple(numbers[old] for old in olds if old in numbers) for olds in children]
-        children += [(len(names) + number,) for number in range(self.n_swaps)]
-        finer = MaskedPrompt(settled, (*names, *swaps), unit, self.masking, language, self.n_swaps)
+        children += [(len(left) + number,) for number in range(self.n_swaps)]
+        finer = MaskedPrompt(settled, (*left, *swaps), unit, self.masking, language, self.n_swaps)
         return finer, tuple(children)
 
     def describe(self) -> Json:
@@ -296,6 +324,8 @@ class MaskedPrompt:
         if self.n_swaps:  # a swapped player has no span of its own, so pieces are shown instead
             places = [[p.start, p.stop, p.player, list(p.alternatives)] for p in self.swapped]
             players = {"segments": spans, "swapped": places, "pieces": self._pieces()}
+        if commas := self._commas_of_refined():
+            players["commas"] = commas
         return {
             "lens": "text",
             "text": self.text,
@@ -305,6 +335,21 @@ class MaskedPrompt:
             "by": self.by,
             "masking": self.masking.describe(),
         } | ({"messages": [turn.message for turn in self.turns]} if self.is_chat else {})
+
+    def _commas_of_refined(self) -> list[int]:
+        """The commas that go with a removed neighbour, in :attr:`text`, where JSON was refined.
+
+        Elsewhere the spans determine them. Earlier versions kept all of them in refined JSON.
+        """
+        is_refined = "field" in self.by.split(" and ")[1:]
+        commas: list[int] = []
+        if not is_refined or isinstance(self.masking, TokenMasking | Replace):
+            return commas
+        at = 0
+        for text, passage in self._shown():
+            commas += [at + comma for comma in passage.commas] if passage is not None else []
+            at += len(text)
+        return commas
 
     def _said(self) -> list[list[str | int]]:
         """Where the messages of a chat are in :attr:`text`, with their roles."""

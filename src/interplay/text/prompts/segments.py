@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from interplay.errors import MissingDependencyError
 from interplay.extensions import nearest
-from interplay.text.prompts.fields import Span, fields
+from interplay.text.prompts.fields import Segments, Span, fields
 from interplay.text.prompts.languages import detect
 from interplay.text.prompts.sentences import sentences
 
@@ -85,7 +85,7 @@ def split(
     if by == "paragraph":
         return _paragraphs(text)
     if by == "field":
-        return fields(text)[0]
+        return fields(text).spans
     if by in PART_UNITS:
         needed = "documents" if by == "document" else "a list of chat messages"
         raise ValueError(f"by={by!r} needs {needed} as the text, but it is one string")
@@ -93,6 +93,36 @@ def split(
         f"by={by!r} is unknown; choose one of {', '.join((*UNITS, *PART_UNITS))}"
         f"{nearest(by, (*UNITS, *PART_UNITS))}, or give spans or a compiled pattern"
     )
+
+
+def segments(
+    text: str,
+    by: Unit,
+    language: str | None = None,
+    tokenizer: PreTrainedTokenizerBase | None = None,
+) -> Segments:
+    """Split a text as :func:`split` does, with names: of a field its path, else the characters."""
+    if isinstance(by, str) and by == "field" and text.strip():
+        return fields(text)
+    return named(text, split(text, by, language, tokenizer))
+
+
+def named(text: str, spans: Sequence[Span]) -> Segments:
+    """Segments that are called by their characters."""
+    return Segments(tuple(spans), tuple(text[start:stop].strip() for start, stop in spans))
+
+
+def holds(text: str, by: Unit) -> bool:
+    """Whether a unit that not every text has is in this one: a pattern's match, or a field."""
+    if isinstance(by, re.Pattern):
+        return any(text[slice(*match.span())].strip() for match in by.finditer(text))
+    if not isinstance(by, str) or by != "field":
+        return True
+    try:
+        fields(text)
+    except ValueError:
+        return False
+    return True
 
 
 def checked_language(language: str | None) -> str | None:

@@ -29,7 +29,7 @@ from interplay.explanation.explain import explain
 from interplay.explanation.explanation import Explanation
 from interplay.explanation.loading import load
 from interplay.extensions import BackendName, DecoderName
-from interplay.game import Game, fingerprint_of, players_of
+from interplay.game import Game, fingerprint_of, held_hints, players_of
 
 PROMPTS, RECORDS, STORE = "prompts", "records.jsonl", "ablations.db"
 """What is in an audit's folder: a folder of explanations, what is kept of each, and the values."""
@@ -244,7 +244,8 @@ class _OneByOne:
             GameError: so many failed one after another that the model is to blame.
         """
         try:
-            went_on = self._one(number, prompt)
+            with held_hints():  # they take a backward pass in some games
+                went_on = self._one(number, prompt)
         except (StoreError, MissingDependencyError):
             raise
         except (ValueError, GameError) as error:

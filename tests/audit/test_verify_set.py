@@ -17,6 +17,8 @@ import pytest
 import interplay as ip
 from interplay._types import BoolArray, FloatArray
 from interplay.audit.verify_set import verify_set
+from interplay.cli.manifest import write_manifest
+from tests.cli.running import run
 
 N_PLAYERS, N_PROMPTS = 10, 6
 SETTINGS: dict[str, Any] = {
@@ -142,7 +144,7 @@ def test_each_changed_number_is_found(folder: Path) -> None:
     assert {check.name for check in result.named("mismatch")} == {"prompt 3: record", "results"}
     assert differing >= {
         *(f"audit.findings[0].{name}" for name in ("shown", "p_value", "mean")),
-        "audit.findings[0].interval[0]",
+        "audit.findings[0].interval",
         "audit.findings[1].survives",
         "audit.pooled.r2",
         "audit.n_tested",
@@ -182,6 +184,18 @@ def test_a_changed_page_is_found(folder: Path) -> None:
     page = folder / "audit.html"
     page.write_text(page.read_text().replace("prompts", "rows", 1))
     assert [check.name for check in verify_set(folder).named("mismatch")] == ["page"]
+
+
+def test_the_command_says_what_differs_and_what_was_left_out(folder: Path) -> None:
+    write_manifest(folder)
+    printed = run("verify", folder, "--sample", "0")
+    assert "MATCH" in printed
+    assert "audit hash: " in printed
+    assert "prompt 3: spectrum" not in printed  # it matches
+    assert "INCOMPLETE" in run("verify", folder, code=3)  # the model was not asked
+    page = next((folder / "prompts").glob("*.html"))
+    page.write_text(page.read_text() + "<!-- -->")
+    assert "mismatch" in run("verify", folder, "--sample", "0", code=1)
 
 
 def test_a_folder_that_is_none(tmp_path: Path) -> None:

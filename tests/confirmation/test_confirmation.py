@@ -285,7 +285,7 @@ def test_what_is_tested_is_what_was_shown() -> None:
 
     def tested(explanation: Explanation, **settings: Any) -> Any:
         confirmation = explanation.confirm(1, index="SII", budget=100, **settings)
-        return confirmation.order, (confirmation.tested[0].players,)
+        return confirmation.order, [confirmation.tested[0].players]
 
     assert tested(explanation) == (3, tops[3])
     for order in (2, 1):  # of single players there are no interactions, so pairs are tested

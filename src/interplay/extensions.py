@@ -48,7 +48,7 @@ MaskingName: TypeAlias = Literal["delete", "mask_token", "attention"]
 def nearest(name: str, known: Iterable[str]) -> str:
     """`` (did you mean 'budget'?)``, or nothing where no known name is like this one."""
     spelt = {one.casefold(): one for one in known}
-    close = get_close_matches(name.casefold(), list(spelt), n=1)
+    close = get_close_matches(str(name).casefold(), list(spelt), n=1)
     return f" (did you mean {spelt[close[0]]!r}?)" if close else ""
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from inspect import getattr_static
 from typing import Any, Protocol, TypedDict, cast, runtime_checkable
@@ -24,6 +26,8 @@ from interplay.fourier.masks import as_masks, describe, keys
 
 MOST_REPEATS = 10_000
 """The most evaluations of each mask of a random game."""
+_HELD: ContextVar[dict[int, tuple[Game, Hints | None]] | None] = ContextVar("held", default=None)
+"""Games with their hints, by identity."""
 
 
 @runtime_checkable
@@ -203,6 +207,25 @@ def hints_of(game: Game) -> Hints | None:
     """
     if getattr_static(game, "hints", None) is None:
         return None
+    held = _HELD.get()
+    if held is None:
+        return _asked_for_hints(game)
+    if id(game) not in held:
+        held[id(game)] = game, _asked_for_hints(game)
+    return held[id(game)][1]
+
+
+@contextmanager
+def held_hints() -> Iterator[None]:
+    """Ask each game for its hints once while this lasts: the caller vouches that none changes."""
+    token = _HELD.set({})
+    try:
+        yield
+    finally:
+        _HELD.reset(token)
+
+
+def _asked_for_hints(game: Game) -> Hints | None:
     try:
         hints = cast(HintingGame, game).hints()
     except Exception as error:

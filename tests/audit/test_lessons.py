@@ -175,3 +175,46 @@ def test_features_of_segments() -> None:
     np.testing.assert_array_equal(surface[:, 7], [0, 0, 1])  # ends of sentences
     np.testing.assert_array_equal(surface[:, 8], [1, 0, 0])  # of clauses
     np.testing.assert_array_equal(segments.features(["fact"])[:, -1], [1, 0, 1])
+
+
+class Bounded:
+    """A game that is scored by a probability, with hints that take a while."""
+
+    n_players, measure = N, SHAPLEY
+
+    def __init__(self, number: int, score: str) -> None:
+        self.players, self._value = function(number)
+        self.score, self.fingerprint, self.n_hinted = score, f"{score} {number}", 0
+
+    def __call__(self, masks: BoolArray) -> FloatArray:
+        values = self._value(masks)
+        return np.asarray(1 / (1 + np.exp(-values)) if self.score == "prob" else values)
+
+    def hints(self) -> ip.game.Hints:
+        self.n_hinted += 1
+        return ip.game.Hints("gradient", np.arange(1.0, N + 1), 5.0)
+
+    def cost(self, masks: BoolArray) -> FloatArray:
+        return np.ones(len(masks))
+
+    def arrange(self, masks: BoolArray) -> Any:
+        return np.arange(len(masks))
+
+    batch_size = 64
+
+    def describe(self) -> dict[str, Any]:
+        return {"lens": None, "targets": [{"kind": "Response", "score": self.score}]}
+
+
+def test_a_score_with_ends_is_warned_of_once_and_hints_are_asked_for_once() -> None:
+    prompts = [Bounded(number, "prob") for number in range(5)]
+    with pytest.warns(UserWarning, match="log-odds") as told:
+        audit = ip.audit_prompts(prompts, **SETTINGS)
+    assert len(told) == 1
+    assert 'nothing is learned across prompts (learn="relevance")' in str(told[0].message)
+    assert not any(prompt.learned_from for prompt in audit.prompts)
+    assert [prompt.n_hinted for prompt in prompts] == [1] * 5
+    # neither of log-odds, nor where nothing would be learned, is anything said
+    ip.audit_prompts([Bounded(0, "logit")], **SETTINGS)
+    ip.audit_prompts([Bounded(0, "prob")], learn=False, **SETTINGS)
+    ip.audit_prompts([Bounded(0, "prob")], **{**SETTINGS, "budget": 60})

@@ -273,6 +273,30 @@ def test_an_effect_that_is_rarely_there_is_not_denied() -> None:
     assert all(one.low <= 1 / 16 <= one.high for one in pairs)
 
 
+def test_what_is_tested_is_what_was_shown() -> None:
+    """The strongest of the table, whose order changes the values of the others and their ranks."""
+    terms = {(): 0.0, (0, 1): 0.05, (0, 1, 2): -0.1, (3, 4): 0.07}
+    explanation = claiming(ip.Spectrum.from_dict(N, terms), n_known=120)
+    tops = {
+        order: explanation.interactions("SII", order=order).top(1, min_order=2).sets
+        for order in (2, 3)
+    }
+    assert tops[2] != tops[3]
+
+    def tested(explanation: Explanation, **settings: Any) -> Any:
+        confirmation = explanation.confirm(1, index="SII", budget=100, **settings)
+        return confirmation.order, [confirmation.tested[0].players]
+
+    assert tested(explanation) == (3, tops[3])
+    for order in (2, 1):  # of single players there are no interactions, so pairs are tested
+        shown = {"index": None, "order": order}
+        told = dataclasses.replace(
+            explanation, provenance=explanation.provenance | {"shown": shown}
+        )
+        assert tested(told) == (2, tops[2])
+        assert tested(told, order=3) == (3, tops[3])
+
+
 # --- the parts ----------------------------------------------------------------------------------
 
 

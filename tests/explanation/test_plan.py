@@ -192,3 +192,32 @@ def test_counts_are_those_of_the_run(decoder: str) -> None:
         spent["held_out"],
         spent["evaluated"],
     )
+
+
+def test_a_cheaper_game_is_planned_too(tmp_path: Path, clock: Clock) -> None:
+    class Cheap(Priced):
+        fingerprint = "cheap"
+
+    game, cheap, store = Priced(clock), Cheap(clock), tmp_path / "a.db"
+    settings: Any = {"budget": 120, "cheaper_budget": 250, "store": store, "decoder": "lasso"}
+    plan = ip.plan(game, cheaper=cheap, price=1e6, **settings)
+    assert plan.cheaper is not None
+    assert plan.cheaper.warmed_up == plan.cheaper.n_stored == len(cheap.evaluated)
+    assert plan.price == plan.tokens  # of the game alone
+    assert "cheaper ablations" in str(plan)
+    planned, warmed = len(game.evaluated), len(cheap.evaluated)
+    started = clock.now
+    explanation = ip.explain(game, cheaper=cheap, progress=False, **settings)
+    assert len(game.evaluated) - planned == plan.n_new
+    assert len(cheap.evaluated) - warmed == plan.cheaper.n_new
+    recorded = explanation.provenance["cheaper"]
+    assert recorded["n_ablations"] == plan.cheaper.n_ablations
+    assert plan.seconds is not None
+    assert plan.cheaper.seconds is not None
+    assert plan.seconds + plan.cheaper.seconds == pytest.approx(clock.now - started)
+    alone = ip.plan(game, **{**settings, "cheaper_budget": None})
+    assert alone.cheaper is None
+    with pytest.raises(ValueError, match="without a cheaper game"):
+        ip.plan(game, **settings)
+    with pytest.raises(ValueError, match="is the same one"):
+        ip.plan(game, cheaper=Priced(clock), **settings)

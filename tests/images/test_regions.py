@@ -37,6 +37,11 @@ def test_boxes_and_marked_parts() -> None:
     assert boxes(IMAGE, {"sign": (0, 0, 4, 3)}, rest="ground").names == ("sign", "ground")
     with pytest.raises(ValueError, match="right <= 9 and top < bottom <= 6"):
         boxes(IMAGE, {"sign": (0, 0, 10, 3)})
+    halves = {1: (0, 0, 4, 6), "1": (4, 0, 9, 6)}
+    with pytest.raises(ValueError, match="several regions have the name '1'"):
+        boxes(IMAGE, halves)
+    with pytest.raises(ValueError, match="several regions have the name 'rest'"):
+        boxes(IMAGE, {"rest": (0, 0, 4, 6)}, rest="rest")
     with pytest.raises(ValueError, match="'below' has no pixel"):
         boxes(IMAGE, {"above": (0, 0, 4, 3), "below": (1, 1, 3, 2)})
     with pytest.raises(ValueError, match=r"bool of the shape \(6, 9\)"):

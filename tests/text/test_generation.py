@@ -272,9 +272,9 @@ def test_scorers_and_settings_that_are_refused() -> None:
     with pytest.raises(ValueError, match=r"gave 1 numbers .* names 2"):
         Generated(lambda a, b: 1.0, outputs=("a", "b")).score("a", "b")
     with pytest.raises(ValueError, match="max_tokens=0 of Generated is below 1"):
-        Generated(shared, max_tokens=0).check()
+        Generated(shared, max_tokens=0)
     with pytest.raises(ValueError, match="are not different names"):
-        Generated(shared, outputs=("a", "a")).check()
+        Generated(shared, outputs=("a", "a"))
     model, tokenizer = tiny(AutoModelForCausalLM, CONFIGS["llama"]), word_tokenizer(framed=False)
     model.generation_config.eos_token_id = list(range(VOCABULARY))
     with pytest.raises(

@@ -17,9 +17,11 @@ from interplay.text import (
     EmbeddingSimilarity,
     Generated,
     Label,
+    Labels,
     LogitDifference,
     LogitFunction,
     Options,
+    Replace,
     Response,
     TextGame,
 )
@@ -177,8 +179,6 @@ def test_targets_and_models_that_are_not_compatible(smollm: Any, minilm: tuple[A
             "are read off a model in different ways",
         ),
         (smollm, [Generated(lambda a, b: 0.0)] * 2, "several Generated targets would generate"),
-        (smollm, Response(" good", part="bad"), "the part 'bad' occurs 0 times in the response"),
-        (smollm, Response(" good", part=(3, 3)), r"the part \(3, 3\) is empty or outside"),
     ]
     for (model, tokenizer), target, message in refused:
         with pytest.raises(ValueError, match=message):
@@ -189,22 +189,6 @@ def test_targets_and_models_that_are_not_compatible(smollm: Any, minilm: tuple[A
     )  # fmt: skip
     with pytest.raises(ValueError, match="masking='attention' cannot be used with Generated"):
         game(np.ones((1, game.n_players), dtype=bool))
-
-
-@pytest.mark.model
-@pytest.mark.parametrize(
-    ("target", "message"),
-    [
-        (Options("ab"), "texts='ab' is one text; give a tuple of answers"),  # type: ignore[arg-type]
-        (Response(5), "the answer 5 is a int; give a text"),  # type: ignore[arg-type]
-        (Contrast(("a",), "b"), "is a tuple; give a text"),  # type: ignore[arg-type]
-        (Response(max_tokens=2.5), "max_tokens=2.5 is not a whole number"),  # type: ignore[arg-type]
-        (Response(max_tokens=0), "max_tokens=0 of Response is below 1"),
-    ],
-)
-def test_targets_that_are_none(smollm: Any, target: Any, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        TextGame(*smollm, "It is good.", target, by="word", prompt="{text} So")
 
 
 @pytest.mark.model
@@ -234,3 +218,34 @@ def test_claims_are_outputs_that_add_up_to_the_response(smollm: Any) -> None:
     for refused in (Response(), Response(said, part="Oslo")):
         with pytest.raises(ValueError, match="has no claims"):
             refused.claims()
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: Response("a", reduction="sentense"), r"reduction='sentense'.*mean 'sentence'"),
+        (lambda: Response("a", score="probs"), r"score='probs'.*did you mean 'prob'"),
+        (lambda: Response("a", score=None), "score=None is unknown"),
+        (lambda: Response(3), "text=3 is a int; give a text"),
+        (lambda: Response(None, max_tokens=0), "max_tokens=0 of Response is below 1"),
+        (lambda: Response("a b", part="c"), "the part 'c' occurs 0 times in the response"),
+        (lambda: Response("a b", part=(3, 3)), r"the part \(3, 3\) is empty or outside"),
+        (lambda: Response(None, max_tokens=2.5), "max_tokens=2.5 is not a whole number"),
+        (lambda: Options("ab"), "texts='ab' is one text; give a tuple of answers"),
+        (lambda: Contrast(("a",), "b"), "is a tuple; give a text"),
+        (lambda: Options(("a", "b"), score="probability"), "score='probability' is unknown"),
+        (lambda: Options(("a", "a")), "two or more different answers"),
+        (lambda: Options(("a", 2)), "texts=2 is a int"),
+        (lambda: Contrast("a", "a"), "the answers are both 'a'"),
+        (lambda: LogitDifference("a", "a"), "the answers are both 'a'"),
+        (lambda: LogitDifference("a", 7), "negative=7 is a int"),
+        (lambda: Label("a", score="margn"), r"score='margn'.*did you mean 'margin'"),
+        (lambda: Labels("logits"), r"score='logits'.*did you mean 'logit'"),
+        (lambda: EmbeddingSimilarity(pooling="men"), r"pooling='men'.*did you mean 'mean'"),
+        (lambda: Generated(lambda *_: 0.0, max_tokens=0), "max_tokens=0 of Generated"),
+        (lambda: Replace(None), "text=None is a NoneType; give a text"),
+    ],
+)
+def test_options_are_refused_when_they_are_given(make: Any, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        make()

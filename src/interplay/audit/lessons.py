@@ -9,6 +9,7 @@ interrupted. After the last of these nothing more is learned.
 from __future__ import annotations
 
 import re
+import warnings
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -38,7 +39,12 @@ CHECKPOINTS = (4, 8, 16, 32, 64)
 """After so many prompts it is learned from all of them."""
 UNLIKE = -2.0
 """Below this evidence a prompt is unlike the others (``benchmarks/bench_learning.py``)."""
-_BOUNDED = ("probability", "share", "accuracy")
+_BOUNDED = {
+    "probability": 'log-odds, which have none (Response(..., score="logit"), --target logit)',
+    "share": 'log-probabilities (Options(..., score="logprob"))',
+    "accuracy": "a margin or a log-probability",
+}
+"""Scores with ends, and what to score instead."""
 _FEWEST, _MOST = 20, 600
 """The fewest ablations of a lesson, and the most that are used."""
 _MOST_ROLES, _FEWEST_WITH_ROLE = 30, 3
@@ -131,6 +137,7 @@ class Lessons:
         self._seen: dict[str, tuple[Segments, Ablations]] = {}
         self._learned: tuple[Learned, tuple[str, ...]] | None = None
         self._count = 0
+        self._has_warned = False
 
     @property
     def wanted(self) -> bool:
@@ -182,6 +189,26 @@ class Lessons:
         used = explanation.fit + explanation.held_out
         self._seen[key] = segments, Ablations(used.masks[:_MOST], used.values[:_MOST])
 
+    def warn_of_ends(self, explanation: Explanation) -> None:
+        """Say once that nothing is learned, where that is only because the score has ends.
+
+        Warns:
+            UserWarning: that it is so, with what to do.
+        """
+        description = explanation.provenance["game"]["description"]
+        if self._has_warned or not self.learn or not is_bounded(description, self.output):
+            return
+        if not _varies(explanation, self.output):
+            return
+        self._has_warned = True
+        score = score_of(description, self.output)
+        warnings.warn(
+            f'nothing is learned across prompts (learn="{self.learn}"): the score, a {score}, has '
+            "ends, near which segments matter less, whichever they are; score "
+            f"{_BOUNDED[score]}, or turn it off by learn=False (--learn none)",
+            stacklevel=2,
+        )
+
 
 def is_bounded(description: Json, output: int) -> bool:
     """Whether a score is known to have ends, such as a probability.
@@ -226,14 +253,18 @@ def alone(explanation: Explanation) -> Explanation:
 
 def serves(explanation: Explanation, output: int) -> bool:
     """Whether an explanation can be learned from, or judged by what was learned."""
-    provenance = explanation.provenance
-    takes_hints = get_decoder(provenance["decoder"]["requested"]).takes_hints
+    description = explanation.provenance["game"]["description"]
+    return _varies(explanation, output) and not is_bounded(description, output)
+
+
+def _varies(explanation: Explanation, output: int) -> bool:
+    """Whether there is something to learn from, whatever was scored."""
+    takes_hints = get_decoder(explanation.provenance["decoder"]["requested"]).takes_hints
     if explanation.faithfulness.exact or not takes_hints:
         return False
     if len(explanation.fit) + len(explanation.held_out) < _FEWEST:
         return False
-    values = as_columns(explanation.fit.values)[:, output]
-    return float(np.ptp(values)) > 0.0 and not is_bounded(provenance["game"]["description"], output)
+    return float(np.ptp(as_columns(explanation.fit.values)[:, output])) > 0.0
 
 
 def _lesson(features: FloatArray, ablations: Ablations, output: int) -> Lesson:

@@ -228,7 +228,7 @@ class Records:
         place, last = 0, b"\n"
         for line in self._file:
             with suppress(ValueError):
-                self._places[_record(line)["key"]] = place
+                self._places[read_record(line)["key"]] = place
             place, last = place + len(line), line
         if not last.endswith(b"\n"):
             self._file.write(b"\n")
@@ -245,7 +245,7 @@ class Records:
     def at(self, place: int) -> Record:
         """The record at a place."""
         self._file.seek(place)
-        return _record(self._file.readline())
+        return read_record(self._file.readline())
 
     def append(self, record: Record) -> int:
         """Append a record, and return its place."""
@@ -256,7 +256,7 @@ class Records:
         return place
 
 
-def _record(line: bytes) -> Record:
+def read_record(line: bytes) -> Record:
     """A line of the file.
 
     Raises:

@@ -13,7 +13,7 @@ from typing import cast
 
 from interplay._types import Json, plain, visible
 from interplay.audit.findings import Finding, Findings
-from interplay.audit.lessons import UNLIKE
+from interplay.audit.lessons import UNLIKE, Learn
 from interplay.audit.pooled import Pooled
 from interplay.explanation.explanation import Explanation
 from interplay.explanation.loading import load
@@ -110,6 +110,9 @@ class Audit:
         index: the interaction index of all values; several if prompts differ.
         n_evaluated: how many prompts were explained in this call, not in an earlier one.
         interrupted: whether it ended before the set did.
+        learn: what was learned across prompts.
+        output: which of several outputs was looked at.
+        random_state: the seed.
         folder: where its files are, or ``None``.
     """
 
@@ -122,6 +125,9 @@ class Audit:
     index: tuple[str, ...]
     n_evaluated: int
     interrupted: bool
+    learn: Learn
+    output: int
+    random_state: int
     folder: Path | None
 
     @property
@@ -231,6 +237,10 @@ class Audit:
                 "least": self.least,
                 "index": self.index,
                 "interrupted": self.interrupted,
+                "n_evaluated": self.n_evaluated,
+                "learn": self.learn,
+                "output": self.output,
+                "random_state": self.random_state,
                 "prompts": [prompt.__dict__ for prompt in self.prompts],
                 "refused": [refused.__dict__ for refused in self.refused],
             }
@@ -261,28 +271,37 @@ class Audit:
         if path is None and self.folder is None:
             raise ValueError("this audit has no folder; give the path of the page")
         path = Path(path) if path is not None else cast(Path, self.folder) / PAGE
-        linked = self._pages(path.parent) if self.folder is not None else {}
-        # the page is made to the right of this room
-        page = import_module("interplay.report.audits").page_of
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(page(self, linked), encoding="utf-8", newline="\n")
-        return path
-
-    def _pages(self, beside: Path) -> dict[int, str]:
-        """Write the pages of the prompts that matter; their addresses from a folder by number."""
-        assert self.folder is not None
-        named = [number for finding in self.findings for number, _ in finding.strongest]
-        named += [prompt.number for prompt in self.worst]
-        by_number = {prompt.number: prompt for prompt in self.prompts}
-        linked = {}
-        for number in islice(dict.fromkeys(named), MOST_PAGES):
-            file = by_number[number].file
-            if file is None:
-                continue
+        linked = {} if self.folder is None else self.linked()
+        for file in linked.values():
+            assert self.folder is not None
             page = (self.folder / file).with_suffix(".html")
             if not page.exists():
                 load(self.folder / file).to_html(page)
-            linked[number] = Path(relpath(page, beside)).as_posix()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(self.page(path.parent), encoding="utf-8", newline="\n")
+        return path
+
+    def page(self, beside: Path) -> str:
+        """The page of the set, as HTML whose links are from a folder. Nothing is written."""
+        addresses = {}
+        if self.folder is not None:
+            for number, file in self.linked().items():
+                page = (self.folder / file).with_suffix(".html")
+                addresses[number] = Path(relpath(page, beside)).as_posix()
+        # the page is made to the right of this room
+        html: str = import_module("interplay.report.audits").page_of(self, addresses)
+        return html
+
+    def linked(self) -> dict[int, str]:
+        """The files of the prompts that have pages, by their numbers."""
+        named = [number for finding in self.findings for number, _ in finding.strongest]
+        named += [prompt.number for prompt in self.worst]
+        files = {prompt.number: prompt.file for prompt in self.prompts}
+        linked = {}
+        for number in islice(dict.fromkeys(named), MOST_PAGES):
+            file = files[number]
+            if file is not None:
+                linked[number] = file
         return linked
 
     def __repr__(self) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -21,7 +21,15 @@ from interplay.ablation.terminal import Terminal
 from interplay.audit.findings import Numbered, findings_of
 from interplay.audit.lessons import UNLIKE, Learn, Lessons, Segments, alone, serves
 from interplay.audit.pooled import pooled_score
-from interplay.audit.prompts import FromOthers, GivenGame, Prompt, Records, key_of, record_of
+from interplay.audit.prompts import (
+    FromOthers,
+    GivenGame,
+    Prompt,
+    Record,
+    Records,
+    key_of,
+    record_of,
+)
 from interplay.audit.result import Audit, Audited, Refused
 from interplay.designs.measures import AnyMeasure
 from interplay.errors import GameError, MissingDependencyError, StoreError
@@ -29,7 +37,7 @@ from interplay.explanation.explain import explain
 from interplay.explanation.explanation import Explanation
 from interplay.explanation.loading import load
 from interplay.extensions import BackendName, DecoderName
-from interplay.game import Game, fingerprint_of, players_of
+from interplay.game import Game, fingerprint_of, held_hints, players_of
 
 PROMPTS, RECORDS, STORE = "prompts", "records.jsonl", "ablations.db"
 """What is in an audit's folder: a folder of explanations, what is kept of each, and the values."""
@@ -186,6 +194,9 @@ prompts, 33% (19% to 50%)
         tuple(sorted(one_by_one.indices)),
         one_by_one.n_new,
         one_by_one.interrupted,
+        learn,
+        output,
+        random_state,
         None if folder is None else Path(folder),
     )
 
@@ -244,7 +255,8 @@ class _OneByOne:
             GameError: so many failed one after another that the model is to blame.
         """
         try:
-            went_on = self._one(number, prompt)
+            with held_hints():  # they take a backward pass in some games
+                went_on = self._one(number, prompt)
         except (StoreError, MissingDependencyError):
             raise
         except (ValueError, GameError) as error:
@@ -277,6 +289,9 @@ class _OneByOne:
                 return False
             record = record_of(explanation, roles, key, self.output, learned)
             self.lessons.add(key, segments, explanation)
+            until = self.settings["until"] is not None
+            if self.lessons.learn == "effects" or helped(budget, game.n_players, until=until):
+                self.lessons.warn_of_ends(explanation)
             if file is not None:
                 explanation.save(self.place / file)
             known = record, self.records.append(record)
@@ -288,26 +303,7 @@ class _OneByOne:
         if record["counts"]:
             self.counted.append((number, where))
         self.audited.append(
-            Audited(
-                number=number,
-                title=prompt.title,
-                line=prompt.line,
-                columns=dict(prompt.columns),
-                level=record["level"],
-                reason=record["reason"],
-                counts=record["counts"],
-                r2=record["r2"],
-                low=record["low"],
-                high=record["high"],
-                exact=record["exact"],
-                n_ablations=record["n_ablations"],
-                n_held_out=record["n_held_out"],
-                error=record["error"],
-                spread=record["spread"],
-                learned_from=record["learned_from"],
-                evidence=record["evidence"],
-                file=file,
-            )
+            audited_of(number, prompt.title, prompt.line, dict(prompt.columns), record, file)
         )
         return True
 
@@ -316,8 +312,7 @@ class _OneByOne:
     ) -> tuple[Explanation, FromOthers]:
         """Explain one with what was learned, or without it where its values speak against it."""
         expected = self.lessons.expected(segments)
-        share = budget / _scale(len(segments.texts))
-        helps = self.settings["until"] is not None or _HELPS[0] <= share < _HELPS[1]
+        helps = helped(budget, len(segments.texts), until=self.settings["until"] is not None)
         prior = expected.prior if expected is not None and helps else None
         explanation = run(budget=budget, prior=prior)
         provenance = explanation.provenance
@@ -330,13 +325,54 @@ class _OneByOne:
             used = provenance.get("prior") is not None
             return explanation, FromOthers(expected.learned_from if used else 0, evidence)
         if self.budget is None and can_store:  # what is known is not evaluated again
-            return run(budget=ceil(_MORE * budget)), FromOthers(0, evidence)
+            return run(budget=larger_budget(budget)), FromOthers(0, evidence)
         return alone(explanation), FromOthers(0, evidence)
 
 
 def default_budget(n_players: int) -> int:
     """Ablations of a prompt of n players: 2 n log2 n, at least 64."""
     return max(_FEWEST_ABLATIONS, ceil(2 * _scale(n_players)))
+
+
+def larger_budget(budget: int) -> int:
+    """Ablations of a prompt that is unlike the others, instead of the default."""
+    return ceil(_MORE * budget)
+
+
+def helped(budget: int, n_players: int, *, until: bool) -> bool:
+    """Whether a prompt is explained with what was learned, if its values allow it."""
+    return until or _HELPS[0] <= budget / _scale(n_players) < _HELPS[1]
+
+
+def audited_of(
+    number: int,
+    title: str,
+    line: int | None,
+    columns: Mapping[str, str],
+    record: Record,
+    file: str | None,
+) -> Audited:
+    """What an audit says of a prompt, by its record."""
+    return Audited(
+        number=number,
+        title=title,
+        line=line,
+        columns=columns,
+        level=record["level"],
+        reason=record["reason"],
+        counts=record["counts"],
+        r2=record["r2"],
+        low=record["low"],
+        high=record["high"],
+        exact=record["exact"],
+        n_ablations=record["n_ablations"],
+        n_held_out=record["n_held_out"],
+        error=record["error"],
+        spread=record["spread"],
+        learned_from=record["learned_from"],
+        evidence=record["evidence"],
+        file=file,
+    )
 
 
 def _scale(n_players: int) -> float:

@@ -17,6 +17,8 @@ from interplay._types import Json
 from interplay.audit.lessons import Learn
 from interplay.audit.result import DOCUMENT
 from interplay.audit.sets import LEAST, audit_prompts
+from interplay.cli.folders import print_written
+from interplay.cli.manifest import write_manifest
 from interplay.cli.options import (
     ModelOptions,
     RunOptions,
@@ -264,7 +266,8 @@ def audit_command(
         console.print(f"not explained: {refused}", markup=False, highlight=False, soft_wrap=True)
     if len(audit.refused) > _LISTED:
         console.print(f"and {len(audit.refused) - _LISTED} more ({out / DOCUMENT})")
-    console.print(f"page: {page}", markup=False, highlight=False, soft_wrap=True)
+    write_manifest(out)
+    print_written(page)
     if audit.interrupted:
         raise typer.Exit(EXIT_INTERRUPTED)
     if audit.refused:

@@ -16,6 +16,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from interplay.audit.checks import NOT_CHECKED, Check, checked, texts, unchecked
+from interplay.audit.result import DOCUMENT
+from interplay.audit.sets import PROMPTS
 from interplay.cli.options import STORE
 from interplay.cli.trust import UNTRUSTED, Trust
 
@@ -208,10 +210,13 @@ def _digest_at(folder: Path, name: str, trust: Trust) -> str | None:
 def _present(folder: Path) -> Iterator[str]:
     """The paths of the files that a manifest covers, those of hidden files left out.
 
-    Folders other than that of the inputs are runs of their own, or models, whose weights are hashed
-    by the fingerprint.
+    Folders other than those of the inputs and of an audit's prompts are runs of their own, or
+    models, whose weights are hashed by the fingerprint.
     """
-    for place in (folder, folder / INPUTS):
+    places = [folder, folder / INPUTS]
+    if (folder / DOCUMENT).exists():
+        places.append(folder / PROMPTS)
+    for place in places:
         if place.is_symlink() or not place.is_dir():
             continue
         for file in sorted(place.iterdir()):

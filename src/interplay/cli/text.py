@@ -513,12 +513,15 @@ class PriceOptions:
 
 
 @command
-def plan_command(prompt: TextOptions, run: RunOptions, price: PriceOptions) -> None:
+def plan_command(
+    prompt: TextOptions, run: RunOptions, price: PriceOptions, cheaper: CheaperOptions
+) -> None:
     """Estimate what `interplay text` with the same options will evaluate and cost, in one process.
 
     The ablations of the measurement go into the store of --out, where the run finds them.
     """
     game = prompt.game()
+    settings = run.settings("text") | cheaper.settings(prompt, game)
     with interruptible():
-        planned = plan(game, price=price.price, warm_up=price.warm_up, **run.settings("text"))
+        planned = plan(game, price=price.price, warm_up=price.warm_up, **settings)
     console.print(str(planned), markup=False, highlight=False)

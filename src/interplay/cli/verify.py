@@ -4,15 +4,27 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from interplay._types import visible
-from interplay.audit.checks import MATCH, MISMATCH, Check, Trusted, Verification
+from interplay.audit.checks import (
+    MATCH,
+    MISMATCH,
+    Check,
+    Trusted,
+    Verification,
+    left_out,
+    unchecked,
+)
+from interplay.audit.result import DOCUMENT
+from interplay.audit.result import PAGE as SET_PAGE
+from interplay.audit.sets import PROMPTS, RECORDS
 from interplay.audit.verify import verify
+from interplay.audit.verify_set import verify_set
 from interplay.cli.folders import PAGE, check_page, saved
 from interplay.cli.manifest import MANIFEST, SIGNATURE, check_audit_hash, check_files, read_manifest
 from interplay.cli.options import STORE, AllowPickle, command, existing
@@ -137,6 +149,9 @@ def verify_command(
     """
     trust = allowed.trust
     folder = path if path.is_dir() else path.parent
+    if (folder / DOCUMENT).is_file() and path.is_dir():
+        _verify_set(folder, again, anchor, trust)
+        return
     files = [
         (name, trust.file(Path(file.name), folder, largest=None)) for name, file in saved(path)
     ]
@@ -180,10 +195,40 @@ def verify_command(
         result = Verification((*of_folder, *result.checks), (*result.trusted, *of_files))
         results.append((name, result))
         _print(name, result)
-    if again.record is not None:
-        again.record.parent.mkdir(parents=True, exist_ok=True)
+    _end(results, again.record)
+
+
+def _verify_set(folder: Path, again: SampleOptions, anchor: AnchorOptions, trust: Trust) -> None:
+    """Audit the folder of a set of prompts, and print what differs or could not be checked."""
+    of_folder = _of_folder(folder, anchor, trust, again.record)
+    parts = (DOCUMENT, SET_PAGE, RECORDS, *sorted(f"{PROMPTS}/{p.name}" for p in _prompts(folder)))
+    for name in parts:
+        if (folder / name).exists() or (folder / name).is_symlink():
+            trust.file(Path(name), folder, largest=None)
+    store = again.store or store_of(None, folder, trust)
+    with interruptible():
+        result = verify_set(folder, store=store)
+    reason = "the prompts are not made again here; ip.verify(audit.explanation(0), game) asks it"
+    of_model = left_out("model", reason) if again.sample == 0 else unchecked("model", reason)
+    result = Verification((*of_folder, *result.checks, of_model), result.trusted)
+    differing = [check for check in result.checks if check.status != MATCH or check in of_folder]
+    name = folder.resolve().name
+    _print(name, replace(result, checks=tuple(differing)), result.summary)
+    _end([(name, result)], again.record)
+
+
+def _prompts(folder: Path) -> Iterator[Path]:
+    """The explanations of a set's folder."""
+    place = folder / PROMPTS
+    return iter(()) if place.is_symlink() else place.glob("*.interplay")
+
+
+def _end(results: list[tuple[str, Verification]], record: Path | None) -> None:
+    """Write every comparison, if that was asked for, and end with the status."""
+    if record is not None:
+        record.parent.mkdir(parents=True, exist_ok=True)
         document = [{"explanation": name} | result.to_json() for name, result in results]
-        again.record.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+        record.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     verdicts = {result.verdict for _, result in results}
     if verdicts != {MATCH}:
         raise typer.Exit(EXIT_MISMATCH if MISMATCH in verdicts else EXIT_INCOMPLETE)
@@ -259,12 +304,12 @@ def games_of(recipe: Recipe, trust: Trust = UNTRUSTED) -> Iterator[Game]:
         yield game
 
 
-def _print(name: str, result: Verification) -> None:
+def _print(name: str, result: Verification, summary: str | None = None) -> None:
     """Print each check, and each ablation that was evaluated again."""
     lines = [f"{name}"]
     for check in result.checks:
         lines += [str(check)]
         if check.name == "model":
             lines += [f"  {entry}" for entry in check.entries if entry.matches]
-    lines += [*map(str, result.trusted), result.summary]
+    lines += [*map(str, result.trusted), summary or result.summary]
     console.print("\n".join(lines), markup=False, highlight=False, soft_wrap=True)

@@ -18,7 +18,7 @@ from interplay.confirmation.verdict import Confirmation
 from interplay.explanation.deciding import BUDGET, decide, refused
 from interplay.explanation.decisive import DecisiveSet, Kind
 from interplay.explanation.question import question_of
-from interplay.explanation.reading import Reading
+from interplay.explanation.reading import SHOWN_ORDER, Reading
 from interplay.explanation.truth import joined, to_ask
 from interplay.extensions import BackendName, IndexName
 from interplay.fourier.interactions import Interactions
@@ -35,7 +35,7 @@ class Asking(Reading):
         *,
         game: Game | None = None,
         index: IndexName | str | None = None,
-        order: int = 3,
+        order: int | None = None,
         min_order: int = 2,
         output: int = 0,
         budget: int | None = None,
@@ -62,7 +62,8 @@ class Asking(Reading):
             game: the game that was explained. A loaded explanation needs it.
             index: the interaction index by which the strongest are chosen; by default
                 :attr:`index`.
-            order: the largest number of players in an interaction.
+            order: the largest number of players in an interaction; by default that of the tables
+                that the run showed, :attr:`order`, else 3, as ``print(explanation)`` shows.
             min_order: the smallest number; 1: single players are tested too.
             output: the number of the output, if there are several.
             budget: the most masks to evaluate, beyond those of the explanation. It determines the
@@ -114,7 +115,7 @@ class Asking(Reading):
         top: int = 5,
         *,
         index: IndexName | str | None = None,
-        order: int = 3,
+        order: int | None = None,
         min_order: int = 2,
         output: int = 0,
         budget: int | None = None,
@@ -131,7 +132,7 @@ class Asking(Reading):
         self,
         top: int,
         index: IndexName | str | None,
-        orders: tuple[int, int],
+        orders: tuple[int, int | None],
         output: int,
         budget: int | None,
         random_state: int,
@@ -140,8 +141,11 @@ class Asking(Reading):
         if whole("top", top) < 1:
             raise ValueError(f"top={top} is below 1; give the number of interactions to test")
         index = index or self.index
-        interactions = self.spectrum.output(output).to(index, order=orders[1], players=self.players)
-        claims = interactions.top(top, min_order=whole("min_order", orders[0], 1))
+        fewest, most = whole("min_order", orders[0], 1), orders[1]
+        if most is None:  # that of the tables, in which the strongest stand
+            most = max(fewest, self.order or SHOWN_ORDER)
+        interactions = self.spectrum.output(output).to(index, order=most, players=self.players)
+        claims = interactions.top(top, min_order=fewest)
         known = self.ablations.masks
         seed = whole_number(random_state)
         if budget is None:

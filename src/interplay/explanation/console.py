@@ -18,6 +18,7 @@ from interplay.explanation.cheaper import CHEAPER, in_words
 from interplay.explanation.decisive import DecisiveSet
 from interplay.explanation.explanation import Explanation
 from interplay.explanation.findings import findings
+from interplay.explanation.reading import SHOWN_ORDER
 from interplay.explanation.wording import signs
 from interplay.fourier.interactions import LEVEL, Interactions
 
@@ -26,7 +27,7 @@ Part: TypeAlias = str | Text | Table
 
 COLUMNS = 80
 """The width of a text that is not shown on a terminal; tables are made to fit it."""
-ORDER, TOP = 3, 10
+ORDER, TOP = SHOWN_ORDER, 10
 _LONG = 100
 """Names of a set that are longer together stand one below the other."""
 _LARGE = 1e5

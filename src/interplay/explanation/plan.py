@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from inspect import signature
 from pathlib import Path
 from typing import Literal
@@ -25,6 +26,8 @@ from interplay.ablation.evaluator import Evaluator, OnError
 from interplay.ablation.table import Evaluated
 from interplay.designs.measures import UNIFORM, AnyMeasure, measure_of
 from interplay.explanation.adaptive import budgets_until
+from interplay.explanation.cheaper import cheaper_masks
+from interplay.explanation.cheaper_game import with_cheaper
 from interplay.explanation.decoding_time import decoding_seconds
 from interplay.explanation.fairness import fair_order
 from interplay.explanation.run_plan import Request
@@ -37,6 +40,33 @@ _POLL_SECONDS = 0.02
 """How often the memory is read."""
 _FIRST = 2
 """Masks that are evaluated before the measurement begins."""
+
+
+@dataclass(frozen=True)
+class CheaperPlan:
+    """What the ablations of a cheaper game will cost; the attributes are as those of :class:`Plan`.
+
+    Attributes:
+        n_ablations: the number of distinct ablations, on the masks of the game and on more.
+        n_stored: how many of these the store has already.
+        n_new: how many of them the cheaper game will evaluate.
+        n_repeats: how often each of them will be evaluated.
+        batch_size: the most masks per call.
+        tokens: the tokens of the new ablations. ``None`` for a game without costs.
+        warmed_up: the number of ablations that were evaluated for the measurement.
+        seconds: estimated time of the new ablations. ``None`` without a measurement.
+        memory: the most bytes that a call took. ``None`` without a measurement.
+    """
+
+    n_ablations: int
+    n_stored: int
+    n_new: int
+    n_repeats: int
+    batch_size: int
+    tokens: float | None
+    warmed_up: int
+    seconds: float | None
+    memory: int | None
 
 
 @dataclass(frozen=True)
@@ -68,6 +98,8 @@ class Plan:
         memory: the most bytes that a call took beyond those in use before it, on the GPU if the
             game runs on one. ``None`` without a measurement.
         until: the cross-validated R2 at which the run stops early. ``None``: it does not.
+        cheaper: the same of the cheaper game; ``None``: there is none, or it is not asked, since
+            all masks of the game are evaluated.
     """
 
     decoder: str
@@ -86,6 +118,7 @@ class Plan:
     decoding: float | None
     memory: int | None
     until: float | None = None
+    cheaper: CheaperPlan | None = None
 
     def __str__(self) -> str:
         repeats = f" x {self.n_repeats} repeats" if self.n_repeats > 1 else ""
@@ -104,19 +137,47 @@ class Plan:
             ("in the store", f"{self.n_stored:,}, free"),
             ("to evaluate", f"{most}{self.n_new:,}{repeats}, in calls of {self.batch_size:,}"),
         ]
-        if self.tokens is not None:
-            rows.append(("tokens", f"about {self.tokens:,.0f}"))
+        rows += _tokens(self)
         if self.price is not None:
             rows.append(("price", f"about {self.price:,.2f}"))
-        if self.seconds is None:
-            rows.append(("time", "not measured"))
-        else:
-            rows.append(("time", f"about {_duration(self.seconds)} ({self.warmed_up} tried)"))
+        rows += _time(self)
         if self.decoding is not None:
             rows.append(("decoding", f"about {_duration(self.decoding)}"))
-        if self.memory is not None:
-            rows.append(("memory", f"{self.memory / 2**20:,.0f} MiB for a call"))
-        return "\n".join(f"{name:<13} {text}" for name, text in rows)
+        rows += _memory(self)
+        if self.cheaper is not None:
+            rows += [(f"cheaper {name}", text) for name, text in _of_cheaper(self.cheaper)]
+        width = max(13, *(len(name) for name, _ in rows))
+        return "\n".join(f"{name:<{width}} {text}" for name, text in rows)
+
+
+def _tokens(planned: Plan | CheaperPlan) -> list[tuple[str, str]]:
+    return [] if planned.tokens is None else [("tokens", f"about {planned.tokens:,.0f}")]
+
+
+def _time(planned: Plan | CheaperPlan) -> list[tuple[str, str]]:
+    if planned.seconds is None:
+        return [("time", "not measured")]
+    return [("time", f"about {_duration(planned.seconds)} ({planned.warmed_up} tried)")]
+
+
+def _memory(planned: Plan | CheaperPlan) -> list[tuple[str, str]]:
+    if planned.memory is None:
+        return []
+    return [("memory", f"{planned.memory / 2**20:,.0f} MiB for a call")]
+
+
+def _of_cheaper(planned: CheaperPlan) -> list[tuple[str, str]]:
+    repeats = f" x {planned.n_repeats} repeats" if planned.n_repeats > 1 else ""
+    return [
+        (
+            "ablations",
+            f"{planned.n_ablations:,} distinct, {planned.n_stored:,} in the store; "
+            f"{planned.n_new:,}{repeats} to evaluate, in calls of {planned.batch_size:,}",
+        ),
+        *_tokens(planned),
+        *_time(planned),
+        *_memory(planned),
+    ]
 
 
 def plan(
@@ -136,6 +197,8 @@ def plan(
     progress: bool | None = None,
     price: float | None = None,
     warm_up: bool | None = None,
+    cheaper: Game | None = None,
+    cheaper_budget: int | None = None,
     **options: object,
 ) -> Plan:
     """Estimate what ``explain`` with the same arguments will evaluate and cost.
@@ -170,6 +233,9 @@ def plan(
         warm_up: ``True``: measure time and memory on one of the run's own calls, or on two if they
             are fast, and the decoding on smaller fits. ``False``: measure nothing. By default all
             is measured, but for a game whose evaluations cost money only the decoding.
+        cheaper: see ``explain``. Its ablations are planned and measured too; the price is that of
+            ``game`` alone.
+        cheaper_budget: see ``explain``.
         **options: see ``explain``.
 
     Returns:
@@ -190,14 +256,73 @@ def plan(
         measure=measure,
         options=options,
     )
+    request = with_cheaper(request, game, cheaper, cheaper_budget)
     get_backend(backend)
     run_plan = request.run_plan(game, ARGUMENTS)
     if request.until is not None:
         run_plan = replace(request, budget=budgets_until(request, game.n_players)[1]).run_plan(game)
-    has_costs = as_planned(game) is not None
-    if price is not None and not has_costs:
+    if price is not None and as_planned(game) is None:
         raise ValueError(f"price={price} was given, but {game!r} does not say what its masks cost")
-    masks = run_plan.masks[fair_order(run_plan)]
+    cost_of = partial(
+        _ablations_of, store=store, batch_size=batch_size, progress=progress, warm_up=warm_up
+    )
+    of_game = cost_of(game, run_plan.masks[fair_order(run_plan)], on_error=on_error)
+    first = None
+    if cheaper is not None and run_plan.cheaper is not None:
+        first = cost_of(cheaper, cheaper_masks(run_plan))
+    decoding = None
+    if warm_up is not False:
+        decoding = decoding_seconds(run_plan, of_game.n_outputs)
+        if first is not None and run_plan.cheaper is not None:
+            decoding += decoding_seconds(run_plan.cheaper, of_game.n_outputs)
+    costs_of_game = of_game.planned
+    return Plan(
+        decoder=run_plan.chosen.name,
+        design=run_plan.design.kind,
+        n_players=len(run_plan.players),
+        n_fit=len(run_plan.design.masks),
+        n_held_out=len(run_plan.held_out),
+        n_stored=costs_of_game.n_stored,
+        n_new=costs_of_game.n_new,
+        n_repeats=costs_of_game.n_repeats,
+        batch_size=costs_of_game.batch_size,
+        tokens=costs_of_game.tokens,
+        price=None
+        if price is None or costs_of_game.tokens is None
+        else costs_of_game.tokens * price / 1e6,
+        warmed_up=costs_of_game.warmed_up,
+        seconds=costs_of_game.seconds,
+        decoding=decoding,
+        memory=costs_of_game.memory,
+        until=request.until,
+        cheaper=None if first is None else first.planned,
+    )
+
+
+@dataclass(frozen=True)
+class _Ablations:
+    """What the ablations of one game will cost.
+
+    Attributes:
+        planned: that.
+        n_outputs: the game's number of outputs; 1 if nothing was evaluated.
+    """
+
+    planned: CheaperPlan
+    n_outputs: int
+
+
+def _ablations_of(
+    game: Game,
+    masks: BoolArray,
+    *,
+    store: str | Path | None,
+    batch_size: int | None,
+    progress: bool | None,
+    warm_up: bool | None,
+    on_error: OnError = "raise",
+) -> _Ablations:
+    """Count the ablations of masks ``(m, n)``, and measure a few of them."""
     cost = costs(game, masks)
     with Evaluator.of(
         game, store=store, batch_size=batch_size, on_error=on_error, progress=progress
@@ -214,28 +339,22 @@ def plan(
         if evaluator.fingerprint is not None and store is not None:
             missing = ~evaluator.known(masks)
     new = float(cost[missing].sum())
-    tokens = new * evaluator.n_repeats if has_costs else None
-    return Plan(
-        decoder=run_plan.chosen.name,
-        design=run_plan.design.kind,
-        n_players=len(run_plan.players),
-        n_fit=len(run_plan.design.masks),
-        n_held_out=len(run_plan.held_out),
-        n_stored=int((~missing).sum()),
-        n_new=int(missing.sum()),
-        n_repeats=evaluator.n_repeats,
-        batch_size=measured.batch_size,
-        tokens=tokens,
-        price=None if price is None or tokens is None else tokens * price / 1e6,
-        warmed_up=measured.n_masks,
-        seconds=new * measured.seconds / measured.cost
-        if measured.cost
-        else None
-        if missing.any()
-        else 0.0,
-        decoding=None if warm_up is False else decoding_seconds(run_plan, measured.n_outputs),
-        memory=measured.memory if measured.n_masks else None,
-        until=request.until,
+    seconds = None if missing.any() else 0.0
+    if measured.cost:
+        seconds = new * measured.seconds / measured.cost
+    return _Ablations(
+        CheaperPlan(
+            n_ablations=len(masks),
+            n_stored=int((~missing).sum()),
+            n_new=int(missing.sum()),
+            n_repeats=evaluator.n_repeats,
+            batch_size=measured.batch_size,
+            tokens=None if as_planned(game) is None else new * evaluator.n_repeats,
+            warmed_up=measured.n_masks,
+            seconds=seconds,
+            memory=measured.memory if measured.n_masks else None,
+        ),
+        measured.n_outputs,
     )
 
 

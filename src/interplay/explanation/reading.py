@@ -28,6 +28,8 @@ from interplay.fourier.masks import as_masks, end_masks
 from interplay.fourier.spectrum import Spectrum
 from interplay.game import Game
 
+SHOWN_ORDER = 3
+"""The largest order of what is shown where no other was asked for."""
 _LARGEST_ORDER = 10
 
 

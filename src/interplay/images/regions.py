@@ -42,6 +42,9 @@ class Regions:
             )
         object.__setattr__(self, "labels", labels.astype(np.int64))
         object.__setattr__(self, "names", tuple(map(str, self.names)))
+        twice = [name for name in self.names if self.names.count(name) > 1]
+        if twice:
+            raise ValueError(f"several regions have the name {twice[0]!r}; give each its own")
         numbers = np.unique(self.labels)
         numbers = numbers[numbers >= 0]
         if not len(numbers):

@@ -55,9 +55,9 @@ def _digest_of(model: PreTrainedModel) -> str | None:
     import torch
 
     if any(
-        not all(map(_only_records, module._forward_hooks.values()))
+        not all(map(only_records, module._forward_hooks.values()))
         or module._forward_pre_hooks
-        or not _only_moves(module)
+        or not only_moves(module)
         for module in model.modules()
     ):
         return None
@@ -141,12 +141,12 @@ def _quantisation(tensor: torch.Tensor) -> list[Any]:
     return [tensor.q_per_channel_scales(), points, tensor.q_per_channel_axis()]
 
 
-def _only_records(hook: Any) -> bool:
+def only_records(hook: Any) -> bool:
     """Whether it is a hook by which transformers hands out hidden states; it stays after a call."""
     return getattr(hook, "__module__", None) == "transformers.utils.output_capturing"
 
 
-def _only_moves(module: torch.nn.Module) -> bool:
+def only_moves(module: torch.nn.Module) -> bool:
     """Whether a hook of accelerate, if a module has one, only moves weights and inputs."""
 
     def moves(hook: Any) -> bool:

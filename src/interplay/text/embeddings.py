@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 import numpy as np
 
 from interplay._types import FloatArray
+from interplay.extensions import unknown
 from interplay.text.digests import model_digest, tokenizer_digest
 from interplay.text.inference.encoders import EncoderReader, EncoderReadout
 
@@ -33,6 +34,9 @@ class EmbeddingSimilarity:
 
     reference: str | None = None
     pooling: Pooling = "mean"
+
+    def __post_init__(self) -> None:
+        _check_pooling(self.pooling)
 
     def prepare(self, reader: EncoderReader, prompt: Sequence[int]) -> EncoderReadout:
         """See :meth:`interplay.text.inference.encoders.EncoderTarget.prepare`."""
@@ -87,6 +91,7 @@ def answer_similarity(
     Raises:
         ValueError: the model gives no hidden states.
     """
+    _check_pooling(pooling)
     reader = EncoderReader(model, tokenizer)
     readout = EncoderReadout(_embedding(reader, pooling))
     embeddings: dict[str, FloatArray] = {}
@@ -105,12 +110,15 @@ def answer_similarity(
     return AnswerSimilarity(name, embed)
 
 
+def _check_pooling(pooling: str) -> None:
+    if pooling not in get_args(Pooling):
+        raise unknown("pooling", pooling, get_args(Pooling))
+
+
 def _embedding(
     reader: EncoderReader, pooling: Pooling
 ) -> Callable[[Any, torch.Tensor], torch.Tensor]:
     """Make a function from an encoder's output and attention mask to embeddings ``(b, hidden)``."""
-    if pooling not in ("mean", "cls"):
-        raise ValueError(f"pooling={pooling!r} is unknown; choose one of mean, cls")
     kind = type(reader.model).__name__
     if reader.model.config.is_encoder_decoder:
         raise ValueError(f"{kind} has a decoder; give its encoder, model.get_encoder()")

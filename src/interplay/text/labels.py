@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
+from interplay.extensions import unknown
 from interplay.text.inference.encoders import EncoderReader, EncoderReadout
 
 if TYPE_CHECKING:
@@ -31,6 +32,10 @@ class Label:
 
     name: str | int
     score: ClassScore = "logit"
+
+    def __post_init__(self) -> None:
+        if self.score not in get_args(ClassScore):
+            raise unknown("score", self.score, get_args(ClassScore))
 
     def prepare(self, reader: EncoderReader, prompt: Sequence[int]) -> EncoderReadout:
         """See :meth:`interplay.text.inference.encoders.EncoderTarget.prepare`."""
@@ -64,6 +69,10 @@ class Labels:
 
     score: ClassScore = "logit"
 
+    def __post_init__(self) -> None:
+        if self.score not in get_args(ClassScore):
+            raise unknown("score", self.score, get_args(ClassScore))
+
     def prepare(self, reader: EncoderReader, prompt: Sequence[int]) -> EncoderReadout:
         """See :meth:`interplay.text.inference.encoders.EncoderTarget.prepare`."""
         labels = _labels(reader, prompt, self)
@@ -87,10 +96,6 @@ def _labels(
         raise ValueError(
             f"{type(model).__name__} is no text classifier, so {target} has no class to score; "
             "load one with load_model(..., task='classification')"
-        )
-    if target.score not in get_args(ClassScore):
-        raise ValueError(
-            f"score={target.score!r} is unknown; choose one of {', '.join(get_args(ClassScore))}"
         )
     if config.problem_type == "regression" and target.score != "logit":
         raise ValueError(

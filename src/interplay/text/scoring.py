@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from interplay._types import FloatArray, whole
+from interplay._types import FloatArray
 from interplay.text.answer_readouts import AnswerReadouts, Rows
 from interplay.text.embeddings import EmbeddingSimilarity
 from interplay.text.inference.encoders import EncoderReader, join_encoder_readouts
@@ -88,8 +88,6 @@ def score_by(
             raise ValueError(
                 f"target={target!r} is no target; give Response({str(target)!r}) or the like"
             )
-        if isinstance(target, AnswerTarget):
-            _check_settings(target)
     kinds = {_kind(target) for target in targets}
     if len(kinds) > 1:
         raise ValueError(
@@ -109,20 +107,6 @@ def score_by(
     if model.config.is_encoder_decoder:
         return _of_decoder(targets, model, tokenizer, prompt)
     return _of_logits(targets, model, tokenizer, prompt)
-
-
-def _check_settings(target: AnswerTarget) -> None:
-    """Refuse answers that are no texts, and an own answer of no length.
-
-    Raises:
-        ValueError: an answer is no text, or ``max_tokens`` is no whole number from 1 on.
-    """
-    answers = target.answers if not isinstance(target, Response) else (target.text,)
-    for answer in answers:
-        if answer is not None and not isinstance(answer, str):
-            raise ValueError(f"the answer {answer!r} is a {type(answer).__name__}; give a text")
-    if isinstance(target, Response) and whole("max_tokens", target.max_tokens) < 1:
-        raise ValueError(f"max_tokens={target.max_tokens} of Response is below 1")
 
 
 def is_known(target: object) -> bool:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 import numpy as np
 
-from interplay._types import FloatArray, Json
+from interplay._types import FloatArray, Json, whole
 from interplay.extensions import unknown
 from interplay.text.prompts.fields import Span
 from interplay.text.prompts.segments import Unit, split
@@ -74,11 +74,18 @@ class Response:
     max_tokens: int = 20
     tokens: tuple[int, ...] | None = None
 
+    def __post_init__(self) -> None:
+        _known("score", self.score, ("logprob", "prob", "logit"))
+        _known("reduction", self.reduction, REDUCTIONS)
+        _text("text", self.text, or_none=True)
+        if whole("max_tokens", self.max_tokens) < 1:
+            raise ValueError(f"max_tokens={self.max_tokens} of Response is below 1")
+        if self.text is not None:
+            _ = self.span  # refused here, not when a game is made
+
     @property
     def answers(self) -> tuple[str, ...]:
         """The texts whose tokens' log-probabilities are needed."""
-        _known("score", self.score, ("logprob", "prob", "logit"))
-        _known("reduction", self.reduction, REDUCTIONS)
         return (self.text or "",)
 
     @property
@@ -163,6 +170,18 @@ def _known(name: str, value: str, choices: tuple[str, ...]) -> None:
         raise unknown(name, value, choices)
 
 
+def _text(name: str, value: object, *, or_none: bool = False) -> None:
+    if not (isinstance(value, str) or (or_none and value is None)):
+        raise ValueError(f"{name}={value!r} is a {type(value).__name__}; give a text")
+
+
+def _two_texts(positive: object, negative: object) -> None:
+    _text("positive", positive)
+    _text("negative", negative)
+    if positive == negative:
+        raise ValueError(f"the answers are both {positive!r}; give two different ones")
+
+
 @dataclass(frozen=True)
 class Options:
     """How likely each of several answers is, with an output for each.
@@ -176,20 +195,24 @@ class Options:
     texts: tuple[str, ...]
     score: Literal["prob", "logprob", "share"] = "prob"
 
-    @property
-    def answers(self) -> tuple[str, ...]:
-        """The texts whose tokens' log-probabilities are needed."""
+    def __post_init__(self) -> None:
         given: object = self.texts
         if isinstance(given, str):
             raise ValueError(f"texts={given!r} is one text; give a tuple of answers")
-        texts = tuple(self.texts)
-        if len(texts) < 2 or len(set(texts)) < len(texts):
+        object.__setattr__(self, "texts", tuple(self.texts))
+        for text in self.texts:
+            _text("texts", text)
+        if len(self.texts) < 2 or len(set(self.texts)) < len(self.texts):
             raise ValueError(
                 f"texts={self.texts!r} are not two or more different answers; "
                 "use Response for a single one"
             )
         _known("score", self.score, ("prob", "logprob", "share"))
-        return texts
+
+    @property
+    def answers(self) -> tuple[str, ...]:
+        """The texts whose tokens' log-probabilities are needed."""
+        return self.texts
 
     def outputs(self, tokens: Sequence[Sequence[str]]) -> tuple[str, ...]:
         """The outputs' names: the answers."""
@@ -223,13 +246,13 @@ class Contrast:
     negative: str
     given: str = field(default="", metadata=_LATER)
 
+    def __post_init__(self) -> None:
+        _two_texts(self.positive, self.negative)
+        _text("given", self.given)
+
     @property
     def answers(self) -> tuple[str, ...]:
         """The texts whose tokens' log-probabilities are needed."""
-        if self.positive == self.negative:
-            raise ValueError(f"the answers are both {self.positive!r}; give two different ones")
-        if not self.given:  # answers that are no texts are refused elsewhere
-            return self.positive, self.negative
         return f"{self.given}{self.positive}", f"{self.given}{self.negative}"
 
     def outputs(self, tokens: Sequence[Sequence[str]]) -> tuple[str, ...]:
@@ -257,6 +280,9 @@ class LogitDifference:
 
     positive: str
     negative: str
+
+    def __post_init__(self) -> None:
+        _two_texts(self.positive, self.negative)
 
     @property
     def answers(self) -> tuple[str, ...]:

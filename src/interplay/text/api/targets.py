@@ -18,7 +18,6 @@ def check_target(target: object) -> None:
         ValueError: the object is no such target, has an answer without text, or needs the logits.
     """
     if isinstance(target, Generated):
-        target.check()
         return
     if not isinstance(target, AnswerTarget):
         raise ValueError(

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from interplay._arrays import real_numbers
-from interplay._types import FloatArray
+from interplay._types import FloatArray, whole
 from interplay.text.inference.batches import Batches, BatchStrategy, relative_tolerance
+from interplay.text.inference.known import known
 from interplay.text.inference.padding import choose_generation_strategy
 from interplay.text.inference.seq2seq import AnswerTokens
 from interplay.text.models import context_length
@@ -57,14 +58,7 @@ class Generated:
         name = getattr(self.scorer, "name", None)
         if self.name is None and isinstance(name, str):
             object.__setattr__(self, "name", name)
-
-    def check(self) -> None:
-        """Refuse settings out of range.
-
-        Raises:
-            ValueError: ``max_tokens`` is below 1, or two outputs have the same name.
-        """
-        if self.max_tokens < 1:
+        if whole("max_tokens", self.max_tokens) < 1:
             raise ValueError(f"max_tokens={self.max_tokens} of Generated is below 1")
         if len(set(self.outputs)) < len(self.outputs):
             raise ValueError(f"outputs={self.outputs!r} of Generated are not different names")
@@ -96,9 +90,8 @@ class Generated:
             prompt: the token ids of the prompt with nothing removed.
 
         Raises:
-            ValueError: a setting is out of range, or the model answers nothing.
+            ValueError: the model answers nothing.
         """
-        self.check()
         (original,) = reader.answers([prompt], self.max_tokens)
         if not original.strip():
             raise ValueError(
@@ -198,7 +191,12 @@ class AnswerReader:
             raise ValueError("a prompt has no tokens to answer to; give it fixed words")
         self._check_lengths(len(longest), max_tokens)
         if self.strategy is None and len(distinct) > 1 and len(longest) >= _SHORT:
-            self.strategy = self._choose_strategy(longest)
+            self.strategy = known(
+                self.model,
+                ("answers", self.begin, self.tokenizer.pad_token_id),
+                len(longest),
+                lambda: self._choose_strategy(longest),
+            )
         answer_to: dict[tuple[int, ...], list[int]] = {}
 
         def evaluate(rows: list[int]) -> list[list[int]]:
@@ -301,7 +299,7 @@ class AnswerReader:
             warnings.warn(
                 f"{type(self.model).__name__} gives other logits in a batch ({reason}); prompts "
                 f"are answered {how}, which takes longer",
-                stacklevel=3,
+                stacklevel=5,
             )
         return strategy
 

@@ -35,8 +35,13 @@ def tokens_per_pass(model: PreTrainedModel) -> int:
     return _CPU_TOKENS if model.device.type == "cpu" else _GPU_TOKENS
 
 
-def max_cached_tokens(model: PreTrainedModel) -> int:
-    """The most tokens whose keys and values may be cached at a time.
+def max_cached_tokens(model: PreTrainedModel, per_token: int) -> int:
+    """The most tokens whose keys and values may be cached at a time, at so many bytes each."""
+    return max(1, int(_bytes(model) / per_token))
+
+
+def cached_bytes_per_token(model: PreTrainedModel) -> int:
+    """How many bytes the keys and values of a token take.
 
     The memory of one token is found by a pass over one token, because configurations name the
     numbers of heads and their widths under many different names.
@@ -55,7 +60,7 @@ def max_cached_tokens(model: PreTrainedModel) -> int:
     if not per_token:  # no keys and values, or a cache in a form of the model's own
         config = model.config.get_text_config(decoder=True)
         per_token = 2 * config.num_hidden_layers * config.hidden_size * model.dtype.itemsize
-    return max(1, int(_bytes(model) / per_token))
+    return int(per_token)
 
 
 def max_held_tokens(model: PreTrainedModel) -> int:

@@ -24,6 +24,7 @@ from interplay.text.inference.equivalence import (
     refuse,
 )
 from interplay.text.inference.forward import Forward, Strategy, with_positions
+from interplay.text.inference.known import known
 from interplay.text.inference.packing import cheapest
 from interplay.text.inference.trie import flat
 from interplay.text.readouts import Readout
@@ -54,7 +55,8 @@ class Reader:
             prompts in padded batches; ``"equal"``: whole prompts in batches of one length, for a
             model whose logits change with padding; ``"alone"``: one by one, for a model whose
             logits change with what else is in a batch. It is the first of these that passes the
-            equivalence check with single prompts. The first call makes the check; ``None`` before.
+            equivalence check with single prompts. The first call makes the check, unless it is
+            known of the model (:mod:`interplay.text.inference.known`); ``None`` before.
     """
 
     def __init__(self, model: PreTrainedModel) -> None:
@@ -71,7 +73,10 @@ class Reader:
         They take 1 GiB on a CPU and half of the free memory on a GPU. If the prompts of a call need
         more, they are evaluated in parts. A single long prompt is evaluated regardless.
         """
-        return limits.max_cached_tokens(self.model)
+        per_token = known(
+            self.model, ("bytes",), 1, lambda: limits.cached_bytes_per_token(self.model)
+        )
+        return limits.max_cached_tokens(self.model, per_token)
 
     def values(
         self, prompts: Sequence[Sequence[int]], readout: Readout | Sequence[Readout]
@@ -151,7 +156,13 @@ class Reader:
             )
         if not self._positions_checked:
             self._choose_strategy(prompt)
-            check_positions(self._forward(self._strategy_for(length)), prompt)
+            forward = self._forward(self._strategy_for(length))
+            known(
+                self.model,
+                ("positions", forward.strategy, self.tokens_per_pass),
+                len(prompt),
+                lambda: check_positions(forward, prompt),
+            )
             self._positions_checked = True
 
     def _choose_strategy(self, ids: Sequence[int]) -> None:
@@ -159,7 +170,12 @@ class Reader:
         if self.strategy is None:
             probe = np.resize(np.asarray(ids), max(len(ids), SHORT)).tolist()
             window = limits.window(self.model)
-            self.strategy, self._packs = choose_strategy(self._forward("shared"), probe, window)
+            self.strategy, self._packs = known(
+                self.model,
+                ("strategy", self.tokens_per_pass, window),
+                len(probe),
+                lambda: choose_strategy(self._forward("shared"), probe, window),
+            )
 
     def _strategy_for(self, length: int) -> Strategy:
         """The strategy for prompts of up to ``length`` tokens."""

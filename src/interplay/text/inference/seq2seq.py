@@ -15,6 +15,7 @@ import numpy as np
 from interplay._types import BoolArray, FloatArray
 from interplay.errors import out_of_memory
 from interplay.text.inference.batches import relative_tolerance
+from interplay.text.inference.known import known
 from interplay.text.inference.padding import Text
 from interplay.text.inference.texts import TextPasses
 from interplay.text.models import context_length
@@ -152,7 +153,7 @@ class Seq2SeqReader:
     ) -> None:
         self.model = model
         self.begin = begin
-        self.passes = TextPasses(model, tokenizer, self._outputs_of)
+        self.passes = TextPasses(model, tokenizer, self._outputs_of, begin)
         self._encoder = model.get_encoder()
         self._checked = False
 
@@ -190,7 +191,13 @@ class Seq2SeqReader:
         """
         masks = None if attention is None else attention.astype(int).tolist()
         if not self._checked:
-            self._check_parts(max(prompts, key=len), max(readout.feeds, key=len))
+            prompt, feed = max(prompts, key=len), max(readout.feeds, key=len)
+            known(
+                self.model,
+                ("parts", self.begin, len(feed)),
+                len(prompt),
+                lambda: self._check_parts(prompt, feed),
+            )
             self._checked = True
 
         def evaluate(texts: list[Text]) -> list[list[Any]]:

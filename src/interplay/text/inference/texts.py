@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from interplay.text.inference.batches import Batches, BatchStrategy, relative_tolerance
+from interplay.text.inference.known import known
 from interplay.text.inference.padding import (
     BatchOutputs,
     Text,
@@ -39,6 +40,7 @@ class TextPasses:
             encoder-decoder.
         tokenizer: its tokenizer.
         outputs_of: evaluates texts in one batch; see :mod:`interplay.text.inference.padding`.
+        settings: what these outputs depend on besides the model and the text.
 
     Attributes:
         strategy: how texts are batched: ``"padded"``; ``"equal"``: with others of their length, for
@@ -50,13 +52,18 @@ class TextPasses:
     """
 
     def __init__(
-        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, outputs_of: BatchOutputs
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        outputs_of: BatchOutputs,
+        settings: Hashable = (),
     ) -> None:
         self.model = model
         self.tokenizer = tokenizer
         self.strategy: BatchStrategy | None = None
         self.batches = Batches(_CPU_TOKENS if model.device.type == "cpu" else _GPU_TOKENS)
         self._outputs_of = outputs_of
+        self._settings = settings
         # the model's own pad comes first: positions or pooling may depend on it
         pads = (model.config.get_text_config().pad_token_id, tokenizer.pad_token_id, 0)
         self._pad = next(pad for pad in pads if pad is not None)
@@ -95,7 +102,12 @@ class TextPasses:
         distinct = list(dict.fromkeys(texts))
         longest = max((ids for ids, _ in distinct), key=len, default=())
         if self.strategy is None and len(longest) >= _SHORT:
-            self.strategy = self._choose_strategy(longest)
+            self.strategy = known(
+                self.model,
+                ("texts", self._settings, self._pad, *sorted(self._types.items())),
+                len(longest),
+                lambda: self._choose_strategy(longest),
+            )
         if any(0 in mask for _, mask in distinct):
             self._check_masking(longest, distinct)
         result_of: dict[Text, _Result] = {}
@@ -183,7 +195,7 @@ class TextPasses:
                 f"the text alone ({'; '.join(reasons)}); texts are evaluated "
                 f"{'with others of their length' if strategy == 'equal' else 'one by one'}, which "
                 "takes longer",
-                stacklevel=4,
+                stacklevel=6,
             )
         return strategy
 

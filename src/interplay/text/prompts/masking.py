@@ -109,6 +109,10 @@ class Replace:
 
     text: str
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.text, str):
+            raise ValueError(f"text={self.text!r} is a {type(self.text).__name__}; give a text")
+
     def replacement(self, segment: str, /) -> str:
         """The text."""
         return self.text

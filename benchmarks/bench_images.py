@@ -16,14 +16,14 @@ Prints, means over the photographs:
   back in the order of their values (insertion, more is better), or go (deletion, less is better).
   For ``own pixels`` the order is SHAP's of single pixels, a sixteenth of them at a time.
 
-It runs in ``.venv-toolkits``; some six CPU minutes.
+It runs in ``.venv-toolkits``; some three CPU minutes.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from io import StringIO
@@ -264,13 +264,6 @@ def load_classifier() -> Any:
     )
 
 
-def show(key: tuple[int, str], row: Sequence[float] | FloatArray) -> None:
-    """Print a row: masks, explainer, asked, error, R2, LDS, R2, LDS, areas, in the intervals."""
-    asked, *numbers = row
-    cells = " ".join("     -" if np.isnan(number) else f"{number:6.3f}" for number in numbers)
-    print(f"{key[0]:4} {key[1]:20} {asked:5.0f} {cells}", flush=True)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--photographs", nargs="*", default=PHOTOGRAPHS, choices=PHOTOGRAPHS)
@@ -298,9 +291,7 @@ def main() -> None:
                 for suffix, row in measure(subject, found, truth, masks).items():
                     key = budget, explain.__name__ + suffix
                     table.setdefault(key, []).append([found.evaluations, *row])
-    print(
-        "masks, explainer | asked | error | R2, LDS of sums | R2, LDS of predictions | areas | in"
-    )
+    print("masks, explainer | asked | error | R2, LDS: sums | predictions | areas | in intervals")
     for (budget, explainer), rows in table.items():
         asked, *numbers = np.mean(rows, axis=0)
         cells = " ".join("     -" if np.isnan(number) else f"{number:6.3f}" for number in numbers)

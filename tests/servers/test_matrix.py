@@ -10,7 +10,6 @@ import json
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,9 +26,8 @@ from interplay.text import (
     Response,
     TextGame,
 )
-from tests.servers.processes import LISTED, missing, transformers_serve, vllm
+from tests.servers.processes import LISTED, Server
 from tests.servers.table import MEASURED
-from tests.text.servers import llama_server, packaged_gguf
 
 pytestmark = [pytest.mark.server, pytest.mark.model, pytest.mark.slow]
 
@@ -170,36 +168,6 @@ def measured() -> Iterator[dict[str, dict[str, str]]]:
     yield table
     MEASURED.parent.mkdir(exist_ok=True)
     MEASURED.write_text(json.dumps(table, indent=1, ensure_ascii=False))
-
-
-@dataclass(frozen=True)
-class Server:
-    """A server that runs: its kind, its address, and the name of its model."""
-
-    kind: str
-    url: str
-    model: str
-
-
-@pytest.fixture(scope="module", params=["vllm", "llama", "transformers"])
-def server(request: pytest.FixtureRequest, smollm: Any) -> Iterator[Server]:
-    """One server after the other."""
-    folder = Path(smollm[0].name_or_path)
-    if request.param == "llama":
-        gguf = packaged_gguf()
-        if gguf is None:
-            pytest.skip("xllamacpp (llama.cpp's server) or the packaged GGUF file is not installed")
-        with llama_server(gguf) as url:
-            yield Server("llama", url, "smollm2")
-        return
-    if (reason := missing()) is not None:
-        pytest.skip(reason)
-    if request.param == "vllm":
-        with vllm(folder) as url:
-            yield Server("vllm", url, "smollm2")
-    else:
-        with transformers_serve(folder) as url:
-            yield Server("transformers", url, str(folder))
 
 
 @pytest.fixture(scope="module")

@@ -305,7 +305,8 @@ params.model.path, params.model_alias = sys.argv[1], {"smollm2"}
 params.hostnames, params.port = ["127.0.0.1"], 0
 params.n_ctx, params.n_parallel = 2048, 2
 params.cpuparams.n_threads = params.cpuparams_batch.n_threads = 1
-params.api_keys = sys.argv[2:]
+params.chat_template = sys.argv[2]
+params.api_keys = sys.argv[3:]
 params.warmup = False
 server = xllamacpp.Server(params)
 os.write(1, ("address " + server.listening_address + "\\n").encode())
@@ -324,10 +325,16 @@ def packaged_gguf() -> Path | None:
 
 
 @contextmanager
-def llama_server(gguf: Path, *keys: str) -> Iterator[str]:
-    """llama.cpp's server on a free port, and its base URL; with keys, it asks for one of them."""
+def llama_server(gguf: Path, *keys: str, template: str = "") -> Iterator[str]:
+    """llama.cpp's server on a free port, and its base URL.
+
+    Args:
+        gguf: the model's file.
+        keys: if any are given, it asks for one of them.
+        template: the chat template in place of the file's own.
+    """
     process = subprocess.Popen(
-        [sys.executable, "-c", _LLAMA, str(gguf), *keys],
+        [sys.executable, "-c", _LLAMA, str(gguf), template, *keys],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from interplay.errors import GameError
 from interplay.fourier.masks import every_mask
 from interplay.text import ApiGame, Generated, Replace, Response, TextGame
 from tests.text.servers import Json, Reply, serving
@@ -133,7 +134,7 @@ def test_removed_tools_are_not_sent() -> None:
                 n for n, stays in zip(("weather", "mail"), mask[:2], strict=True) if stays
             ]
             assert names == [*kept_names, "map"]
-            assert sent in [{key: body[key] for key in sent} for body in server.bodies]
+            assert sent in [{key: body.get(key) for key in sent} for body in server.bodies]
             assert len(sent["messages"]) == 2 + mask[2]
 
 
@@ -143,6 +144,29 @@ def test_without_any_tool_no_list_is_sent() -> None:
         game = ApiGame("m", ASKED[:1], score, base_url=server.url, by="tool", tools=[tool("map")])
         assert game(every_mask(1)).tolist() == [1.0, 0.0]
         assert "fixed" not in json.dumps(server.bodies)
+
+
+@pytest.mark.parametrize("reads", [True, False])
+def test_a_server_whose_model_does_not_read_the_tools(reads: bool) -> None:
+    def counted(body: Json, number: int) -> Reply:
+        reply = chosen({"tools": body["tools"]} if reads and "tools" in body else {}, number)
+        read = 20 + 30 * len(body.get("tools", ())) * reads
+        usage = {"prompt_tokens": read, "completion_tokens": 1, "total_tokens": read + 1}
+        return Reply({**reply.body, "usage": usage})
+
+    score = Generated(lambda answer, _: float('"weather"' in answer), "calls weather")
+    with serving(counted) as server:
+        tools = [tool("weather"), tool("mail")]
+        game = ApiGame("m", ASKED[:1], score, base_url=server.url, by="tool", tools=tools)
+        if not reads:
+            with pytest.raises(GameError, match="20 tokens with the tools and as many without"):
+                game(every_mask(2))
+            assert len(server) == 2
+            return
+        assert game(every_mask(2)).tolist() == every_mask(2)[:, 0].tolist()
+        assert game(every_mask(2)).tolist() == every_mask(2)[:, 0].tolist()
+        assert len(server) == 2 + 4 + 4  # it is checked once
+        assert [len(body.get("tools", ())) for body in server.bodies[:2]] == [2, 0]
 
 
 def test_tools_that_cannot_be_sent() -> None:

@@ -18,7 +18,14 @@ from interplay.fourier.masks import as_masks, sorted_by_prefix
 from interplay.game import Hints
 from interplay.text.api.account import OPENAI_URL, Account, Endpoint, RequestFailed, Usage
 from interplay.text.api.client import Connection, connect, require_openai, run_in_thread
-from interplay.text.api.prompts import all_sent, check_sendable, lengths, sent, with_values
+from interplay.text.api.prompts import (
+    all_sent,
+    check_sendable,
+    has_tools,
+    lengths,
+    sent,
+    with_values,
+)
 from interplay.text.api.requests import Completion, Requester, RequestSettings
 from interplay.text.api.targets import ApiTarget, choose_method
 from interplay.text.digests import document_digest
@@ -83,7 +90,8 @@ class ApiGame:
         timeout: seconds for one attempt.
         retries: attempts after the first, if another may help.
         max_requests: the most attempts of this game in all its calls; ``None``: no cap. The first
-            three ablations are asked twice.
+            three ablations are asked twice, and with tools two more requests show whether the
+            model reads them.
         max_tokens: the most tokens in all its calls, as the server reports them; ``None``: no cap.
 
     Raises:
@@ -278,6 +286,8 @@ class ApiGame:
 
         try:
             async with connect(self._endpoint, self._account) as connection:
+                if has_tools(self.masked) and not self._requester.checked_tools:
+                    await attempt(connection, self._requester.check_tools(connection, unmasked))
                 for prompt in pending[:alone]:
                     await request(connection, prompt)
                 if few and not failures:

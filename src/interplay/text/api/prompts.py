@@ -25,7 +25,7 @@ def sent(masked: MaskedPrompt, mask: BoolArray, version: int = 0) -> str:
     """
     if masked.is_chat:
         messages: object = masked.messages(mask, version)
-        if masked.turns[0].message == {"role": TOOLS_ROLE}:
+        if has_tools(masked):
             listed, *others = masked.messages(mask, version)
             tools = json.loads(listed["content"])
             messages = {"messages": others} | ({"tools": tools} if tools else {})
@@ -37,6 +37,11 @@ def chat_body(prompt: str) -> Json:
     """The part of a request's body that a chat's prompt is: its messages, and its tools."""
     contents: Json | list[Json] = json.loads(prompt)
     return contents if isinstance(contents, dict) else {"messages": contents}
+
+
+def has_tools(masked: MaskedPrompt) -> bool:
+    """Whether a chat is sent with tools."""
+    return masked.is_chat and masked.turns[0].message == {"role": TOOLS_ROLE}
 
 
 def all_sent(masked: MaskedPrompt, mask: BoolArray) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from interplay.text.api.client import Connection
 from interplay.text.api.methods import Reading
 from interplay.text.api.observations import Observations, Repeats
 from interplay.text.api.prompt_tokens import NoEcho, OtherText
-from interplay.text.api.prompts import CHARACTERS_PER_TOKEN
+from interplay.text.api.prompts import CHARACTERS_PER_TOKEN, chat_body
 
 _Read = TypeVar("_Read")
 _REFUSALS = (400, 404, 405, 422)
@@ -70,10 +70,12 @@ class Requester:
         observed: what the server showed of itself. Its method is ``None`` until the server has
             returned what is needed for some prompt.
         tokens: the answer's tokens, if they must always be the same and are known.
+        checked_tools: whether the server was found to read the tools of a chat.
     """
 
     def __init__(self, settings: RequestSettings) -> None:
         self.settings = settings
+        self.checked_tools = False
         self.observed = Observations()
         self.tokens: tuple[str, ...] = ()
         self._by_tokens = False
@@ -220,6 +222,41 @@ class Requester:
             lambda: prompt_tokens.read_by_tokens(alone, both, answer), "prompt_logprobs"
         )
 
+    async def check_tools(self, connection: Connection, prompt: str) -> None:
+        """Ask for a chat with its tools and without, and compare how many tokens were read.
+
+        Servers ignore tools that the model's chat template does not write: the removal of one would
+        then change nothing. A server that does not count tokens is believed.
+
+        Args:
+            connection: an open client.
+            prompt: a chat with tools.
+
+        Raises:
+            RequestFailed: a request failed for good, or the model does not read the tools.
+        """
+        contents = chat_body(prompt)
+        others = {key: part for key, part in contents.items() if key != "tools"}
+        with_tools, without = [
+            await self._tokens_read(connection, json.dumps(part)) for part in (contents, others)
+        ]
+        if with_tools is not None and with_tools == without:
+            raise RequestFailed(
+                f"the server reads {with_tools} tokens with the tools and as many without, so the "
+                "model does not see them; give the server a chat template that writes tools "
+                "(llama.cpp: --jinja --chat-template-file; vLLM: --chat-template), or leave "
+                "tools out"
+            )
+        self.checked_tools = True
+
+    async def _tokens_read(self, connection: Connection, prompt: str) -> int | None:
+        """How many tokens the server reads of a chat; ``None`` if it does not say."""
+        response = await self._respond(
+            connection, methods.generate_body(self.settings.model, prompt, 1, chat=True)
+        )
+        n_tokens = (response.get("usage") or {}).get("prompt_tokens")
+        return n_tokens if isinstance(n_tokens, int) else None
+
     async def repeat(self, connection: Connection, first: dict[str, Completion]) -> None:
         """Ask for some prompts again, the last one first, and note how far the answers differ.
 
@@ -244,6 +281,14 @@ class Requester:
 
     async def _send(self, connection: Connection, body: Json) -> Json:
         """Send a request in the form that this server needs, and return the first choice."""
+        response = await self._respond(connection, body)
+        choice: Json = response["choices"][0]
+        # vLLM's chat completions have these beside the choice
+        beside = {key: response[key] for key in _BESIDE if key in response}
+        return choice | beside
+
+    async def _respond(self, connection: Connection, body: Json) -> Json:
+        """Send a request in the form that this server needs, and return the response."""
         sent_text = (
             body["prompt"]
             if "prompt" in body
@@ -263,10 +308,7 @@ class Requester:
             response = await connection.send(remedy(body), estimate)
             self._workarounds.append(remedy)
         self.observed.note_identity(response)
-        choice: Json = response["choices"][0]
-        # vLLM's chat completions have these beside the choice
-        beside = {key: response[key] for key in _BESIDE if key in response}
-        return choice | beside
+        return response
 
     def _read(self, read: Callable[[], _Read], method: str) -> _Read:
         try:

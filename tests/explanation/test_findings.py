@@ -18,6 +18,7 @@ from interplay.explanation.sentences import pattern, spread_of
 from interplay.explanation.truth import truth_tables
 from interplay.explanation.wording import (
     against_scored,
+    named,
     question,
     score_of,
     sides,
@@ -373,3 +374,20 @@ def test_a_margin_names_the_answers_where_its_sign_changes() -> None:
     (told,) = findings(replace(game, provenance=provenance))
     assert str(told) == ("Without 0 'sun' the margin falls from 2 (for 'no') to -1 (for 'yes').")
     assert "above 0 speaks for 'no'" in str(replace(game, provenance=provenance))
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("debts[0].amount: 9000", "debts[0].amount: 9000"),
+        ("applicant.household.debts[0].amount: 9000", "…t.household.debts[0].amount: 9000"),
+        (
+            "patient.notes[12].author.name: a text that goes on",
+            "…notes[12].author.name: a text th…",
+        ),
+        ("Note: a sentence that is too long to be shown", "Note: a sentence that is too long…"),
+    ],
+)
+def test_the_key_of_a_long_path_is_kept(name: str, told: str) -> None:
+    assert len(named(name)) <= 34
+    assert named(name) == told

@@ -239,6 +239,10 @@ def named(text: str, most: int = 34) -> str:
     document = re.match(r"\[[^\]]{1,30}\](?= )", flat)  # a document's id says which it is
     if document:
         return document[0]
+    path = re.match(r"\S*[.\]]\S*(?=: )", flat)  # of a field of JSON, whose key stands last
+    kept = most * 2 // 3
+    if path and len(path[0]) > kept and len(flat) > most:
+        flat = "…" + flat[min(path.end() - kept, len(flat) - most) + 1 :]
     return flat if len(flat) <= most else flat[: most - 1].rstrip() + "…"
 
 

@@ -409,3 +409,8 @@ def test_a_store_is_audited_in_a_folder_that_stays_as_it_is(tmp_path: Path) -> N
     assert ip.verify(explanation, store=store, sample=0)["store"].status == "match"
     assert {file.name: file.stat().st_mtime_ns for file in tmp_path.iterdir()} == before
     assert empty.stat().st_size == 0
+
+
+def test_a_path_is_no_explanation() -> None:
+    with pytest.raises(TypeError, match=r"got 'out/run'; load it by interplay.load"):
+        ip.verify("out/run")  # type: ignore[arg-type]

@@ -8,7 +8,7 @@ from secrets import randbelow
 
 import numpy as np
 
-from interplay._types import BoolArray, FloatArray, Json
+from interplay._types import BoolArray, FloatArray, Json, shown
 from interplay.ablation.backends.base import Backend
 from interplay.ablation.evaluator import Evaluator
 from interplay.audit.checks import (
@@ -119,9 +119,15 @@ def verify(
 
     Raises:
         ValueError: ``sample`` or ``tolerance`` is negative.
+        TypeError: ``explanation`` is none, but a path, say.
         StoreError: the store cannot be read.
         GameError: the game failed.
     """
+    if not isinstance(explanation, Explanation):
+        raise TypeError(
+            f"verify takes an explanation, and got {shown(explanation)}; load it by "
+            "interplay.load, or run `interplay verify` on a folder"
+        )
     game = explanation.game if game is None else game
     if sample < 0:
         raise ValueError(f"sample={sample} is negative; give a number of ablations from 0 on")

@@ -106,7 +106,7 @@ def verify_set(folder: str | Path, *, store: str | Path | None = None) -> Verifi
     folder = Path(folder)
     written, records = _document(folder), _records(folder)
     document: _Document = written  # type: ignore[assignment]
-    learn = written.get("learn")
+    learn: Any = written.get("learn")
     if learn not in get_args(Learn):
         raise ValueError(f"{folder / DOCUMENT}: learn={learn!r} is unknown")
     place = Path(store) if store is not None else folder / "ablations.db"

@@ -95,7 +95,8 @@ def _of_torch() -> Hashable:
     """The settings of torch by which products and attention are computed."""
     import torch
 
-    cuda, matmul = torch.backends.cuda, torch.backends.cuda.matmul
+    cuda: Any = torch.backends.cuda
+    matmul = torch.backends.cuda.matmul
     return (
         torch.get_num_threads(),
         torch.get_float32_matmul_precision(),

@@ -89,9 +89,11 @@ def open_command(
     Example: interplay open out/key
     """
     require_live()
+    from interplay.cli.live.answers import Answers
     from interplay.cli.live.events import Events
-    from interplay.cli.live.run import Answers, Run
-    from interplay.cli.live.server import Listening, of_run
+    from interplay.cli.live.routes import of_run
+    from interplay.cli.live.run import Run
+    from interplay.cli.live.server import Listening
     from interplay.cli.live.session import Session
 
     folder = path if path.is_dir() else path.parent
@@ -111,8 +113,8 @@ def open_command(
     server.warn()
     session = Session(Events())
     run = Run(folder, session, answers)
-    announce(listening.keys.address)
-    listening.serve(of_run("/", lambda request: run, session), session, show=server.browser)
+    routes = of_run("/", lambda request: run, session)
+    listening.serve(routes, session, announce=announce, show=server.browser)
 
 
 def _made(folder: Path, trust: Trust) -> tuple[Sequence[Game], Recipe, Path]:

@@ -225,6 +225,22 @@ _TABLES = 12
 """The most ablations for truth tables."""
 
 
+def with_tables(explanation: Explanation, **settings: Any) -> Explanation:
+    """The explanation with truth tables that are measured as far as a tenth of its run pays for.
+
+    They are left out where evaluations cost money, and after an interruption.
+
+    Args:
+        explanation: of a run.
+        **settings: arguments of :meth:`interplay.Explanation.with_truth_tables`.
+    """
+    is_paid = explanation.provenance["game"]["description"].get("paid")
+    if is_paid or "interrupted" in explanation.verdict.codes:
+        return explanation
+    few = min(_TABLES, explanation.provenance["budget"]["spent"] // 10)
+    return explanation.with_truth_tables(budget=few, **settings)
+
+
 @dataclass(frozen=True)
 class ConfirmOptions:
     """Whether the strongest interactions are tested."""
@@ -263,21 +279,14 @@ class ConfirmOptions:
             raise ValueError("--threshold was given without --decisive, which it is for")
 
     def tested(self, explanation: Explanation, command: str, run: RunOptions) -> Explanation:
-        """The explanation with truth tables, and what else was asked for.
-
-        Truth tables take a tenth of the run's ablations, at most 12. They are left out where
-        evaluations cost money, and after an interruption.
-        """
+        """The explanation with truth tables, and what else was asked for."""
         settings: dict[str, Any] = {
             "store": run.folder(command) / STORE,
             "backend": run.backend,
             "batch_size": run.batch_size,
             "progress": False if run.quiet else None,
         }
-        is_paid = explanation.provenance["game"]["description"].get("paid")
-        if not is_paid and "interrupted" not in explanation.verdict.codes:
-            few = min(_TABLES, explanation.provenance["budget"]["spent"] // 10)
-            explanation = explanation.with_truth_tables(budget=few, **settings)
+        explanation = with_tables(explanation, **settings)
         if self.decisive:
             sets = tuple(
                 ask(threshold=self.threshold, **settings)

@@ -44,7 +44,8 @@ def studio_command(
     """
     require_live()
     from interplay.cli.live.events import Events
-    from interplay.cli.live.server import Listening, of_studio
+    from interplay.cli.live.routes import of_studio
+    from interplay.cli.live.server import Listening
     from interplay.cli.live.session import Session
     from interplay.cli.live.studio import Studio
     from interplay.cli.text import TextOptions
@@ -55,7 +56,7 @@ def studio_command(
     session = Session(Events())
     studio = Studio(out, model, session, read_only=read_only)
     try:
-        announce(listening.keys.address)
-        listening.serve(of_studio(studio, session), session, show=server.browser)
+        routes = of_studio(studio, session)
+        listening.serve(routes, session, announce=announce, show=server.browser)
     finally:
         studio.close()

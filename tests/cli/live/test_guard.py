@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 
 import interplay as ip
+from interplay.cli.live.answers import Answers
 from interplay.cli.live.guard import LARGEST_REQUEST, Keys
-from interplay.cli.live.run import Answers, Run
-from interplay.cli.live.server import Listening, of_run
+from interplay.cli.live.routes import of_run
+from interplay.cli.live.run import Run
+from interplay.cli.live.server import Listening
 from interplay.cli.open import _made, require_live
 from interplay.cli.trust import UNTRUSTED
 from tests.cli.live.serving import ask, folder_of, game_of, new_session, serving, values_without
@@ -112,7 +114,7 @@ def test_other_origins_are_refused(keys: Keys) -> None:
 
 def test_requests_are_small_and_of_their_form(keys: Keys) -> None:
     status, _, text = ask(keys, "/api/ask", b" " * (LARGEST_REQUEST + 1))
-    assert status == 400
+    assert status == 413
     assert f"{LARGEST_REQUEST:,}" in text
     assert ask(keys, f"/?{'a' * 5000}")[0] == 414
     for body, said in (

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,10 @@ import pytest
 
 import interplay as ip
 from interplay.cli.folders import write
+from interplay.cli.live.answers import Answers
 from interplay.cli.live.guard import Keys
-from interplay.cli.live.run import Answers, Run
-from interplay.cli.live.server import of_run, of_studio
+from interplay.cli.live.routes import of_run, of_studio
+from interplay.cli.live.run import Run
 from interplay.cli.live.session import Session
 from interplay.cli.live.studio import Studio
 from interplay.cli.text import TextOptions
@@ -24,6 +26,7 @@ from interplay.cli.trust import TYPED
 from tests.cli.live.serving import ask, new_session, serving
 from tests.report.conftest import browser  # noqa: F401
 from tests.report.tabs import NEEDS_CHROMIUM
+from tests.report.test_browser_head import AXE
 
 pytestmark = NEEDS_CHROMIUM
 PATIENCE = 120_000
@@ -78,9 +81,14 @@ def served(made: tuple[Path, Any]) -> Iterator[Served]:
 
 
 @contextmanager
-def opened(browser: Any, keys: Keys, width: int = 1280) -> Iterator[Any]:  # noqa: F811
+def opened(
+    browser: Any,  # noqa: F811
+    keys: Keys,
+    width: int = 1280,
+    **settings: Any,
+) -> Iterator[Any]:
     """A page of a browser of its own that must log nothing and break no policy."""
-    context = browser.new_context(viewport={"width": width, "height": 900})
+    context = browser.new_context(viewport={"width": width, "height": 900}, **settings)
     context.set_default_timeout(PATIENCE)
     page = context.new_page()
     trouble: list[str] = []
@@ -93,7 +101,9 @@ def opened(browser: Any, keys: Keys, width: int = 1280) -> Iterator[Any]:  # noq
     page.wait_for_selector("html[data-live], html[data-ready]:not(:has(.part))")
     assert "token" not in page.url
     yield page
-    assert trouble == []
+    # the console names refusals, which the page shows, and without a policy a missing icon
+    refusals = [line for line in trouble if "status of 40" in line]
+    assert trouble == (refusals if settings else [])
     context.close()
 
 
@@ -126,6 +136,29 @@ def test_what_is_clicked_away_is_asked_of_the_model(browser: Any, served: Served
         assert page.evaluate("document.documentElement.scrollWidth") <= 1280
 
 
+def test_answers_are_kept(browser: Any, served: Served) -> None:  # noqa: F811
+    file = served.folder / "explanation.interplay"
+    used = ip.load(file).ablations.masks.tolist()
+    removed = next(
+        list(chosen)
+        for chosen in combinations(range(served.game.n_players), 3)
+        if [player not in chosen for player in range(served.game.n_players)] not in used
+    )
+    with opened(browser, served.keys) as page:
+        keep = page.get_by_role("button", name="Keep the")
+        for number in removed:
+            page.locator("[role=checkbox]").nth(number).click()
+        page.wait_for_selector(".live .told:has-text('Without 3') .measured")
+        keep.click()
+        page.wait_for_selector(".jobs [data-state=done]:has-text('Keep')")
+        page.wait_for_selector(".live button:disabled:has-text('Keep the answers')")  # renewed
+        assert page.locator(".live .measured").count() == 1  # what was removed still is
+    kept = ip.load(file)
+    assert kept.asked is not None
+    assert game_mask(served.game.n_players, removed)[0].tolist() in kept.asked.masks.tolist()
+    assert kept.asked.values == pytest.approx(served.game(kept.asked.masks), rel=1e-4)
+
+
 def test_two_browsers_confirm_and_add_ablations(browser: Any, served: Served) -> None:  # noqa: F811
     file = served.folder / "explanation.interplay"
     with opened(browser, served.keys) as page, opened(browser, served.keys, 390) as other:
@@ -134,7 +167,7 @@ def test_two_browsers_confirm_and_add_ablations(browser: Any, served: Served) ->
         page.locator(".live").get_by_role("button", name="Confirm the strongest 5").click()
         for one in (page, other):  # who did not ask sees it too, and the page that comes of it
             over = one.wait_for_selector(
-                ".jobs [data-job='1']:is([data-state=done], [data-state=failed])"
+                ".jobs li:has-text('Confirm'):is([data-state=done], [data-state=failed])"
             )
             assert "Of 5 interactions" in over.inner_text()
             renew = one.get_by_role("button", name="Show them")
@@ -144,11 +177,79 @@ def test_two_browsers_confirm_and_add_ablations(browser: Any, served: Served) ->
         page.wait_for_selector("table.confirmed", state="attached")
         other.locator(".live input").fill("1")
         other.get_by_role("button", name="More ablations").click()
-        page.wait_for_selector(".jobs li[data-job='2']")
-        page.wait_for_selector(".jobs li[data-job='2'][data-state=done]")
-        other.wait_for_selector(".jobs li[data-job='2'][data-state=done]")
+        page.wait_for_selector(".jobs li:has-text('More')")
+        page.wait_for_selector(".jobs li:has-text('More')[data-state=done]")
+        other.wait_for_selector(".jobs li:has-text('More')[data-state=done]")
         assert ip.load(file).provenance["budget"]["spent"] > spent
         assert ip.load(file).provenance["until"]["goal"] == 1.0
+
+
+def faults(page: Any, state: str) -> list[Any]:
+    """What axe-core and a narrow window find wrong with a page, in both colours."""
+    found: list[Any] = []
+    for width in (1400, 390):
+        page.set_viewport_size({"width": width, "height": 900})
+        if page.evaluate("document.documentElement.scrollWidth") > width:
+            found.append((state, width, "wider than the window"))
+        for scheme in ("light", "dark"):
+            page.emulate_media(color_scheme=scheme)
+            page.evaluate(AXE.read_text(encoding="utf-8"))
+            violations = page.evaluate("axe.run().then(result => result.violations)")
+            found += [
+                (state, width, scheme, one["id"], node["html"][:160])
+                for one in violations
+                for node in one["nodes"][:2]
+            ]
+    return found
+
+
+NEEDS_AXE = pytest.mark.skipif(not AXE.exists(), reason="no axe-core: `npm ci` in report/web")
+
+
+@NEEDS_AXE
+def test_axe_finds_nothing_on_a_live_page(browser: Any, served: Served) -> None:  # noqa: F811
+    with opened(browser, served.keys, bypass_csp=True) as page:
+        found = faults(page, "opened")
+        page.locator("[role=checkbox]").nth(2).click()
+        page.wait_for_selector(".live .measured")
+        page.mouse.move(0, 0)
+        found += faults(page, "answered")
+        page.locator(".live input").fill("7")
+        page.get_by_role("button", name="More ablations").click()
+        page.wait_for_selector(".live .error:not(:empty)")
+        found += faults(page, "refused")
+    assert found == []
+
+
+@NEEDS_AXE
+def test_axe_finds_nothing_in_the_studio(
+    browser: Any,  # noqa: F811
+    studio: tuple[Keys, Path],
+) -> None:
+    with opened(browser, studio[0], bypass_csp=True) as page:
+        found = faults(page, "empty")
+        page.get_by_label("Text: its parts").fill(
+            " ".join(TEXT.split(". ")[:6]) + ". A <b>tag</b>."
+        )
+        page.get_by_role("combobox", name="Players").select_option("word")
+        page.get_by_label("Most ablations").fill("5")
+        page.wait_for_selector(".error:has-text('between 10')")
+        found += faults(page, "refused")
+        page.get_by_label("Most ablations").fill("100")
+        page.wait_for_selector(".plan[data-ablations='100']")
+        assert "<b>garden</b>" in page.locator(".players").inner_text()  # a text, no markup
+        assert page.locator(".players b").count() == 0
+        found += faults(page, "planned")
+        page.get_by_role("button", name="Run", exact=True).click()
+        page.wait_for_selector(".jobs [data-state=running]")
+        found += faults(page, "running")
+        page.wait_for_selector("a.open")
+        page.wait_for_selector(".history [data-run]")
+        found += faults(page, "done")
+        page.locator(".history a").first.click()
+        page.wait_for_selector("html[data-live]")
+        found += faults(page, "its page")
+    assert found == []
 
 
 FORM = {

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import interplay as ip
-from interplay.cli.live.run import Answers, Run
-from interplay.cli.live.session import MOST_JOBS, BusyError, Job, Session
+from interplay.cli.live.answers import Answers
+from interplay.cli.live.run import Run
+from interplay.cli.live.session import MOST_JOBS, BusyError, EndingError, Job, Session
 from tests.cli.live.serving import folder_of, game_of, new_session, values_without
 
 
@@ -99,6 +102,27 @@ def test_a_job_that_fails_says_why_and_the_next_one_runs(session: Session) -> No
         session.stop(99)
 
 
+def test_numbers_that_json_does_not_have_end_no_session(session: Session) -> None:
+    def run(job: Job) -> str:
+        job.progress = {"cv_r2": float("nan"), "ablations": 12}
+        raise SystemExit("ended")
+
+    failed = session.submit("run", "odd", run)
+    assert ended(session, failed).state == "failed"
+    assert failed.said == "ended"
+
+
+def test_a_question_that_would_end_the_server_is_an_error(session: Session) -> None:
+    def question() -> None:
+        raise KeyboardInterrupt("by nobody")
+
+    with pytest.raises(RuntimeError, match="by nobody"):
+        session.ask(question).result(60)
+    session.close()
+    with pytest.raises(EndingError, match="ending"):
+        session.ask(question)
+
+
 def test_only_so_much_may_wait(session: Session) -> None:
     go_on = threading.Event()
     begun = threading.Event()
@@ -169,3 +193,72 @@ def test_a_run_confirms_and_goes_on_as_the_command_line_would(
     job = ended(session, run.confirm(0, top=1))
     assert job.state == "failed"
     assert "another process" in job.said
+
+
+def masks_of(ablations: Any) -> set[tuple[int, ...]]:
+    return {tuple(np.flatnonzero(~mask).tolist()) for mask in ablations.masks}
+
+
+def test_answers_are_kept_and_more_ablations_keep_them(session: Session, tmp_path: Path) -> None:
+    folder = folder_of(tmp_path)
+    file, store = folder / "explanation.interplay", folder / "ablations.db"
+    explained = ip.load(file)
+    chosen = explained.necessary(game=game_of(), store=store)
+    dataclasses.replace(explained, decisive=(chosen,)).save(file)
+    run = Run(folder, session, Answers(lambda: [game_of()], store, "text"))
+    assert run.to_json()["unkept"] == [0]
+    with pytest.raises(ValueError, match="no answer is to be kept"):
+        run.keep(0)
+
+    new = [[3], [2, 3], [2, 3, 7], [2, 3, 7, 8]]
+    known = masks_of(explained.ablations)
+    new = [removed for removed in new if tuple(removed) not in known]
+    assert new
+    for removed in (*new, new[0], []):  # once each; the whole input is there already
+        answer = session.ask(lambda removed=removed: run.ask(0, removed)).result(60)
+    assert answer["unkept"] == len(new) == run.to_json()["unkept"][0]
+
+    job = ended(session, run.keep(0))
+    assert job.state == "done", job.said
+    kept = ip.load(file)
+    assert kept.asked is not None
+    assert masks_of(kept.asked) == {tuple(removed) for removed in new}
+    assert kept.asked.values.tolist() == pytest.approx([values_without(one) for one in new])
+    assert kept.decisive == (chosen,)
+    assert run.to_json()["unkept"] == [0]
+    verification = ip.verify(kept, game_of(), store=store)
+    assert verification.verdict == "match", verification
+    assert "asked" in [check.name for check in verification.checks]
+
+    job = ended(session, run.more(1.0, 130))
+    assert job.state == "done", job.said
+    more = ip.load(file)
+    assert len(more.ablations) > len(kept.ablations)
+    asked = set() if more.asked is None else masks_of(more.asked)
+    used = masks_of(more.ablations)
+    assert not asked & used  # each value is there once
+    assert masks_of(kept.asked) <= asked | used
+    assert [one.players for one in more.decisive] == [
+        more.necessary(game=game_of(), store=store).players
+    ]
+    verification = ip.verify(more, game_of(), store=store)
+    assert verification.verdict == "match", verification
+
+
+def test_a_run_with_a_cheaper_model_is_for_the_command(session: Session, tmp_path: Path) -> None:
+    file, store = tmp_path / "explanation.interplay", tmp_path / "ablations.db"
+    cheaper = ip.FunctionGame(game_of(), 9, fingerprint="cheaper")
+    settings = {"cheaper": cheaper, "cheaper_budget": 200, "store": store}
+    ip.explain(game_of(), budget=80, **settings).save(file)
+    run = Run(tmp_path, session, Answers(lambda: [game_of()], store, "text"))
+    with pytest.raises(ValueError, match="A cheaper model was asked too"):
+        run.more(0.9)
+
+
+def test_a_folder_that_explains_another_game_by_now(session: Session, tmp_path: Path) -> None:
+    folder = folder_of(tmp_path)
+    run = Run(folder, session, Answers(lambda: [game_of()], folder / "ablations.db", "text"))
+    ip.explain(game_of(8), budget=40).save(folder / "explanation.interplay")
+    run.refresh()
+    with pytest.raises(ValueError, match="another game by now"):
+        session.ask(lambda: run.ask(0, [0])).result(60)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, TypedDict, get_args
 
-from interplay._types import Json, check, visible
+from interplay._types import Json, check, shown, visible
 from interplay.cli.demo import CASES
 from interplay.cli.examples import content
 from interplay.cli.text import TextOptions
@@ -21,12 +21,19 @@ UNITS: tuple[str, ...] = get_args(Unit)
 TARGETS: tuple[str, ...] = get_args(Target)
 MOST_CHARACTERS = 50_000
 """The most characters of a text, and of what stands around it."""
-MOST_ABLATIONS = 100_000
+MOST_ABLATIONS = 20_000
+MOST_PLAYERS = 300
+"""The most players: a plan for thousands takes minutes, in which nobody else is answered."""
+INPUTS, _PROMPT = "inputs", "prompt.txt"
+"""The folder of a run's input, and the file of its text."""
 _KEY = (
     "Therefore: The red key opens the",
     " garden",
 )
 """What `interplay examples` asks of its context, and the answer that it scores."""
+
+
+_TEXTS = ("text", "before", "after", "response", "against")
 
 
 class Form(TypedDict):
@@ -73,31 +80,34 @@ class Draft:
         """
         check(form, Form, "the form")
         if unknown := sorted(form.keys() - Form.__annotations__.keys()):
-            raise ValueError(f"the form has {unknown[0]!r}, which nothing reads")
+            raise ValueError(f"the form has {shown(unknown[0])}, which nothing reads")
         if not form["text"].strip():
             raise ValueError("there is no text yet: paste one, or pick an example")
-        for name in ("text", "before", "after", "response", "against"):
+        for name in _TEXTS:
             if len(form[name]) > MOST_CHARACTERS:
                 raise ValueError(
                     f"{name} has {len(form[name]):,} characters, above {MOST_CHARACTERS:,}; "
                     "use `interplay text --file` for it"
                 )
+        texts = {name: _lines(form[name]) for name in _TEXTS}
         for name in ("before", "after"):
             if PLACEHOLDER in form[name]:
                 raise ValueError(f"{PLACEHOLDER} stands for the text itself; leave it out")
         budget = form["budget"]
         if budget is not None and not 10 <= budget <= MOST_ABLATIONS:
-            raise ValueError(f"{budget} ablations are not between 10 and {MOST_ABLATIONS:,}")
+            raise ValueError(f"{shown(budget)} ablations are not between 10 and {MOST_ABLATIONS:,}")
         difference = form["target"] == "logit-difference"
         if difference and not (form["response"] and form["against"]):
             raise ValueError("a difference needs two answers")
+        if difference and form["response"] == form["against"]:
+            raise ValueError("the two answers are the same, so that they never differ")
         return cls(
-            text=form["text"].strip(),
-            prompt=f"{form['before']}{PLACEHOLDER}{form['after']}",
+            text=texts["text"].strip(),
+            prompt=f"{texts['before']}{PLACEHOLDER}{texts['after']}",
             by=form["by"],
             target=form["target"],
-            response=form["response"] or None,
-            against=form["against"] if difference else None,
+            response=texts["response"] or None,
+            against=texts["against"] if difference else None,
             budget=budget,
         )
 
@@ -115,7 +125,7 @@ class Draft:
             folder: where the file is written.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        file = folder / "prompt.txt"
+        file = folder / _PROMPT
         file.write_text(self.text, encoding="utf-8", newline="\n")
         named = {name: getattr(model, name) for name in OF_MODEL}
         return TextOptions(
@@ -128,19 +138,36 @@ class Draft:
             against=self.against,
         )
 
+    def is_in(self, folder: Path) -> bool:
+        """Whether a folder has its text."""
+        try:
+            return (folder / _PROMPT).read_bytes() == self.text.encode()
+        except OSError:
+            return False
+
     def pieces(self, tokenizer: Any) -> list[tuple[str, int | None]]:
         """The prompt in order, each piece with its player, or ``None`` where it is fixed.
 
         Raises:
-            ValueError: it cannot be cut by that unit.
+            ValueError: it cannot be cut by that unit, or has too many players.
         """
         by: Any = self.by
         masked = mask_prompt(self.text, self.prompt, by=by, tokenizer=tokenizer)
+        if len(masked.spans) > MOST_PLAYERS:
+            raise ValueError(
+                f"by {self.by} the text has {len(masked.spans):,} players, above {MOST_PLAYERS}; "
+                "choose larger parts, or use `interplay text --file` for it"
+            )
         return [
             (visible(masked.text[start:stop]), player)
             for start, stop, player in cut_at(masked.text, masked.spans)
             if start < stop
         ]
+
+
+def _lines(text: str) -> str:
+    """A text with the line breaks that a file is read with."""
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 OF_MODEL = ("model", "dtype", "device", "threads", "allow_pickle")

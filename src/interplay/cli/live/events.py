@@ -10,8 +10,9 @@ import json
 import threading
 from collections import deque
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 
-from interplay._types import Json
+from interplay._types import Json, plain
 
 _KEPT = 500
 """The last events that a browser which reconnects may still be given."""
@@ -34,9 +35,9 @@ class Events:
 
         Args:
             kind: its name, by which the page's script listens for it.
-            facts: what it says, as JSON.
+            facts: what it says, as JSON; NaN and infinities are told as null.
         """
-        data = json.dumps(facts, allow_nan=False)
+        data = json.dumps(plain(facts), allow_nan=False)
         with self._lock:
             self._last += 1
             self._log.append((self._last, f"id: {self._last}\nevent: {kind}\ndata: {data}\n\n"))
@@ -60,14 +61,14 @@ class Events:
         loop, woken = asyncio.get_running_loop(), asyncio.Event()
 
         def wake() -> None:
-            if not loop.is_closed():
+            with suppress(RuntimeError):  # the loop has ended: the thread that tells must not
                 loop.call_soon_threadsafe(woken.set)
 
         with self._lock:
             seen = self._last if after is None else min(after, self._last)
             self._wakers.add(wake)
         try:
-            yield f"event: state\ndata: {json.dumps(first(), allow_nan=False)}\n\n"
+            yield f"event: state\ndata: {json.dumps(plain(first()), allow_nan=False)}\n\n"
             while not self._ended:
                 woken.clear()
                 with self._lock:

@@ -14,6 +14,7 @@ protects nothing. Therefore:
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import json
 import secrets
@@ -25,10 +26,12 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from interplay._types import Json, parse, visible
+from interplay._types import Json, parse, plain, visible
 
 LARGEST_REQUEST = 256 << 10
 """The most bytes of a request's body."""
+MOST_SECONDS = 30.0
+"""How long the body of a request may take to arrive."""
 _LARGEST_TARGET = 4 << 10
 """The most bytes of the path and query of a request."""
 _SAFE_METHODS = ("GET", "HEAD")
@@ -129,7 +132,8 @@ class Guard:
             origins = [f"http://{host}" for host in keys.hosts]
             if headers.getlist("origin") not in [[origin] for origin in origins]:
                 return PlainTextResponse("only pages of this server may ask it", 403)
-            if headers.get("content-type", "").partition(";")[0].strip() != "application/json":
+            kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+            if kind != "application/json":
                 return PlainTextResponse("a request is JSON", 415)
         given = parse_qs(scope["query_string"].decode("latin-1")).get("token", [])
         if scope["path"] == "/" and scope["method"] == "GET" and len(given) == 1:
@@ -156,23 +160,27 @@ def _cookies(headers: Headers, name: str) -> list[str]:
     return [value for key, _, value in pairs if key == name]
 
 
+class TooLargeError(ValueError):
+    """A request is larger than one may be."""
+
+
+class TooSlowError(ValueError):
+    """A request did not arrive in time."""
+
+
 async def read_json(receive: Receive) -> Json:
     """The body of a request: a JSON object within :data:`LARGEST_REQUEST`.
 
     Raises:
-        ValueError: it is too large, or not that.
+        TooLargeError: it is too large.
+        TooSlowError: it did not arrive within :data:`MOST_SECONDS`.
+        ValueError: it is not that.
     """
-    body, more = b"", True
-    while more:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ValueError("the browser has gone")
-        body += message.get("body", b"")
-        more = message.get("more_body", False)
-        if len(body) > LARGEST_REQUEST:
-            raise ValueError(
-                f"the request is above the {LARGEST_REQUEST:,} bytes that one may have"
-            )
+    try:
+        async with asyncio.timeout(MOST_SECONDS):
+            body = await _whole(receive)
+    except TimeoutError:
+        raise TooSlowError(f"the request took more than {MOST_SECONDS:g} s to arrive") from None
     try:
         document: Any = parse(body)
     except ValueError as error:
@@ -182,11 +190,27 @@ async def read_json(receive: Receive) -> Json:
     return document
 
 
+async def _whole(receive: Receive) -> bytes:
+    """The body of a request, unless it is too large."""
+    body, more = bytearray(), True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ValueError("the browser has gone")
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+        if len(body) > LARGEST_REQUEST:
+            raise TooLargeError(
+                f"the request is above the {LARGEST_REQUEST:,} bytes that one may have"
+            )
+    return bytes(body)
+
+
 def refused(error: BaseException, status: int = 400) -> JSONResponse:
     """The response to a request that cannot be done, with what to do in words."""
     return JSONResponse({"error": visible(str(error))[:2_000]}, status)
 
 
 def json_of(value: Json) -> Response:
-    """A JSON response without NaN, which browsers cannot read."""
-    return Response(json.dumps(value, allow_nan=False), media_type="application/json")
+    """A JSON response with null for NaN, which browsers cannot read."""
+    return Response(json.dumps(plain(value), allow_nan=False), media_type="application/json")

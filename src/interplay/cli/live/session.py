@@ -34,6 +34,10 @@ class BusyError(ValueError):
     """Too much waits already."""
 
 
+class EndingError(ValueError):
+    """Nothing begins any more."""
+
+
 @dataclass
 class Job:
     """A run that was asked for in a browser.
@@ -87,10 +91,13 @@ class Session:
 
         Raises:
             BusyError: too many wait already.
+            EndingError: the session ends.
         """
         with self._changed:
             waiting = sum(job.state == "waiting" for job in self._jobs)
-            if waiting >= MOST_JOBS or self._ending:
+            if self._ending:
+                raise EndingError("the server is ending; start it again")
+            if waiting >= MOST_JOBS:
                 raise BusyError(f"{waiting} jobs wait already, the most that may; try again later")
             job = Job(self._jobs[-1].number + 1 if self._jobs else 1, kind, label, run, where)
             ended = [old for old in self._jobs if old.state not in ("waiting", "running")]
@@ -104,10 +111,13 @@ class Session:
 
         Raises:
             BusyError: too many questions wait already.
+            EndingError: the session ends.
         """
         answer: Future[_T] = Future()
         with self._changed:
-            if len(self._questions) >= MOST_QUESTIONS or self._ending:
+            if self._ending:
+                raise EndingError("the server is ending; start it again")
+            if len(self._questions) >= MOST_QUESTIONS:
                 raise BusyError(f"{len(self._questions)} questions wait already; try again later")
             self._questions.append((question, answer))
             self._changed.notify_all()
@@ -148,7 +158,9 @@ class Session:
                 if job.state == "waiting":
                     job.state, job.said = "stopped", "The server ended before its turn."
             while self._questions:
-                self._questions.popleft()[1].cancel()
+                answer = self._questions.popleft()[1]
+                if answer.set_running_or_notify_cancel():
+                    answer.set_exception(EndingError("the server ended before it could answer"))
             self._changed.notify_all()
         self._thread.join()
 
@@ -205,8 +217,10 @@ class Session:
             try:
                 with stopped_by(None), followed_by(None):
                     answer.set_result(question())
-            except BaseException as error:
+            except Exception as error:
                 answer.set_exception(error)
+            except BaseException as error:  # would end the server's loop, which reads the answer
+                answer.set_exception(RuntimeError(_in_words(error)))
 
     def _tell(self, job: Job) -> None:
         self.events.publish("job", job.to_json())

@@ -3,43 +3,47 @@
 from __future__ import annotations
 
 import re
+import shutil
 import threading
+import time
+from contextlib import suppress
 from dataclasses import asdict, replace
-from math import ceil, log2
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from interplay._arrays import as_columns
+import numpy as np
+
 from interplay._types import Json, visible
 from interplay.ablation.evaluator import Evaluator
+from interplay.ablation.maintenance import games
 from interplay.audit.checks import MATCH
 from interplay.cli.ends import with_answers
 from interplay.cli.folders import write
-from interplay.cli.live.drafts import OF_MODEL, Draft, of_studio
-from interplay.cli.live.run import Answers, Run
+from interplay.cli.live.answers import Answers
+from interplay.cli.live.drafts import INPUTS, OF_MODEL, Draft, of_studio
+from interplay.cli.live.looks import facts, growing, look
+from interplay.cli.live.run import Run
 from interplay.cli.live.session import Job, Session
-from interplay.cli.options import STORE, ShownOptions
+from interplay.cli.options import STORE, ShownOptions, with_tables
 from interplay.cli.recipes import read_recipe, store_of
 from interplay.cli.text import TextOptions
 from interplay.cli.trust import TYPED, UNTRUSTED
-from interplay.decoders.decode import get_decoder
+from interplay.errors import StoreError
 from interplay.explanation.console import ORDER
 from interplay.explanation.explain import explain
-from interplay.explanation.explanation import FILE, Explanation
+from interplay.explanation.explanation import FILE
 from interplay.explanation.loading import load
 from interplay.explanation.plan import plan
-from interplay.explanation.run_plan import Request, default_budget, needed
 from interplay.fourier.masks import end_masks
-from interplay.game import Game, fingerprint_of
-from interplay.report.document import view_of
+from interplay.game import Game, costs, fingerprint_of
 from interplay.text.answers import ends
 from interplay.text.game import TextGame
 
 _NAME = re.compile(r"(\d{3,9})-[a-z0-9-]{1,60}")
-_FIRST = 60
-"""The fewest ablations of a first look, as of adaptive sampling."""
-_SHOWN = 8
+_LARGER, _TIMED = 4, 12
+_ENDS = 2
+"""The ablations that every run begins with: everything and nothing."""
 
 
 class Studio:
@@ -68,7 +72,7 @@ class Studio:
         self._drafts = TemporaryDirectory(prefix="interplay-studio-")
         self._runs: dict[str, Run] = {}
         self._facts: dict[str, tuple[int, Json]] = {}
-        self._rate: float | None = None
+        self._timed = 0.0, 0.0  # tokens of the run that was timed, and its seconds
         self._lock = threading.Lock()
 
     @property
@@ -90,46 +94,68 @@ class Studio:
     def plan(self, draft: Draft) -> Json:
         """What a run of a draft will evaluate and cost: in the thread that evaluates.
 
-        The time is measured on the first draft's own ablations, and scaled for the others.
+        The time is measured on ablations of the first draft, and of one that is much larger than
+        those before it, and scaled for the others.
         """
         self._check()
+        draft.pieces(self._loaded[1])
         options = draft.options(self._model, Path(self._drafts.name))
         game = options.game(TYPED, self._loaded)
-        first = self._rate is None
-        planned = plan(game, budget=draft.budget, warm_up=first, progress=False)
+        planned = plan(game, budget=draft.budget, warm_up=False, progress=False)
         tokens = planned.tokens or 0.0
-        if first and planned.seconds and tokens:
-            self._rate = planned.seconds / tokens
+        if tokens > _LARGER * self._timed[0]:
+            self._timed = tokens, tokens * _seconds_of_a_token(game)
         return {
             "ablations": planned.n_stored + planned.n_new,
             "held_out": planned.n_held_out,
             "n_players": planned.n_players,
             "decoder": planned.decoder,
             "tokens": tokens,
-            "seconds": None if self._rate is None else tokens * self._rate,
+            "seconds": tokens * self._timed[1] / self._timed[0] if self._timed[0] else None,
             "steps": growing(draft.budget, planned.n_players),
         }
 
     def run(self, draft: Draft) -> Job:
-        """Explain a draft: a job. Its folder is there at once, its results as they come.
+        """Explain a draft: a job, whose folder and results are there as they come.
+
+        A folder of the same text that has ablations and no explanation yet is gone on with.
 
         Raises:
             ValueError: the prompt cannot be explained.
+            BusyError: too many runs wait already.
         """
         self._check()
         draft.pieces(self._loaded[1])
         with self._lock:
-            self.out.mkdir(parents=True, exist_ok=True)
-            numbers = [int(name.partition("-")[0]) for name in self._names()]
+            there = self._names()
+            busy = self._under_way()
+            unfinished = [
+                name
+                for name in there
+                if name not in busy
+                and not (self.out / name / FILE).exists()
+                and draft.is_in(self.out / name / INPUTS)
+            ]
+            numbers = [int(name.partition("-")[0]) for name in [*there, *busy]]
             name = f"{max(numbers, default=0) + 1:03d}-{draft.name}"
-            folder = self.out / name
-            folder.mkdir()
-        options = draft.options(self._model, folder / "inputs")
+            name = unfinished[0] if unfinished else name
 
-        def run(job: Job) -> str:
-            return self._explain(name, options, draft.budget, job)
+            def run(job: Job) -> str:
+                folder = self.out / name
+                folder.mkdir(parents=True, exist_ok=name in unfinished)
+                try:
+                    options = draft.options(self._model, folder / INPUTS)
+                    return self._explain(name, options, draft.budget, job)
+                finally:  # nothing is left of a run that ended before anything was there
+                    if not (folder / FILE).exists() and _n_stored(folder) <= _ENDS:
+                        shutil.rmtree(folder, ignore_errors=True)
 
-        return self.session.submit("run", f"Explain {name}", run, name)
+            return self.session.submit("run", f"Explain {name}", run, name)
+
+    def _under_way(self) -> set[str]:
+        """The names of the runs that wait or run."""
+        jobs = self.session.state()["jobs"]
+        return {job["where"] for job in jobs if job["state"] in ("waiting", "running")} - {""}
 
     def _explain(self, name: str, options: TextOptions, budget: int | None, job: Job) -> str:
         """Explain at growing budgets, and write each explanation.
@@ -153,6 +179,9 @@ class Studio:
             job.progress = {"step": f"look {number} of {len(steps)}"}
             explanation = explain(game, budget=most, store=folder / STORE, progress=False)
             explanation = ShownOptions().recorded(with_answers(explanation, answers), ORDER)
+            if number == len(steps) and not job.stop.requested:
+                with suppress(KeyboardInterrupt):  # a stop: the explanation is there without them
+                    explanation = with_tables(explanation, store=folder / STORE, progress=False)
             write(explanation, folder, "text", recipe)
             score = explanation.faithfulness
             curve.append(
@@ -173,16 +202,19 @@ class Studio:
 
     def history(self) -> Json:
         """The runs of the folder, the newest first."""
-        entries = []
+        entries, busy = list[Json](), self._under_way()
         for name in sorted(self._names(), reverse=True):
             file = self.out / name / FILE
             if not file.is_file():
+                n_stored = 0 if name in busy else _n_stored(self.out / name)
+                if n_stored:
+                    entries.append({"name": name, "unfinished": n_stored})
                 continue
             changed = file.stat().st_mtime_ns
-            known = self._facts.get(name)
-            if known is None or known[0] != changed:
-                known = self._facts[name] = changed, _facts(name, file)
-            entries.append(known[1])
+            entry = self._facts.get(name)
+            if entry is None or entry[0] != changed:
+                entry = self._facts[name] = changed, facts(name, file)
+            entries.append(entry[1])
         return {"runs": entries}
 
     def opened(self, name: str) -> Run:
@@ -221,13 +253,13 @@ class Studio:
         except ValueError as error:
             return Run(folder, self.session, name=name, why=str(error))
 
-        def games() -> list[Game]:
+        def made() -> list[Game]:
             game = recipe.game(TYPED, self._loaded)  # the options were compared with those here
             if fingerprint_of(game) != load(folder / FILE).provenance["game"]["fingerprint"]:
                 raise ValueError("the model is not the one that was explained")
             return [game]
 
-        return Run(folder, self.session, Answers(games, store, "text"), name=name)
+        return Run(folder, self.session, Answers(made, store, "text"), name=name)
 
     def _check(self) -> None:
         if self.read_only:
@@ -244,71 +276,21 @@ class Studio:
         ]
 
 
-def growing(budget: int | None, n_players: int) -> list[int]:
-    """The budgets at which a run is looked at: each about twice the one before it.
-
-    Args:
-        budget: the last; ``None``: the default for that many players.
-        n_players: n.
-    """
-    last = default_budget(n_players) if budget is None else budget
-    if n_players < 63:
-        last = min(last, 1 << n_players)
-    scale = n_players * log2(max(n_players, 2))
-    first = max(_FIRST, needed(get_decoder("auto"), n_players, Request.holdout), ceil(scale / 2))
-    steps = [last]
-    while steps[0] // 2 >= first:
-        steps.insert(0, steps[0] // 2)
-    return steps
-
-
-def look(explanation: Explanation) -> Json:
-    """What is shown of an explanation while ablations still arrive."""
-    output = 0 if explanation.outputs else None
-    spectrum = explanation.spectrum.output(0)
-    interactions = spectrum.to(explanation.index, order=ORDER, players=explanation.players)
-    shaded = explanation.verdict.shaded_effects(interactions, 0)
-    top, n_left_out = explanation.verdict.strongest(interactions, _SHOWN, output=output)
-    low, high = top.low, top.high
-    both = explanation.ends
-    return {
-        "level": explanation.verdict.level,
-        "sentence": visible(explanation.verdict.sentence),
-        "index": explanation.index,
-        "pieces": view_of(explanation).get("pieces") or [],
-        "effects": [float(effect) for effect in shaded],
-        "full": explanation.verdict.full_shade(float(max(abs(shaded), default=0.0))),
-        "ends": None if both is None else as_columns(both)[:, 0].tolist(),
-        "top": [
-            {
-                "players": list(players),
-                "labels": [visible(explanation.players[player]) for player in players],
-                "value": float(value),
-                "low": None if low is None else float(low[row]),
-                "high": None if high is None else float(high[row]),
-            }
-            for row, (players, value) in enumerate(top)
-        ],
-        "n_left_out": n_left_out,
-    }
-
-
-def _facts(name: str, file: Path) -> Json:
-    """What the history says of a run."""
+def _n_stored(folder: Path) -> int:
+    """How many ablations the store of a run has; 0 where it cannot be read."""
     try:
-        explanation = load(file)
-    except (ValueError, OSError) as error:
-        return {"name": name, "error": visible(str(error))[:200]}
-    score, provenance = explanation.faithfulness, explanation.provenance
-    described: Any = provenance["game"]["description"]
-    return {
-        "name": name,
-        "text": visible(str(described.get("text", "")))[:120],
-        "created": provenance["created"],
-        "n_players": len(explanation.players),
-        "by": visible(str(described.get("by", ""))),
-        "ablations": provenance["budget"]["spent"],
-        "r2": score.r2 if score.known else None,
-        "level": explanation.verdict.level,
-        "confirmed": explanation.confirmation is not None,
-    }
+        return sum(game.n_ablations for game in games(folder / STORE))
+    except (StoreError, OSError):
+        return 0
+
+
+def _seconds_of_a_token(game: Game) -> float:
+    """The time of a few ablations, by the tokens of their prompts.
+
+    The first pass of all is slow, and is not timed.
+    """
+    game(end_masks(game.n_players)[:1])
+    masks = np.random.default_rng(0).random((_TIMED, game.n_players)) < 0.5
+    started = time.perf_counter()
+    game(masks)
+    return (time.perf_counter() - started) / max(1.0, float(costs(game, masks).sum()))

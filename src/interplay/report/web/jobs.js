@@ -1,7 +1,6 @@
 import { button, h } from "./dom.js";
 import { count } from "./format.js";
 
-const STATES = { waiting: "waits", running: "runs", done: "done", stopped: "stopped", failed: "failed" };
 const SHOWN = 4;
 
 /**
@@ -53,8 +52,8 @@ function line(job, stop) {
   return h(
     "li",
     { "data-job": number, "data-state": state },
-    h("span", { class: "state" }, stopping && isOpen(job) ? "ending" : STATES[state]),
-    ` ${label} `,
+    h("span", { class: "state" }, stopping && isOpen(job) ? "ending" : state),
+    `: ${label} `,
     isOpen(job) ? end : null,
     state === "running"
       ? h("div", {}, h("progress", { max: progress.total ?? 1, value: progress.done ?? 0, "aria-label": label }), h("span", { class: "soft small" }, ` ${inWords(job)}`))

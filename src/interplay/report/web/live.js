@@ -30,9 +30,16 @@ function attach(part, { model, store }) {
   const goal = h("input", { type: "number", min: 0.05, max: 1, step: "any", value: state.goal ?? 0.9, id: `goal${index}` });
   const more = button("More ablations", () => ask("api/more", { until: Number(goal.value) }));
   more.disabled = !state.more;
+  const keep = button("", () => ask("api/keep", { part: index }));
+  const unkept = (n) => {
+    keep.textContent = n ? `Keep ${n === 1 ? "the answer" : `the ${count(n)} answers`}` : "Keep the answers";
+    keep.disabled = !n;
+  };
+  unkept(state.unkept?.[index] ?? 0);
   const controls = h(
     "div",
     { class: "row" },
+    keep,
     button("Confirm the strongest 5", () => ask("api/confirm", { part: index, top: 5 })),
     confirmOne,
     more,
@@ -94,6 +101,7 @@ function attach(part, { model, store }) {
           const answer = await call("api/ask", { part: index, removed });
           known.set(key, { ...answer, values: means(answer.values), wait: performance.now() - begun });
           if (maskKey(store.get().mask) === key) store.set({ answer: { key, values: known.get(key).values }, asking: null });
+          unkept(answer.unkept);
           said.textContent = "";
         } catch (error) {
           say(error);

@@ -1,5 +1,6 @@
 // The studio: a prompt is typed, cut into players, planned, run, and watched while it runs.
 import { call, follow } from "./api.js";
+import { drawCurve } from "./curve.js";
 import { button, h, optionsOf } from "./dom.js";
 import { count, cut, number, signed } from "./format.js";
 import { createJobs, isOpen } from "./jobs.js";
@@ -39,7 +40,7 @@ const FIELDS = [
   ),
   field("response", "Answer (empty: the model's own)", h("input", { name: "response", autocomplete: "off" })),
   field("against", "Second answer", h("input", { name: "against", autocomplete: "off" })),
-  field("budget", "Most ablations (empty: by the number of players)", h("input", { name: "budget", type: "number", min: 10, max: 100000 })),
+  field("budget", "Most ablations (empty: by the number of players)", h("input", { name: "budget", type: "number", min: 10, max: 20000 })),
 ];
 const inputs = Object.fromEntries(FIELDS.map(([name, element]) => [name, element]));
 const lines = Object.fromEntries(FIELDS.map(([name, , line]) => [name, line]));
@@ -148,17 +149,20 @@ function show(pieces, effectOf, full = 1) {
 // ---- the run that is watched
 
 const looks = h("div", { role: "status", "aria-live": "polite" });
-const looked = h("section", { hidden: true, "aria-label": "The explanation so far" });
+const heading = h("h2");
+const looked = h("section", { hidden: true, "aria-label": "The explanation" });
 
 function watch(name) {
   watched = name;
   looked.hidden = false;
   looks.replaceChildren(h("p", { class: "soft" }, "The first look comes when enough ablations are there."));
-  looked.replaceChildren(h("h2", {}, "The explanation so far"), looks);
+  heading.textContent = "The explanation so far";
+  looked.replaceChildren(heading, looks);
 }
 
 function drawLook({ name, sentence, level, index, pieces, effects, full, ends, top, n_left_out: left, curve, last }) {
   if (name !== watched) return;
+  if (last) heading.textContent = "The explanation";
   show(pieces, (player) => effects[player], full);
   counted.textContent = "Blue raises the score, orange lowers it. Not shaded: it stays, or its own effect cannot be told from zero.";
   const rows = top.map(({ players: numbers, labels, value, low, high }) =>
@@ -182,40 +186,14 @@ function drawLook({ name, sentence, level, index, pieces, effects, full, ends, t
   looks.replaceChildren(...shown.filter(Boolean));
 }
 
-/** R2 on held-out ablations by their number, with its intervals. */
-function drawCurve(curve) {
-  const known = curve.filter(({ r2 }) => r2 !== null);
-  if (!known.length) return null;
-  const svg = (tag, attributes, text = "") => {
-    const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
-    for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
-    element.textContent = text;
-    return element;
-  };
-  const most = Math.max(...known.map(({ ablations }) => ablations));
-  const x = (ablations) => 34 + (270 * ablations) / most;
-  const y = (r2) => 80 - 70 * Math.max(0, Math.min(1, r2));
-  const said = known.map(({ ablations, r2 }) => `${r2.toFixed(2)} with ${count(ablations)}`).join(", ");
-  const root = svg("svg", { viewBox: "0 0 360 100", class: "curve", role: "img", "aria-label": `R2 by ablations: ${said}` });
-  for (const [value, label] of [[0, "0"], [1, "R2 1"]]) {
-    root.append(svg("line", { x1: 34, x2: 340, y1: y(value), y2: y(value) }), svg("text", { x: 30, y: y(value) + 4, "text-anchor": "end" }, label));
-  }
-  root.append(svg("polyline", { points: known.map(({ ablations, r2 }) => `${x(ablations)},${y(r2)}`).join(" ") }));
-  for (const { ablations, r2, low, high } of known) {
-    root.append(
-      svg("line", { class: "range", x1: x(ablations), x2: x(ablations), y1: y(low), y2: y(high) }),
-      svg("circle", { cx: x(ablations), cy: y(r2), r: 4 }),
-      svg("text", { x: x(ablations), y: 96, "text-anchor": "middle" }, count(ablations)),
-    );
-  }
-  const { ablations, r2 } = known.at(-1);
-  root.append(svg("text", { x: x(ablations) + 8, y: y(r2) + 4 }, r2.toFixed(2)));
-  return root;
-}
-
 // ---- the history
 
 const history = h("div", { class: "history" });
+
+function inWordsOf({ unfinished, error, text }) {
+  if (unfinished) return "Not explained yet. Run the same text again, and it goes on with these ablations.";
+  return error ?? cut(text, 90);
+}
 
 async function listed() {
   try {
@@ -233,10 +211,10 @@ async function listed() {
                 h(
                   "tr",
                   { "data-run": run.name },
-                  h("td", {}, h("a", { href: `run/${run.name}/` }, run.name)),
-                  h("td", {}, run.error ?? cut(run.text, 90)),
+                  h("td", {}, run.unfinished ? run.name : h("a", { href: `run/${run.name}/` }, run.name)),
+                  h("td", {}, inWordsOf(run)),
                   h("td", {}, run.r2 == null ? "" : `${run.r2.toFixed(2)}, ${run.level}`),
-                  h("td", {}, run.ablations === undefined ? "" : count(run.ablations)),
+                  h("td", {}, count(run.ablations ?? run.unfinished ?? 0)),
                 ),
               ),
             ),

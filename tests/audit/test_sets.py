@@ -167,6 +167,7 @@ def test_parts_of_a_set(tmp_path: Path) -> None:
     assert first.slices["sound"].shown == 0
     page = audit.to_html().read_text()
     assert "together they lower the score" in page
+    assert page.index(first.sentence) < page.index(audit.summary[0])  # findings come first
     assert "script" not in page.split("</style>")[1]
     address = page.split('href="')[1].split('"')[0]
     assert (tmp_path / address).is_file()

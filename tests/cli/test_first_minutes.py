@@ -6,6 +6,7 @@ import copy
 import json
 import pickle
 import re
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ import pytest
 import interplay as ip
 from interplay.cli import tables
 from interplay.cli.commands import LISTED
-from tests.cli.running import run
+from interplay.cli.folders import saved
+from tests.cli.running import WIDTH, run
 from tests.text.servers import Reply, serving, truthful
 
 
@@ -86,6 +88,27 @@ def test_a_path_or_command_that_is_spelt_wrong(folder: Path) -> None:
         run("verify", folder / "explanation.interpla", code=2)
     )
     assert "Did you mean 'show'?" in one_line(run("shwo", code=2))
+
+
+def test_a_folder_without_an_explanation_says_what_to_give(folder: Path, tmp_path: Path) -> None:
+    assert f"it holds runs: give one of them ({folder}" in one_line(
+        run("show", folder.parent, code=2)
+    )
+    with pytest.raises(ValueError, match="holds no explanation; give the --out folder of a run"):
+        saved(tmp_path)
+    game = ip.FunctionGame(lambda m: m[:, 0] * 1.0, 4, fingerprint="4")
+    ip.explain(game, store=tmp_path / "ablations.db")
+    with pytest.raises(ValueError, match="the same command again goes on with it"):
+        saved(tmp_path)
+
+
+@pytest.mark.parametrize("name", [name for name in LISTED if name != "store"])
+def test_help_is_wrapped_to_the_terminal_alone(name: str) -> None:
+    said = run(name, "--help").split("╭")[0]
+    for paragraph in re.split(r"\n\s*\n", said):
+        lines = [line.strip() for line in paragraph.strip().splitlines()]
+        for line, after in pairwise(lines):  # a line ends where no further word fits
+            assert len(line) + 1 + len(after.split()[0]) > int(WIDTH) - 2, paragraph
 
 
 @pytest.mark.model

@@ -106,6 +106,7 @@ def test_types_are_trusted_by_name_only(folder: Path, tmp_path: Path) -> None:
         (("--row", 30), "--row 30 is not one of the 30 rows"),
         (("--output", "maybe"), "output='maybe' is unknown; choose one of no, yes"),
         (("--without", "price"), "has no column 'price'; it has city, age, pet_cat"),
+        (("--without", "aeg"), "it has city, age, pet_cat, pet_dog, paid (did you mean 'age'?)"),
         (("--without", "age"), "--without age is a column that the model takes"),
         (("--group", "pet"), "--group 'pet' is not of the form name=column,column"),
         (("--group", "pet=cat"), "names the column 'cat', which there is not"),

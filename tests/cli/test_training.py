@@ -141,6 +141,7 @@ def test_cells_that_say_nothing_are_named(tmp_path: Path, row: list[Any], messag
     ("options", "message"),
     [
         (("--label", "class"), "has no column 'class'; it has p0, p1"),
+        (("--label", "digt"), ", ... (did you mean 'digit'?)"),
         (("--label", "digit"), "'s0' in column 'source' is no finite number"),
         (("--label", "digit", "--group", "source", "--players", "5"), "choose one of them"),
         (("--label", "digit", "--group", "source", "--trainer", "tree"), "--trainer tree is"),

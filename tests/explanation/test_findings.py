@@ -14,7 +14,7 @@ from interplay._types import BoolArray, FloatArray, IntArray
 from interplay.audit.stored import Stored, check_asked
 from interplay.explanation.findings import findings
 from interplay.explanation.reading import Ablations
-from interplay.explanation.sentences import pattern, spread_of
+from interplay.explanation.sentences import Words, pattern, spread_of
 from interplay.explanation.truth import truth_tables
 from interplay.explanation.wording import (
     against_scored,
@@ -137,6 +137,28 @@ def three(
         return np.array([by[tuple(row)] for row in masks[:, :3].tolist()])
 
     return score
+
+
+def test_a_card_says_what_the_sentence_says() -> None:
+    """Two without either of which the value falls alike, and without both it does not."""
+    both = explained(lambda m: 3.0 * (m[:, 0] == m[:, 1]) + 0.3 * m[:, 2])
+    assert " offset each other: " in str(findings(both)[0])
+    assert head("a", both)["cards"][0]["name"] == "they offset each other"
+    one = explained(lambda m: 3.0 * (m[:, 0] | ~m[:, 1]) + 0.3 * m[:, 2])
+    assert " counters " in str(findings(one)[0])
+    assert head("a", one)["cards"][0]["name"] == "one counters the other"
+
+
+def test_two_of_three_that_change_more_than_the_three_are_told() -> None:
+    """Without the third one, what is lost without the other two comes back in part."""
+    explanation = explained(three(5.0, (4.5, 4.6, 5.0), (0.0, 4.5, 4.6), 3.0), ("a", "b", "c"))
+    (table,) = (one for one in truth_tables(explanation) if len(one.players) == 3)
+    told = str(Words(explanation).of_table(table))
+    assert told.startswith("Without 0 'a', 1 'b' and 2 'c' the score falls from 5 to 3, without 0 ")
+    assert "without 0 and 1 only it is 0; with only the first removed it is 4.5" in told
+    level = explained(three(5.0, (4.5, 4.6, 5.0), (3.0, 4.5, 4.6), 1.0), ("a", "b", "c"))
+    (same,) = (one for one in truth_tables(level, 7) if len(one.players) == 3)
+    assert "only it is" not in str(Words(level).of_table(same))
 
 
 def test_three_pairs_of_three_players_are_one_sentence() -> None:
@@ -327,6 +349,19 @@ def test_what_was_asked_in_words() -> None:
     assert sides(spaced) == ("' no'", "'no'")
     heads = pages.components().provenance["game"]["description"]
     assert question(heads, "a") == "Margin of planted on its task, by its components"
+    rows = pages.training().provenance["game"]["description"]
+    logistic = rows | {"trainer": {"kind": "logistic"}, "outputs": ["a", "b"]}
+    assert question(logistic, "a") == (
+        "Margin at 2 test points after training a logistic regression, by its training data"
+    )
+    asked = {"prompt": "The capital is", "answer": " Lutz", "against": None}
+    tuned = {"lens": "training", "model": "small", "outputs": ["a", "b"], "questions": [asked] * 2}
+    tuned |= {"score": "logprob", "scores": ["log p(answer)"], "trainer": {"kind": "fine-tuning"}}
+    assert question(tuned, "a") == (
+        "Log-probability at 2 questions after fine-tuning small, by its examples"
+    )
+    compared = text | {"compared": {"names": ["old", "new"], "descriptions": [text, text]}}
+    assert question(compared, "a") == f"{question(text, 'a')}: old and new compared"
     assert question({"lens": None}, "Game of 3 players") == "Game of 3 players"
     assert sides(heads) == ("the right answers", "wrong answers")
     assert sides(text) is None

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
+from inspect import cleandoc
 from typing import Any
 
 import typer
@@ -145,7 +146,7 @@ class Deferred(TyperCommand):
         made = self.callback()
         if not isinstance(made, typer.Typer):
             function, made = made, typer.Typer(add_completion=False)
-            made.command(self.name)(function)
+            made.command(self.name, help=_unwrapped(function.__doc__))(function)
         return typer.main.get_command(made)
 
     def make_context(
@@ -153,6 +154,11 @@ class Deferred(TyperCommand):
     ) -> Any:
         """Parse the arguments by the command itself, which is then the context's."""
         return self.loaded().make_context(info_name, args, parent, **extra)
+
+
+def _unwrapped(text: str | None) -> str:
+    """A docstring with each paragraph on one line, which help wraps to the terminal."""
+    return "\n\n".join(" ".join(part.split()) for part in cleandoc(text or "").split("\n\n"))
 
 
 def add_to(app: typer.Typer) -> None:

@@ -175,11 +175,22 @@ def saved(path: Path) -> list[tuple[str, Path]]:
     }
     levels = [numbers[number] for number in sorted(numbers)]
     if not levels:
-        raise ValueError(
-            f"{path} holds no explanation; give the --out folder of a run, or a file that "
-            "Explanation.save wrote"
-        )
+        raise ValueError(f"{path} holds no explanation{_instead(path)}")
     return [(f"{name}, level {number}", level) for number, level in enumerate(levels, 1)]
+
+
+def _instead(path: Path) -> str:
+    """What to do about a folder without an explanation."""
+    runs = sorted(str(file.parent) for file in path.glob(f"*/{FILE}"))
+    if runs:
+        more = f" and {len(runs) - 1} more" if len(runs) > 1 else ""
+        return f"; it holds runs: give one of them ({runs[0]}{more})"
+    if (path / STORE).exists():
+        return (
+            ", but ablations of a run that was interrupted before it had enough of them; "
+            "the same command again goes on with it"
+        )
+    return "; give the --out folder of a run, or a file that Explanation.save wrote"
 
 
 def finest(result: Explanation | Refinement) -> Explanation:

@@ -16,6 +16,7 @@ import numpy as np
 
 from interplay._types import FloatArray, IntArray
 from interplay.errors import MissingDependencyError
+from interplay.extensions import nearest
 
 SIZE = 28
 """Images are converted to grey, with so many pixels each way."""
@@ -27,6 +28,8 @@ _MOST_THUMBNAILS = 200
 _NO_IMAGE = (OSError, ValueError, SyntaxError, EOFError, OverflowError, struct.error, zlib.error)
 """What Pillow raises on malformed files."""
 _SNIPPET = 80
+_NAMED = 10
+"""The most columns that an error lists."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,7 +109,7 @@ def read_rows(
         named = [c for c in header if c not in special] if columns is None else columns
     for name in (*special, *named, *([_FILE] if images is not None else [])):
         if name not in header:
-            raise ValueError(f"{table} has no column {name!r}; it has {', '.join(header)}")
+            raise no_column(table, name, header)
     if not lines:
         raise ValueError(f"{table} has no rows")
     if images is None and not named:
@@ -222,3 +225,9 @@ def _images(folder: Path, names: list[str]) -> FloatArray:
             raise ValueError(f"{path} is no image that can be read: {error}") from error
         images.append(np.asarray(grey, dtype=np.float64) / 255.0)
     return np.stack(images)
+
+
+def no_column(table: Path, name: str, header: Sequence[str]) -> ValueError:
+    """The error for a column that a table does not have."""
+    listed = ", ".join(header[:_NAMED]) + (", ..." if len(header) > _NAMED else "")
+    return ValueError(f"{table} has no column {name!r}; it has {listed}{nearest(name, header)}")

@@ -21,6 +21,7 @@ from interplay.cli.options import (
     command,
     existing,
 )
+from interplay.cli.rows import no_column
 from interplay.cli.tables import console
 from interplay.cli.trust import TYPED, Trust
 from interplay.errors import MissingDependencyError
@@ -182,8 +183,7 @@ def _columns(
     """
     for name in (*(wanted or ()), *without):
         if name not in present:
-            listed = ", ".join(list(present)[:10]) + (", ..." if len(present) > 10 else "")
-            raise ValueError(f"{path} has no column {name!r}; it has {listed}")
+            raise no_column(path, name, present)
     if wanted is not None and set(wanted) & set(without):
         taken = sorted(set(wanted) & set(without))[0]
         raise ValueError(f"--without {taken} is a column that the model takes; leave it in")

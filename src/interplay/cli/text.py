@@ -454,8 +454,8 @@ def text_command(
 ) -> None:
     """Explain an answer of a language model by the words or sentences of its prompt.
 
-    Example: interplay text --model smollm2 --file context.txt --question "Therefore: The key is in
-    the" --response " garden" --target prob --budget 400 --out out/key
+    Example: interplay text --model smollm2 --file context.txt --question "Therefore: The red key
+    opens the" --response " garden" --target prob --budget 400 --out out/key
     """
     game, out = prompt.game(), run.folder("text")
     options = asdict(replace(prompt, language=game.masked.language))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from math import inf
 from typing import Literal, TypeAlias
 
@@ -245,7 +246,7 @@ class Words:
         jointly = f": without both {self.change(whole, none)}, {each}"
         told: Kind = kind
         parts: tuple[Part, ...]
-        if kind == "cancels" and _is_alike(whole, one, other):
+        if kind == "cancels" and is_alike(whole, one, other):
             words = (
                 f" offset each other: without one {self.change(whole, one)}, without both it is "
             )
@@ -296,8 +297,21 @@ class Words:
             parts: tuple[Part, ...] = ("All of ", *members, words, tail)
             return self.finding("both", parts, table.players, table.is_measured)
         change = self.change(whole, none)
-        parts = ("Without ", *members, f" {change}; {self._one_out(table)}.")
+        more = self._two_out(table)
+        parts = ("Without ", *members, f" {change}", *more, f"; {self._one_out(table)}.")
         return self.finding("together", parts, table.players, table.is_measured)
+
+    def _two_out(self, table: TruthTable) -> tuple[Part, ...]:
+        """The value without two of three players, if it is further off than without all three."""
+        whole, none = table.entries[0].value, table.entries[-1].value
+        two = max(
+            combinations(table.players, 2), key=lambda pair: abs(whole - table.without(*pair))
+        )
+        value = table.without(*two)
+        doubt = _NOISE * self._spread if table.is_measured else self.error
+        if abs(whole - value) - abs(whole - none) <= max(_LEAST * self._range, doubt):
+            return ()
+        return (", without ", two[0], " and ", two[1], f" only it is {self.number(value)}")
 
     def _one_out(self, table: TruthTable) -> str:
         """The values without one of three players."""
@@ -342,7 +356,7 @@ class Words:
         return self.finding(told, parts, trio.players, trio.is_measured)
 
 
-def _is_alike(whole: float, one: float, other: float) -> bool:
+def is_alike(whole: float, one: float, other: float) -> bool:
     """Whether without one player the value changes nearly as without another."""
     first, second = whole - one, whole - other
     return first * second > 0 and min(abs(first), abs(second)) >= _MUCH * max(

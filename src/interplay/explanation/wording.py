@@ -27,6 +27,13 @@ _UNITS = {
 }
 _SHARES = ("probability", "share", "accuracy")
 """Scores from 0 to 1."""
+_TRAINED = {
+    "logistic": "a logistic regression",
+    "ridge": "a ridge classifier",
+    "network": "a neural network",
+    "estimator": "a classifier",
+}
+"""What is trained, by the kind of trainer."""
 _OF_TWO = ("Contrast", "LogitDifference")
 
 
@@ -42,7 +49,8 @@ def score_of(description: Json, output: int = 0) -> str:
     if target.get("kind") in _OF_TWO:
         return "margin"
     scores = description.get("scores") or ()
-    name = target.get("score") or (scores[output] if output < len(scores) else None)
+    of_questions = description.get("score") if description.get("questions") else None
+    name = target.get("score") or of_questions or (scores[output] if output < len(scores) else None)
     name = str(name or description.get("score") or "score")
     if name == "auto":  # of questions, some with another answer to compare with
         against = [one.get("against") is not None for one in description.get("questions") or ()]
@@ -161,6 +169,10 @@ def question(description: Json, title: str) -> str:
         description: of the game.
         title: what to say where the game does not tell.
     """
+    if description.get("compared"):
+        old, new = description["compared"]["names"]
+        asked = question(description["compared"]["descriptions"][0], title)
+        return visible(f"{asked}: {old} and {new} compared")
     name = score_of(description)
     name = name[:1].upper() + name[1:]
     targets: Sequence[Json] = description.get("targets") or ()
@@ -175,9 +187,7 @@ def question(description: Json, title: str) -> str:
     if lens == "components" and model:
         return visible(f"{name} of {model} on its task, by its components")
     if lens == "training":
-        what = model or (description.get("trainer") or {}).get("kind")
-        where = _points(description.get("outputs") or ())
-        return visible(f"{name}{where} after training {what or 'a model'}, by its training data")
+        return visible(f"{name}{_trained(description)}")
     return title
 
 
@@ -229,8 +239,15 @@ def _quoted(text: str) -> str:
     return f"'{flat if len(flat) <= 2 * _TAIL else flat[: 2 * _TAIL] + '…'}'"
 
 
-def _points(outputs: Sequence[str]) -> str:
-    return f" at {len(outputs)} test points" if len(outputs) > 1 else ""
+def _trained(description: Json) -> str:
+    """Where a trained model was scored, how it was trained, and on what."""
+    kind, n_outputs = (description.get("trainer") or {}).get("kind"), len(description["outputs"])
+    if description.get("questions"):
+        where = f" at {n_outputs} questions" if n_outputs > 1 else ""
+        return f"{where} after fine-tuning {description.get('model') or 'a model'}, by its examples"
+    where = f" at {n_outputs} test points" if n_outputs > 1 else ""
+    trained = _TRAINED.get(kind, description.get("model") or kind or "a model")
+    return f"{where} after training {trained}, by its training data"
 
 
 def named(text: str, most: int = 34) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 from interplay._types import Json
 from interplay.explanation.explanation import Explanation
 from interplay.explanation.findings import findings
-from interplay.explanation.sentences import Finding, Words, one_alone
+from interplay.explanation.sentences import Finding, Words, is_alike, one_alone
 from interplay.explanation.truth import TruthTable, column_of, is_of_mean, truth_tables
 from interplay.explanation.wording import (
     against_scored,
@@ -26,6 +26,7 @@ _NAMES = {
     "both": "both are needed",
     "only together": "they act only together",
     "cancels": "one counters the other",
+    "offset": "they offset each other",
     "repeat": "they repeat each other",
     "together": "they act together",
 }
@@ -162,6 +163,9 @@ def _name(table: TruthTable, words: Words) -> str:
     if one_alone(table):
         return "here one of them does nearly all"
     kind = words.of_table(table).kind
+    if kind == "cancels" and len(table.players) == 2:
+        singly = (table.without(player) for player in table.players)
+        return _NAMES["offset" if is_alike(table.entries[0].value, *singly) else kind]
     return "" if kind == "together" and table.adds_up else _NAMES.get(kind, "")
 
 

@@ -206,7 +206,7 @@ class TextGame:
         if not n_fixed:
             raise ValueError(
                 "with every segment removed the prompt has no tokens; give a prompt with fixed "
-                "words around {text}, or a replacement"
+                "words around {text} (from a shell --question or --prompt), or a replacement"
             )
 
     def refined(

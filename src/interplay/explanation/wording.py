@@ -246,7 +246,7 @@ def _trained(description: Json) -> str:
         where = f" at {n_outputs} questions" if n_outputs > 1 else ""
         return f"{where} after fine-tuning {description.get('model') or 'a model'}, by its examples"
     where = f" at {n_outputs} test points" if n_outputs > 1 else ""
-    trained = _TRAINED.get(kind, description.get("model") or kind or "a model")
+    trained = _TRAINED.get(str(kind)) or description.get("model") or kind or "a model"
     return f"{where} after training {trained}, by its training data"
 
 

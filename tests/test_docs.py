@@ -467,6 +467,12 @@ def _resolve(name: str) -> None:
 
 
 @pytest.mark.parametrize("path", PAGES)
+def test_no_page_holds_both_sides_of_a_merge(path: str) -> None:
+    sides = re.findall(r"^(?:<{7}|>{7}) .*$", text_of(path), flags=re.MULTILINE)
+    assert sides == []
+
+
+@pytest.mark.parametrize("path", PAGES)
 def test_the_links_of_a_page_lead_somewhere(path: str) -> None:
     prose = re.sub(r"^```.*?^```$", "", text_of(path), flags=re.M | re.S)
     for link in re.findall(r"\]\(([^)\s]+)\)", prose):

@@ -176,6 +176,16 @@ def test_parts_of_a_set(tmp_path: Path) -> None:
     assert document["findings"][0]["slices"]["flawed"]["shown"] == 4
 
 
+def test_prompts_given_twice_and_a_column_that_none_has_are_told(tmp_path: Path) -> None:
+    twice = [*games(4), *games(4)]
+    audit = ip.audit_prompts(twice, folder=tmp_path, by="kind", **SETTINGS)
+    told = " ".join(audit.summary)
+    assert "4 of the prompts are the same as an earlier one" in told
+    assert "No prompt has the column 'kind'" in told
+    once = ip.audit_prompts(games(4), folder=tmp_path, **SETTINGS)
+    assert not {"same", "column"} & set(" ".join(once.summary).split())
+
+
 def test_titles_and_reasons_are_escaped_on_the_page(tmp_path: Path) -> None:
     prompt = GivenGame(next(games(1)), "<script>alert(1)</script>")
     page = ip.audit_prompts([prompt], folder=tmp_path, **SETTINGS).to_html().read_text()

@@ -180,7 +180,12 @@ def test_what_no_score_can_be_read_of_is_refused() -> None:
 @pytest.mark.parametrize(
     ("settings", "match"),
     [
-        ({"time_limit": 0}, "time_limit=0 is not above 0"),
+        ({"time_limit": 0}, "time_limit=0 is no finite number above 0"),
+        ({"time_limit": "5"}, "time_limit='5' is no finite number above 0"),
+        ({"time_limit": float("inf")}, "time_limit=inf is no finite number above 0"),
+        ({"time_limit": 1e12}, "the longest that Python waits"),
+        ({"cost_limit": float("nan")}, "cost_limit=nan is no finite number above 0"),
+        ({"run": 3}, "run=3 cannot be called"),
         ({"cost_limit": 1.0, "score": None}, "cost_limit needs records"),
         ({"score": [FIRST, FIRST]}, "repeat"),
         ({"score": []}, "none, or repeat"),
@@ -191,6 +196,15 @@ def test_what_no_score_can_be_read_of_is_refused() -> None:
 def test_settings_out_of_range(settings: dict[str, Any], match: str) -> None:
     with pytest.raises(ValueError, match=match):
         game(**settings)
+
+
+@pytest.mark.parametrize("time_limit", [None, 5.0])
+def test_an_agent_that_exits_does_not_end_the_process(time_limit: float | None) -> None:
+    def leaves(kept: dict[str, str], seed: int) -> AgentRun:
+        raise SystemExit(0)
+
+    with pytest.raises(GameError, match=r"raised SystemExit: 0"):
+        ip.explain(game(run=leaves, score=FIRST, time_limit=time_limit))
 
 
 def test_players_and_scores_out_of_range() -> None:

@@ -218,6 +218,19 @@ class Audit:
             f"{self.results.n_tested} roles and pairs of roles, by sign, were looked at; "
             f"{len(self.findings)} show in more prompts than chance explains (Holm's method, 5 %)."
         )
+        files = [prompt.file for prompt in self.prompts if prompt.file is not None]
+        if repeated := len(files) - len(set(files)):
+            lines.append(
+                f"{repeated} of the prompts {'is' if repeated == 1 else 'are'} the same as an "
+                "earlier one, ablated once but counted each time: intervals and p-values take "
+                "them for independent."
+            )
+        if (
+            self.prompts
+            and self.by is not None
+            and all(self.by not in prompt.columns for prompt in self.prompts)
+        ):
+            lines.append(f"No prompt has the column {self.by!r}, so there are no parts.")
         if self.results.rare:
             lines.append(f"{self.results.rare} roles are in too few prompts to be looked at.")
         if self.results.crowded:

@@ -164,10 +164,12 @@ def fields_of(template: str) -> tuple[str, ...]:
 
 def _items(field: str, row: Mapping[str, Any]) -> list[_Item]:
     """The items of a field, with their roles."""
-    if field not in row or row[field] is None:
+    if field not in row:
         known = ", ".join(sorted(row))[:_MOST_NAMED]
         raise ValueError(f"the field {field!r} is missing; the row has {known}")
     value = row[field]
+    if value is None:
+        raise ValueError(f'the field {field!r} has no value; give "" for an empty text')
     if isinstance(value, str | int | float):
         return [_Item(str(value), (field,))]
     if not isinstance(value, list):

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from threading import Thread
+from threading import TIMEOUT_MAX, Thread
 from typing import Any
 
 import numpy as np
@@ -88,8 +88,8 @@ class AgentGame:
             values, the calls with where their results came from, the answer, the cost, the seconds.
 
     Raises:
-        ValueError: it is not said that ``run`` is safe to repeat, names repeat, or a limit is not
-            above 0.
+        ValueError: it is not said that ``run`` is safe to repeat, names repeat, ``run`` cannot be
+            called, or a limit is no finite number above 0.
     """
 
     def __init__(
@@ -113,8 +113,18 @@ class AgentGame:
                 "safe_to_repeat=True"
             )
         for limit, value in (("time_limit", time_limit), ("cost_limit", cost_limit)):
-            if value is not None and not value > 0:
-                raise ValueError(f"{limit}={value!r} is not above 0; give more, or None for none")
+            is_number = isinstance(value, int | float | np.integer | np.floating)
+            if value is not None and not (is_number and 0 < value < np.inf):
+                raise ValueError(
+                    f"{limit}={value!r} is no finite number above 0; give one, or None for no limit"
+                )
+        if time_limit is not None and time_limit > TIMEOUT_MAX:
+            raise ValueError(
+                f"time_limit={time_limit!r} is above {TIMEOUT_MAX:.0f} s, the longest that Python "
+                "waits; give less, or None for no limit"
+            )
+        if not callable(run):
+            raise ValueError(f"run={run!r} cannot be called; give a function of (kept, seed)")
         if name == "":
             raise ValueError("name='' identifies nothing; give the agent's name, or leave it out")
         if isinstance(players, str):
@@ -192,7 +202,10 @@ class AgentGame:
         began = time.monotonic()
         try:
             returned = self._limited(dict(kept), seed)
-        except Exception as error:
+        except (
+            Exception,
+            SystemExit,
+        ) as error:  # an agent that exits must not end the run as if well
             raise GameError(
                 f"the agent with {list(kept)} and the seed {seed} raised "
                 f"{type(error).__name__}: {error}"

@@ -55,7 +55,8 @@ def test_a_run_reads_and_records_hints() -> None:
     without = explained(plain)
     assert "hints" not in without.provenance
     assert "weight_of_hints" not in without.provenance["decoder"]["settings"]
-    assert explanation.faithfulness.r2 > without.faithfulness.r2
+    few, none = (explained(one, budget=40).faithfulness.r2 for one in (HintingGame(), plain))
+    assert few > none  # more ablations leave nothing to gain
     np.testing.assert_array_equal(explanation.fit.masks, without.fit.masks)
 
 

@@ -745,7 +745,6 @@ def test_tokens_that_change_with_the_prompt_have_no_outputs_of_their_own() -> No
     [
         (Response(), {}, "the response has no text"),
         (Response(" x", tokens=(7,)), {}, "the tokens of a response need a local model"),
-        (Response(" x", "odds"), {}, "score='odds' is unknown"),  # type: ignore[arg-type]
         (" good", {}, r"target=' good' is nothing that a server can score"),
         (LogitDifference(" a", " b c"), {}, "' b c' is of several words, but a logit difference"),
         (Options((" a", "")), {}, "is empty; give texts"),

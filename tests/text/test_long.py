@@ -35,7 +35,7 @@ from interplay._types import BoolArray, FloatArray
 from interplay.text import Readout, Response, load_model
 from interplay.text.inference import layers
 from interplay.text.inference import packing as packing_module
-from interplay.text.inference.limits import max_cached_tokens, stable_length
+from interplay.text.inference.limits import cached_bytes_per_token, max_cached_tokens, stable_length
 from interplay.text.inference.reader import Reader
 from interplay.text.prompts.token_texts import TokenTexts
 from interplay.text.prompts.tokens import Continuation
@@ -346,9 +346,11 @@ def test_rows_of_few_tokens_with_long_prefixes(monkeypatch: pytest.MonkeyPatch) 
 )  # fmt: skip
 def test_the_memory_of_a_token(config: Any, bytes_per_token: int) -> None:
     model = tiny(config)
-    assert max_cached_tokens(model) == 2**30 // bytes_per_token
+    assert cached_bytes_per_token(model) == bytes_per_token
+    assert max_cached_tokens(model, bytes_per_token) == 2**30 // bytes_per_token
     assert Reader(model).max_cached_tokens == 2**30 // bytes_per_token
-    assert max_cached_tokens(model.to(torch.bfloat16)) == 2 * 2**30 // bytes_per_token
+    half = model.to(torch.bfloat16)
+    assert cached_bytes_per_token(half) == bytes_per_token // 2
 
 
 MEASURED = """

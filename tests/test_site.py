@@ -85,5 +85,7 @@ def test_a_tutorial_prints_what_it_shows(
     notebook = json.loads(path.read_text(encoding="utf-8"))
     for cell, outputs in notebooks.run(notebook, path.name):
         assert_prints(notebooks.printed(cell["outputs"]), notebooks.printed(outputs))
-        drawn = ["data" in output for output in cell["outputs"]]
-        assert drawn == ["data" in output for output in outputs]
+        # not the bars of progress, which a slow machine shows
+        drawn = [list(output["data"]) for output in cell["outputs"] if "data" in output]
+        again = [list(output["data"]) for output in outputs if "data" in output]
+        assert [kinds for kinds in again if kinds in drawn] == drawn

@@ -754,7 +754,6 @@ def test_tokens_that_change_with_the_prompt_have_no_outputs_of_their_own() -> No
             {"method": "echo", "prompt": CHAT},
             "choose one of top_logprobs, prompt_logprobs, or leave",
         ),
-        (Generated(lambda a, b: 0.0, max_tokens=0), {}, "max_tokens=0 of Generated is below 1"),
         (DIFFERENCE, {"prompt": "none"}, r"holds \{text\} 0 times"),
         (DIFFERENCE, {"prompt": "{text}"}, "with every segment removed the prompt is empty"),
         (DIFFERENCE, {"masking": "attention"}, "is of tokens, which a server does not take"),

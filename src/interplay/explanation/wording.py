@@ -241,7 +241,8 @@ def _quoted(text: str) -> str:
 
 def _trained(description: Json) -> str:
     """Where a trained model was scored, how it was trained, and on what."""
-    kind, n_outputs = (description.get("trainer") or {}).get("kind"), len(description["outputs"])
+    kind = (description.get("trainer") or {}).get("kind")
+    n_outputs = len(description.get("outputs") or ())
     if description.get("questions"):
         where = f" at {n_outputs} questions" if n_outputs > 1 else ""
         return f"{where} after fine-tuning {description.get('model') or 'a model'}, by its examples"

@@ -84,15 +84,6 @@ def test_a_tutorial_prints_what_it_shows(
 
     notebook = json.loads(path.read_text(encoding="utf-8"))
     for cell, outputs in notebooks.run(notebook, path.name):
-        shown, printed = (
-            re.match(r"R2 = (\S+)", notebooks.printed(of)) for of in (cell["outputs"], outputs)
-        )
-        if shown and printed and abs(float(shown[1]) - float(printed[1])) > 0.05:
-            # ties of the design are broken by rounding, which differs between processors
-            assert float(printed[1]) > 0.75
-            pytest.skip("other masks were drawn on the processor that the tutorial was run on")
         assert_prints(notebooks.printed(cell["outputs"]), notebooks.printed(outputs))
-        # not the bars of progress, which a slow machine shows
-        drawn = [list(output["data"]) for output in cell["outputs"] if "data" in output]
-        again = [list(output["data"]) for output in outputs if "data" in output]
-        assert [kinds for kinds in again if kinds in drawn] == drawn
+        drawn = ["data" in output for output in cell["outputs"]]
+        assert drawn == ["data" in output for output in outputs]

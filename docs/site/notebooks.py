@@ -24,6 +24,7 @@ def run(notebook: dict[str, Any], name: str = "notebook") -> Iterator[tuple[dict
     """Run the code cells in their order, and yield each with the outputs that it has now."""
     from matplotlib import pyplot
 
+    pyplot.close("all")  # figures that others left open are not the notebook's
     names: dict[str, Any] = {"__name__": "notebook"}
     for number, cell in enumerate(notebook["cells"], 1):
         if cell["cell_type"] == "code":

@@ -60,6 +60,17 @@ def unknown(parameter: str, name: str, known: Iterable[str]) -> ValueError:
     )
 
 
+def check_known(parameter: str, name: str, known: Iterable[str]) -> None:
+    """Check that a name is one of those known.
+
+    Raises:
+        ValueError: it is none (:func:`unknown`).
+    """
+    listed = list(known)
+    if name not in listed:
+        raise unknown(parameter, name, listed)
+
+
 def lazily(
     package: str, places: Mapping[str, str] | None = None
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:

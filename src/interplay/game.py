@@ -9,11 +9,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from inspect import getattr_static
-from typing import Any, Protocol, TypedDict, cast, runtime_checkable
+from typing import Any, Generic, Protocol, TypedDict, TypeVar, cast, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -24,10 +24,10 @@ from interplay.errors import GameError, OutputShapeError
 from interplay.fourier.interactions import names_of
 from interplay.fourier.masks import as_masks, describe, keys
 
+_Answer = TypeVar("_Answer")
+
 MOST_REPEATS = 10_000
 """The most evaluations of each mask of a random game."""
-_HELD: ContextVar[dict[int, tuple[Game, Hints | None]] | None] = ContextVar("held", default=None)
-"""Games with their hints, by identity."""
 
 
 @runtime_checkable
@@ -197,6 +197,41 @@ def measure_for(game: Game) -> Any:
     return None if callable(measure) else measure
 
 
+class Once(Generic[_Answer]):
+    """Answers that objects give, kept by their identity while :meth:`lasting` lasts.
+
+    Whoever lets it last vouches that none of them changes.
+
+    Args:
+        ask: gives an object's answer.
+    """
+
+    def __init__(self, ask: Callable[[Any], _Answer]) -> None:
+        self._ask = ask
+        # an object is kept with its answer, so that no other one takes its identity
+        self._held: ContextVar[dict[int, tuple[Any, _Answer]] | None] = ContextVar(
+            "held", default=None
+        )
+
+    def __call__(self, one: Any) -> _Answer:
+        """An object's answer; asked each time outside of :meth:`lasting`."""
+        held = self._held.get()
+        if held is None:
+            return self._ask(one)
+        if id(one) not in held:
+            held[id(one)] = one, self._ask(one)
+        return held[id(one)][1]
+
+    @contextmanager
+    def lasting(self) -> Iterator[None]:
+        """Ask each object once while this lasts."""
+        token = self._held.set({})
+        try:
+            yield
+        finally:
+            self._held.reset(token)
+
+
 def hints_of(game: Game) -> Hints | None:
     """A game's hints, checked; ``None`` if it gives none.
 
@@ -207,22 +242,12 @@ def hints_of(game: Game) -> Hints | None:
     """
     if getattr_static(game, "hints", None) is None:
         return None
-    held = _HELD.get()
-    if held is None:
-        return _asked_for_hints(game)
-    if id(game) not in held:
-        held[id(game)] = game, _asked_for_hints(game)
-    return held[id(game)][1]
+    return _HINTS(game)
 
 
-@contextmanager
-def held_hints() -> Iterator[None]:
+def held_hints() -> AbstractContextManager[None]:
     """Ask each game for its hints once while this lasts: the caller vouches that none changes."""
-    token = _HELD.set({})
-    try:
-        yield
-    finally:
-        _HELD.reset(token)
+    return _HINTS.lasting()
 
 
 def _asked_for_hints(game: Game) -> Hints | None:
@@ -234,6 +259,9 @@ def _asked_for_hints(game: Game) -> Hints | None:
             "return None, for a run without hints"
         ) from error
     return None if hints is None else check_hints(hints, game.n_players, f"hints() of {game!r}")
+
+
+_HINTS = Once(_asked_for_hints)
 
 
 def check_hints(hints: Any, n_players: int, where: str) -> Hints:

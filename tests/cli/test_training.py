@@ -46,8 +46,8 @@ def test_a_table_with_groups(table: Path, tmp_path: Path) -> None:
     assert "Mean score without the players that hurt most" in said
     explanation = ip.load(tmp_path / "out" / "explanation.interplay")
     assert explanation.players == tuple(f"s{n}" for n in range(10))
-    assert re.search(r"\((199|200) evaluated, 0 from the store\)", said)  # one may repeat another
-    assert re.search(r"\(0 evaluated, (199|200) from the store\)", run(*given))
+    assert "(200 evaluated, 0 from the store)" in said
+    assert "(0 evaluated, 200 from the store)" in run(*given)
     told = explanation.provenance["game"]["description"]
     assert all(name in said for name in told["test_points"][1:2])
     assert told["test_points"][1] in run("show", tmp_path / "out", "--point", 1)

@@ -55,8 +55,7 @@ def test_a_run_reads_and_records_hints() -> None:
     without = explained(plain)
     assert "hints" not in without.provenance
     assert "weight_of_hints" not in without.provenance["decoder"]["settings"]
-    few, none = (explained(one, budget=40).faithfulness.r2 for one in (HintingGame(), plain))
-    assert few > none  # more ablations leave nothing to gain
+    assert explanation.faithfulness.r2 > without.faithfulness.r2
     np.testing.assert_array_equal(explanation.fit.masks, without.fit.masks)
 
 

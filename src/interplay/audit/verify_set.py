@@ -34,6 +34,7 @@ from interplay.audit.result import DOCUMENT, PAGE, Audit, Audited, Refused
 from interplay.audit.sets import (
     PROMPTS,
     RECORDS,
+    STORE,
     audited_of,
     default_budget,
     helped,
@@ -109,7 +110,7 @@ def verify_set(folder: str | Path, *, store: str | Path | None = None) -> Verifi
     learn: Any = written.get("learn")
     if learn not in get_args(Learn):
         raise ValueError(f"{folder / DOCUMENT}: learn={learn!r} is unknown")
-    place = Path(store) if store is not None else folder / "ablations.db"
+    place = Path(store) if store is not None else folder / STORE
     lessons = Lessons(learn, document["output"])
     checks: list[Check] = []
     trusted: dict[tuple[str, str], Trusted] = {}

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
 
 import typer
 
-from interplay._types import plain
 from interplay.audit.checks import MATCH
 from interplay.audit.compare import compare
 from interplay.audit.expectations import read_expectations
 from interplay.cli.folders import PAGE, print_written, saved
-from interplay.cli.manifest import put, write_manifest
+from interplay.cli.manifest import put_json, write_manifest
 from interplay.cli.options import STORE, Out, Quiet, command, existing
 from interplay.cli.recipes import read_recipe, store_of
 from interplay.cli.status import EXIT_BELOW
@@ -131,7 +129,7 @@ def compare_command(
     explanation = comparison.explanation
     # of what was saved, as an audit makes it
     load(explanation.save(out / FILE)).to_html(out / PAGE)
-    put(out / RECORD, f"{json.dumps(plain(comparison.to_json()), indent=1)}\n".encode())
+    put_json(out / RECORD, comparison.to_json())
     write_manifest(out)
     console.print(str(comparison), markup=False, highlight=False, soft_wrap=True)
     print_written(out / PAGE)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -10,9 +9,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from interplay._types import plain
 from interplay.audit.checks import MISMATCH, Check, Entry, checked, unchecked
-from interplay.cli.manifest import digest, put, read_manifest, write_manifest
+from interplay.cli.manifest import digest, put_json, read_manifest, write_manifest
 from interplay.cli.options import STORE, GateOptions
 from interplay.cli.recipes import Recipe, write_recipe
 from interplay.cli.tables import console
@@ -108,8 +106,7 @@ def finish(page: Path, explanation: Explanation, gate: GateOptions) -> None:
     known = folder / EXPECTED
     outcomes = gate.outcomes(explanation, folder / STORE)
     if outcomes is not None:
-        record = {"expected": [asdict(one) for one in outcomes]}
-        put(known, f"{json.dumps(plain(record), indent=1)}\n".encode())
+        put_json(known, {"expected": [asdict(one) for one in outcomes]})
     if outcomes is not None or known.exists():
         if outcomes is None:  # of an earlier run
             known.unlink()

@@ -9,12 +9,15 @@ hashed in the explanation.
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
+from typing import Any
 
+from interplay._types import plain
 from interplay.audit.checks import NOT_CHECKED, Check, checked, texts, unchecked
 from interplay.audit.result import DOCUMENT
 from interplay.audit.sets import PROMPTS
@@ -99,6 +102,11 @@ def put(path: Path, content: bytes) -> None:
     except BaseException:
         part.unlink(missing_ok=True)
         raise
+
+
+def put_json(path: Path, document: Any) -> None:
+    """Write a JSON value as :func:`put` does; NaN and infinities become null."""
+    put(path, f"{json.dumps(plain(document), indent=1)}\n".encode())
 
 
 def read_manifest(folder: Path, trust: Trust = UNTRUSTED) -> Manifest | None:

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
+from interplay.game import Once
 from interplay.text.adapters import settings_of_adapters
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-_HELD: ContextVar[dict[int, tuple[Any, str | None]] | None] = ContextVar("held", default=None)
-"""Models with their hashes, by identity."""
 _PLAIN = (str, int, float, bool, type(None))
 
 
@@ -33,33 +31,18 @@ def model_digest(model: PreTrainedModel) -> str | None:
     ``None`` if hooks change what the model computes, since hooks cannot be hashed, or if a weight
     cannot be read.
     """
-    held = _HELD.get()
-    if held is None:
-        return _digest_of(model)
-    if id(model) not in held:
-        held[id(model)] = model, _digest_of(model)
-    return held[id(model)][1]
+    return _DIGESTS(model)
 
 
-@contextmanager
-def unchanged_models() -> Iterator[None]:
+def unchanged_models() -> AbstractContextManager[None]:
     """Hash each model once while this lasts: the caller vouches that no weights change."""
-    token = _HELD.set({})
-    try:
-        yield
-    finally:
-        _HELD.reset(token)
+    return _DIGESTS.lasting()
 
 
 def _digest_of(model: PreTrainedModel) -> str | None:
     import torch
 
-    if any(
-        not all(map(only_records, module._forward_hooks.values()))
-        or module._forward_pre_hooks
-        or not only_moves(module)
-        for module in model.modules()
-    ):
+    if not all(map(has_plain_hooks, model.modules())):
         return None
     config = {
         key: value
@@ -77,6 +60,9 @@ def _digest_of(model: PreTrainedModel) -> str | None:
     if adapters:
         digest.update(json.dumps(adapters, sort_keys=True).encode())
     return digest.hexdigest()
+
+
+_DIGESTS = Once(_digest_of)
 
 
 def state_digest(state: Mapping[str, Any]) -> str | None:
@@ -141,12 +127,18 @@ def _quantisation(tensor: torch.Tensor) -> list[Any]:
     return [tensor.q_per_channel_scales(), points, tensor.q_per_channel_axis()]
 
 
-def only_records(hook: Any) -> bool:
+def has_plain_hooks(module: torch.nn.Module) -> bool:
+    """Whether a module has no hooks that may change what it computes."""
+    hooks = module._forward_hooks.values()
+    return not module._forward_pre_hooks and all(map(_only_records, hooks)) and _only_moves(module)
+
+
+def _only_records(hook: Any) -> bool:
     """Whether it is a hook by which transformers hands out hidden states; it stays after a call."""
     return getattr(hook, "__module__", None) == "transformers.utils.output_capturing"
 
 
-def only_moves(module: torch.nn.Module) -> bool:
+def _only_moves(module: torch.nn.Module) -> bool:
     """Whether a hook of accelerate, if a module has one, only moves weights and inputs."""
 
     def moves(hook: Any) -> bool:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 import numpy as np
 
 from interplay._types import FloatArray
-from interplay.extensions import unknown
+from interplay.extensions import check_known
 from interplay.text.digests import model_digest, tokenizer_digest
 from interplay.text.inference.encoders import EncoderReader, EncoderReadout
 
@@ -36,7 +36,7 @@ class EmbeddingSimilarity:
     pooling: Pooling = "mean"
 
     def __post_init__(self) -> None:
-        _check_pooling(self.pooling)
+        check_known("pooling", self.pooling, get_args(Pooling))
 
     def prepare(self, reader: EncoderReader, prompt: Sequence[int]) -> EncoderReadout:
         """See :meth:`interplay.text.inference.encoders.EncoderTarget.prepare`."""
@@ -91,7 +91,7 @@ def answer_similarity(
     Raises:
         ValueError: the model gives no hidden states.
     """
-    _check_pooling(pooling)
+    check_known("pooling", pooling, get_args(Pooling))
     reader = EncoderReader(model, tokenizer)
     readout = EncoderReadout(_embedding(reader, pooling))
     embeddings: dict[str, FloatArray] = {}
@@ -108,11 +108,6 @@ def answer_similarity(
         digest = hashlib.sha256(identity.encode()).hexdigest()[:16]
         name = f"cosine of {pooling} embeddings by {type(model).__name__} {digest}"
     return AnswerSimilarity(name, embed)
-
-
-def _check_pooling(pooling: str) -> None:
-    if pooling not in get_args(Pooling):
-        raise unknown("pooling", pooling, get_args(Pooling))
 
 
 def _embedding(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
-from interplay.extensions import unknown
+from interplay.extensions import check_known
 from interplay.text.inference.encoders import EncoderReader, EncoderReadout
 
 if TYPE_CHECKING:
@@ -34,8 +34,7 @@ class Label:
     score: ClassScore = "logit"
 
     def __post_init__(self) -> None:
-        if self.score not in get_args(ClassScore):
-            raise unknown("score", self.score, get_args(ClassScore))
+        check_known("score", self.score, get_args(ClassScore))
 
     def prepare(self, reader: EncoderReader, prompt: Sequence[int]) -> EncoderReadout:
         """See :meth:`interplay.text.inference.encoders.EncoderTarget.prepare`."""
@@ -70,8 +69,7 @@ class Labels:
     score: ClassScore = "logit"
 
     def __post_init__(self) -> None:
-        if self.score not in get_args(ClassScore):
-            raise unknown("score", self.score, get_args(ClassScore))
+        check_known("score", self.score, get_args(ClassScore))
 
     def prepare(self, reader: EncoderReader, prompt: Sequence[int]) -> EncoderReadout:
         """See :meth:`interplay.text.inference.encoders.EncoderTarget.prepare`."""

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 import numpy as np
 
 from interplay._types import FloatArray, Json, whole
-from interplay.extensions import unknown
+from interplay.extensions import check_known
 from interplay.text.prompts.fields import Span
 from interplay.text.prompts.segments import Unit, split
 from interplay.text.readouts import Readout
@@ -75,8 +75,8 @@ class Response:
     tokens: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
-        _known("score", self.score, ("logprob", "prob", "logit"))
-        _known("reduction", self.reduction, REDUCTIONS)
+        check_known("score", self.score, ("logprob", "prob", "logit"))
+        check_known("reduction", self.reduction, REDUCTIONS)
         _text("text", self.text, or_none=True)
         if whole("max_tokens", self.max_tokens) < 1:
             raise ValueError(f"max_tokens={self.max_tokens} of Response is below 1")
@@ -165,11 +165,6 @@ class Response:
         return f"{reduction}{self.score} of {part!r} in {shorten(text, 40, placeholder='…')!r}"
 
 
-def _known(name: str, value: str, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise unknown(name, value, choices)
-
-
 def _text(name: str, value: object, *, or_none: bool = False) -> None:
     if not (isinstance(value, str) or (or_none and value is None)):
         raise ValueError(f"{name}={value!r} is a {type(value).__name__}; give a text")
@@ -207,7 +202,7 @@ class Options:
                 f"texts={self.texts!r} are not two or more different answers; "
                 "use Response for a single one"
             )
-        _known("score", self.score, ("prob", "logprob", "share"))
+        check_known("score", self.score, ("prob", "logprob", "share"))
 
     @property
     def answers(self) -> tuple[str, ...]:

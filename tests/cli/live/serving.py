@@ -14,11 +14,24 @@ import numpy as np
 from starlette.routing import BaseRoute
 
 import interplay as ip
+from interplay._types import Json
 from interplay.cli.folders import PAGE
 from interplay.cli.live.events import Events
 from interplay.cli.live.guard import Keys
 from interplay.cli.live.server import Listening
 from interplay.cli.live.session import Session
+
+FORM: Json = {
+    "text": "Anna has two keys. The red key opens the garden. The cat sleeps.",
+    "before": "",
+    "after": "\n\nThe red key opens the",
+    "by": "sentence",
+    "target": "prob",
+    "response": " garden",
+    "against": "",
+    "budget": None,
+}
+"""What the studio's page sends of a prompt of three sentences."""
 
 
 @contextmanager

@@ -25,19 +25,17 @@ from interplay.cli.live.server import Listening
 from interplay.cli.live.session import Session
 from interplay.cli.live.studio import Studio
 from interplay.cli.text import TextOptions
-from tests.cli.live.serving import ask, folder_of, game_of, new_session, serving, values_without
+from tests.cli.live.serving import (
+    FORM,
+    ask,
+    folder_of,
+    game_of,
+    new_session,
+    serving,
+    values_without,
+)
 
 POSTS = ("ask", "confirm", "more", "keep", "stop")
-FORM = {
-    "text": "Anna has two keys. The red key opens the garden. The cat sleeps.",
-    "before": "",
-    "after": "\n\nThe red key opens the",
-    "by": "sentence",
-    "target": "prob",
-    "response": " garden",
-    "against": "",
-    "budget": None,
-}
 
 
 class Broken:

@@ -23,7 +23,7 @@ from interplay.cli.live.session import Session
 from interplay.cli.live.studio import Studio
 from interplay.cli.text import TextOptions
 from interplay.cli.trust import TYPED
-from tests.cli.live.serving import ask, new_session, serving
+from tests.cli.live.serving import FORM, ask, new_session, serving
 from tests.report.conftest import browser  # noqa: F401
 from tests.report.tabs import NEEDS_CHROMIUM
 from tests.report.test_browser_head import AXE
@@ -251,16 +251,7 @@ def test_axe_finds_nothing_in_the_studio(
     assert found == []
 
 
-FORM = {
-    "text": TEXT,
-    "before": "",
-    "after": "\n\nThe red key opens the",
-    "by": "sentence",
-    "target": "prob",
-    "response": " garden",
-    "against": "",
-    "budget": 128,
-}
+LONGER = FORM | {"text": TEXT, "budget": 128}
 
 
 @pytest.fixture(scope="module")
@@ -313,7 +304,7 @@ def test_from_a_pasted_prompt_to_its_explanation(
 def test_a_run_that_is_stopped_is_stored_and_usable(studio: tuple[Keys, Path]) -> None:
     keys, out = studio
     twice = f"{TEXT} {TEXT}"  # 14 players: looks at 62, 125, 250, 500, 1,000 and 2,000
-    job = json.loads(ask(keys, "/api/run", FORM | {"text": twice, "budget": 2000})[2])
+    job = json.loads(ask(keys, "/api/run", LONGER | {"text": twice, "budget": 2000})[2])
     folder = out / job["where"]
     deadline = time.monotonic() + 300
     while not (folder / "explanation.interplay").exists() and time.monotonic() < deadline:
@@ -353,7 +344,7 @@ def test_the_studio_takes_data_only(studio: tuple[Keys, Path]) -> None:
         ({"file": "/etc/passwd"}, "'file'"),
     ):
         for path in ("/api/run", "/api/plan", "/api/players"):
-            status, _, text = ask(keys, path, FORM | change)
+            status, _, text = ask(keys, path, LONGER | change)
             assert status == 400, change
             assert said in text, text
     for name in ("..", "%2e%2e", "..%2f..%2fetc", "001-nothing", "inputs"):
@@ -370,7 +361,7 @@ def test_a_read_only_studio_loads_no_model(studio: tuple[Keys, Path]) -> None:
         assert runs
         assert ask(keys, f"/run/{runs[0]['name']}/")[0] == 200
         for path in ("/api/run", "/api/plan", "/api/players"):
-            assert "--read-only" in ask(keys, path, FORM)[2]
+            assert "--read-only" in ask(keys, path, LONGER)[2]
         question = {"part": 0, "removed": [0]}
         assert "--read-only" in ask(keys, f"/run/{runs[0]['name']}/api/ask", question)[2]
     made.close()

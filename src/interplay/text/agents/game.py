@@ -202,10 +202,8 @@ class AgentGame:
         began = time.monotonic()
         try:
             returned = self._limited(dict(kept), seed)
-        except (
-            Exception,
-            SystemExit,
-        ) as error:  # an agent that exits must not end the run as if well
+        # an agent that exits must not end the run as if all were well
+        except (Exception, SystemExit) as error:
             raise GameError(
                 f"the agent with {list(kept)} and the seed {seed} raised "
                 f"{type(error).__name__}: {error}"

@@ -12,7 +12,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakKeyDictionary
 
-from interplay.text.digests import only_moves, only_records
+from interplay.text.digests import has_plain_hooks
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -66,8 +66,7 @@ def _state(model: PreTrainedModel) -> Hashable | None:
 
     modules = []
     for name, module in model.named_modules():
-        hooks = module._forward_hooks.values()
-        if module._forward_pre_hooks or not (all(map(only_records, hooks)) and only_moves(module)):
+        if not has_plain_hooks(module):
             return None
         # by its identity: the function may hold the model
         replaced = id(vars(module)["forward"]) if "forward" in vars(module) else 0

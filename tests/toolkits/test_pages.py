@@ -28,7 +28,7 @@ def assert_prints(shown: str, printed: str) -> None:
 
 
 def _words(text: str) -> list[str]:
-    return NUMBER.sub("0", text).split()
+    return re.sub(r"([\[\]])", r" \1 ", NUMBER.sub("0", text)).split()  # as "[0.1 ]" and "[0.12]"
 
 
 @pytest.mark.model

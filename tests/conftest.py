@@ -8,8 +8,6 @@ import sys
 
 # before torch: with two threads and another process on a core it gets many times slower
 os.environ["OMP_NUM_THREADS"] = "1"
-# the designs' masks depend on how matrix products round, so that figures are those of one kernel
-os.environ.setdefault("OPENBLAS_CORETYPE", "Haswell")
 # rich would take the width of the developer's terminal instead of the one that a test sets
 os.environ.pop("COLUMNS", None)
 

@@ -5,6 +5,10 @@ The first masks are blocks and their complements, the next are chosen one by one
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -145,3 +149,33 @@ def test_they_tell_more_than_as_many_uniform_masks(n_players: int, n_masks: int)
         )
     ours, theirs = np.mean(scores, axis=0)
     assert ours > theirs + 0.02, (ours, theirs)
+
+
+MASKS = """
+import hashlib
+import numpy as np
+from interplay.designs.flat import flat_design
+from interplay.designs.optimal import optimal_design
+masks = b"".join(
+    design(n_masks, n_players, np.random.default_rng(seed)).masks.tobytes()
+    for design in (optimal_design, flat_design)
+    for n_players, n_masks in ((12, 120), (20, 300), (30, 200), (64, 400))
+    for seed in range(3)
+)
+print(hashlib.sha256(masks).hexdigest())
+"""
+
+
+def test_masks_do_not_depend_on_how_a_processor_rounds() -> None:
+    kernels = ("Prescott", "Nehalem")  # any processor that runs this has both
+    drawn = [
+        subprocess.run(
+            [sys.executable, "-c", MASKS],
+            env=os.environ | given,
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
+        for given in ({}, *({"OPENBLAS_CORETYPE": kernel} for kernel in kernels))
+    ]
+    assert drawn[0] == drawn[1] == drawn[2]

@@ -29,7 +29,7 @@ from math import comb
 import numpy as np
 
 from interplay._types import BoolArray, FloatArray
-from interplay.designs.base import PlainDesign
+from interplay.designs.base import PlainDesign, first_largest
 from interplay.designs.strata import counts_left, new_mask
 from interplay.fourier.masks import keys
 
@@ -108,7 +108,7 @@ class _Before:
         along = inverse @ self._covariances(self._signs[:m] @ signs.T)
         prior = float(self._covariances(np.array(float(self._n_players))))
         variances = prior + _NOISE - (along**2).sum(axis=0)
-        row = int(variances.argmax())
+        row = first_largest(variances)
         size = np.sqrt(variances[row])
         self._inverse[m, :m] = -along[:, row] @ inverse / size
         self._inverse[m, m] = 1.0 / size

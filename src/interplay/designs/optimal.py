@@ -21,7 +21,7 @@ from collections import deque
 import numpy as np
 
 from interplay._types import BoolArray, FloatArray, IntArray
-from interplay.designs.base import PlainDesign, uniform_design
+from interplay.designs.base import PlainDesign, first_largest, uniform_design
 from interplay.designs.measures import UNIFORM, Measure
 from interplay.fourier.masks import TABLE_LIMIT, uniform
 
@@ -112,7 +112,7 @@ def foldover(n_masks: int, n_players: int, rng: np.random.Generator) -> BoolArra
                 break
             if step < n_players:
                 optima = [_exchanged(covariance, rng) for _ in range(n_starts)]
-                x = max(optima, key=lambda x: float(x @ covariance @ x))
+                x = optima[first_largest(np.array([x @ covariance @ x for x in optima]))]
                 block.append(x)
             else:
                 x = -block[step - n_players]
@@ -128,7 +128,7 @@ def _exchanged(covariance: FloatArray, rng: np.random.Generator) -> FloatArray:
     along, diagonal = covariance @ x, np.diagonal(covariance)
     while True:
         gain = diagonal - x * along
-        best = int(gain.argmax())
+        best = first_largest(gain)
         if gain[best] <= 1e-9 * diagonal[best]:
             return x
         x[best] = -x[best]
@@ -202,7 +202,7 @@ class Informed:
         prior = _CONSTANT + _FIRST + _SECOND * (self.n_players > 1)
         along = inverse[:step, :step] @ self._covariances(self._signs[:step], candidates)
         variance = prior - (along**2).sum(axis=0)
-        best = int(variance.argmax())
+        best = first_largest(variance)
         size = np.sqrt(variance[best] + _NOISE)
         inverse[step, :step] = -along[:, best] @ inverse[:step, :step] / size
         inverse[step, step] = 1.0 / size

@@ -67,3 +67,10 @@ def test_other_models_are_left_as_they_are() -> None:
 def test_without_a_gain_nothing_changes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(matmul, "_gains", lambda: False)
     assert not isinstance(matmul.faster_products(torch.nn.Linear(8, 8)), matmul.OneDnn)
+
+
+def test_what_is_used_follows_from_the_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    wide = torch.backends.cpu.get_cpu_capability() == "AVX512" and torch._C.has_mkl
+    for intel in (False, True):
+        monkeypatch.setattr(matmul, "_is_intel", lambda intel=intel: intel)
+        assert matmul._gains.__wrapped__() == (wide and matmul.has_onednn() and not intel)

@@ -31,6 +31,9 @@ def _words(text: str) -> list[str]:
     return re.sub(r"([\[\]])", r" \1 ", NUMBER.sub("0", text)).split()  # as "[0.1 ]" and "[0.12]"
 
 
+# inseq leaves a file open when it is imported
+@pytest.mark.filterwarnings("ignore:Exception ignored:pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
 @pytest.mark.model
 @pytest.mark.slow
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)

@@ -1,30 +1,27 @@
 """Faster matrix products for forward passes in float32 on a CPU.
 
 torch multiplies float32 matrices by the BLAS that it was built with. On x86 processors that are not
-Intel's, this library (MKL) uses half the width of their vector units; oneDNN, which comes with
-torch too, uses all of it. Both compute in float32, so only the rounding differs.
+Intel's, this library (MKL) uses half the width of their vector units where these have 512 bits;
+oneDNN, which comes with torch too, uses all of it. Both compute in float32, so only the rounding
+differs.
 
 Imported only where torch is installed.
 """
 
 from __future__ import annotations
 
-import time
+import platform
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch.overrides import TorchFunctionMode
 
-_GAIN = 1.25
-"""oneDNN is used if it is at least so many times as fast; on Intel's processors the two are
-alike."""
 _FEWEST_ROWS = 8
 """With fewer rows oneDNN is no faster: the weights are read once whatever multiplies them."""
-_ROUNDS, _TRIED = 6, (256, 576)
-"""How often the comparison is made, and the rows and width of what is multiplied."""
 _PLAIN = (torch.Tensor, torch.nn.Parameter)
 
 
@@ -84,18 +81,17 @@ def has_onednn() -> bool:
 
 @cache
 def _gains() -> bool:
-    """Whether oneDNN is there and clearly faster: the best of a few rounds of both, in turn."""
-    if not has_onednn():
-        return False
-    rows, width = _TRIED
-    with torch.inference_mode():
-        inputs, weight = torch.ones(rows, width), torch.ones(width, width)
-        seconds: dict[Callable[..., Any], float] = {}
-        for _ in range(_ROUNDS):
-            for multiply in (torch.nn.functional.linear, _by_onednn):
-                started = time.perf_counter()
-                multiply(inputs, weight, None)
-                lasted = time.perf_counter() - started
-                seconds[multiply] = min(lasted, seconds.get(multiply, lasted))
-    usual, onednn = seconds.values()
-    return usual > _GAIN * onednn
+    """Whether oneDNN is there, and the usual library uses half of what this processor has.
+
+    Known from the processor and not measured: on a busy machine two runs could choose otherwise,
+    and their values would differ in the last digits.
+    """
+    wide = torch.backends.cpu.get_cpu_capability() == "AVX512"
+    return has_onednn() and bool(torch._C.has_mkl) and wide and not _is_intel()
+
+
+def _is_intel() -> bool:
+    try:
+        return "GenuineIntel" in Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:  # not Linux
+        return "GenuineIntel" in platform.processor()

@@ -91,8 +91,8 @@ def test_the_stated_interactions_are_the_strongest(
     if name == "swapped_attribute":
         said = capsys.readouterr().out
         for line in (
-            r"\+0.35 \(\+0.12 to \+0.57\)  The case of Mrs Hill is routine.\n +on fresh .* \+0.36",
-            r"-0.22 \(-0.42 to -0.01\)  A case with a low fever is routine.\n +on fresh .* -0.29",
+            r"-0.43 \(-0.66 to -0.19\)  A case with a low fever is routine.\n +on fresh .* -0.29",
+            r"\+0.39 \(\+0.16 to \+0.62\)  The case of Mrs Hill is routine.\n +on fresh .* \+0.36",
             r"removed +\+0.99\n +swapped +\+1.53\n",
             r"Different: 'gender' changes the score by at most 0.1 in 0 of 6 prompts",
         ):

@@ -79,7 +79,7 @@ def shown_of(
     yield from verdict(explanation)
     if explanation.compared is not None:
         outcome = outcome_of(explanation)
-        yield Text(f"{outcome.words}. {' '.join(outcome.reasons)}", style="bold")
+        yield Text(visible(f"{outcome.words}. {' '.join(outcome.reasons)}"), style="bold")
     yield from _ends(explanation)
     for finding in findings(explanation):
         yield Text(f"- {finding}")

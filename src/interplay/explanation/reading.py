@@ -7,12 +7,12 @@ from copy import deepcopy
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from math import nan
-from typing import Any, Self, TypedDict
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from interplay._types import BoolArray, FloatArray, IntArray, Json, check
+from interplay._types import BoolArray, FloatArray, IntArray, Json
 from interplay.confirmation.verdict import Confirmation
 from interplay.designs.measures import UNIFORM, Measure, get_measure
 from interplay.errors import ExtrapolationWarning
@@ -69,10 +69,6 @@ class Ablations:
         masks = end_masks(self.masks.shape[1])
         new = [row for row in (0, 1) if not (self.masks == masks[row]).all(axis=1).any()]
         return self + Ablations(masks[new], ends[new])
-
-
-class _Compared(TypedDict):
-    names: tuple[str, str]
 
 
 @dataclass(frozen=True, eq=False)
@@ -264,13 +260,10 @@ class Reading:
         has more.
         """
         recorded = self.provenance["game"]["description"].get("compared")
-        n_outputs = self.spectrum.n_outputs or 1
-        try:
-            check(recorded, _Compared, "compared")
-        except ValueError:  # not one, or a file that somebody changed
+        if not recorded or (self.spectrum.n_outputs or 1) % 3:
             return None
         old, new = recorded["names"]
-        return None if n_outputs % 3 else (old, new)
+        return old, new
 
     @property
     def first_output(self) -> int | None:

@@ -204,9 +204,9 @@ def apart(description: Json) -> tuple[str, str] | None:
     first, second = description["compared"]["descriptions"]
     asked = question(first, ""), question(second, "")
     common = _in_common(*asked)
-    told = [tuple(one.removeprefix(common).strip() for one in asked)]
+    told = [(asked[0].removeprefix(common).strip(), asked[1].removeprefix(common).strip())]
     for key, before in _APART.items():
-        told.append(tuple(before + _entry(one.get(key)) for one in (first, second)))
+        told.append((_entry(first.get(key), before), _entry(second.get(key), before)))
     kept = [(one, other) for one, other in told if one != other]
     if not kept:
         return None
@@ -225,11 +225,14 @@ def _in_common(one: str, other: str) -> str:
     return ""
 
 
-def _entry(value: Any) -> str:
-    """An entry of a description in a line."""
+def _entry(value: Any, before: str) -> str:
+    """An entry of a description in a line, with a word before it; empty where there is none."""
+    if value is None:
+        return ""
     if isinstance(value, dict) and set(value) == {"kind"}:
         value = value["kind"]
-    return str(value).removeprefix("torch.") if isinstance(value, str) else json.dumps(value)
+    text = value.removeprefix("torch.") if isinstance(value, str) else json.dumps(value)
+    return before + text
 
 
 def _asked_of(target: Json, name: str) -> str:

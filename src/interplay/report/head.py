@@ -150,6 +150,8 @@ def _none(explanation: Explanation) -> str:
     verdict = explanation.verdict
     if explanation.compared is not None and verdict.level not in ("not usable", "unknown"):
         old, new = explanation.compared
+        if outcome_of(explanation).level == "unclear":
+            return "No finding is claimed: their difference is not predicted."
         return f"No player and no interaction is found that differs between {old} and {new}."
     if verdict.level == "not usable":
         return "No finding is claimed: this explanation predicts no better than chance might."

@@ -368,7 +368,7 @@ def test_what_was_asked_in_words() -> None:
     reworded = {"compared": {"names": ["old", "new"], "descriptions": [text, other]}}
     assert question(reworded, "a") == "old and new compared: Probability of ' penicillin'"
     assert apart(reworded) == (
-        "after 'Therefore: Mrs Hill is'",
+        "after 'Therefore: Mrs Hill is', masking delete",
         "after 'Therefore: Mrs Hill ias', bfloat16",
     )
     assert question({"lens": None}, "Game of 3 players") == "Game of 3 players"

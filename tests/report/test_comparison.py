@@ -239,6 +239,40 @@ def test_a_record_of_no_two_games_is_refused(
         replace(explanation, provenance=provenance).save(tmp_path / "a.interplay")
 
 
+@pytest.mark.model
+def test_a_model_with_a_head_that_is_zeroed(tmp_path: Path) -> None:
+    """All ablations of a model, and of the same without the head by which *not* turns *bad*."""
+    torch = pytest.importorskip("torch")
+    plain, tokenizer = ip.text.load_model("smollm2", threads=1)
+    edited, _ = ip.text.load_model("smollm2", threads=1)
+    projection = edited.model.layers[21].self_attn.o_proj.weight
+    width = projection.shape[1] // edited.config.num_attention_heads
+    with torch.no_grad():
+        projection[:, width : 2 * width] = 0.0
+    score = ip.text.LogitDifference(" positive", " negative")
+    prompt = "Movie review: {text}\nThe sentiment of this review is"
+    games = [
+        ip.text.TextGame(
+            model, tokenizer, "The acting is not bad.", score, by="word", prompt=prompt
+        )
+        for model in (plain, edited)
+    ]
+    comparison = ip.compare(*games, names=("plain", "edited"), budget=32, progress=False)
+    explanation = comparison.explanation
+    assert explanation.faithfulness.exact
+    assert outcome_of(explanation).words == "Changed"
+    first = findings(explanation)[0]
+    assert first.players == (3, 4)
+    assert str(first).startswith("3 'not' and 4 'bad.' act together ")
+    whole = np.ones((1, 5), np.bool_)
+    full = [float(game(whole)[0]) for game in games]
+    page = explanation.to_html(tmp_path / "a.html").read_text(encoding="utf-8")
+    head = page[page.index("<h1") : page.index("</header>", page.index("<h1"))]
+    assert "plain and edited compared: " in head
+    assert f"{full[0]:.2g} → {full[1]:.2g}" in head
+    assert "plain</bdi>: " not in head  # no entry of the two records tells them apart
+
+
 @pytest.mark.browser
 class TestPage:
     pytestmark = NEEDS_CHROMIUM

@@ -110,7 +110,7 @@ def changes_of(
         (interactions.output(column), findings[:, column])
         for column in (output, k + output, 2 * k + output)
     )
-    rows = np.flatnonzero(difference[1])
+    rows = np.flatnonzero(difference[1] & (interactions.orders > 0))  # that of nothing is no set's
     rows = rows[np.argsort(-np.abs(difference[0].values[rows]), kind="stable")]
     return tuple(
         _change(explanation, int(row), 2 * k + output, first, second, difference) for row in rows

@@ -21,7 +21,7 @@ from interplay.designs.measures import UNIFORM, Measure
 from interplay.explanation.circuits import Series
 from interplay.explanation.explanation import Ablations, Explanation
 from interplay.explanation.verdict import ROUNDING, SHADE_FLOOR
-from interplay.explanation.wording import score_of, unit_of_score
+from interplay.explanation.wording import named, score_of, unit_of_score
 from interplay.extensions import INDICES
 from interplay.fourier.ends import all_are_listed, by_size
 from interplay.fourier.indices import get_index, weights
@@ -149,7 +149,7 @@ def directions(explanation: Explanation) -> list[tuple[str, str]]:
     of_score = ("raises the score", "lowers it")
     if explanation.compared is None:
         return [of_score] * n_outputs
-    name, more = visible(explanation.compared[1]), n_outputs // 3
+    name, more = visible(named(explanation.compared[1], 24)), n_outputs // 3
     return [of_score] * 2 * more + [(f"more in {name}", f"less in {name}")] * more
 
 

@@ -103,7 +103,9 @@ def _comparison(explanation: Explanation) -> dict[str, Any] | None:
     outcome = outcome_of(explanation)
     return {
         "names": explanation.compared,
-        "apart": None if told is None else list(zip(explanation.compared, told, strict=True)),
+        "apart": None
+        if told in (None, explanation.compared)
+        else list(zip(explanation.compared, told, strict=True)),
         "ends": None if both is None else [[number(value) for value in row] for row in both],
         "difference": explanation.outputs[explanation.first_output or 0],
         "of_first": explanation.outputs[:n_outputs][0] if n_outputs > 1 else "",

@@ -11,6 +11,7 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
+from interplay._arrays import as_columns
 from interplay._types import BoolArray, Players
 from interplay.confirmation.changes import DIFFERENT, EQUIVALENT, verdict_of_share
 from interplay.confirmation.verdict import NEGLIGIBLE
@@ -105,7 +106,8 @@ def changes_of(
     k = (explanation.spectrum.n_outputs or 3) // 3
     if not 0 <= output < k:
         raise ValueError(f"output={output}; the games have {k}, counted from 0")
-    findings = explanation.verdict.findings(interactions).reshape(len(interactions), -1)
+    values = as_columns(interactions.values)
+    findings = explanation.verdict.findings(interactions).reshape(values.shape)
     first, second, difference = (
         (interactions.output(column), findings[:, column])
         for column in (output, k + output, 2 * k + output)

@@ -157,8 +157,9 @@ class Verdict:
             findings = in_some_output(findings)
             order = np.arange(len(ranked))
         else:
-            findings = as_columns(findings)[:, by]
-            order = np.argsort(-np.abs(as_columns(ranked.values)[:, by]), kind="stable")
+            values = as_columns(ranked.values)
+            findings = findings.reshape(values.shape)[:, by]
+            order = np.argsort(-np.abs(values[:, by]), kind="stable")
         rows = order[(findings | everything)[order]][:count]
         deviations = ranked.deviations
         chosen = replace(
@@ -169,8 +170,8 @@ class Verdict:
         )
         ranges = np.array(self.ranges)
         ranges = ranges if output is None else ranges[output : output + 1]
-        nonzero = np.abs(as_columns(ranked.values)) > ROUNDING * ranges
-        nonzero = nonzero.any(axis=1) if by is None else nonzero[:, by]
+        changing = np.abs(as_columns(ranked.values)) > ROUNDING * ranges
+        nonzero = in_some_output(changing) if by is None else changing[:, by]
         return chosen, int((nonzero & ~findings).sum())
 
     def shaded_effects(self, interactions: Interactions, output: int) -> FloatArray:

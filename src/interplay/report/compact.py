@@ -111,8 +111,9 @@ def _rows(
     interactions, left_out = verdict.strongest(
         interactions, _ROWS, min_order=orders[0], max_order=orders[1], by=by
     )
-    columns = as_columns(interactions.values)[:, chosen]
-    certain = as_columns(verdict.findings(interactions))[:, chosen]
+    values = as_columns(interactions.values)
+    columns = values[:, chosen]
+    certain = verdict.findings(interactions).reshape(values.shape)[:, chosen]
     largest = np.abs(columns).max(axis=0, initial=0.0).tolist()
     full = [verdict.full_shade(most, at) for at, most in zip(chosen, largest, strict=True)]
     head = Markup('<tr><th style="{cell}">{what}</th>{names}</tr>').format(

@@ -313,6 +313,13 @@ class Card(TypedDict):
     rows: list[ExampleTexts]
 
 
+class Compared(TypedDict):
+    """Two games as one: what they are called, and what they say of themselves."""
+
+    names: tuple[str, str]
+    descriptions: tuple[dict[str, Any], dict[str, Any]]
+
+
 class Description(TypedDict, total=False):
     """The keys of a game's description that the package reads. Others may hold any JSON."""
 
@@ -335,6 +342,7 @@ class Description(TypedDict, total=False):
     score: str | None
     tags: list[str | None] | None
     cards: list[Card] | None
+    compared: Compared | None
 
 
 _BY_PLAYER = ("spans", "units", "rows_by_class", "thumbnails", "snippets", "tags", "cards")
@@ -400,6 +408,8 @@ def check_description(description: Any, n_players: int, where: str) -> None:
                 f"{len(description['text'])} characters that begins at {end} or later is expected"
             )
         end = stop
+    for one in (description.get("compared") or {}).get("descriptions", ()):
+        check_description(one, n_players, f"{where}.compared")
 
 
 def described(game: Game) -> Json:

@@ -18,6 +18,7 @@ from interplay.explanation.sentences import Words, pattern, spread_of
 from interplay.explanation.truth import truth_tables
 from interplay.explanation.wording import (
     against_scored,
+    apart,
     named,
     question,
     score_of,
@@ -361,7 +362,15 @@ def test_what_was_asked_in_words() -> None:
         "Log-probability at 2 questions after fine-tuning small, by its examples"
     )
     compared = text | {"compared": {"names": ["old", "new"], "descriptions": [text, text]}}
-    assert question(compared, "a") == f"{question(text, 'a')}: old and new compared"
+    assert question(compared, "a") == f"old and new compared: {question(text, 'a')}"
+    assert apart(compared) is None
+    other = text | {"text": text["text"][:-1] + "as", "dtype": "torch.bfloat16", "masking": None}
+    reworded = {"compared": {"names": ["old", "new"], "descriptions": [text, other]}}
+    assert question(reworded, "a") == "old and new compared: Probability of ' penicillin'"
+    assert apart(reworded) == (
+        "after 'Therefore: Mrs Hill is', masking delete",
+        "after 'Therefore: Mrs Hill ias', bfloat16",
+    )
     assert question({"lens": None}, "Game of 3 players") == "Game of 3 players"
     assert sides(heads) == ("the right answers", "wrong answers")
     assert sides(text) is None

@@ -65,6 +65,15 @@ def choice(page: Any, label: str) -> Any:
     return page.get_by_role("combobox", name=label, exact=True)
 
 
+def choose_output(page: Any, output: int) -> None:
+    """Show an output: few have a button each, many are in a select."""
+    each = page.locator(".part:not([hidden]) [role=group][aria-label=Output] button")
+    if each.count():
+        each.nth(output).click()
+    else:
+        choice(page, "Output").select_option(str(output))
+
+
 def value_of(page: Any, what: str) -> float:
     return float(
         page.locator(f".part:not([hidden]) .whatif .{what}").first.get_attribute("data-value")

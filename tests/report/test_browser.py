@@ -19,6 +19,7 @@ from tests.report.tabs import (
     NEEDS_CHROMIUM,
     PATIENCE,
     choice,
+    choose_output,
     opened,
     ranked,
     remove,
@@ -125,7 +126,7 @@ def test_every_index_at_every_order_is_what_python_computes(
         if explanation.spectrum.deviations is not None:
             choice(page, "Certainty").select_option("all")
         page.get_by_role("button", name="more").click()
-        choice(page, "Output").select_option("1")
+        choose_output(page, 1)
         spectrum = explanation.spectrum.output(1)
         for index in ("FSII", "STII", "k-SII", "SII", "FBII", "BII", "Moebius", "Co-Moebius"):
             choice(page, "Index").select_option(index)
@@ -159,7 +160,7 @@ def test_what_if_beside_what_was_recorded(
     held = explanation.held_out
     with opened(browser, path) as page:
         page.get_by_role("button", name="Next recorded ablation").click()
-        choice(page, "Output").select_option("2")
+        choose_output(page, 2)
         kept = [
             box.get_attribute("aria-checked") == "true"
             for box in page.locator("[role=checkbox]").all()
@@ -188,7 +189,7 @@ def test_training_data_begin_with_the_mean_over_test_points(browser: Any, tmp_pa
         page.get_by_role("button", name="Next recorded ablation").click()
         assert value_of(page, "recorded") == pytest.approx(explanation.held_out.values[0].mean())
         assert page.locator(".player img").count() == 12
-        choice(page, "Output").select_option("1")
+        choose_output(page, 1)
         same(ranked(page), explanation.spectrum.output(1).to("FSII", order=3).top(10, min_order=2))
 
 
@@ -301,7 +302,7 @@ def test_hostile_input_is_text(browser: Any, tmp_path: Path, lens: str | None, w
             remove(page, number if number.count() else element)
         assert page.locator("[role=checkbox][aria-checked=false]").count() == n
         for output in range(4):
-            choice(page, "Output").select_option(str(output))
+            choose_output(page, output)
         page.locator("summary").last.click()
         assert pages.HOSTILE[3] in page.locator("h1").text_content() + page.locator(
             "pre"

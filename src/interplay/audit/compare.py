@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
-from interplay._types import BoolArray, Json, Players, visible
+from interplay._types import Json, visible
 from interplay.ablation.backends.base import Backend
 from interplay.ablation.evaluator import Evaluator
 from interplay.audit.expectations import (
@@ -21,12 +20,11 @@ from interplay.audit.expectations import (
 from interplay.audit.pair import Pair
 from interplay.confirmation.changes import Equivalence
 from interplay.confirmation.equivalence import equivalence_of
-from interplay.confirmation.verdict import NEGLIGIBLE
 from interplay.designs.measures import AnyMeasure
+from interplay.explanation.differences import Change, changes_of, outcome_of
 from interplay.explanation.explain import explain
 from interplay.explanation.explanation import Explanation
 from interplay.extensions import BackendName, DecoderName, IndexName
-from interplay.fourier.interactions import Interactions
 from interplay.fourier.masks import describe
 from interplay.game import Game
 
@@ -35,43 +33,6 @@ MASKS = 100
 _SEED = 0x5AFE
 """The stream of these masks, beside those of the run."""
 _SHOWN = 10
-Kind = Literal["appeared", "vanished", "reversed", "stronger", "weaker"]
-
-
-@dataclass(frozen=True)
-class Change:
-    """A player or an interaction that is another one in the second game.
-
-    Attributes:
-        players: the set, as numbers of players.
-        labels: their names.
-        first: its value in the first game, with its interval: value, low, high. Without intervals
-            these are the value.
-        second: the same in the second game.
-        difference: the same of what the second has more. Its interval is that of the difference
-            itself, which is decoded for its own sake.
-        kind: ``"appeared"``: in the first game it cannot be told from zero, or is at most a tenth
-            of what it is in the second; ``"vanished"``: the same of the second; ``"reversed"``: the
-            sign changed; else ``"stronger"`` or ``"weaker"``.
-        confirmed: whether fresh ablations of both games show that it changed, by an interval which
-            holds for all tested changes together with 95 %; ``None``: it was not tested.
-    """
-
-    players: Players
-    labels: tuple[str, ...]
-    first: tuple[float, float, float]
-    second: tuple[float, float, float]
-    difference: tuple[float, float, float]
-    kind: Kind
-    confirmed: bool | None = None
-
-    def __str__(self) -> str:
-        value, low, high = self.difference
-        tested = {True: ", confirmed", False: ", not confirmed", None: ""}[self.confirmed]
-        return (
-            f"{' × '.join(self.labels)}: {self.first[0]:+.3g} -> {self.second[0]:+.3g}, "
-            f"{self.kind} by {value:+.3g} ({low:+.3g} to {high:+.3g}){tested}"
-        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,38 +73,8 @@ class Comparison:
         Raises:
             ValueError: the index is unknown, or there is no such output.
         """
-        k = self.n_outputs
-        if not 0 <= output < k:
-            raise ValueError(f"output={output}; the games have {k}, counted from 0")
         interactions = self.explanation.interactions(index, order=order)
-        findings = self.explanation.verdict.findings(interactions).reshape(len(interactions), -1)
-        first, second, difference = (
-            (interactions.output(column), findings[:, column])
-            for column in (output, k + output, 2 * k + output)
-        )
-        rows = np.flatnonzero(difference[1])
-        rows = rows[np.argsort(-np.abs(difference[0].values[rows]), kind="stable")]
-        return tuple(self._change(int(row), first, second, difference) for row in rows)
-
-    def _change(self, row: int, *parts: tuple[Interactions, BoolArray]) -> Change:
-        """The change of one set, of the first game, the second and the difference."""
-        (first, second, difference) = (_estimate(interactions, row) for interactions, _ in parts)
-        is_in_first, is_in_second = (bool(findings[row]) for _, findings in parts[:2])
-        players = parts[0][0].sets[row]
-        kind: Kind = "stronger" if abs(second[0]) > abs(first[0]) else "weaker"
-        if is_in_first and is_in_second and first[0] * second[0] < 0:
-            kind = "reversed"
-        if not is_in_first or abs(first[0]) <= NEGLIGIBLE * abs(second[0]):
-            kind = "appeared"
-        elif not is_in_second or abs(second[0]) <= NEGLIGIBLE * abs(first[0]):
-            kind = "vanished"
-        value, confirmed, tested = difference[0], None, self.explanation.confirmation
-        for test in () if tested is None else tested.tested:
-            # what is measured is a mean effect, of which the index of a set may have little
-            if test.players == players and abs(value) > NEGLIGIBLE * abs(test.predicted):
-                confirmed = test.low > 0.0 or test.high < 0.0
-        labels = tuple(self.explanation.players[player] for player in players)
-        return Change(players, labels, first, second, difference, kind, confirmed)
+        return changes_of(self.explanation, interactions, output)
 
     @property
     def confirmed(self) -> tuple[Change, ...]:
@@ -154,25 +85,7 @@ class Comparison:
     @property
     def summary(self) -> str:
         """What changed, in words."""
-        old, new = self.names
-        score = self.explanation.faithfulness.by_output[2 * self.n_outputs]
-        confirmation = self.explanation.confirmation
-        lines = []
-        if not np.isfinite(score):
-            lines.append(f"{new} and {old} have the same value on every mask.")
-        elif score <= 0.0:
-            lines.append(
-                f"{new} and {old} differ, but the difference cannot be predicted from the masks "
-                f"(R2 {score:.2f}): nothing can be said of what changed."
-            )
-        elif confirmation is not None:
-            holds = sum(test.low > 0.0 or test.high < 0.0 for test in confirmation.tested)
-            lines.append(
-                f"Of the {len(confirmation.tested)} strongest changes from {old} to {new}, "
-                f"{holds} {'is' if holds == 1 else 'are'} confirmed by fresh ablations."
-            )
-        else:
-            lines.append(f"No change from {old} to {new} can be told from zero.")
+        lines = [outcome_of(self.explanation).reasons[0]]
         if self.equivalence is not None:
             lines.append(self.equivalence.summary)
         return " ".join(lines)
@@ -302,6 +215,15 @@ def compare(
             explanation = replace(explanation, confirmation=confirmation)
         equal = None if margin is None else _within(pair, explanation, margin, share, random_state)
         expected = examined(explanation, wanted, other, column // 2, 0, random_state)
+    if equal is not None:
+        agreement = {
+            "margin": float(equal.margin),
+            "share": float(equal.share),
+            "n_masks": len(equal.changes),
+            "n_within": equal.n_within,
+        }
+        provenance = explanation.provenance | {"agreement": agreement}
+        explanation = replace(explanation, provenance=provenance)
     if equal is not None and "unchanged" in wanted:
         expected = (*expected, is_unchanged(equal))
     return Comparison(replace(explanation, game=None), pair.names, equal, expected)
@@ -324,11 +246,3 @@ def _within(
         titles=[describe(mask) for mask in masks],
         unit="fresh masks",
     )
-
-
-def _estimate(interactions: Interactions, row: int) -> tuple[float, float, float]:
-    """A value with both ends of its interval."""
-    value = float(interactions.values[row])
-    if interactions.low is None or interactions.high is None:
-        return value, value, value
-    return value, float(interactions.low[row]), float(interactions.high[row])

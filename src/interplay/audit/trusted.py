@@ -120,7 +120,10 @@ def trusted(
     if provenance.get("shown") is not None:
         reason = "it is what reports show first, and changes nothing that is computed"
         entries.append(Trusted("shown", _shown(provenance["shown"]), reason))
-    known_names = (*CHECKED, *_REASONS, "versions", "observed", "answers", "shown")
+    if provenance.get("agreement") is not None:
+        reason = "the values of both games on fresh masks, of which it speaks, are not in the file"
+        entries.append(Trusted("agreement", _shown(provenance["agreement"]), reason))
+    known_names = (*CHECKED, *_REASONS, "versions", "observed", "answers", "shown", "agreement")
     unknown = [name for name in provenance if name not in known_names]
     values = {name: provenance[name] for name in unknown}
     for part, known in ("game", _GAME), ("budget", _BUDGET):

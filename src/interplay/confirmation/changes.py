@@ -121,10 +121,7 @@ class Equivalence:
         *Equivalent*: the whole interval lies at ``share`` or above. *Different*: all of it lies
         below. Either is wrong in at most one of twenty sets of prompts. *Not shown*: neither.
         """
-        low, high = self.interval
-        if low >= self.share:
-            return EQUIVALENT
-        return DIFFERENT if high < self.share else NOT_SHOWN
+        return verdict_of_share(self.n_within, len(self.changes), self.share)
 
     @property
     def n_hidden(self) -> int:
@@ -196,6 +193,14 @@ class Equivalence:
         more = len(self.exceptions) - len(shown)
         rest = [f"  and {more} more (exceptions)"] if more > 0 else []
         return visible("\n".join([self.summary, *shown, *rest]))
+
+
+def verdict_of_share(n_within: int, n_prompts: int, share: float) -> str:
+    """The verdict on a share, of k among p (see :attr:`Equivalence.verdict`)."""
+    low, high = share_interval(n_within, n_prompts)
+    if low >= share:
+        return EQUIVALENT
+    return DIFFERENT if high < share else NOT_SHOWN
 
 
 def share_interval(n_within: int, n_prompts: int) -> tuple[float, float]:

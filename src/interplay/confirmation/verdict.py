@@ -83,6 +83,11 @@ class Tested:
         return near or self.low <= self.predicted <= self.high
 
     @property
+    def differs(self) -> bool:
+        """Whether the interval of ``measured`` does not contain zero."""
+        return self.low > 0.0 or self.high < 0.0
+
+    @property
     def largest_random(self) -> float | None:
         """The largest absolute effect of a random set; ``None`` if there are no random sets."""
         return max(map(abs, self.random), default=None)
@@ -173,6 +178,11 @@ class Confirmation:
         words = {HOLDS: "hold", FAILS: "do not hold", UNCLEAR: "unclear"}
         verdicts = [interaction.verdict for interaction in self.tested]
         counts = ", ".join(f"{verdicts.count(verdict)} {words[verdict]}" for verdict in words)
+        return f"Of {len(self.tested)} interactions: {counts}. {self.method}"
+
+    @property
+    def method(self) -> str:
+        """How they were tested, in words."""
         uniform = self.measure == UNIFORM
         law = "" if uniform else f" {get_measure(self.measure).description}, and at the ends"
         method = (
@@ -188,7 +198,7 @@ class Confirmation:
             + (", and there were no others." if uniform or self.exact else ".")
         )
         return (
-            f"Of {len(self.tested)} interactions: {counts}. Tested {method}."
+            f"Tested {method}."
             f"{'' if self.n_fresh == self.n_backgrounds else reused}"
             f"{'' if uniform else f' Measured is {self.quantity}.'}"
         )

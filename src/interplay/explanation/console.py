@@ -11,11 +11,12 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from interplay._arrays import as_columns
 from interplay._types import Json, visible
 from interplay.ablation.terminal import Terminal
-from interplay.confirmation.verdict import Confirmation
 from interplay.explanation.cheaper import CHEAPER, in_words
 from interplay.explanation.decisive import DecisiveSet
+from interplay.explanation.differences import outcome_of, test_said, verdicts_said
 from interplay.explanation.explanation import Explanation
 from interplay.explanation.findings import findings
 from interplay.explanation.reading import SHOWN_ORDER
@@ -76,6 +77,9 @@ def shown_of(
         everything: list values too that are not distinguishable from zero.
     """
     yield from verdict(explanation)
+    if explanation.compared is not None:
+        outcome = outcome_of(explanation)
+        yield Text(visible(f"{outcome.words}. {' '.join(outcome.reasons)}"), style="bold")
     yield from _ends(explanation)
     for finding in findings(explanation):
         yield Text(f"- {finding}")
@@ -91,8 +95,7 @@ def shown_of(
             yield from _strongest(explanation, interactions, what, least, most, top, everything)
     yield from decided(explanation.decisive)
     yield from run(explanation)
-    if explanation.confirmation is not None:
-        yield from confirmed(explanation.confirmation)
+    yield from confirmed(explanation)
 
 
 def verdict(explanation: Explanation) -> Iterator[Part]:
@@ -109,7 +112,15 @@ def _ends(explanation: Explanation) -> Iterator[Part]:
     if explanation.ends is None:
         return
     rows = explanation.ends.reshape(2, -1)
-    shown = [", ".join(f"{value:.4g}" for value in row[:_SHOWN_ENDS]) for row in rows]
+    names = explanation.outputs if explanation.compared else ("",) * rows.shape[1]
+    shown = [
+        ", ".join(
+            f"{name} {value:.4g}".strip()
+            for name, value in zip(names[:_SHOWN_ENDS], row[:_SHOWN_ENDS].tolist(), strict=True)
+        )
+        for row in rows
+    ]
+    shown = list(map(visible, shown))
     more = ", ..." if rows.shape[1] > _SHOWN_ENDS else ""
     meant = signs(explanation.provenance["game"]["description"])
     tail = visible(f" ({meant})") if meant else ""
@@ -128,7 +139,12 @@ def _strongest(
 ) -> Iterator[Part]:
     """The strongest sets of some sizes, or that there are none."""
     chosen, left_out = explanation.verdict.strongest(
-        interactions, top, min_order=least, max_order=most, everything=everything
+        interactions,
+        top,
+        min_order=least,
+        max_order=most,
+        by=explanation.first_output if explanation.compared else None,
+        everything=everything,
     )
     none = f"{left_out:,} {what} are not distinguishable from zero"
     if not len(chosen):
@@ -150,6 +166,13 @@ def _strongest(
         for row in range(len(chosen))
     ]
     outputs = explanation.outputs or ("value",)
+    if explanation.compared is not None:
+        by = explanation.first_output or 0
+        both = as_columns(chosen.values)[:, [0, by // 2]].tolist()
+        outputs = (outputs[by], " → ".join(explanation.compared))
+        cells = [
+            [cells[row][by], f"{old:+.3g} → {new:+.3g}"] for row, (old, new) in enumerate(both)
+        ]
     widths = [
         max(min(len(output), _HEADER), *(len(row[column]) for row in cells))
         for column, output in enumerate(outputs)
@@ -250,22 +273,25 @@ def decided(sets: Sequence[DecisiveSet]) -> Iterator[Part]:
             yield Text(f"  {line}", style="" if line == chosen.values else "dim")
 
 
-def confirmed(confirmation: Confirmation) -> Iterator[Part]:
+def confirmed(explanation: Explanation) -> Iterator[Part]:
     """Each tested interaction: predicted, measured, and the verdict."""
+    confirmation = explanation.confirmation
+    if confirmation is None:
+        return
     if confirmation.tested:
         table = Table(title="Confirmation", title_justify="left", min_width=60, show_lines=True)
         table.add_column("verdict", no_wrap=True)
         for column in ("predicted", "measured"):
             table.add_column(column, justify="right", no_wrap=True)
         table.add_column("players")
-        for tested in confirmation.tested:
+        for tested, said in zip(confirmation.tested, verdicts_said(explanation), strict=True):
             names = map(_name, tested.players, tested.labels)
             details = (f"[dim]{escape(line)}[/dim]" for line in tested.details)
             table.add_row(
-                tested.verdict,
+                said,
                 f"{tested.predicted:+.3g}",
                 f"{tested.measured:+.3g}\n{tested.low:+.3g} to {tested.high:+.3g}",
                 "\n".join(("\n× ".join(names), *details)),
             )
         yield table
-    yield Text(confirmation.summary)
+    yield Text(test_said(explanation))

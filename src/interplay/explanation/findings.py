@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from interplay.explanation.differences import changes_told
 from interplay.explanation.reading import Reading
 from interplay.explanation.sentences import Finding, Words, listed, one_alone
 from interplay.explanation.truth import (
@@ -51,7 +52,8 @@ def findings(explanation: Reading, most: int = MOST) -> tuple[Finding, ...]:
 
     Of an explanation that is not usable, or without a score, there are none. A necessary set comes
     first. Then the larger a change of the score is for sure, the earlier it is told, if others have
-    not told it. What players do together is told at least once, if they do anything.
+    not told it. What players do together is told at least once, if they do anything. Of a
+    comparison the sentences are its changes, those that are confirmed first.
 
     Example:
         >>> import interplay as ip
@@ -65,6 +67,8 @@ def findings(explanation: Reading, most: int = MOST) -> tuple[Finding, ...]:
     """
     if explanation.verdict.level in ("not usable", "unknown"):
         return ()
+    if explanation.compared is not None:
+        return changes_told(explanation, most)
     words = Words(explanation)
     together, alone = _together(explanation, words), _alone(explanation, words)
     joint = {one.finding.players for one in together}
@@ -103,7 +107,8 @@ def _ordered(candidates: list[_Candidate], said: set[int]) -> list[Finding]:
 def _decisive(explanation: Reading, words: Words) -> list[Finding]:
     """Measured sets that decide the answer: the necessary one, and the sufficient one."""
     decisive = () if is_of_mean(explanation) else explanation.decisive
-    sets = {one.kind: one for one in decisive if one.output == 0 and one.is_measured}
+    first = explanation.first_output
+    sets = {one.kind: one for one in decisive if one.output == first and one.is_measured}
     necessary, sufficient = sets.get("necessary"), sets.get("sufficient")
     chosen = []
     if necessary is not None and necessary.players:

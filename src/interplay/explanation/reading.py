@@ -253,12 +253,49 @@ class Reading:
         return tuple(names) if len(names) == count else tuple(map(str, range(count)))
 
     @property
+    def compared(self) -> tuple[str, str] | None:
+        """The names of two games that were asked the same masks; ``None``: it is of one game.
+
+        The outputs of a comparison are those of the first, those of the second, and what the second
+        has more.
+        """
+        recorded = self.provenance["game"]["description"].get("compared")
+        if not recorded or (self.spectrum.n_outputs or 1) % 3:
+            return None
+        old, new = recorded["names"]
+        return old, new
+
+    @property
+    def first_output(self) -> int | None:
+        """The output that reports begin with; ``None``: the mean over all of several.
+
+        Of a comparison it is the difference: of the first output, if the games have several.
+        """
+        n_outputs = self.spectrum.n_outputs or 1
+        if self.compared is not None:
+            return 2 * n_outputs // 3
+        return None if self.view.get("mean_first") and n_outputs > 1 else 0
+
+    @property
+    def agreement(self) -> Json | None:
+        """Of a comparison with a margin: ``margin``, ``share``, ``n_masks`` and ``n_within``.
+
+        So many of the fresh masks on which both were asked are within the margin. ``None``: no
+        margin was given.
+        """
+        recorded: Json | None = self.provenance.get("agreement")
+        return recorded if self.compared is not None else None
+
+    @property
     def title(self) -> str:
         """What was explained, in a few words."""
         description = self.provenance["game"]["description"]
         by = f" by {description['by']}" if description.get("by") else ""
         lens = (description.get("lens") or "game").capitalize()
-        return f"{lens} of {len(self.players)} players{by}"
+        title = f"{lens} of {len(self.players)} players{by}"
+        return (
+            title if self.compared is None else f"{' and '.join(self.compared)} compared: {title}"
+        )
 
     @property
     def view(self) -> Json:

@@ -186,6 +186,13 @@ class _Shown(TypedDict):
     order: Positive | None
 
 
+class _Agreement(TypedDict):
+    margin: float
+    share: float
+    n_masks: Positive
+    n_within: Count
+
+
 class _Provenance(TypedDict):
     """Entries that older versions did not record are ``NotRequired``."""
 
@@ -207,6 +214,7 @@ class _Provenance(TypedDict):
     seconds: _Seconds
     answers: NotRequired[_Answers | None]
     shown: NotRequired[_Shown | None]
+    agreement: NotRequired[_Agreement | None]
 
 
 class _Document(TypedDict):
@@ -267,6 +275,7 @@ def check_document(document: Json) -> None:
             "are expected"
         )
     check_description(game["description"], n_players, "provenance.game.description")
+    _check_agreement(document["provenance"].get("agreement"))
     hints = document["provenance"].get("hints")
     if hints is not None:
         check_hints(Hints.recorded(hints), n_players, "provenance.hints")
@@ -281,6 +290,21 @@ def check_document(document: Json) -> None:
         _check_confirmation(document["confirmation"], n_players, game["n_outputs"] or 1)
     check_circuits(document.get("circuits") or (), n_players, game["n_outputs"] or 1)
     check_decisive(document.get("decisive") or (), document["players"], game["n_outputs"] or 1)
+
+
+def _check_agreement(agreement: Json | None) -> None:
+    if agreement is None:
+        return
+    if agreement["n_within"] > agreement["n_masks"]:
+        raise ValueError(
+            f"provenance.agreement.n_within is {agreement['n_within']}; at most "
+            f"{agreement['n_masks']} are expected (n_masks)"
+        )
+    if not (agreement["margin"] > 0 and 0 < agreement["share"] < 1):
+        raise ValueError(
+            f"provenance.agreement has margin {agreement['margin']} and share "
+            f"{agreement['share']}; a margin above 0 and a share between 0 and 1 are expected"
+        )
 
 
 def _check_measures(document: Json) -> None:

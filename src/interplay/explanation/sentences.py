@@ -26,7 +26,11 @@ from interplay.explanation.verdict import ROUNDING
 from interplay.explanation.wording import leaning, named, number, score_of
 
 Pattern: TypeAlias = Literal["either", "both", "cancels", "repeat", "together"]
-Kind: TypeAlias = Literal[Pattern, "stand in", "only together", "necessary", "sufficient", "alone"]
+Changed: TypeAlias = Literal["appeared", "vanished", "reversed", "stronger", "weaker"]
+"""What a comparison says of a set in the second game."""
+Kind: TypeAlias = Literal[
+    Pattern, Changed, "stand in", "only together", "necessary", "sufficient", "alone"
+]
 Part: TypeAlias = str | int
 """Of a sentence: words, or the number of a player."""
 _LITTLE, _MUCH = 0.25, 0.75
@@ -54,6 +58,7 @@ class Finding:
         labels: the names of the players in ``parts``, by number.
         repeats: how measured values of a random game were made, such as "mean of 5 answers, ±
             0.02"; else empty.
+        tested: of a change, whether fresh ablations confirm it, in words; else empty.
     """
 
     kind: Kind
@@ -62,10 +67,13 @@ class Finding:
     doubt: float | None
     labels: dict[int, str]
     repeats: str = ""
+    tested: str = ""
 
     @property
     def evidence(self) -> str:
         """Where its values come from, in words."""
+        if self.tested:
+            return self.tested
         if self.doubt is not None:
             return f"predicted, ± {number(self.doubt)}"
         return f"measured, {self.repeats}" if self.repeats else "measured"
@@ -77,7 +85,7 @@ class Finding:
             words.append(self.name(part) if is_new and isinstance(part, int) else str(part))
             if isinstance(part, int):
                 told.add(part)
-        if self.doubt is not None or self.repeats:
+        if self.doubt is not None or self.repeats or self.tested:
             words.append(f" ({self.evidence})")
         return visible("".join(words))
 
@@ -92,7 +100,7 @@ class Finding:
             "kind": self.kind,
             "sentence": str(self),
             "players": list(self.players),
-            "measured": self.doubt is None,
+            "measured": self.doubt is None and not self.tested,
         }
 
 

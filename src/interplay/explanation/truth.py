@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations, product
-from math import nan
+from math import inf, nan
 
 import numpy as np
 
-from interplay._arrays import as_columns
 from interplay._types import BoolArray, FloatArray, Players
 from interplay.explanation.reading import Ablations, Reading
 from interplay.explanation.wording import bounds_of
@@ -102,7 +101,7 @@ class TruthTable:
 def truth_tables(explanation: Reading, top: int = TOP) -> tuple[TruthTable, ...]:
     """Truth tables of the strongest interactions of two or three players that are findings.
 
-    They are of the first output, or of the mean over all outputs where reports begin with that.
+    They are of the output that reports begin with, or of the mean over all.
 
     Example:
         >>> import interplay as ip
@@ -141,8 +140,9 @@ def strongest(explanation: Reading, least: int, most: int, count: int) -> Intera
         count: the most sets.
     """
     spectrum, output = explanation.spectrum, None
-    if explanation.outputs and not is_of_mean(explanation):
-        spectrum, output = spectrum.output(0), 0
+    if explanation.outputs and explanation.first_output is not None:
+        output = explanation.first_output
+        spectrum = spectrum.output(output)
     interactions = spectrum.to(explanation.index, order=_ORDER, players=explanation.players)
     of_mean = is_of_mean(explanation)
     ranked, _ = explanation.verdict.strongest(
@@ -162,13 +162,21 @@ def strongest(explanation: Reading, least: int, most: int, count: int) -> Intera
 
 def is_of_mean(explanation: Reading) -> bool:
     """Whether reports begin with the mean over all outputs."""
-    return bool(explanation.view.get("mean_first")) and len(explanation.outputs) > 1
+    return explanation.first_output is None
 
 
-def column_of(explanation: Reading, values: FloatArray) -> FloatArray:
-    """Of values ``(m,)`` or ``(m, k)`` those that reports begin with, ``(m,)``."""
-    columns = as_columns(values)
-    return np.asarray(columns.mean(axis=1) if is_of_mean(explanation) else columns[:, 0])
+def column_of(explanation: Reading, values: FloatArray, output: int | None = None) -> FloatArray:
+    """Of values ``(m, k)`` those of one output, ``(m,)``.
+
+    Args:
+        explanation: of the game.
+        values: ``(m, k)``, or ``(m,)`` of one output already.
+        output: which; ``None``: what reports begin with.
+    """
+    if values.ndim == 1:
+        return values
+    chosen = explanation.first_output if output is None else output
+    return np.asarray(values.mean(axis=1) if chosen is None else values[:, chosen])
 
 
 class Known:
@@ -176,18 +184,24 @@ class Known:
 
     Args:
         explanation: of the game.
+        output: which output; ``None``: the one that reports begin with.
     """
 
-    def __init__(self, explanation: Reading) -> None:
-        self._explanation = explanation
+    def __init__(self, explanation: Reading, output: int | None = None) -> None:
+        self._explanation, self._output = explanation, output
         self._n = explanation.spectrum.n_players
-        self._bounds = bounds_of(explanation.provenance["game"]["description"])
+        is_difference = explanation.compared is not None and output in (
+            None,
+            explanation.first_output,
+        )
+        description = explanation.provenance["game"]["description"]
+        self._bounds = (-inf, inf) if is_difference else bounds_of(description)
         self._values: dict[bytes, float] = {}
         parts = [explanation.ablations]
         if explanation.asked is not None:
             parts.append(explanation.asked)
         for part in parts:
-            values = column_of(explanation, part.values).clip(*self._bounds).tolist()
+            values = column_of(explanation, part.values, output).clip(*self._bounds).tolist()
             self._values |= dict(zip(keys(part.masks), values, strict=True))
 
     def entries(self, players: Players) -> tuple[Entry, ...]:
@@ -195,7 +209,8 @@ class Known:
         patterns = list(product((True, False), repeat=len(players)))
         masks = patterns_of(players, self._n)
         by_spectrum = self._explanation.spectrum.predict(masks)  # as pages predict
-        predicted = column_of(self._explanation, by_spectrum).clip(*self._bounds).tolist()
+        column = column_of(self._explanation, by_spectrum, self._output)
+        predicted = column.clip(*self._bounds).tolist()
         measured = self.measured(masks)
         return tuple(map(Entry, patterns, measured, predicted))
 

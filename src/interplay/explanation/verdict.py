@@ -136,6 +136,7 @@ class Verdict:
         min_order: int = 1,
         max_order: int | None = None,
         output: int | None = None,
+        by: int | None = None,
         everything: bool = False,
     ) -> tuple[Interactions, int]:
         """The strongest sets with a finding in some output, and how many sets have none.
@@ -146,11 +147,20 @@ class Verdict:
             min_order: the fewest players of a set.
             max_order: the most players of a set.
             output: as for :meth:`findings`.
+            by: of interactions of all outputs, the one whose values and findings count; ``None``:
+                all of them.
             everything: list sets without a finding too.
         """
         ranked = interactions.top(len(interactions), min_order=min_order, max_order=max_order)
-        findings = in_some_output(self.findings(ranked, output))
-        rows = np.flatnonzero(findings | everything)[:count]
+        findings = self.findings(ranked, output)
+        if by is None:
+            findings = in_some_output(findings)
+            order = np.arange(len(ranked))
+        else:
+            values = as_columns(ranked.values)
+            findings = findings.reshape(values.shape)[:, by]
+            order = np.argsort(-np.abs(values[:, by]), kind="stable")
+        rows = order[(findings | everything)[order]][:count]
         deviations = ranked.deviations
         chosen = replace(
             ranked,
@@ -160,7 +170,8 @@ class Verdict:
         )
         ranges = np.array(self.ranges)
         ranges = ranges if output is None else ranges[output : output + 1]
-        nonzero = (np.abs(as_columns(ranked.values)) > ROUNDING * ranges).any(axis=1)
+        changing = np.abs(as_columns(ranked.values)) > ROUNDING * ranges
+        nonzero = in_some_output(changing) if by is None else changing[:, by]
         return chosen, int((nonzero & ~findings).sum())
 
     def shaded_effects(self, interactions: Interactions, output: int) -> FloatArray:

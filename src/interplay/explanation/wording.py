@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 from math import inf
+from typing import Any
 
 from interplay._types import Json, visible
 
@@ -34,6 +36,8 @@ _TRAINED = {
     "estimator": "a classifier",
 }
 """What is trained, by the kind of trainer."""
+_APART = {"model": "", "dtype": "", "by": "by ", "masking": "masking "}
+"""Entries of descriptions by which two compared games are told apart, and what to say before."""
 _OF_TWO = ("Contrast", "LogitDifference")
 
 
@@ -171,8 +175,8 @@ def question(description: Json, title: str) -> str:
     """
     if description.get("compared"):
         old, new = description["compared"]["names"]
-        asked = question(description["compared"]["descriptions"][0], title)
-        return visible(f"{asked}: {old} and {new} compared")
+        what = _in_common(*(question(one, "") for one in description["compared"]["descriptions"]))
+        return visible(f"{old} and {new} compared{': ' if what else ''}{what}")
     name = score_of(description)
     name = name[:1].upper() + name[1:]
     targets: Sequence[Json] = description.get("targets") or ()
@@ -189,6 +193,46 @@ def question(description: Json, title: str) -> str:
     if lens == "training":
         return visible(f"{name}{_trained(description)}")
     return title
+
+
+def apart(description: Json) -> tuple[str, str] | None:
+    """What tells the two games of a comparison apart, of each; ``None``: no entry of their records.
+
+    Args:
+        description: of the comparison.
+    """
+    first, second = description["compared"]["descriptions"]
+    asked = question(first, ""), question(second, "")
+    common = _in_common(*asked)
+    told = [(asked[0].removeprefix(common).strip(), asked[1].removeprefix(common).strip())]
+    for key, before in _APART.items():
+        told.append((_entry(first.get(key), before), _entry(second.get(key), before)))
+    kept = [(one, other) for one, other in told if one != other]
+    if not kept:
+        return None
+    old, new = (visible(", ".join(filter(None, side))) for side in zip(*kept, strict=True))
+    return old, new
+
+
+def _in_common(one: str, other: str) -> str:
+    """What two questions begin with alike: all, or the score and the answer; else nothing."""
+    if one == other:
+        return one
+    for between in (" after '", " in answer to '"):
+        first, second = (asked.partition(between)[0] for asked in (one, other))
+        if first == second and between in one and between in other:
+            return first
+    return ""
+
+
+def _entry(value: Any, before: str) -> str:
+    """An entry of a description in a line, with a word before it; empty where there is none."""
+    if value is None:
+        return ""
+    if isinstance(value, dict) and set(value) == {"kind"}:
+        value = value["kind"]
+    text = value.removeprefix("torch.") if isinstance(value, str) else json.dumps(value)
+    return before + text
 
 
 def _asked_of(target: Json, name: str) -> str:

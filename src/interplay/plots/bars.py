@@ -23,7 +23,7 @@ def bars(
     order: int = 3,
     top: int = 15,
     min_order: int = 2,
-    output: int = 0,
+    output: int | None = None,
     ax: Axes | None = None,
 ) -> Axes:
     """The strongest interactions, the strongest on top, with their intervals where there are any.
@@ -36,13 +36,14 @@ def bars(
         order: its largest order.
         top: how many.
         min_order: the fewest players of a set; 1: single players too.
-        output: which of several outputs.
+        output: which of several outputs; by default the first, of a comparison the difference.
         ax: where to draw; by default a new figure of fitting height.
 
     Raises:
         ValueError: a bad ``index``, ``order``, ``top`` or ``output``.
         MissingDependencyError: matplotlib is not installed.
     """
+    output = style.output_of(explanation, output)
     interactions, what = style.chosen(explanation, index, order, output)
     shown, note = style.strongest(explanation, interactions, top, min_order, output)
     labels = [style.joint_label(shown, members, _LABEL) for members in shown.sets]

@@ -55,7 +55,7 @@ def beeswarm(
     values: Sequence[Sequence[float]] | None = None,
     index: IndexName | str = "SV",
     top: int = 10,
-    output: int = 0,
+    output: int | None = None,
     ax: Axes | None = None,
 ) -> Axes:
     """The effects of the same players in many explanations, a dot for each.
@@ -74,7 +74,7 @@ def beeswarm(
             default the features' values, where these are numbers.
         index: ``"SV"``, Shapley values, or ``"BV"``, Banzhaf values.
         top: how many roles to draw by themselves.
-        output: which of several outputs.
+        output: which of several outputs; by default the first, of a comparison the difference.
         ax: where to draw; by default a new figure of fitting height.
 
     Raises:
@@ -106,6 +106,7 @@ def beeswarm(
             raise ValueError(
                 f"{len(lists)} lists of {name} for {len(given)} explanations; give one for each"
             )
+    output = style.output_of(given[0], output)
     rows: dict[str, _Row] = defaultdict(_Row)
     by_role: list[dict[str, float]] = []
     totals: list[float] = []

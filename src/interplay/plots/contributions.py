@@ -75,7 +75,7 @@ class Contributions:
 
 
 def contributions(
-    explanation: Explanation, index: IndexName | str, order: int, top: int, output: int
+    explanation: Explanation, index: IndexName | str, order: int, top: int, output: int | None
 ) -> tuple[Contributions, str]:
     """The contributions of one output, and the index in words.
 
@@ -101,6 +101,7 @@ def contributions(
             f"{explanation.title} has no measured value of nothing or of everything, between which "
             "contributions are drawn; explain the game again, or draw plots.bars"
         )
+    output = style.output_of(explanation, output)
     order = 1 if index == "SV" else min(order, len(explanation.players))
     interactions, what = style.chosen(explanation, index, order, output)
     if index == "SV":

@@ -41,7 +41,7 @@ def force(
     index: IndexName | str = "SV",
     order: int = 2,
     top: int = 10,
-    output: int = 0,
+    output: int | None = None,
     ax: Axes | None = None,
 ) -> Axes:
     """The contributions as one bar, which pushes the score from both sides.

@@ -27,7 +27,7 @@ def network(
     index: IndexName | str | None = None,
     order: int = 3,
     top: int = 15,
-    output: int = 0,
+    output: int | None = None,
     ax: Axes | None = None,
 ) -> Axes:
     """The players of the strongest interactions, in order around a circle.
@@ -41,13 +41,14 @@ def network(
         index: the interaction index; by default the explanation's.
         order: its largest order.
         top: how many interactions.
-        output: which of several outputs.
+        output: which of several outputs; by default the first, of a comparison the difference.
         ax: where to draw; by default a new figure.
 
     Raises:
         ValueError: a bad ``index``, ``order``, ``top`` or ``output``.
         MissingDependencyError: matplotlib is not installed.
     """
+    output = style.output_of(explanation, output)
     interactions, what = style.chosen(explanation, index, order, output)
     shown, note = style.strongest(explanation, interactions, top, 2, output)
     ax = style.axes(ax, 8.0, 5.6)

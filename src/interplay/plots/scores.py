@@ -62,20 +62,23 @@ def energy(explanation: Explanation, *, ax: Axes | None = None) -> Axes:
     return ax
 
 
-def faithfulness(explanation: Explanation, *, output: int = 0, ax: Axes | None = None) -> Axes:
+def faithfulness(
+    explanation: Explanation, *, output: int | None = None, ax: Axes | None = None
+) -> Axes:
     """Predicted against actual scores, on the ablations that took no part in the fit.
 
     Of a small game that was ablated in full they are all its ablations, and the title says so.
 
     Args:
         explanation: what to draw.
-        output: which of several outputs.
+        output: which of several outputs; by default the first, of a comparison the difference.
         ax: where to draw; by default a new figure.
 
     Raises:
         ValueError: there is no such output.
         MissingDependencyError: matplotlib is not installed.
     """
+    output = style.output_of(explanation, output)
     output = checked_output(output, explanation.spectrum.n_outputs)
     held, score = explanation.held_out, explanation.faithfulness
     actual = as_columns(held.values)[:, output]

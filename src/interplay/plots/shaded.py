@@ -53,7 +53,7 @@ def text(
     *,
     index: IndexName | str | None = None,
     order: int = 3,
-    output: int = 0,
+    output: int | None = None,
 ) -> Axes:
     """The prompt, each segment shaded by its own effect; what is always there is grey.
 
@@ -65,7 +65,7 @@ def text(
         index: the interaction index whose values of single players are shown; by default the
             explanation's.
         order: its largest order.
-        output: which of several outputs.
+        output: which of several outputs; by default the first, of a comparison the difference.
 
     Raises:
         ValueError: the explanation is not of a text; a bad ``index``, ``order`` or ``output``.
@@ -77,6 +77,7 @@ def text(
             f"{explanation.title} has no text to shade; plots.bars(explanation, min_order=1) shows "
             "single players of any explanation"
         )
+    output = style.output_of(explanation, output)
     interactions, what = style.chosen(explanation, index, order, output)
     effects = explanation.verdict.shaded_effects(interactions, output)
     numbered = set(range(interactions.n_players))

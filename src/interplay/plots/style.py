@@ -140,6 +140,11 @@ def wrapped(name: str, width: int, lines: int) -> str:
     return "\n".join(textwrap.wrap(flat, width, max_lines=lines, placeholder="…")) or flat
 
 
+def output_of(explanation: Explanation, output: int | None) -> int:
+    """The output that is drawn: the one that was asked for, or that reports begin with."""
+    return (explanation.first_output or 0) if output is None else output
+
+
 def chosen(
     explanation: Explanation, index: IndexName | str | None, order: int, output: int
 ) -> tuple[Interactions, str]:

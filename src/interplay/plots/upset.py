@@ -22,7 +22,7 @@ def upset(
     index: IndexName | str | None = None,
     order: int = 3,
     top: int = 20,
-    output: int = 0,
+    output: int | None = None,
 ) -> Figure:
     """The strongest interactions in columns, over a table of their players.
 
@@ -34,12 +34,13 @@ def upset(
         index: the interaction index; by default the explanation's.
         order: its largest order.
         top: how many interactions.
-        output: which of several outputs.
+        output: which of several outputs; by default the first, of a comparison the difference.
 
     Raises:
         ValueError: a bad ``index``, ``order``, ``top`` or ``output``.
         MissingDependencyError: matplotlib is not installed.
     """
+    output = style.output_of(explanation, output)
     interactions, what = style.chosen(explanation, index, order, output)
     shown, note = style.strongest(explanation, interactions, top, 2, output)
     players = sorted({player for members in shown.sets for player in members})

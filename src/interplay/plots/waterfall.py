@@ -26,7 +26,7 @@ def waterfall(
     index: IndexName | str = "SV",
     order: int = 2,
     top: int = 10,
-    output: int = 0,
+    output: int | None = None,
     ax: Axes | None = None,
 ) -> Axes:
     """The contributions as steps that lead from the value of nothing to that of everything.
@@ -42,7 +42,7 @@ def waterfall(
             or ``"FSII"``: with interactions as steps of their own.
         order: the largest order of interactions; Shapley values have none.
         top: how many contributions to draw by themselves.
-        output: which of several outputs.
+        output: which of several outputs; by default the first, of a comparison the difference.
         ax: where to draw; by default a new figure of fitting height.
 
     Raises:

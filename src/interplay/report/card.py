@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from interplay._types import Json, visible
+from interplay.explanation.differences import test_said
 from interplay.explanation.explanation import Explanation
 from interplay.fourier.interactions import LEVEL
 from interplay.report.export import (
@@ -177,8 +178,7 @@ def _score(explanation: Explanation, record: Json) -> Iterator[tuple[str, str]]:
     if record.get("confirmation") is None:
         yield "confirmation", "none: no interaction was tested by ablations made for it"
     else:
-        assert explanation.confirmation is not None
-        yield "confirmation", explanation.confirmation.summary
+        yield "confirmation", test_said(explanation)
 
 
 def _cautions(explanation: Explanation, record: Json) -> Iterator[str]:

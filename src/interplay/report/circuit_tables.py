@@ -51,25 +51,25 @@ def as_data(explanation: Explanation, series: Sequence[Series]) -> Json | None:
 def as_rows(
     explanation: Explanation, spectrum: Spectrum, series: Sequence[Series]
 ) -> list[dict[str, Any]]:
-    """The first series as lines of a table, of the first output."""
+    """The first series as lines of a table, of the output that the page begins with."""
     if not series:
         return []
     one = series[0]
-    ends = explanation.ends
-    full, empty = (np.nan, np.nan) if ends is None else ends.reshape(2, -1)[:, 0].tolist()
-    predicted = as_columns(spectrum.predict(one.masks))[:, 0]
+    ends, first = explanation.ends, explanation.first_output or 0
+    full, empty = (np.nan, np.nan) if ends is None else ends.reshape(2, -1)[:, first].tolist()
+    predicted = as_columns(spectrum.predict(one.masks))[:, first]
     shown = np.unique(np.linspace(0, len(one.masks) - 1, min(_ROWS, len(one.masks))).round())
     return [
         {
             "size": int(one.sizes[row]),
             "predicted": float(predicted[row]),
-            "measured": float(one.measured[row, 0]),
-            "test": float(one.test[row, 0]),
-            "low": float(one.low[row, 0]),
-            "high": float(one.high[row, 0]),
+            "measured": float(one.measured[row, first]),
+            "test": float(one.test[row, first]),
+            "low": float(one.low[row, first]),
+            "high": float(one.high[row, first]),
             "share": circuit_faithfulness(
-                float(one.measured[row, 0])
-                if np.isfinite(one.measured[row, 0])
+                float(one.measured[row, first])
+                if np.isfinite(one.measured[row, first])
                 else float(predicted[row]),
                 full,
                 empty,

@@ -46,6 +46,8 @@ def series_of(explanation: Explanation, spectrum: Spectrum) -> tuple[Series, ...
 def _predicted(explanation: Explanation, spectrum: Spectrum) -> list[Series]:
     """What the spectrum predicts to be best, and most faithful; nothing if it predicts nothing."""
     verdict, n = explanation.verdict, spectrum.n_players
+    if explanation.compared is not None:
+        return []  # what keeps a difference is no circuit of either
     if not verdict.trusted[0] or verdict.level == "not usable":
         return []
     by_spectrum = as_columns(spectrum.predict(np.ones((1, n), dtype=np.bool_)))[0, 0]

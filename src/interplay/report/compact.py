@@ -9,6 +9,7 @@ from markupsafe import Markup
 
 from interplay._arrays import as_columns
 from interplay._types import visible
+from interplay.explanation.differences import outcome_of
 from interplay.explanation.explanation import Explanation
 from interplay.explanation.verdict import Verdict
 from interplay.fourier.interactions import Interactions
@@ -45,15 +46,23 @@ def _compact(title: str, explanation: Explanation) -> Markup:
     )
     faithfulness, verdict = explanation.faithfulness, explanation.verdict
     interactions = spectrum.to(explanation.index, order=_ORDER, players=explanation.players)
-    shown = outputs[:_OUTPUTS] or (interactions.index,)
+    chosen, by, outcome = list(range(min(len(outputs), _OUTPUTS))) or [0], None, Markup("")
+    if explanation.compared is not None:
+        by = explanation.first_output or 0
+        chosen, came = [by, 0, by // 2], outcome_of(explanation)
+        outcome = Markup("<div><b>{words}.</b> {reasons}</div>").format(
+            words=came.words, reasons=" ".join(came.reasons)
+        )
+    shown = tuple(outputs[column] for column in chosen) if outputs else (interactions.index,)
     kind = "Faithfulness" if faithfulness.exact else "Held-out faithfulness"
-    more = f", the first {_OUTPUTS} of {len(outputs)} outputs" if len(outputs) > _OUTPUTS else ""
+    which = "" if by is not None else "the first "
+    more = f", {which}{len(shown)} of {len(outputs)} outputs" if len(outputs) > len(shown) else ""
     return Markup(
         '<div style="font-family:system-ui,sans-serif;font-size:13px;line-height:1.5">'
         '<div style="border-left:4px solid {colour};padding-left:8px;margin-bottom:4px">'
         "<b>{level}.</b> {reasons}{warnings}</div>"
         "<div><b>{title}</b> · {n_terms} terms · {spent} ablations · {decoder}</div>"
-        "<div>{kind}: {score}</div>"
+        "<div>{kind}: {score}</div>{outcome}"
         '<div style="opacity:.7">{index}, order {order}{more}</div>'
         '<table style="border-collapse:collapse">{interactions}{singles}</table></div>'
     ).format(
@@ -73,8 +82,9 @@ def _compact(title: str, explanation: Explanation) -> Markup:
         index=interactions.index,
         order=interactions.order,
         more=more,
-        interactions=_rows("interactions", verdict, interactions, (2, None), shown),
-        singles=_rows("single players", verdict, interactions, (1, 1), shown),
+        outcome=outcome,
+        interactions=_rows("interactions", verdict, interactions, (2, None), shown, chosen, by),
+        singles=_rows("single players", verdict, interactions, (1, 1), shown, chosen, by),
     )
 
 
@@ -84,16 +94,28 @@ def _rows(
     interactions: Interactions,
     orders: tuple[int, int | None],
     outputs: tuple[str, ...],
+    chosen: list[int],
+    by: int | None,
 ) -> Markup:
-    """The strongest findings; of what is none, only the number is given."""
+    """The strongest findings; of what is none, only the number is given.
+
+    Args:
+        what: they are.
+        verdict: of the explanation.
+        interactions: its, of all outputs.
+        orders: the fewest and the most players.
+        outputs: the names of the columns.
+        chosen: the numbers of these outputs.
+        by: the output that they are ranked by; ``None``: all.
+    """
     interactions, left_out = verdict.strongest(
-        interactions, _ROWS, min_order=orders[0], max_order=orders[1]
+        interactions, _ROWS, min_order=orders[0], max_order=orders[1], by=by
     )
-    columns = as_columns(interactions.values)[:, : len(outputs)]
-    findings = verdict.findings(interactions).reshape(interactions.values.shape)
-    certain = findings[:, None] if findings.ndim == 1 else findings
+    values = as_columns(interactions.values)
+    columns = values[:, chosen]
+    certain = verdict.findings(interactions).reshape(values.shape)[:, chosen]
     largest = np.abs(columns).max(axis=0, initial=0.0).tolist()
-    full = [verdict.full_shade(most, column) for column, most in enumerate(largest)]
+    full = [verdict.full_shade(most, at) for at, most in zip(chosen, largest, strict=True)]
     head = Markup('<tr><th style="{cell}">{what}</th>{names}</tr>').format(
         cell=_CELL,
         what=what,
@@ -127,7 +149,7 @@ def _rows(
                 colour=_PLUS if value >= 0 else _MINUS,
                 alpha=f"{0.5 * abs(value) / full[column] if certain[at, column] else 0.0:.2f}",
                 value=f"{value:+.4g}" if certain[at, column] else f"(zero?) {value:+.4g}",
-                span=_span(interactions, at, column),
+                span=_span(interactions, at, chosen[column]),
             )
             for column, value in enumerate(row.tolist())
         )

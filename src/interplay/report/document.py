@@ -21,7 +21,7 @@ from interplay.designs.measures import UNIFORM, Measure
 from interplay.explanation.circuits import Series
 from interplay.explanation.explanation import Ablations, Explanation
 from interplay.explanation.verdict import ROUNDING, SHADE_FLOOR
-from interplay.explanation.wording import score_of, unit_of_score
+from interplay.explanation.wording import named, score_of, unit_of_score
 from interplay.extensions import INDICES
 from interplay.fourier.ends import all_are_listed, by_size
 from interplay.fourier.indices import get_index, weights
@@ -80,7 +80,7 @@ def document(explanation: Explanation, shown: Spectrum, series: Sequence[Series]
         shown: its spectrum, as :func:`shown_terms` gives it.
         series: its circuits.
     """
-    spectrum, outputs, view = shown, explanation.outputs, explanation.view
+    spectrum, outputs = shown, explanation.outputs
     measure = explanation.measure
     orders = _orders(spectrum)
     first = min(ORDER, orders)
@@ -90,7 +90,9 @@ def document(explanation: Explanation, shown: Spectrum, series: Sequence[Series]
         "players": [visible(name) for name in explanation.players],
         "outputs": [visible(name) for name in outputs],
         "units": units(explanation.provenance["game"]["description"], spectrum.n_outputs or 1),
-        "mean": bool(view.get("mean_first")) and len(outputs) > 1,
+        "mean": explanation.first_output is None,
+        "first": explanation.first_output,
+        "directions": directions(explanation),
         "index": explanation.index,
         "order": first,
         "orders": orders,
@@ -110,7 +112,7 @@ def document(explanation: Explanation, shown: Spectrum, series: Sequence[Series]
         },
         "ends": _of_ends(spectrum, orders),
         "measure": {"name": str(measure), "description": measure.description},
-        "energy": None if measure == UNIFORM else _energy(measure, spectrum, outputs, view),
+        "energy": None if measure == UNIFORM else _energy(measure, spectrum, explanation),
         "intervals": {
             "level": LEVEL,
             "units": _units(spectrum),
@@ -128,7 +130,7 @@ def _verdict(explanation: Explanation) -> Json:
     """What the script needs to tell findings from the rest, and how strong an effect is."""
     verdict = explanation.verdict
     ranges, trusted = list(verdict.ranges), list(verdict.trusted)
-    if explanation.view.get("mean_first") and len(explanation.outputs) > 1:
+    if explanation.first_output is None:
         mean = as_columns(explanation.ablations.values).mean(axis=1)
         ranges.append(float(np.ptp(mean)))
         trusted.append(verdict.level != "not usable")
@@ -139,6 +141,16 @@ def _verdict(explanation: Explanation) -> Json:
         "rounding": ROUNDING,
         "floor": SHADE_FLOOR,
     }
+
+
+def directions(explanation: Explanation) -> list[tuple[str, str]]:
+    """What a positive and a negative effect do to each output, in words."""
+    n_outputs = explanation.spectrum.n_outputs or 1
+    of_score = ("raises the score", "lowers it")
+    if explanation.compared is None:
+        return [of_score] * n_outputs
+    name, more = visible(named(explanation.compared[1], 24)), n_outputs // 3
+    return [of_score] * 2 * more + [(f"more in {name}", f"less in {name}")] * more
 
 
 def units(description: Json, n_outputs: int) -> list[str]:
@@ -219,13 +231,11 @@ def _of_ends(spectrum: Spectrum, orders: int) -> Json:
     return added
 
 
-def _energy(
-    measure: Measure, spectrum: Spectrum, outputs: tuple[str, ...], view: Json
-) -> list[list[float]]:
+def _energy(measure: Measure, spectrum: Spectrum, explanation: Explanation) -> list[list[float]]:
     """The variance by order from 0 on, of each output and, if it is shown, of their mean."""
     relative = spectrum.relative
     by_order = measure.variance_by_order(relative).T.tolist()
-    if view.get("mean_first") and len(outputs) > 1:
+    if explanation.first_output is None:
         by_order += measure.variance_by_order(relative.mean_output()).T.tolist()
     return list(by_order)
 

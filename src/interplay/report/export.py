@@ -17,6 +17,7 @@ from interplay._types import BoolArray, FloatArray, Json, visible
 from interplay.confirmation.verdict import Confirmation
 from interplay.designs.measures import UNIFORM, measure_of
 from interplay.explanation.decisive import DecisiveSet
+from interplay.explanation.differences import outcome_of, test_said, verdicts_said
 from interplay.explanation.explanation import Explanation
 from interplay.explanation.faithfulness import Faithfulness
 from interplay.explanation.findings import findings
@@ -103,6 +104,18 @@ def record_of(title: str, explanation: Explanation) -> Json:
         record |= {"full": full, "baseline": baseline}
     if confirmation is not None:
         record["confirmation"] = asdict(confirmation)
+    if explanation.compared is not None:
+        outcome = outcome_of(explanation)
+        record["comparison"] = {
+            "names": list(explanation.compared),
+            "output": explanation.first_output,
+            "level": outcome.level,
+            "words": outcome.words,
+            "reasons": list(outcome.reasons),
+            "agreement": explanation.agreement,
+            "verdicts": list(verdicts_said(explanation)),
+            "tests": test_said(explanation),
+        }
     if explanation.decisive:
         record["decisive"] = [chosen.to_json() for chosen in explanation.decisive]
     return record
@@ -151,6 +164,10 @@ def as_markdown(parts: Sequence[tuple[str, Explanation]]) -> str:
 def _markdown(record: Json) -> Iterable[str]:
     provenance, players = record["provenance"], record["players"]
     budget, description = provenance["budget"], provenance["game"]["description"]
+    compared = record.get("comparison")
+    if compared:
+        yield f"**{inline(compared['words'])}.** {inline(' '.join(compared['reasons']))}"
+        yield ""
     yield from (f"- {inline(finding['sentence'])}" for finding in record.get("findings", ()))
     yield from [""] * bool(record.get("findings"))
     yield from _verdict(record["verdict"])
@@ -177,7 +194,7 @@ def _markdown(record: Json) -> Iterable[str]:
     yield from ("", f"### Interactions ({what})", "")
     yield from table_of(findings_of(record, of_order(terms, 2)))
     if "confirmation" in record:
-        yield from _confirmation(record["confirmation"])
+        yield from _confirmation(record)
     yield from ("", f"### Single players ({what})", "")
     yield from table_of(findings_of(record, of_order(terms, 1)))
     yield from ("", "### Share of the variation by order", "")
@@ -240,7 +257,13 @@ def findings_of(record: Json, terms: Sequence[Json]) -> Findings:
     """The strongest findings of some terms of a record; of what is none, only the number."""
     outputs = record["outputs"] or [record["interactions"]["index"]]
     header = (*outputs, "players")
-    findings = [term for term in terms if any(term["findings"])]
+    compared = record.get("comparison")
+    if compared:  # the difference says what is listed
+        by = compared["output"]
+        findings = [term for term in terms if term["findings"][by]]
+        findings.sort(key=lambda term: -abs(term["values"][by]))
+    else:
+        findings = [term for term in terms if any(term["findings"])]
     left_out = sum(any(term["values"]) for term in terms) - len(findings)
     if not findings:
         none = f": {left_out} are not distinguishable from zero" if left_out else ""
@@ -284,16 +307,18 @@ def _decisive(records: Sequence[Json]) -> Iterable[str]:
         yield f"- {inline(str(chosen))}"
 
 
-def _confirmation(confirmation: Json) -> Iterable[str]:
-    result = Confirmation.from_json(confirmation)
-    yield from ("", "### Confirmed by ablations made for it", "", inline(result.summary), "")
+def _confirmation(record: Json) -> Iterable[str]:
+    result, of_changes = Confirmation.from_json(record["confirmation"]), record.get("comparison")
+    said = of_changes["tests"] if of_changes else result.summary
+    verdicts = of_changes["verdicts"] if of_changes else [test.verdict for test in result.tested]
+    yield from ("", "### Confirmed by ablations made for it", "", inline(said), "")
     yield from _rows(["verdict", "predicted", "measured", "players"])
-    for tested in result.tested:
+    for tested, verdict in zip(result.tested, verdicts, strict=True):
         named = zip(tested.players, tested.labels, strict=True)
         measured = f"{tested.measured:+.3g} ({tested.low:+.3g} to {tested.high:+.3g})"
         yield _row(
             [
-                tested.verdict,
+                verdict,
                 f"{tested.predicted:+.3g}",
                 measured,
                 " × ".join(f"{number} {label}" for number, label in named),

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from math import isfinite
 from typing import Any
 
+from interplay._arrays import as_columns
 from interplay._types import Json
+from interplay.explanation.differences import outcome_of, shown_changes
 from interplay.explanation.explanation import Explanation
 from interplay.explanation.findings import findings
 from interplay.explanation.sentences import Finding, Words, is_alike, one_alone
-from interplay.explanation.truth import TruthTable, column_of, is_of_mean, truth_tables
+from interplay.explanation.truth import (
+    Entry,
+    Known,
+    TruthTable,
+    column_of,
+    is_of_mean,
+    truth_tables,
+)
 from interplay.explanation.wording import (
     against_scored,
+    apart,
     named,
     number,
     question,
@@ -30,6 +42,13 @@ _NAMES = {
     "repeat": "they repeat each other",
     "together": "they act together",
 }
+_KINDS = {
+    "appeared": "appeared",
+    "vanished": "vanished",
+    "reversed": "changed its sign",
+    "stronger": "grew",
+    "weaker": "shrank",
+}
 _BADGES = {"usable": "Usable", "weak": "Weak", "not usable": "Not usable", "unknown": "Not known"}
 
 
@@ -44,33 +63,69 @@ def head(title: str, explanation: Explanation) -> dict[str, Any]:
     verdict, found = explanation.verdict, findings(explanation)
     tables = truth_tables(explanation)
     words = Words(explanation)
-    cards = [_card(explanation, table, words) for table in tables]
+    cards = _cards(explanation, tables, words)
     asked, answer = question(description, title), _answer(explanation.provenance)
-    ends = explanation.ends
-    full = None if ends is None else float(column_of(explanation, ends)[0])
+    ends, comparison = explanation.ends, _comparison(explanation)
+    full = None if ends is None or comparison else float(column_of(explanation, ends)[0])
     told = {warning.code: warning.message for warning in verdict.warnings}
     interrupted = told.pop("interrupted", "")
     return {
         "title": asked if title == explanation.title else title,
         "question": "" if title == explanation.title or asked == title else asked,
         "answer": answer,
-        "not_scored": against_scored(description, full, answer),
+        "not_scored": "" if comparison else against_scored(description, full, answer),
         "ends": _ends(explanation),
         "score": ("mean " if is_of_mean(explanation) else "") + score_of(description),
         "unit": unit_of_score(description),
         "signs": signs(description),
         "interrupted": interrupted,
         "badge": _BADGES[verdict.level],
-        "reason": verdict.reasons[0],
+        "reason": _predicted(explanation) if comparison else verdict.reasons[0],
         "n_cautions": len(told),
         "first_caution": next(iter(told.values()), ""),
         "findings": [_sentence(finding, tables) for finding in found],
         "none": "" if found else _none(explanation),
+        "comparison": comparison,
         "cards": cards,
-        "of_first": bool(explanation.outputs) and not is_of_mean(explanation),
+        "of_first": bool(explanation.outputs) and not comparison and not is_of_mean(explanation),
         "error": number(words.error) if any(not t.is_measured for t in tables) else "",
         "repeats": words.repeats,
     }
+
+
+def _comparison(explanation: Explanation) -> dict[str, Any] | None:
+    """What is said of two games that are compared; ``None``: it is of one."""
+    if explanation.compared is None:
+        return None
+    ends, told = explanation.ends, apart(explanation.provenance["game"]["description"])
+    n_outputs = (explanation.spectrum.n_outputs or 3) // 3
+    both = None if ends is None else as_columns(ends)[:, [0, n_outputs]]
+    outcome = outcome_of(explanation)
+    return {
+        "names": explanation.compared,
+        "apart": None
+        if told in (None, explanation.compared)
+        else list(zip(explanation.compared, told, strict=True)),
+        "ends": None if both is None else [[number(value) for value in row] for row in both],
+        "difference": explanation.outputs[explanation.first_output or 0],
+        "of_first": explanation.outputs[:n_outputs][0] if n_outputs > 1 else "",
+        "outcome": outcome,
+    }
+
+
+def _predicted(explanation: Explanation) -> str:
+    """How much of both games and of their difference is predicted, in words."""
+    scores, first = explanation.faithfulness.by_output, explanation.first_output or 0
+    names = (*(explanation.compared or ()), "difference")
+    known = [
+        f"{name} {scores[output]:.2f}"
+        for name, output in zip(names, (0, first // 2, first), strict=True)
+        if isfinite(scores[output])
+    ]
+    if not known:
+        return explanation.verdict.reasons[0]
+    which = "all" if explanation.faithfulness.exact else "held-out"
+    return f"R2 on {which} ablations: {', '.join(known)}."
 
 
 def _answer(provenance: Json) -> str:
@@ -95,6 +150,11 @@ def _ends(explanation: Explanation) -> tuple[str, str] | None:
 def _none(explanation: Explanation) -> str:
     """Why there is no finding."""
     verdict = explanation.verdict
+    if explanation.compared is not None and verdict.level not in ("not usable", "unknown"):
+        old, new = explanation.compared
+        if outcome_of(explanation).level == "unclear":
+            return "No finding is claimed: their difference is not predicted."
+        return f"No player and no interaction is found that differs between {old} and {new}."
     if verdict.level == "not usable":
         return "No finding is claimed: this explanation predicts no better than chance might."
     if verdict.level == "unknown":
@@ -129,8 +189,43 @@ def _sentence(finding: Finding, tables: tuple[TruthTable, ...]) -> dict[str, Any
     }
 
 
-def _card(explanation: Explanation, table: TruthTable, words: Words) -> dict[str, Any]:
-    """A truth table for the template, with bars on a scale of its own from the least value on."""
+def _cards(
+    explanation: Explanation, tables: tuple[TruthTable, ...], words: Words
+) -> list[dict[str, Any]]:
+    """Truth tables for the template; of a comparison with what both games say beside it."""
+    if explanation.compared is None:
+        return [_card(explanation, table, words, _name(table, words), []) for table in tables]
+    kinds = {change.players: change.kind for change in shown_changes(explanation)}
+    first = explanation.first_output or 0
+    both = [Known(explanation, output) for output in (0, first // 2)]
+    return [
+        _card(
+            explanation,
+            table,
+            words,
+            _KINDS.get(kinds.get(table.players, ""), ""),
+            [known.entries(table.players) for known in both],
+        )
+        for table in tables
+    ]
+
+
+def _card(
+    explanation: Explanation,
+    table: TruthTable,
+    words: Words,
+    name: str,
+    beside: Sequence[tuple[Entry, ...]],
+) -> dict[str, Any]:
+    """A truth table for the template, with bars on a scale of its own from the least value on.
+
+    Args:
+        explanation: what is shown.
+        table: it.
+        words: how values are written.
+        name: what the set does.
+        beside: entries of other outputs that are shown with it.
+    """
     values = [entry.value for entry in table.entries]
     low, high = min(0.0, *values), max(0.0, *values)
     span = (high - low) or 1.0
@@ -139,7 +234,7 @@ def _card(explanation: Explanation, table: TruthTable, words: Words) -> dict[str
         "labels": [explanation.players[player] for player in table.players],
         "value": table.value,
         "half": table.half,
-        "name": _name(table, words),
+        "name": name,
         "measured": table.is_measured,
         "note": _note(table, explanation.index),
         "entries": [
@@ -147,11 +242,12 @@ def _card(explanation: Explanation, table: TruthTable, words: Words) -> dict[str
                 "kept": entry.kept,
                 "said": _kept(entry.kept),
                 "value": words.number(entry.value),
+                "beside": [number(other[row].value) for other in beside],
                 "measured": entry.is_measured,
                 "from": 100 * (min(entry.value, 0.0) - low) / span,
                 "width": 100 * abs(entry.value) / span,
             }
-            for entry in table.entries
+            for row, entry in enumerate(table.entries)
         ],
     }
 

@@ -18,6 +18,7 @@ from markupsafe import Markup
 from interplay._types import Json, check, visible
 from interplay.confirmation.verdict import Confirmation
 from interplay.explanation.cheaper import in_words
+from interplay.explanation.differences import test_said, verdicts_said
 from interplay.explanation.explanation import Explanation
 from interplay.fourier.indices import get_index
 from interplay.report.bundle import Bundle, bundle
@@ -117,6 +118,8 @@ def _body(part: str, title: str, explanation: Explanation) -> _Body:
         uncertain=shown.deviations is not None,
         confirmation=confirmation,
         tested=[] if confirmation is None else _intervals(confirmation),
+        verdicts=verdicts_said(explanation),
+        tests=test_said(explanation),
         size=PLOT,
         width=_INTERVAL,
         data=Markup(script_json(data)),
@@ -158,7 +161,7 @@ def target_of(description: Json) -> str:
         for target in description.get("targets") or ()
     ]
     scores = description.get("scores") or [description.get("score") or ""]
-    return "; ".join(targets) or ", ".join(scores)
+    return "; ".join(dict.fromkeys(targets)) or ", ".join(dict.fromkeys(scores))
 
 
 class _Check(TypedDict):

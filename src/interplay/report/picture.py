@@ -75,16 +75,27 @@ def _path(line: list[int], unit: float) -> str:
     return "M" + "L".join(f"{x},{y}" for x, y in points) + "Z" if line else ""
 
 
+def shades(explanation: Explanation, interactions: Interactions) -> tuple[list[float], float]:
+    """Each player's own effect, 0 where it is no finding, and the one that is shaded in full.
+
+    Args:
+        explanation: what is shown.
+        interactions: of the output that the page begins with.
+    """
+    verdict, first = explanation.verdict, explanation.first_output or 0
+    effects = verdict.shaded_effects(interactions, first).tolist()
+    return effects, verdict.full_shade(max(map(abs, effects)), first)
+
+
 def shaded_picture(view: Json, explanation: Explanation, interactions: Interactions) -> Json:
     """The picture with each region's name, effect and opacity; only findings are shaded.
 
     Args:
         view: as :func:`picture` gives it.
         explanation: what is shown.
-        interactions: of its first output.
+        interactions: of the output that the page begins with.
     """
-    effects = explanation.verdict.shaded_effects(interactions, 0).tolist()
-    full = explanation.verdict.full_shade(max(map(abs, effects)))
+    effects, full = shades(explanation, interactions)
     regions = [
         {
             "name": explanation.players[player],

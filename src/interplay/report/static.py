@@ -1,18 +1,19 @@
-"""What the page shows without its script: the first output, its findings and its score."""
+"""What the page shows without its script: one output, its findings and its score."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from interplay._arrays import as_columns
-from interplay._types import FloatArray, Json
+from interplay._types import FloatArray, Json, Players
 from interplay.explanation.explanation import Explanation
 from interplay.fourier.interactions import Interactions
 from interplay.fourier.spectrum import Spectrum
-from interplay.report.picture import shaded_picture
+from interplay.report.picture import shaded_picture, shades
 
 PLOT = 300
 """The side of the plot of predicted against actual."""
@@ -25,33 +26,37 @@ _LIT = 2_000
 
 @dataclass(frozen=True)
 class _Row:
-    """A line of a table: ``share`` is the bar's length, 0 to 1; ``labels`` name the players."""
+    """A line of a table: ``share`` is the bar's length, 0 to 1; ``labels`` name the players.
+
+    Of a comparison ``others`` has the values in both games.
+    """
 
     labels: tuple[str, ...]
     numbers: tuple[int, ...]
     value: float
     share: float
     interval: tuple[float, float] | None
+    others: tuple[float, ...] = ()
 
 
 def static(explanation: Explanation, shown: Spectrum, data: Json) -> dict[str, Any]:
-    """What is shown of the first output without the script."""
-    spectrum = shown.output(0)
+    """What is shown without the script, of the output that a page begins with."""
+    first, several = explanation.first_output or 0, len(explanation.outputs) > 1
+    spectrum, output = shown.output(first), first if several else None
     interactions = spectrum.to(explanation.index, order=data["order"], players=explanation.players)
-    verdict, several = explanation.verdict, len(explanation.outputs) > 1
-    together, n_uncertain = verdict.strongest(
-        interactions, _ROWS, min_order=2, output=0 if several else None
-    )
-    alone, n_uncertain_alone = verdict.strongest(
-        interactions, _ROWS, max_order=1, output=0 if several else None
-    )
-    full = verdict.full_shade(float(interactions.strength.max(initial=0.0)))
+    verdict = explanation.verdict
+    together, n_uncertain = verdict.strongest(interactions, _ROWS, min_order=2, output=output)
+    alone, n_uncertain_alone = verdict.strongest(interactions, _ROWS, max_order=1, output=output)
+    full = verdict.full_shade(float(interactions.strength.max(initial=0.0)), first)
+    both = _both(explanation, shown, data["order"])
     energy = explanation.measure.variance_by_order(spectrum.relative)[1:, 0]
     held_out, view = explanation.held_out, data["view"]
     return {
         "order": data["order"],
-        "singles": _rows(alone, full),
-        "interactions": _rows(together, full),
+        "output": first,
+        "directions": data["directions"][first],
+        "singles": _rows(alone, full, both),
+        "interactions": _rows(together, full, both),
         "n_uncertain": n_uncertain,
         "n_uncertain_alone": n_uncertain_alone,
         "text": _shaded(view["pieces"], explanation, interactions) if view.get("pieces") else None,
@@ -69,7 +74,8 @@ def static(explanation: Explanation, shown: Spectrum, data: Json) -> dict[str, A
         "cards": data["view"]["cards"] if data["view"]["kind"] == "examples" else None,
         "energy": (energy / energy.sum()).tolist() if energy.sum() else [],
         "plot": _scatter(
-            as_columns(held_out.values)[:, 0], as_columns(explanation.predict_held_out())[:, 0]
+            as_columns(held_out.values)[:, first],
+            as_columns(explanation.predict_held_out())[:, first],
         ),
     }
 
@@ -98,7 +104,21 @@ def lit(explanation: Explanation, data: Json) -> list[dict[str, Any]]:
     ]
 
 
-def _rows(interactions: Interactions, full: float) -> list[_Row]:
+def _both(explanation: Explanation, shown: Spectrum, order: int) -> list[dict[Players, float]]:
+    """Of a comparison the values of each set in both games; else nothing."""
+    if explanation.compared is None or explanation.first_output is None:
+        return []
+    half = explanation.first_output // 2
+    values = shown.to(explanation.index, order=order)
+    return [
+        dict(zip(values.sets, as_columns(values.values)[:, column].tolist(), strict=True))
+        for column in (0, half)
+    ]
+
+
+def _rows(
+    interactions: Interactions, full: float, both: Sequence[dict[Players, float]]
+) -> list[_Row]:
     """The lines of a table; a bar of the length 1 stands for the value ``full``."""
     low, high = interactions.low, interactions.high
     return [
@@ -108,6 +128,7 @@ def _rows(interactions: Interactions, full: float) -> list[_Row]:
             float(value),
             abs(float(value)) / full,
             None if low is None or high is None else (float(low[row]), float(high[row])),
+            tuple(values.get(members, 0.0) for values in both),
         )
         for row, (members, value) in enumerate(interactions)
     ]
@@ -120,8 +141,7 @@ def _shaded(
 
     Effects that are no findings are not shaded.
     """
-    effects = explanation.verdict.shaded_effects(interactions, 0).tolist()
-    full = explanation.verdict.full_shade(max(map(abs, effects)))
+    effects, full = shades(explanation, interactions)
     return [
         {"text": text, "player": None}
         if player is None
@@ -140,8 +160,7 @@ def _shaded_map(view: Json, explanation: Explanation, interactions: Interactions
 
     Of several players in a cell it is the strongest effect.
     """
-    effects = explanation.verdict.shaded_effects(interactions, 0).tolist()
-    full = explanation.verdict.full_shade(max(map(abs, effects)))
+    effects, full = shades(explanation, interactions)
 
     def shaded(players: list[int]) -> Json:
         effect = max((effects[player] for player in players), key=abs)

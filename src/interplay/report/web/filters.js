@@ -1,23 +1,27 @@
 import { button, h, select } from "./dom.js";
+import { cut } from "./format.js";
 import { judges } from "./verdict.js";
 
 const SIZES = { many: "two or more players", one: "single players", all: "all sizes" };
 const CERTAINTY = { findings: "distinguishable from zero", all: "all values" };
+const FEW = 3; // outputs, each with a button
+const LONG = 40;
 const SIGNS = { all: "both signs", plus: "positive", minus: "negative" };
 
 /** Which of several outputs the views show. */
 export function createOutputs(model, store) {
   if (model.outputs.length < 2) return null;
   const names = model.outputs.map((name, i) => [String(i), name.trim() ? name : `output ${i}`]);
-  const field = select("Output", names, String(store.get().output), (value) =>
-    store.set({ output: Number(value), pinned: null }),
-  );
-  const step = (by) => {
-    const count = model.outputs.length;
-    const output = (store.get().output + by + count) % count;
-    field.querySelector("select").value = String(output);
-    store.set({ output, pinned: null });
-  };
+  const choose = (output) => store.set({ output, pinned: null });
+  if (names.length <= FEW) {
+    const each = names.map(([i, name]) => button(cut(name, LONG), () => choose(Number(i))));
+    store.on(["output"], ({ output }) => each.forEach((one, i) => one.setAttribute("aria-pressed", i === output ? "true" : "false")));
+    return h("div", { class: "controls choices each", role: "group", "aria-label": "Output" }, h("span", {}, "Output"), ...each);
+  }
+  const field = select("Output", names, String(store.get().output), (value) => choose(Number(value)));
+  store.on(["output"], ({ output }) => (field.querySelector("select").value = String(output)));
+  const count = names.length;
+  const step = (by) => choose((store.get().output + by + count) % count);
   return h(
     "div",
     { class: "controls choices" },

@@ -21,13 +21,15 @@ export function createLegend(model, store, noun, links) {
   store.on(["effects", "drawn", "selected"], (state) => {
     const { effects, findings, index, output } = state;
     if (!model.verdict.trusted[output]) {
-      legend.textContent = "Nothing is shaded: this is predicted no better than by the mean of the ablations.";
+      legend.textContent = model.verdict.ranges[output]
+        ? "Nothing is shaded: this is predicted no better than by the mean of the ablations."
+        : "Nothing is shaded: this is the same on all ablations.";
       return;
     }
     const shaded = effects.map((effect, player) => (findings[player] ? Math.abs(effect) : 0));
     const end = scaleEnd(model, output, Math.max(...shaded));
     const unit = model.units[output];
-    const [plus, minus] = index === "Fourier" ? ["positive", "negative"] : ["raises the score", "lowers it"];
+    const [plus, minus] = index === "Fourier" ? ["positive", "negative"] : model.directions[output];
     const left = shaded.filter((size) => !size).length;
     legend.replaceChildren(
       h(

@@ -22,8 +22,9 @@ export function readModel(data) {
   return {
     ...data,
     outputs: data.mean ? [...data.outputs, `mean of all ${outputs}`] : data.outputs,
-    output: data.mean ? outputs : 0,
+    output: data.mean ? outputs : data.first,
     units: data.mean ? [...data.units, data.units[0]] : data.units,
+    directions: data.mean ? [...data.directions, data.directions[0]] : data.directions,
     terms: { count: nTerms, width, members, orders },
     coefficients: withMean(columns(array(spectrum.coefficients, Float64Array), outputs)),
     halves: Object.fromEntries(

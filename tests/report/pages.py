@@ -328,6 +328,17 @@ def hostile(lens: str | None) -> Explanation:
             "view": {"kind": "grid", "title": "The components"},
             "n_heads": [n],
             "units": [[[0, "head", head]] for head in range(n)],
+            "task": {
+                "name": HOSTILE[0],
+                "n_items": 2,
+                "predicts": "next",
+                "example": {
+                    "prompt": HOSTILE[2],
+                    "role": None,
+                    "answer": HOSTILE[3],
+                    "wrong": [HOSTILE[1]],
+                },
+            },
         },
         "training": {
             "lens": "training",

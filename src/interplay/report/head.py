@@ -8,12 +8,12 @@ from interplay._types import Json
 from interplay.explanation.explanation import Explanation
 from interplay.explanation.findings import findings
 from interplay.explanation.sentences import Finding, Words, is_alike, one_alone
+from interplay.explanation.titles import question
 from interplay.explanation.truth import TruthTable, column_of, is_of_mean, truth_tables
 from interplay.explanation.wording import (
     against_scored,
     named,
     number,
-    question,
     score_of,
     signs,
     unit_of_score,

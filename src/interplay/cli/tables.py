@@ -9,8 +9,7 @@ import typer
 
 from interplay.ablation.terminal import Terminal
 from interplay.cli.status import EXIT_INTERRUPTED
-from interplay.confirmation.verdict import Confirmation
-from interplay.explanation.console import Part, confirmed, run, shown_of, verdict
+from interplay.explanation.console import Part, run, shown_of, verdict
 from interplay.explanation.explanation import Explanation
 
 console = Terminal()
@@ -73,8 +72,3 @@ def print_explanation(
 def print_run(explanation: Explanation) -> None:
     """Print the faithfulness, and the cost."""
     print_parts(run(explanation))
-
-
-def print_confirmation(confirmation: Confirmation) -> None:
-    """Print each tested interaction: predicted, measured, and the verdict."""
-    print_parts(confirmed(confirmation))

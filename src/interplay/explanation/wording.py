@@ -110,13 +110,16 @@ def signs(description: Json) -> str:
     return f"above 0 speaks for {speaks_for[0]}, below 0 for {speaks_for[1]}"
 
 
-def against_scored(description: Json, full: float | None, own_answer: str) -> str:
+def against_scored(
+    description: Json, full: float | None, own_answer: str, whole: str = "with everything"
+) -> str:
     """What to say where the first score is not of what the model answers; else an empty text.
 
     Args:
         description: of the game.
         full: the value of the whole input; ``None``: it was not measured.
         own_answer: the model's own answer to that; empty: it is not known.
+        whole: what the whole input is called.
     """
     target = (description.get("targets") or [{}])[0]
     is_of_two = target.get("kind") in OF_TWO
@@ -133,7 +136,8 @@ def against_scored(description: Json, full: float | None, own_answer: str) -> st
     speaks_for = sides(description)
     if speaks_for is None:
         return ""
-    return f"With everything the score speaks for {speaks_for[1]}, not for {speaks_for[0]}."
+    begun = f"{whole[:1].upper()}{whole[1:]}"
+    return f"{begun} the score speaks for {speaks_for[1]}, not for {speaks_for[0]}."
 
 
 def _answers(own_answer: str, scored: str) -> bool:

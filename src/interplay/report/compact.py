@@ -13,7 +13,6 @@ from interplay.explanation.explanation import Explanation
 from interplay.explanation.verdict import Verdict
 from interplay.fourier.interactions import Interactions
 
-_ORDER = 3
 _ROWS = 5
 _OUTPUTS = 4
 _NAME = 60
@@ -44,7 +43,9 @@ def _compact(title: str, explanation: Explanation) -> Markup:
         explanation.provenance,
     )
     faithfulness, verdict = explanation.faithfulness, explanation.verdict
-    interactions = spectrum.to(explanation.index, order=_ORDER, players=explanation.players)
+    interactions = spectrum.to(
+        explanation.index, order=explanation.shown_order, players=explanation.players
+    )
     shown = outputs[:_OUTPUTS] or (interactions.index,)
     kind = "Faithfulness" if faithfulness.exact else "Held-out faithfulness"
     more = f", the first {_OUTPUTS} of {len(outputs)} outputs" if len(outputs) > _OUTPUTS else ""

@@ -41,8 +41,8 @@ def head(title: str, explanation: Explanation) -> dict[str, Any]:
         explanation: it.
     """
     description = explanation.provenance["game"]["description"]
-    verdict, found = explanation.verdict, findings(explanation)
-    tables = truth_tables(explanation)
+    verdict, tables = explanation.verdict, truth_tables(explanation)
+    found = findings(explanation, tables=tables)
     words = Words(explanation)
     cards = [_card(explanation, table, words) for table in tables]
     asked, answer = question(description, title), _answer(explanation.provenance)
@@ -54,8 +54,9 @@ def head(title: str, explanation: Explanation) -> dict[str, Any]:
         "title": asked if title == explanation.title else title,
         "question": "" if title == explanation.title or asked == title else asked,
         "answer": answer,
-        "not_scored": against_scored(description, full, answer),
+        "not_scored": against_scored(description, full, answer, explanation.removal.ends[0]),
         "ends": _ends(explanation),
+        "with": explanation.removal.ends,
         "score": ("mean " if is_of_mean(explanation) else "") + score_of(description),
         "unit": unit_of_score(description),
         "signs": signs(description),
@@ -146,6 +147,10 @@ def _card(explanation: Explanation, table: TruthTable, words: Words) -> dict[str
             {
                 "kept": entry.kept,
                 "said": _kept(entry.kept),
+                "marks": [
+                    "kept" if kept else words.removal.done((player,))
+                    for player, kept in zip(table.players, entry.kept, strict=True)
+                ],
                 "value": words.number(entry.value),
                 "measured": entry.is_measured,
                 "from": 100 * (min(entry.value, 0.0) - low) / span,

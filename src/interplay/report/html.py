@@ -113,6 +113,7 @@ def _body(part: str, title: str, explanation: Explanation) -> _Body:
         target=target_of(description),
         static=static(explanation, shown, data),
         decisive=lit(explanation, data),
+        removal=explanation.removal,
         circuits=as_rows(explanation, shown, series),
         circuits_by=series[0] if series else None,
         score_unit=data["units"][0],

@@ -1,7 +1,7 @@
 import { select } from "d3-selection";
 import { curveBasis, line } from "d3-shape";
 
-const BOW = [24, 60]; // the least and the most, in pixels, of which a basis curve reaches half
+const BOW = [24, 42]; // the least and the most, in pixels, of which a basis curve reaches two thirds: no bow leaves its card
 const BELOW = 4; // pixels from a word to the dot under it: in its middle the dot would hide it
 const curve = line().curve(curveBasis);
 

@@ -13,6 +13,7 @@ import pytest
 import interplay as ip
 from interplay._types import BoolArray, FloatArray, IntArray
 from interplay.audit.stored import Stored, check_asked
+from interplay.explanation import findings as findings_module
 from interplay.explanation.findings import findings
 from interplay.explanation.reading import Ablations
 from interplay.explanation.sentences import Words, pattern, spread_of
@@ -26,6 +27,10 @@ from interplay.explanation.wording import (
     signs,
     unit_of_score,
 )
+from interplay.report import head as head_module
+from interplay.report.compact import compact
+from interplay.report.document import document
+from interplay.report.export import record_of
 from interplay.report.head import head
 from tests.report import pages
 
@@ -331,6 +336,41 @@ def test_decisive_sets_are_told() -> None:
     assert told[0].kind == "necessary"
     assert str(told[0]) == "Without 0 'sun' the score falls from 1.1 to 0.1."
     assert all(finding.kind != "sufficient" or finding.players != (0,) for finding in told)
+
+
+@pytest.mark.parametrize("order", [1, 2, 3, None])
+def test_reports_follow_the_order_that_was_shown(order: int | None) -> None:
+    made = pages.text()
+    if order is not None:
+        made = replace(made, provenance=made.provenance | {"shown": {"order": order}})
+    shown = order or 3
+    assert made.shown_order == shown
+    record = record_of("a", made)
+    assert record["interactions"]["order"] == shown
+    assert max(len(term["players"]) for term in record["interactions"]["terms"]) <= shown
+    assert f", order {shown}" in compact([("a", made)])
+    assert document(made, made.spectrum)["order"] == shown
+    values = dict(made.interactions(order=shown))
+    for table in truth_tables(made):
+        assert table.value == pytest.approx(float(values[table.players]))
+    assert (len(truth_tables(made)) > 0) == (shown > 1)
+
+
+def test_a_page_makes_its_truth_tables_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+
+    def counted(explanation: Any, *given: Any) -> Any:
+        calls.append(explanation)
+        return truth_tables(explanation, *given)
+
+    for module in (findings_module, head_module):
+        monkeypatch.setattr(module, "truth_tables", counted)
+    made = pages.text()
+    shown = head(made.title, made)
+    assert len(calls) == 1
+    assert shown["findings"]
+    told = [str(one) for one in findings(made)]
+    assert [str(one) for one in findings(made, tables=truth_tables(made))] == told
 
 
 def test_titles_name_the_question_of_a_long_answer() -> None:

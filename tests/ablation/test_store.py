@@ -5,6 +5,8 @@ import os
 import signal
 import sqlite3
 import subprocess
+import sys
+import threading
 import time
 import traceback
 import warnings
@@ -526,3 +528,36 @@ def test_closing_what_is_gone_is_quiet(tmp_path: Path) -> None:
         store.release()
     store.close()
     store.close()
+
+
+def test_threads_open_and_close_stores_meanwhile() -> None:
+    """As a server does: one thread evaluates, others read what is stored."""
+    others = [Store() for _ in range(300)]  # so that looking at all of them takes a while
+    failures: list[BaseException] = []
+    go_on = threading.Event()
+    go_on.set()
+
+    def work() -> None:
+        try:
+            while go_on.is_set():
+                with Store() as store:
+                    assert store._owner.is_alive()
+                assert not store._owner.is_alive()
+        except BaseException as error:
+            failures.append(error)
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        threads = [threading.Thread(target=work) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        time.sleep(2)
+        go_on.clear()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(before)
+        for store in others:
+            store.close()
+    assert failures == []

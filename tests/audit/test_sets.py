@@ -146,6 +146,55 @@ def test_chance_makes_no_finding_of_what_does_nothing() -> None:
     assert audit.results.n_tested == 2 * (5 + 10)
 
 
+class Named:
+    """A prompt whose first player is the evidence, and the first document but in odd prompts."""
+
+    def __init__(self, number: int, game: ip.Game, is_odd: bool) -> None:
+        self.title, self.line, self.columns = f"row {number}", number, dict[str, str]()
+        self._game, self._is_odd = game, is_odd
+
+    def game(self) -> ip.Game:
+        return self._game
+
+    def roles(self, game: ip.Game) -> list[list[str]]:
+        other = [["evidence"], ["note", "document 1"], ["heading", "document 2"]]
+        usual = [["evidence", "document 1"], ["note", "document 2"], ["heading"]]
+        return other if self._is_odd else usual
+
+
+@pytest.mark.parametrize(("n_odd", "split"), [(0, False), (1, False), (2, True), (6, True)])
+def test_an_odd_row_splits_no_finding(n_odd: int, split: bool) -> None:
+    prompts = [Named(number, game, number < n_odd) for number, game in enumerate(games(12))]
+    audit = ip.audit_prompts(prompts, **SETTINGS)
+    pairs = [one.roles for one in audit.results.listed if one.sign < 0 and len(one.roles) == 2]
+    assert ("evidence", "note") in pairs
+    assert (len(pairs) > 1) == split
+    also = {"evidence": ("document 1",), "note": ("document 2",)}
+    assert (audit.results.also == also) != split
+    few = [Named(number, game, number < 1) for number, game in enumerate(games(4))]
+    assert ip.audit_prompts(few, **SETTINGS).results.also == {}  # of four one is no odd one
+
+
+def test_only_what_is_explained_worse_is_named_as_such(tmp_path: Path) -> None:
+    well = ip.audit_prompts(games(6), **SETTINGS)
+    assert well.poor == ()
+    assert "all prompts are explained well" in str(well)
+    assert "worst explained" not in str(well)
+    assert "All are explained well." in well.to_html(tmp_path / "a.html").read_text()
+
+    def noise(masks: BoolArray) -> FloatArray:
+        table = np.random.default_rng(0).normal(size=1 << 12)
+        return np.asarray(table[masks @ (1 << np.arange(12))])
+
+    audit = ip.audit_prompts([*games(5), ip.FunctionGame(noise, 12)], **SETTINGS)
+    assert [prompt.number for prompt in audit.poor] == [5]
+    named = str(audit).partition("worst explained: ")[2]
+    assert named.startswith(audit.poor[0].title)
+    assert "R2 1.00" not in named
+    page = audit.to_html(tmp_path / "b.html")
+    assert "1 of 6 is explained worse, and stands first." in page.read_text()
+
+
 def test_parts_of_a_set(tmp_path: Path) -> None:
     class Cut:
         def __init__(self, number: int, game: ip.Game) -> None:

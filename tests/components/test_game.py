@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import transformers as hf
 import interplay as ip
 from interplay import components
 from interplay.components.architecture import find_architecture
+from interplay.explanation.titles import question
 from tests.components.test_units import SMALL, made, task, tokenizer
 from tests.text.tiny import tiny, word_tokenizer
 
@@ -444,10 +446,33 @@ def test_the_fingerprint_knows_everything_that_is_computed() -> None:
     assert len(set(prints)) == len(prints)
     assert None not in prints
     assert game(made("llama"), components.heads(model)).fingerprint == prints[0]
+    called = components.Task(items.items, items.scores, "agreement")
+    assert game(model, heads, items=called).fingerprint == prints[0]  # a name changes no value
     json.dumps([each.describe() for each in games], allow_nan=False)
     hook = model.model.layers[0].register_forward_hook(lambda *_: None)
     assert games[0].fingerprint is None
     hook.remove()
+
+
+def test_a_game_describes_its_task_by_an_example(tmp_path: Path) -> None:
+    model = made("llama")
+    file = tmp_path / "two_words.jsonl"
+    file.write_text('{"prompt": "w1 w2", "answer": " w3", "wrong": [" w4"]}\n')
+    read = components.Task.from_file(file)
+    described = game(model, components.heads(model), items=read).describe()
+    assert described["task"]["name"] == "two_words"
+    example = {"prompt": "w1 w2", "role": None, "answer": " w3", "wrong": [" w4"]}
+    assert described["task"]["example"] == example
+    assert question(described, "") == "Two words: margin of ' w3' over ' w4' after 'w1 w2'"
+    copy = tmp_path / "task-two_words.jsonl"  # as a run's folder has it
+    copy.write_bytes(file.read_bytes())
+    assert components.Task.from_file(copy) == read
+    chat = components.Item(({"role": "user", "content": "w1"},), " w3")
+    assert chat.describe() == {"prompt": "w1", "role": "user", "answer": " w3", "wrong": []}
+    four = components.Task(
+        tuple(replace(read.items[0], prompt=f"w{n}") for n in range(4)), name="a"
+    )
+    assert [part.name for part in four.split()] == ["a", "a"]
 
 
 def test_no_masks_no_values() -> None:

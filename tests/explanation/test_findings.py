@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,20 +13,25 @@ import pytest
 import interplay as ip
 from interplay._types import BoolArray, FloatArray, IntArray
 from interplay.audit.stored import Stored, check_asked
+from interplay.explanation import findings as findings_module
 from interplay.explanation.findings import findings
 from interplay.explanation.reading import Ablations
 from interplay.explanation.sentences import Words, pattern, spread_of
+from interplay.explanation.titles import question
 from interplay.explanation.truth import truth_tables
 from interplay.explanation.wording import (
     against_scored,
     apart,
     named,
-    question,
     score_of,
     sides,
     signs,
     unit_of_score,
 )
+from interplay.report import head as head_module
+from interplay.report.compact import compact
+from interplay.report.document import document
+from interplay.report.export import record_of
 from interplay.report.head import head
 from tests.report import pages
 
@@ -331,6 +337,96 @@ def test_decisive_sets_are_told() -> None:
     assert told[0].kind == "necessary"
     assert str(told[0]) == "Without 0 'sun' the score falls from 1.1 to 0.1."
     assert all(finding.kind != "sufficient" or finding.players != (0,) for finding in told)
+
+
+@pytest.mark.parametrize("order", [1, 2, 3, None])
+def test_reports_follow_the_order_that_was_shown(order: int | None) -> None:
+    made = pages.text()
+    if order is not None:
+        made = replace(made, provenance=made.provenance | {"shown": {"order": order}})
+    shown = order or 3
+    assert made.shown_order == shown
+    record = record_of("a", made)
+    assert record["interactions"]["order"] == shown
+    assert max(len(term["players"]) for term in record["interactions"]["terms"]) <= shown
+    assert f", order {shown}" in compact([("a", made)])
+    assert document(made, made.spectrum)["order"] == shown
+    values = dict(made.interactions(order=shown))
+    for table in truth_tables(made):
+        assert table.value == pytest.approx(float(values[table.players]))
+    assert (len(truth_tables(made)) > 0) == (shown > 1)
+
+
+def test_a_page_makes_its_truth_tables_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+
+    def counted(explanation: Any, *given: Any) -> Any:
+        calls.append(explanation)
+        return truth_tables(explanation, *given)
+
+    for module in (findings_module, head_module):
+        monkeypatch.setattr(module, "truth_tables", counted)
+    made = pages.text()
+    shown = head(made.title, made)
+    assert len(calls) == 1
+    assert shown["findings"]
+    told = [str(one) for one in findings(made)]
+    assert [str(one) for one in findings(made, tables=truth_tables(made))] == told
+
+
+def test_titles_name_the_question_of_a_long_answer() -> None:
+    text = pages.text_description(("It rained.", "Mrs Hill is ill."))
+    said = "The museum lost a large part of its collection. The cellar was flooded in 1954."
+    answer = {"kind": "Response", "text": said, "score": "logprob", "reduction": "sentence"}
+    turns = {"turns": [["user", 0, len(text["text"])]]}
+    each = "Log-probability of each sentence of 'The museum lost a large part of its…'"
+    long = text | {"view": turns, "targets": [answer]}
+    assert question(long, "a") == f"{each} in answer to 'It rained. Mrs Hill is ill.'"
+    why = {"kind": "Contrast", "positive": " 1954", "negative": " 1987", "given": said[:60]}
+    several = long | {"targets": [answer, why]}
+    assert (
+        question(several, "a") == f"{each} and 1 more, in answer to 'It rained. Mrs Hill is ill.'"
+    )
+    claim = answer | {"reduction": "sum", "part": [48, 79]}
+    told = (
+        "Log-probability of 'The cellar was flooded in 1954.' after 'It rained. Mrs Hill is ill.'"
+    )
+    assert question(text | {"targets": [claim]}, "a") == told
+    options = {"kind": "Options", "texts": [" a", " b", " c", " d"], "score": "share"}
+    assert question(text | {"targets": [options]}, "a").startswith(
+        "Share of ' a', ' b', ' c' or 1 "
+    )
+    own = {"kind": "A function of the user's"}
+    assert question(text | {"targets": [own]}, "a") == "Score after 'It rained. Mrs Hill is ill.'"
+    assert question({"lens": "images", "targets": [own] * 2}, "a") == "Score, by the image"
+
+
+def test_titles_of_components_name_the_task_and_a_question() -> None:
+    heads = pages.components().provenance["game"]["description"]
+    example = {"prompt": "The keys to the cabinet", "role": None, "answer": " are"}
+    example |= {"wrong": [" is"]}
+    task = {"name": "agreement_of-verbs", "n_items": 25, "predicts": "next", "example": example}
+
+    def title(**changed: Any) -> str:
+        parts = {name: changed.pop(name) for name in ("scores",) if name in changed}
+        inner = task | {"example": example | changed.pop("example", {})} | changed
+        return question(heads | {"task": inner} | parts, "a")
+
+    asked = "margin of ' are' over ' is' after 'The keys to the cabinet'"
+    assert title() == f"Agreement of verbs: {asked} (the first of 25 questions)"
+    assert title(n_items=1) == f"Agreement of verbs: {asked}"
+    assert title(n_items=1, name="") == f"M{asked[1:]}"
+    assert "accuracy of choosing ' are' over ' is' after" in title(scores=["correct"])
+    assert "log-probability of ' are' after 'The" in title(scores=["logprob"])
+    many = title(example={"wrong": [" is", " be", " was", " am", " were"]})
+    assert "over ' is', ' be', ' was' or 2 others after" in many
+    assert "' is' in answer to 'The keys" in title(example={"role": "user"})
+    assert "' is' in 'The keys" in title(predicts="mask")
+    assert "of the label ' are' over ' is' for 'The keys" in title(predicts="label")
+    for hostile in pages.HOSTILE:
+        assert title(name=hostile, example={"prompt": hostile, "answer": hostile})
+    for wrong in ({}, None, {**task, "n_items": -1}, {**task, "example": 3}):
+        assert question(heads | {"task": wrong}, "a").endswith("on its task, by its components")
 
 
 def test_what_was_asked_in_words() -> None:

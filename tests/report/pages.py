@@ -175,6 +175,22 @@ def components() -> Explanation:
     return explanation(planted(len(units), 40), description, names)
 
 
+def joint() -> Explanation:
+    """Five words and two layers of four heads, with intervals."""
+    units = [[[layer, "head", head]] for layer in (3, 4) for head in range(4)]
+    words = tuple(f'"{word}"' for word in ("The", "acting", "is", "not", "bad."))
+    description = {
+        "lens": "joint",
+        "view": {"kind": "grid", "title": "The input and the components"},
+        "model": "planted",
+        "n_heads": [4] * 6,
+        "components": {"units": units},
+    }
+    heads = tuple(f"L{layer}.H{head}" for ((layer, _, head),) in units)
+    spectrum = uncertain(planted(len(units) + len(words), 60))
+    return explanation(spectrum, description, (*words, *heads))
+
+
 def model_of_heads(
     n_layers: int = 2, n_heads: int = 6, n_terms: int = 60, mlps: bool = True
 ) -> Explanation:
@@ -328,6 +344,17 @@ def hostile(lens: str | None) -> Explanation:
             "view": {"kind": "grid", "title": "The components"},
             "n_heads": [n],
             "units": [[[0, "head", head]] for head in range(n)],
+            "task": {
+                "name": HOSTILE[0],
+                "n_items": 2,
+                "predicts": "next",
+                "example": {
+                    "prompt": HOSTILE[2],
+                    "role": None,
+                    "answer": HOSTILE[3],
+                    "wrong": [HOSTILE[1]],
+                },
+            },
         },
         "training": {
             "lens": "training",

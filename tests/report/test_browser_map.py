@@ -20,6 +20,27 @@ from tests.report.tabs import CONTRAST, NEEDS_CHROMIUM, choice, opened, ranked, 
 pytestmark = NEEDS_CHROMIUM
 
 
+COVERED = """() => {
+  const links = [...document.querySelectorAll(".stage .links .link")];
+  for (const link of links) link.style.pointerEvents = "stroke";
+  const labels = [...document.querySelectorAll(".others .cell, .titles span, .label span")];
+  const near = [];
+  for (const link of links) {
+    const length = link.getTotalLength(), to = link.getScreenCTM();
+    for (let i = 0; i <= 300; i++) {
+      const { x, y } = link.getPointAtLength((length * i) / 300).matrixTransform(to);
+      for (const label of labels) {
+        const box = label.getBoundingClientRect();
+        if (x < box.left || x > box.right || y < box.top || y > box.bottom) continue;
+        if (document.elementFromPoint(x, y)?.matches(".link")) near.push(label.textContent);
+      }
+    }
+  }
+  return [links.length, labels.length, [...new Set(near)]];
+}"""
+"""How many arcs and labels there are, and which labels an arc stands over."""
+
+
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Explanation, Path]:
     explained = pages.model_of_heads()
@@ -269,6 +290,41 @@ def test_other_kinds_of_units_and_other_players(browser: Any, tmp_path: Path) ->
                 assert page.locator(".static .sizes tbody tr").count() == 3
 
 
+@pytest.mark.parametrize("width", [1400, 390])
+def test_no_arc_stands_over_a_label(browser: Any, tmp_path: Path, width: int) -> None:
+    drawn = {"joint": pages.joint(), "heads": pages.model_of_heads()}
+    for name, explained in drawn.items():
+        with opened(browser, explained.to_html(tmp_path / f"{name}.html"), width) as page:
+            page.locator(".stage .links .link").first.wait_for(state="attached")
+            n_links, n_labels, covered = page.evaluate(COVERED)
+            assert (n_links, covered) == (10, [])
+            titles = page.locator(".titles").all_inner_texts()
+            if name == "joint":
+                assert n_labels == 5 + 2 + 1 + 4 + 1  # words, layers, "layer", heads, "head"
+                assert titles == ["layer\n0\n1\n2\n3", "head"]  # below, where no arc goes
+                words, map_ = page.locator(".others").bounding_box(), page.locator(".frame")
+                assert words["y"] + words["height"] + 40 < map_.bounding_box()["y"]
+
+
+def test_words_beside_the_map_without_a_script(browser: Any, tmp_path: Path) -> None:
+    explained = pages.joint()
+    effects = explained.verdict.shaded_effects(explained.interactions("FSII", order=3), 0)
+    path = explained.to_html(tmp_path / "a.html")
+    with opened(browser, path, java_script_enabled=False) as page:
+        words = page.locator(".map-words .segment")
+        numbered = [f"{name}{n}" for n, name in enumerate(explained.players[:5])]
+        assert words.all_inner_texts() == numbered
+        kinds = [word.get_attribute("class").split()[1] for word in words.all()]
+        assert [kind[0] for kind in kinds] == ["p" if e >= 0 else "m" for e in effects[:5]]
+        assert any(kind not in ("plus0", "minus0") for kind in kinds)
+        heads = page.locator(".map thead tr").all_inner_texts()
+        assert [row.split() for row in heads] == [["head"], ["layer", "0", "1", "2", "3"]]
+        assert page.locator(".map tbody th").all_inner_texts() == ["3", "4"]
+        cells = page.locator(".map tbody td").all_inner_texts()
+        assert cells == [f"{effect:+.2g}" if effect else "" for effect in effects[5:]]
+        assert "FSII of each player by itself" in page.locator("body").inner_text()
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_contrast(browser: Any, made: tuple[Explanation, Path], scheme: str) -> None:
     with opened(browser, made[1], color_scheme=scheme) as page:
@@ -283,7 +339,7 @@ def test_the_map_without_a_script(browser: Any, made: tuple[Explanation, Path]) 
     explained, path = made
     effects = explained.verdict.shaded_effects(explained.interactions("FSII", order=3), 0)
     with opened(browser, path, java_script_enabled=False) as page:
-        cells = page.locator(".map td").all_inner_texts()
+        cells = page.locator(".map tbody td").all_inner_texts()
         order = [*range(6), 12, *range(6, 12), 13]  # each layer's heads, then its MLP
         assert cells == [f"{effects[p]:+.2g}" if effects[p] else "" for p in order]
         assert page.locator(".static .sizes tbody tr").count() == 4

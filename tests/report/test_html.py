@@ -56,6 +56,23 @@ def test_the_page_escapes_everything_and_needs_nothing(tmp_path: Path, lens: str
     assert not re.search("[\u0000-\u0008\u202a-\u202e\u2066-\u2069]", page)
 
 
+def test_the_title_of_a_page_says_what_was_asked(tmp_path: Path) -> None:
+    heads = pages.components()
+    description = heads.provenance["game"]["description"]
+    example = {"prompt": "The keys", "role": None, "answer": " are", "wrong": [" is"]}
+    task = {"name": "agreement", "n_items": 2, "predicts": "next", "example": example}
+    game = heads.provenance["game"] | {"description": description | {"task": task}}
+    page = replace(heads, provenance=heads.provenance | {"game": game}).to_html(tmp_path / "a.html")
+    asked = "Agreement: margin of ' are' over ' is' after 'The keys' (the first of 2 questions)"
+    written = page.read_text(encoding="utf-8")
+    assert f"<title>Interplay: {asked.replace(chr(39), '&#39;')}</title>" in written
+    assert f'<h1 dir="auto">{asked.replace(chr(39), "&#39;")}</h1>' in written
+    several = html.page([("one", heads), (pages.text().title, pages.text())])
+    assert "<title>Interplay: 2 explanations</title>" in several
+    assert '<a href="#part1"><bdi>one</bdi></a>' in several
+    assert '<a href="#part2"><bdi>Probability of &#39; penicillin&#39;' in several
+
+
 def test_examples_and_checks_of_their_training_need_no_script() -> None:
     told = pages.examples(3)
     seen = read(html.page([("a", told)]))

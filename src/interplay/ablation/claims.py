@@ -72,7 +72,8 @@ class Owner:
             if abs(process.create_time() - self.started) > _CLOCK_SECONDS:
                 return False
             if self.pid == os.getpid():
-                return any(owner.id == self.id for owner in open_owners)
+                # asked without a loop: other threads open and close stores meanwhile
+                return self in open_owners
             return bool(process.status() != psutil.STATUS_ZOMBIE)
         except (psutil.NoSuchProcess, ValueError, OverflowError):
             return False

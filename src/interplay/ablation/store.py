@@ -67,7 +67,10 @@ class Store:
             raise ValueError("path=None holds nothing to read; give a file, or read_only=False")
         self.path = None if path is None else Path(path)
         self._owner = Owner.new()
-        for store in list(_open.values()):
+        # not values(): that is a loop of Python, which fails where another thread opens a store
+        for store in [reference() for reference in _open.valuerefs()]:
+            if store is None:
+                continue
             if store._owner.pid != self._owner.pid and store._shares(self.path):
                 # SQLite would mistake the parent's locks for those of this process
                 raise StoreError(

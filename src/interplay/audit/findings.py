@@ -19,7 +19,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from heapq import heappush, heappushpop
-from itertools import combinations_with_replacement
+from itertools import combinations, combinations_with_replacement
 from math import nan, sqrt
 
 from interplay._types import Json
@@ -30,6 +30,8 @@ FEWEST = 5
 """Of fewer prompts nothing is said, unless the whole set is smaller."""
 MOST_ROLES = 60
 """The most roles that are looked at, those in most prompts first."""
+_ODD = 0.1
+"""The share of prompts in which two names of one role may have different players."""
 _STRONGEST = 5
 _MOST_SLICES = 20
 
@@ -140,7 +142,7 @@ class Findings:
             single players do is often what they should; of either those that survive first, then
             by weight.
         n_tested: roles and pairs, in both directions, that the correction is for.
-        also: other names of a role, which the same players have in every prompt.
+        also: other names of a role, which the same players have in all prompts, but for odd ones.
         rare: how many roles were in too few prompts.
         crowded: how many were left out since others are in more prompts.
     """
@@ -201,23 +203,40 @@ def _roles(
 ) -> tuple[frozenset[str], dict[str, tuple[str, ...]], int, int]:
     """The roles to look at, other names of them, and how many are not looked at."""
     counts: Counter[str] = Counter()
-    players: defaultdict[str, int] = defaultdict(int)
+    alike: Counter[Key] = Counter()
     n_prompts = 0
-    for number, record in records:
+    for _, record in records:
         n_prompts += 1
+        same: defaultdict[tuple[int, ...], list[str]] = defaultdict(list)
         for role, having in _having(record).items():
             counts[role] += 1
-            players[role] = hash((players[role], number, tuple(having)))
+            same[tuple(having)].append(role)
+        for names in same.values():
+            alike.update(combinations(sorted(names), 2))
     fewest = min(FEWEST, n_prompts)
-    same: defaultdict[int, list[str]] = defaultdict(list)
-    for role, count in counts.items():
-        if count >= fewest:
-            same[players[role]].append(role)
-    groups = sorted(same.values(), key=lambda names: -counts[names[0]])
+    groups: list[list[str]] = []
+    for role, count in counts.most_common():  # of equally many the one that was met first
+        if count < fewest:
+            break
+        known = (
+            names
+            for names in groups
+            if _nearly(alike[min(names[0], role), max(names[0], role)], counts[names[0]])
+        )
+        group = next(known, None)
+        if group is None:
+            groups.append([role])
+        else:
+            group.append(role)
     rare = sum(count < fewest for count in counts.values())
     chosen = groups[:MOST_ROLES]
     also = {names[0]: tuple(names[1:]) for names in chosen if len(names) > 1}
     return frozenset(names[0] for names in chosen), also, rare, len(groups) - len(chosen)
+
+
+def _nearly(shared: int, count: int) -> bool:
+    """Whether prompts are all but an odd one, or a few of many."""
+    return count - shared <= max(_ODD * count, 1 if count >= FEWEST else 0)
 
 
 def _having(record: Record) -> dict[str, list[int]]:

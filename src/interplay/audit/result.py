@@ -151,6 +151,11 @@ class Audit:
         )
 
     @property
+    def poor(self) -> tuple[Audited, ...]:
+        """Those whose explanations are not usable without reserve, the worst first."""
+        return tuple(prompt for prompt in self.worst if prompt.level != "usable")
+
+    @property
     def unlike(self) -> tuple[Audited, ...]:
         """Those unlike earlier prompts, the most unlike first."""
         unlike = [prompt for prompt in self.prompts if prompt.unlike]
@@ -330,7 +335,8 @@ class Audit:
         if len(self.findings) > _LISTED:
             lines += ["", f"and {len(self.findings) - _LISTED} more (findings)"]
         if self.prompts:
-            lines += ["", f"worst explained: {_names(self.worst)}"]
+            poor = f"worst explained: {_names(self.poor)}"
+            lines += ["", poor if self.poor else "all prompts are explained well"]
         return visible("\n".join(lines))
 
 

@@ -11,7 +11,7 @@ from typer.core import TyperGroup
 
 from interplay import __version__
 from interplay.cli.commands import add_to
-from interplay.cli.status import EXIT_INTERRUPTED
+from interplay.cli.status import EXIT_INTERRUPTED, said_of
 from interplay.errors import InterplayError
 
 
@@ -22,7 +22,7 @@ class _Root(TyperGroup):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt as interrupt:
-            for line in (str(interrupt), *getattr(interrupt, "__notes__", ())):
+            for line in said_of(interrupt):
                 _say(line, "yellow")
             raise typer.Exit(EXIT_INTERRUPTED) from interrupt
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import typer
 
 from interplay.ablation.terminal import Terminal
-from interplay.cli.status import EXIT_INTERRUPTED
+from interplay.cli.status import EXIT_INTERRUPTED, said_of
 from interplay.explanation.console import Part, run, shown_of, verdict
 from interplay.explanation.explanation import Explanation
 
@@ -21,9 +21,8 @@ def interruptible() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt as interrupt:
-        for line in (str(interrupt), *getattr(interrupt, "__notes__", ())):
-            if line:
-                Terminal(stderr=True).print(line, style="yellow", markup=False, highlight=False)
+        for line in said_of(interrupt):
+            Terminal(stderr=True).print(line, style="yellow", markup=False, highlight=False)
         raise typer.Exit(EXIT_INTERRUPTED) from interrupt
 
 

@@ -330,17 +330,22 @@ class ComponentGame:
             "n_heads": [layer.n_heads for layer in self._architecture.layers],
             **describe_players(self._players),
             "ablation": settings_of(self._passes.ablation),
-            "task": {"n_items": len(self.task.items), "sha256": self._task_digest()},
+            "task": self._identity_of_task()
+            | {
+                "name": self.task.name,
+                "predicts": self._architecture.predicts,
+                "example": self.task.items[0].describe(),
+            },
             "scores": scores,
             "outputs": scores if len(scores) > 1 else [],
         }
 
-    def _task_digest(self) -> str:
+    def _identity_of_task(self) -> Json:
         items = [
             [self._text(item), item.answer, list(item.wrong), isinstance(item.prompt, str)]
             for item in self.task.items
         ]
-        return document_digest(items)
+        return {"n_items": len(items), "sha256": document_digest(items)}
 
     @property
     def fingerprint(self) -> str | None:
@@ -360,6 +365,7 @@ class ComponentGame:
         identity = {key: description[key] for key in description if key not in ("model", "view")}
         identity |= {
             "code": _CODE_VERSION,
+            "task": self._identity_of_task(),
             "weights": weights,
             "tokenizer": tokenizer_digest(self.tokenizer),
         }

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
+
+from interplay._types import Json
 
 if TYPE_CHECKING:
     import torch
@@ -40,6 +43,16 @@ class Item:
         object.__setattr__(self, "wrong", (wrong,) if isinstance(wrong, str) else tuple(wrong))
         if not isinstance(self.prompt, str):
             object.__setattr__(self, "prompt", tuple(self.prompt))
+
+    def describe(self) -> Json:
+        """The question and its answers as JSON; of a chat the last message, with its role."""
+        chat = () if isinstance(self.prompt, str) else self.prompt
+        return {
+            "prompt": chat[-1]["content"] if chat else self.prompt,
+            "role": chat[-1]["role"] if chat else None,
+            "answer": self.answer,
+            "wrong": list(self.wrong),
+        }
 
 
 @dataclass(frozen=True)
@@ -74,6 +87,7 @@ class Task:
             their logits). ``"correct"``: 1 if the margin is above 0, else 0; its mean is the
             accuracy. ``"logprob"`` and ``"prob"``: of the answer. ``"logprob_per_token"``: the mean
             over the answer's tokens. Or a :class:`LogitScore`.
+        name: what reports call it, such as ``"agreement of verbs"``; values do not depend on it.
 
     Raises:
         ValueError: there are no items, an item has no prompt or no answer, a score is unknown, or a
@@ -82,6 +96,7 @@ class Task:
 
     items: tuple[Item, ...]
     scores: tuple[Score, ...] = ("margin",)
+    name: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "items", tuple(self.items))
@@ -107,6 +122,8 @@ class Task:
     def from_file(cls, path: str | Path, scores: Score | Iterable[Score] = ("margin",)) -> Task:
         """Read items from JSON lines, each ``{"prompt": ..., "answer": ..., "wrong": [...]}``.
 
+        The task has the name of the file, without its ending.
+
         Raises:
             FileNotFoundError: there is no such file.
             ValueError: a line is not such an item, or the file has none.
@@ -118,7 +135,8 @@ class Task:
         if not items:
             raise ValueError(f"{path} holds no items; give one a line, as JSON")
         chosen = (scores,) if isinstance(scores, str | LogitScore) else tuple(scores)
-        return cls(tuple(items), chosen)
+        # a run's folder has copies of its files, with the name of the option before their own
+        return cls(tuple(items), chosen, re.sub(r"^(task-)+", "", Path(path).stem))
 
     def split(self, test: float = 0.5, random_state: int = 0) -> tuple[Task, Task]:
         """Split the task at random in two: one to explain and prune by, one to judge by.
@@ -146,7 +164,7 @@ class Task:
         order = np.random.default_rng(random_state).permutation(count)
         n_test = min(count - 1, max(1, round(test * count)))
         first, second = (
-            Task(tuple(self.items[n] for n in sorted(rows)), self.scores)
+            Task(tuple(self.items[n] for n in sorted(rows)), self.scores, self.name)
             for rows in (order[n_test:], order[:n_test])
         )
         return first, second

@@ -95,10 +95,15 @@ class Tested:
     @property
     def details(self) -> tuple[str, str, str]:
         """Three lines: the reason for the verdict, and the two effects of removing the players."""
+        return self.details_of("removed")
+
+    def details_of(self, done: str) -> tuple[str, str, str]:
+        """The same in words for what is done to players: ``removed``, ``swapped`` or either."""
+        where = "from" if done == "removed" else "in"
         return (
             self.reason + ("" if self.agrees else "; not of the predicted size"),
-            f"removed on average: {self.removed}",
-            f"removed from the whole input: {self.removed_from_whole}",
+            f"{done} on average: {self.removed}",
+            f"{done} {where} the whole input: {self.removed_from_whole}",
         )
 
 

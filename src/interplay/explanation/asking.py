@@ -18,7 +18,7 @@ from interplay.confirmation.verdict import Confirmation
 from interplay.explanation.deciding import BUDGET, decide, refused
 from interplay.explanation.decisive import DecisiveSet, Kind
 from interplay.explanation.question import question_of
-from interplay.explanation.reading import SHOWN_ORDER, Reading
+from interplay.explanation.reading import Reading
 from interplay.explanation.truth import joined, to_ask
 from interplay.extensions import BackendName, IndexName
 from interplay.fourier.interactions import Interactions
@@ -143,7 +143,7 @@ class Asking(Reading):
         index = index or self.index
         fewest, most = whole("min_order", orders[0], 1), orders[1]
         if most is None:  # that of the tables, in which the strongest stand
-            most = max(fewest, self.order or SHOWN_ORDER)
+            most = max(fewest, self.shown_order)
         interactions = self.spectrum.output(output).to(index, order=most, players=self.players)
         claims = interactions.top(top, min_order=fewest)
         known = self.ablations.masks

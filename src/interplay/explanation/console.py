@@ -20,6 +20,7 @@ from interplay.explanation.differences import outcome_of, test_said, verdicts_sa
 from interplay.explanation.explanation import Explanation
 from interplay.explanation.findings import findings
 from interplay.explanation.reading import SHOWN_ORDER
+from interplay.explanation.removal import Removal
 from interplay.explanation.wording import signs
 from interplay.fourier.interactions import LEVEL, Interactions
 
@@ -83,7 +84,7 @@ def shown_of(
     yield from _ends(explanation)
     for finding in findings(explanation):
         yield Text(f"- {finding}")
-    index, order = index or explanation.index, order or explanation.order or ORDER
+    index, order = index or explanation.index, order or explanation.shown_order
     doubt = explanation.extrapolated(index)
     if doubt is not None:
         yield Text(f"  {doubt}", style="yellow")
@@ -93,9 +94,10 @@ def shown_of(
     else:
         for what, least, most in (("single players", 1, 1), ("interactions", 2, None)):
             yield from _strongest(explanation, interactions, what, least, most, top, everything)
-    yield from decided(explanation.decisive)
+    removal = explanation.removal
+    yield from decided(explanation.decisive, removal)
     yield from run(explanation)
-    yield from confirmed(explanation)
+    yield from confirmed(explanation, removal)
 
 
 def verdict(explanation: Explanation) -> Iterator[Part]:
@@ -124,7 +126,8 @@ def _ends(explanation: Explanation) -> Iterator[Part]:
     more = ", ..." if rows.shape[1] > _SHOWN_ENDS else ""
     meant = signs(explanation.provenance["game"]["description"])
     tail = visible(f" ({meant})") if meant else ""
-    line = f"With everything: {shown[0]}{more}; with nothing: {shown[1]}{more}{tail}"
+    whole, nothing = explanation.removal.ends
+    line = f"{whole.capitalize()}: {shown[0]}{more}; {nothing}: {shown[1]}{more}{tail}"
     yield Text(line, style="dim")
 
 
@@ -263,17 +266,18 @@ def _stopped(until: Json) -> str:
     )
 
 
-def decided(sets: Sequence[DecisiveSet]) -> Iterator[Part]:
+def decided(sets: Sequence[DecisiveSet], removal: Removal) -> Iterator[Part]:
     """Decisive sets: the players, the values, and what is proven and measured."""
     for chosen in sets:
         names = list(map(_name, chosen.players or (), chosen.labels))
         empty = "none found" if chosen.players is None else "no player at all"
-        yield f"[bold]{chosen.question}[/bold]: {_set(names) if names else empty}"
-        for line in filter(None, (chosen.values, chosen.evidence)):
-            yield Text(f"  {line}", style="" if line == chosen.values else "dim")
+        yield f"[bold]{chosen.question_of(removal)}[/bold]: {_set(names) if names else empty}"
+        values = chosen.values_of(removal)
+        for line in filter(None, (values, chosen.evidence)):
+            yield Text(f"  {line}", style="" if line == values else "dim")
 
 
-def confirmed(explanation: Explanation) -> Iterator[Part]:
+def confirmed(explanation: Explanation, removal: Removal) -> Iterator[Part]:
     """Each tested interaction: predicted, measured, and the verdict."""
     confirmation = explanation.confirmation
     if confirmation is None:
@@ -286,7 +290,10 @@ def confirmed(explanation: Explanation) -> Iterator[Part]:
         table.add_column("players")
         for tested, said in zip(confirmation.tested, verdicts_said(explanation), strict=True):
             names = map(_name, tested.players, tested.labels)
-            details = (f"[dim]{escape(line)}[/dim]" for line in tested.details)
+            details = (
+                f"[dim]{escape(line)}[/dim]"
+                for line in tested.details_of(removal.done(tested.players))
+            )
             table.add_row(
                 said,
                 f"{tested.predicted:+.3g}",

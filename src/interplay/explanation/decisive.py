@@ -12,6 +12,7 @@ from math import isfinite, nan
 from typing import Literal, TypeAlias
 
 from interplay._types import Count, Json, Players, plain, shown, visible
+from interplay.explanation.removal import Removal
 
 Kind: TypeAlias = Literal["necessary", "sufficient"]
 Rule: TypeAlias = Literal["sign", "half", "given"]
@@ -111,24 +112,40 @@ class DecisiveSet:
     @property
     def question(self) -> str:
         """What was looked for, in a line."""
-        if self.kind == "necessary":
-            return "Necessary: without these players the answer changes"
-        return "Sufficient: these players alone keep the answer"
+        return self.question_of(Removal())
+
+    def question_of(self, removal: Removal) -> str:
+        """The same, where players that are not kept may be swapped."""
+        if self.kind == "sufficient":
+            return "Sufficient: these players alone keep the answer"
+        before, after = removal.without(self.players or ())
+        return f"Necessary: {before}these players{after} the answer changes"
 
     @property
     def values(self) -> str:
         """The measured and the predicted value and the threshold, in a sentence."""
-        where = f"the threshold is {self.threshold:.4g} ({_RULES[self.rule]})"
+        return self.values_of(Removal())
+
+    def values_of(self, removal: Removal) -> str:
+        """The same, where players that are not kept may be swapped."""
+        whole, nothing = removal.ends
+        rule = _RULES[self.rule]
+        if self.rule == "half" and removal.swapped:
+            rule = f"half of the way from the input as it is to that {nothing}"
+        where = f"the threshold is {self.threshold:.4g} ({rule})"
         if not isfinite(self.threshold):
             return ""
         if self.players is None:
-            return f"With everything {self.full:.4g}; {where}."
-        what = "Without them" if self.kind == "necessary" else "With them alone"
+            return f"{whole.capitalize()} {self.full:.4g}; {where}."
+        before, after = removal.without(self.players)
+        what = (
+            f"{before}them{after}".capitalize() if self.kind == "necessary" else "With them alone"
+        )
         if not self.is_measured:
             return f"{what} {self.predicted:.4g} is predicted, not measured; {where}."
         return (
-            f"{what} {self.measured:.4g} was measured ({self.predicted:.4g} predicted); with "
-            f"everything {self.full:.4g}; {where}."
+            f"{what} {self.measured:.4g} was measured ({self.predicted:.4g} predicted); "
+            f"{whole} {self.full:.4g}; {where}."
         )
 
     @property
@@ -187,6 +204,10 @@ class DecisiveSet:
         )
 
     def __str__(self) -> str:
+        return self.told(Removal())
+
+    def told(self, removal: Removal) -> str:
+        """The set in words, where players that are not kept may be swapped."""
         if self.players is None:
             named = "none found"
         else:
@@ -196,7 +217,7 @@ class DecisiveSet:
                 for number, name in numbered
             )
             named = named or "no player at all"
-        lines = [f"{self.question}: {named}", self.values, self.evidence]
+        lines = [f"{self.question_of(removal)}: {named}", self.values_of(removal), self.evidence]
         return visible("\n  ".join(line for line in lines if line))
 
     def to_json(self) -> Json:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from interplay.explanation.differences import changes_told
@@ -47,7 +48,9 @@ class _Candidate:
         return 0.0 if has_no_pattern and said >= set(self.finding.players) else self.change
 
 
-def findings(explanation: Reading, most: int = MOST) -> tuple[Finding, ...]:
+def findings(
+    explanation: Reading, most: int = MOST, tables: Sequence[TruthTable] | None = None
+) -> tuple[Finding, ...]:
     """The strongest findings as sentences, of the output that reports begin with.
 
     Of an explanation that is not usable, or without a score, there are none. A necessary set comes
@@ -64,13 +67,15 @@ def findings(explanation: Reading, most: int = MOST) -> tuple[Finding, ...]:
     Args:
         explanation: of the game.
         most: the most sentences.
+        tables: what :func:`~interplay.explanation.truth.truth_tables` gives, where it is known.
     """
     if explanation.verdict.level in ("not usable", "unknown"):
         return ()
     if explanation.compared is not None:
         return changes_told(explanation, most)
     words = Words(explanation)
-    together, alone = _together(explanation, words), _alone(explanation, words)
+    tables = truth_tables(explanation) if tables is None else tables
+    together, alone = _together(explanation, tables, words), _alone(explanation, words)
     joint = {one.finding.players for one in together}
     # a table says more of the same players, and of one player no less
     in_tables = joint | {(player,) for players in joint for player in players}
@@ -113,24 +118,22 @@ def _decisive(explanation: Reading, words: Words) -> list[Finding]:
     chosen = []
     if necessary is not None and necessary.players:
         change = words.change(necessary.full, necessary.measured)
-        parts = ("Without ", *listed(necessary.players), f" {change}.")
+        begun = words.begun(necessary.players, *listed(necessary.players))
+        parts = (*begun, f" {change}.")
         chosen.append(words.finding("necessary", parts, necessary.players))
     if sufficient is not None and sufficient.players:
         value = words.number(sufficient.measured)
         verb = "suffices" if len(sufficient.players) == 1 else "suffice"
-        tail = f" {verb}: with nothing else {words.score} is {value}."
+        alone = words.removal.nothing_else(sufficient.players)
+        tail = f" {verb}: {alone} {words.score} is {value}."
         parts = (*listed(sufficient.players), tail)
         chosen.append(words.finding("sufficient", parts, sufficient.players))
     return chosen
 
 
-def _together(explanation: Reading, words: Words) -> list[_Candidate]:
+def _together(explanation: Reading, tables: Sequence[TruthTable], words: Words) -> list[_Candidate]:
     """What players do together, each set in a sentence, and a trio of pairs in one."""
-    tables = [
-        table
-        for table in truth_tables(explanation)
-        if words.is_clear(table) and not one_alone(table)
-    ]
+    tables = [table for table in tables if words.is_clear(table) and not one_alone(table)]
     trio = trio_of([table for table in tables if not table.adds_up])
     if trio is not None:
         of_trio = TruthTable(trio, 0.0, None, Known(explanation).entries(trio))

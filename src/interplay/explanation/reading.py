@@ -21,6 +21,7 @@ from interplay.explanation.decisive import DecisiveSet
 from interplay.explanation.extrapolation import extrapolated, ranges_of
 from interplay.explanation.faithfulness import Faithfulness, r2
 from interplay.explanation.judging import verdict_on
+from interplay.explanation.removal import Removal
 from interplay.explanation.verdict import Verdict
 from interplay.extensions import INDICES, IndexName
 from interplay.fourier.interactions import Interactions
@@ -223,6 +224,11 @@ class Reading:
         return None if order is None else min(order, _LARGEST_ORDER)
 
     @property
+    def shown_order(self) -> int:
+        """The largest order of the interactions that reports begin with."""
+        return self.order or SHOWN_ORDER
+
+    @property
     def baseline(self) -> FloatArray | None:
         """The value with every player removed, ``()`` or ``(k,)``; ``None`` if not evaluated."""
         return self._end(1)
@@ -296,6 +302,12 @@ class Reading:
         return (
             title if self.compared is None else f"{' and '.join(self.compared)} compared: {title}"
         )
+
+    @property
+    def removal(self) -> Removal:
+        """What players are that are not kept, in words: removed, or swapped."""
+        description = self.provenance["game"]["description"]
+        return Removal.of(description, len(self.players))
 
     @property
     def view(self) -> Json:

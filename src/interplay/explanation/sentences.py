@@ -164,6 +164,7 @@ class Words:
         score: what the score is called, with its article.
         error: by how much predictions are off.
         repeats: how measured values of a random game were made; else empty.
+        removal: what players are that are not kept.
     """
 
     def __init__(self, explanation: Reading) -> None:
@@ -172,6 +173,7 @@ class Words:
         is_mean = is_of_mean(explanation)
         self.score = f"the mean {name}" if is_mean else f"the {name}"
         self._players = explanation.players
+        self.removal = explanation.removal
         ends = explanation.ends
         self._way = inf if ends is None else abs(float(np.ptp(column_of(explanation, ends))))
         self._range = float(np.ptp(column_of(explanation, explanation.ablations.values)))
@@ -226,11 +228,21 @@ class Words:
         """A value, without rounding errors."""
         return "0" if abs(value) <= ROUNDING * self._range else number(value)
 
+    def out(self, players: Players, *named: Part) -> tuple[Part, ...]:
+        """The words for an input without some players, which are named as given."""
+        before, after = self.removal.without(players)
+        return before, *named, after
+
+    def begun(self, players: Players, *named: Part) -> tuple[Part, ...]:
+        """The same at the beginning of a sentence."""
+        before, *rest = self.out(players, *named)
+        return str(before).capitalize(), *rest
+
     def alone(self, players: Players, entries: Sequence[Entry]) -> Finding:
         """What one player does."""
         whole, without = (entry.value for entry in entries)
         measured = all(entry.is_measured for entry in entries)
-        parts = ("Without ", players[0], f" {self.change(whole, without)}.")
+        parts = (*self.begun(players, players[0]), f" {self.change(whole, without)}.")
         return self.finding("alone", parts, players, measured)
 
     def of_table(self, table: TruthTable) -> Finding:
@@ -243,21 +255,25 @@ class Words:
         # half of the way, as decisive sets have it
         decides = abs(whole - none) >= 0.5 * self._way
         both: tuple[Part, ...] = (first, " and ", second)
-        begun = f": without the first {self.change(whole, one)}, without the second it is "
-        singly = f"{begun}{self.number(other)}, without both {self.number(none)}."
+        two = table.players
+        without_both, without_one = self._out(two, "both"), self._out(two, "one")
+        the_first, the_second = self._out((first,), "the first"), self._out((second,), "the second")
+        after_both = f"{without_both} {self.number(none)}."
+        begun = f": {the_first} {self.change(whole, one)}, {the_second} it is "
+        singly = f"{begun}{self.number(other)}, {after_both}"
         shown = self.number(one), self.number(other)
+        # "without the first it is 1, without the second 2"
         each = (
-            f"without one it is {shown[0]}."
+            f"{without_one} it is {shown[0]}."
             if shown[0] == shown[1]
-            else f"without the first it is {shown[0]}, without the second {shown[1]}."
+            else f"{the_first} it is {shown[0]}, {the_second} {shown[1]}."
         )
-        jointly = f": without both {self.change(whole, none)}, {each}"
+        jointly = f": {without_both} {self.change(whole, none)}, {each}"
         told: Kind = kind
         parts: tuple[Part, ...]
         if kind == "cancels" and is_alike(whole, one, other):
-            words = (
-                f" offset each other: without one {self.change(whole, one)}, without both it is "
-            )
+            change = self.change(whole, one)
+            words = f" offset each other: {without_one} {change}, {without_both} it is "
             parts = (*both, f"{words}{self.number(none)}.")
         elif kind == "cancels":
             parts = (first, " counters ", second, singly)
@@ -272,10 +288,14 @@ class Words:
         elif kind == "repeat":
             parts = (*both, f" repeat each other in part{jointly}")
         else:
-            change = f" {self.change(whole, one)}, without "
-            tail = f" it is {self.number(other)}, without both {self.number(none)}."
-            parts = ("Without ", first, change, second, tail)
+            change = f" {self.change(whole, one)}, "
+            tail = f" it is {self.number(other)}, {after_both}"
+            parts = (*self.begun((first,), first), change, *self.out((second,), second), tail)
         return self.finding(told, parts, table.players, table.is_measured)
+
+    def _out(self, players: Players, named: str) -> str:
+        """:meth:`out` as a text."""
+        return "".join(map(str, self.out(players, named)))
 
     def _pattern(self, table: TruthTable) -> tuple[Pattern, tuple[int, int]]:
         """What two players do together, and the two, the one that is told first before the other.
@@ -300,13 +320,15 @@ class Words:
         needed = all(abs(whole - value) >= _MUCH * abs(whole - none) for value in values)
         if needed and abs(whole - none) >= 0.5 * self._way:
             verb = "falls" if none < whole else "rises"
-            words = f" are needed: without one of them {self.score} {verb} from "
+            one = self._out(table.players, "one of them")
+            words = f" are needed: {one} {self.score} {verb} from "
             tail = f"{self.number(whole)} to {_or([self.number(value) for value in values])}."
             parts: tuple[Part, ...] = ("All of ", *members, words, tail)
             return self.finding("both", parts, table.players, table.is_measured)
         change = self.change(whole, none)
         more = self._two_out(table)
-        parts = ("Without ", *members, f" {change}", *more, f"; {self._one_out(table)}.")
+        begun = self.begun(table.players, *members)
+        parts = (*begun, f" {change}", *more, f"; {self._one_out(table)}.")
         return self.finding("together", parts, table.players, table.is_measured)
 
     def _two_out(self, table: TruthTable) -> tuple[Part, ...]:
@@ -319,17 +341,20 @@ class Words:
         doubt = _NOISE * self._spread if table.is_measured else self.error
         if abs(whole - value) - abs(whole - none) <= max(_LEAST * self._range, doubt):
             return ()
-        return (", without ", two[0], " and ", two[1], f" only it is {self.number(value)}")
+        out = self.out(two, two[0], " and ", two[1])
+        return (", ", *out, f" only it is {self.number(value)}")
 
     def _one_out(self, table: TruthTable) -> str:
         """The values without one of three players."""
         shown = [self.number(table.without(player)) for player in table.players]
+        done = [self.removal.done((player,)) for player in table.players]
         if len(set(shown)) == 1:
-            return f"with only one of them removed it is {shown[0]}"
-        return (
-            f"with only the first removed it is {shown[0]}, with only the second {shown[1]}, "
-            f"with only the third {shown[2]}"
-        )
+            return f"with only one of them {self.removal.done(table.players)} it is {shown[0]}"
+        # the verb is told again only where it is another one
+        verbs = ["" if n and one == done[n - 1] else f" {one}" for n, one in enumerate(done)]
+        which = zip(("first", "second", "third"), verbs, shown, strict=True)
+        listed = [f"with only the {name}{verb} {value}" for name, verb, value in which]
+        return f"with only the first{verbs[0]} it is {shown[0]}, {', '.join(listed[1:])}"
 
     def of_trio(self, pairs: Sequence[TruthTable], trio: TruthTable) -> Finding:
         """Three players all of whose pairs are interactions, in one sentence.
@@ -358,9 +383,10 @@ class Words:
         }[told]
         whole, none = trio.entries[0].value, trio.entries[-1].value
         twos = [self.number(pair.entries[-1].value) for pair in pairs]
-        change = f": without all three {self.change(whole, none)}, without two it is {_or(twos)}, "
+        three, two, one = (self._out(trio.players, n) for n in ("all three", "two", "one"))
+        change = f": {three} {self.change(whole, none)}, {two} it is {_or(twos)}, "
         ones = _or([self.number(trio.without(player)) for player in trio.players])
-        parts = (*listed(trio.players), f" {words}{change}without one {ones}.")
+        parts = (*listed(trio.players), f" {words}{change}{one} {ones}.")
         return self.finding(told, parts, trio.players, trio.is_measured)
 
 

@@ -21,7 +21,6 @@ from interplay.fourier.masks import keys
 
 TOP = 3
 _MOST_PLAYERS = 3
-_ORDER = 3
 _SMALL = 0.1
 
 
@@ -143,7 +142,9 @@ def strongest(explanation: Reading, least: int, most: int, count: int) -> Intera
     if explanation.outputs and explanation.first_output is not None:
         output = explanation.first_output
         spectrum = spectrum.output(output)
-    interactions = spectrum.to(explanation.index, order=_ORDER, players=explanation.players)
+    interactions = spectrum.to(
+        explanation.index, order=explanation.shown_order, players=explanation.players
+    )
     of_mean = is_of_mean(explanation)
     ranked, _ = explanation.verdict.strongest(
         interactions,

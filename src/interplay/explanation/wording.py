@@ -1,18 +1,14 @@
-"""What was asked and what was scored, in words: titles of reports, and the score's name."""
+"""What was scored, in words: the score's name, its unit, and what its sign speaks for."""
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Sequence
 from math import inf
-from typing import Any
 
-from interplay._types import Json, visible
+from interplay._types import Json
 
-_TAG = re.compile(r"<\|[^|>]*\|>|</?s>|\[/?INST\]")
-"""What chat templates write around messages."""
-_TAIL = 70
+LINE = 70
+"""The characters of a line: of a quoted text at most so many, or two lines where there is room."""
 _SCORES = {
     "prob": "probability",
     "logprob": "log-probability",
@@ -29,16 +25,7 @@ _UNITS = {
 }
 _SHARES = ("probability", "share", "accuracy")
 """Scores from 0 to 1."""
-_TRAINED = {
-    "logistic": "a logistic regression",
-    "ridge": "a ridge classifier",
-    "network": "a neural network",
-    "estimator": "a classifier",
-}
-"""What is trained, by the kind of trainer."""
-_APART = {"model": "", "dtype": "", "by": "by ", "masking": "masking "}
-"""Entries of descriptions by which two compared games are told apart, and what to say before."""
-_OF_TWO = ("Contrast", "LogitDifference")
+OF_TWO = ("Contrast", "LogitDifference")
 
 
 def score_of(description: Json, output: int = 0) -> str:
@@ -50,7 +37,7 @@ def score_of(description: Json, output: int = 0) -> str:
     """
     targets = description.get("targets") or [{}]
     target = targets[output] if output < len(targets) else targets[0]
-    if target.get("kind") in _OF_TWO:
+    if target.get("kind") in OF_TWO:
         return "margin"
     scores = description.get("scores") or ()
     of_questions = description.get("score") if description.get("questions") else None
@@ -87,7 +74,7 @@ def sides(description: Json) -> tuple[str, str] | None:
         description: of the game.
     """
     target = (description.get("targets") or [{}])[0]
-    if target.get("kind") in _OF_TWO:
+    if target.get("kind") in OF_TWO:
         return _two(target["positive"], target["negative"])
     if target.get("kind") == "Output" and target.get("against") is not None:
         return _two(str(target["name"]), str(target["against"]))
@@ -123,18 +110,21 @@ def signs(description: Json) -> str:
     return f"above 0 speaks for {speaks_for[0]}, below 0 for {speaks_for[1]}"
 
 
-def against_scored(description: Json, full: float | None, own_answer: str) -> str:
+def against_scored(
+    description: Json, full: float | None, own_answer: str, whole: str = "with everything"
+) -> str:
     """What to say where the first score is not of what the model answers; else an empty text.
 
     Args:
         description: of the game.
         full: the value of the whole input; ``None``: it was not measured.
         own_answer: the model's own answer to that; empty: it is not known.
+        whole: what the whole input is called.
     """
     target = (description.get("targets") or [{}])[0]
-    is_of_two = target.get("kind") in _OF_TWO
+    is_of_two = target.get("kind") in OF_TWO
     scored = [target["positive"], target["negative"]] if is_of_two else [target.get("text")]
-    if own_answer and target.get("kind") in (*_OF_TWO, "Response") and all(scored):
+    if own_answer and target.get("kind") in (*OF_TWO, "Response") and all(scored):
         answered = [_answers(own_answer, text) for text in scored]
         if not any(answered):
             of = "two other answers" if is_of_two else f"another answer, {_short(scored[0])}"
@@ -146,7 +136,8 @@ def against_scored(description: Json, full: float | None, own_answer: str) -> st
     speaks_for = sides(description)
     if speaks_for is None:
         return ""
-    return f"With everything the score speaks for {speaks_for[1]}, not for {speaks_for[0]}."
+    begun = f"{whole[:1].upper()}{whole[1:]}"
+    return f"{begun} the score speaks for {speaks_for[1]}, not for {speaks_for[0]}."
 
 
 def _answers(own_answer: str, scored: str) -> bool:
@@ -163,136 +154,13 @@ def _short(text: str) -> str:
 def _two(one: str, other: str) -> tuple[str, str]:
     """Two answers in a sentence; as they are if nothing but white space tells them apart."""
     shown = _short(one), _short(other)
-    return shown if shown[0] != shown[1] else (_quoted(one), _quoted(other))
+    return shown if shown[0] != shown[1] else (quoted(one), quoted(other))
 
 
-def question(description: Json, title: str) -> str:
-    """What was asked, in words, such as "Probability of ' no' after 'Is it so?'".
-
-    Args:
-        description: of the game.
-        title: what to say where the game does not tell.
-    """
-    if description.get("compared"):
-        old, new = description["compared"]["names"]
-        what = _in_common(*(question(one, "") for one in description["compared"]["descriptions"]))
-        return visible(f"{old} and {new} compared{': ' if what else ''}{what}")
-    name = score_of(description)
-    name = name[:1].upper() + name[1:]
-    targets: Sequence[Json] = description.get("targets") or ()
-    text = description.get("text")
-    if description.get("lens") == "images" and len(targets) == 1:
-        where = "the image" if text is None else "the image and the text"
-        return visible(f"{_asked_of(targets[0], name)}, by {where}")
-    if len(targets) == 1 and isinstance(text, str):
-        asked = _asked_of(targets[0], name)
-        return visible(f"{asked} {_where(description, text)}".strip()) if asked else title
-    lens, model = description.get("lens"), description.get("model")
-    if lens == "components" and model:
-        return visible(f"{name} of {model} on its task, by its components")
-    if lens == "training":
-        return visible(f"{name}{_trained(description)}")
-    return title
-
-
-def apart(description: Json) -> tuple[str, str] | None:
-    """What tells the two games of a comparison apart, of each; ``None``: no entry of their records.
-
-    Args:
-        description: of the comparison.
-    """
-    first, second = description["compared"]["descriptions"]
-    asked = question(first, ""), question(second, "")
-    common = _in_common(*asked)
-    told = [(asked[0].removeprefix(common).strip(), asked[1].removeprefix(common).strip())]
-    for key, before in _APART.items():
-        told.append((_entry(first.get(key), before), _entry(second.get(key), before)))
-    kept = [(one, other) for one, other in told if one != other]
-    if not kept:
-        return None
-    old, new = (visible(", ".join(filter(None, side))) for side in zip(*kept, strict=True))
-    return old, new
-
-
-def _in_common(one: str, other: str) -> str:
-    """What two questions begin with alike: all, or the score and the answer; else nothing."""
-    if one == other:
-        return one
-    for between in (" after '", " in answer to '"):
-        first, second = (asked.partition(between)[0] for asked in (one, other))
-        if first == second and between in one and between in other:
-            return first
-    return ""
-
-
-def _entry(value: Any, before: str) -> str:
-    """An entry of a description in a line, with a word before it; empty where there is none."""
-    if value is None:
-        return ""
-    if isinstance(value, dict) and set(value) == {"kind"}:
-        value = value["kind"]
-    text = value.removeprefix("torch.") if isinstance(value, str) else json.dumps(value)
-    return before + text
-
-
-def _asked_of(target: Json, name: str) -> str:
-    """The score of an answer, in words; empty where the target is of another kind."""
-    if target.get("kind") == "Response":
-        answer = target.get("text")
-        return f"{name} of {_quoted(answer)}" if answer else f"{name} of the model's own answer"
-    if target.get("kind") in _OF_TWO:
-        positive, negative = target["positive"], target["negative"]
-        return f"{_quoted(positive)} rather than {_quoted(negative)}"
-    if target.get("kind") == "Output":
-        shown = _quoted(str(target["name"]))
-        against = target.get("against")
-        return (
-            f"{name} of {shown}" if against is None else f"{shown} rather than {_quoted(against)}"
-        )
-    if target.get("kind") == "Label":
-        return f"{name} of the label {_quoted(str(target['name']))}"
-    return ""
-
-
-def _where(description: Json, text: str) -> str:
-    """The end of the prompt, after which the answer stands."""
-    turns = (description.get("view") or {}).get("turns") or ()
-    if turns:
-        role, start, stop = turns[-1]
-        word = "in answer to" if role == "user" else "after"
-        return f"{word} {_quoted(_end(text[start:stop]))}"
-    if any(target.get("kind") == "Label" for target in description.get("targets") or ()):
-        return ""
-    lines = [line.strip() for line in _TAG.sub("\n", text).splitlines()]
-    said = [line for line in lines if line and line not in ("assistant", "user", "system")]
-    return f"after {_quoted(_end(said[-1]))}" if said else ""
-
-
-def _end(text: str) -> str:
-    """The last line of a text, or its last words."""
-    line = next((line for line in reversed(text.strip().splitlines()) if line.strip()), "").strip()
-    if len(line) <= _TAIL:
-        return line
-    cut = line[-_TAIL:]
-    return "…" + (cut[cut.index(" ") :] if " " in cut[:20] else cut)
-
-
-def _quoted(text: str) -> str:
-    """A text between quotation marks, cut where it is long."""
+def quoted(text: str, most: int = 2 * LINE) -> str:
+    """A text between quotation marks, cut where it is longer than so many characters."""
     flat = re.sub(r"[\n\t]+", " ", text)
-    return f"'{flat if len(flat) <= 2 * _TAIL else flat[: 2 * _TAIL] + '…'}'"
-
-
-def _trained(description: Json) -> str:
-    """Where a trained model was scored, how it was trained, and on what."""
-    kind = (description.get("trainer") or {}).get("kind")
-    n_outputs = len(description.get("outputs") or ())
-    if description.get("questions"):
-        where = f" at {n_outputs} questions" if n_outputs > 1 else ""
-        return f"{where} after fine-tuning {description.get('model') or 'a model'}, by its examples"
-    where = f" at {n_outputs} test points" if n_outputs > 1 else ""
-    trained = _TRAINED.get(str(kind)) or description.get("model") or kind or "a model"
-    return f"{where} after training {trained}, by its training data"
+    return f"'{flat if len(flat) <= most else flat[:most].rstrip() + '…'}'"
 
 
 def named(text: str, most: int = 34) -> str:

@@ -38,6 +38,7 @@ class Contributions:
         baseline: the value of nothing.
         full: the value of everything.
         note: what is left to say, in words; what there is instead if nothing is to be drawn.
+        ends: what the full and the empty input are called.
     """
 
     interactions: Interactions
@@ -47,6 +48,7 @@ class Contributions:
     baseline: float
     full: float
     note: str
+    ends: tuple[str, str]
 
     @property
     def values(self) -> FloatArray:
@@ -120,7 +122,8 @@ def contributions(
     elif not len(drawn):
         note = "the score does not vary"
     rest = full - baseline - float(drawn.values.sum())
-    return Contributions(drawn, findings, rest, n_rest, baseline, full, note), what
+    ends = explanation.removal.ends
+    return Contributions(drawn, findings, rest, n_rest, baseline, full, note, ends), what
 
 
 def is_drawn(steps: Contributions) -> bool:

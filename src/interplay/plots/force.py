@@ -10,7 +10,6 @@ from interplay.explanation.explanation import Explanation
 from interplay.extensions import IndexName
 from interplay.plots import style
 from interplay.plots.contributions import Contributions, contributions, is_drawn
-from interplay.plots.waterfall import EVERYTHING, NOTHING
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -79,7 +78,7 @@ def force(
     right = max(steps.full - sum(part.value for part in lowering), steps.baseline)
     _labels(ax, [part.label for part in raising + lowering], middles, (left + right) / 2)
     for (place, name), side in zip(
-        sorted([(steps.baseline, NOTHING), (steps.full, EVERYTHING)]),
+        sorted([(steps.baseline, steps.ends[1]), (steps.full, steps.ends[0])]),
         ("right", "left"),
         strict=True,
     ):

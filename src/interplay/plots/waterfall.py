@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 _LABEL = 46
 _THICK = 0.8
-NOTHING, EVERYTHING = "with nothing", "with everything"
 
 
 def waterfall(
@@ -68,7 +67,10 @@ def waterfall(
     # a row is as high as its label has lines
     heights = np.array([1.6, *(label.count("\n") + 1.6 for label in labels), 1.6])
     ax = style.axes(ax, 7.2, 0.9 + 0.155 * float(heights.sum()))
-    style.title(ax, f"From nothing to everything ({what})")
+    whole, nothing = steps.ends
+    # "from nothing to everything"
+    ends = " to ".join(end.removeprefix("with ") for end in (nothing, whole))
+    style.title(ax, f"From {ends} ({what})")
     if not is_drawn(steps):
         style.nothing(ax, steps.note)
         return ax
@@ -103,7 +105,7 @@ def waterfall(
     if high is not None:
         notes.insert(0, "lines: 90 % intervals")
     style.literal([ax.set_xlabel("; ".join(["score", *notes]), fontsize=style.SMALL)])
-    style.rows(ax, at, [NOTHING, *labels, EVERYTHING], float(heights.sum()))
+    style.rows(ax, at, [nothing, *labels, whole], float(heights.sum()))
     return ax
 
 

@@ -135,10 +135,12 @@ def _asked(explanation: Explanation, record: Json) -> Iterator[tuple[str, str]]:
         yield "outputs", _short(", ".join(record["outputs"]))
     if isinstance(description.get("text"), str):
         yield "input", _short(description["text"])
-    for name, value in (("everything kept", explanation.full), ("nothing", explanation.baseline)):
+    swaps = bool(explanation.removal.swapped)
+    whole, nothing = explanation.removal.ends if swaps else ("with everything kept", "with nothing")
+    for name, value in ((whole, explanation.full), (nothing, explanation.baseline)):
         if value is not None:
             yield (
-                f"score with {name}",
+                f"score {name}",
                 ", ".join(f"{number:.4g}" for number in value.reshape(-1)),
             )
     masking = description.get("masking")
@@ -223,7 +225,9 @@ def _cautions(explanation: Explanation, record: Json) -> Iterator[str]:
             yield f"By {index}: {doubt}"
     masking = description.get("masking")
     if masking is not None:
-        yield f"What it would do with other words in place of those removed: {_masking(masking)}."
+        other = "other values" if explanation.removal.swapped else "other words"
+        where = f"in place of those {explanation.removal.done()}"
+        yield f"What it would do with {other} {where}: {_masking(masking)}."
     imputation = description.get("imputation")
     if isinstance(imputation, dict):
         yield (
@@ -261,6 +265,10 @@ def _imputation(imputation: Json) -> str:
 
 
 def _masking(masking: Any) -> str:
+    if isinstance(masking, dict) and masking.get("kind") == "swap":
+        otherwise = masking.get("otherwise")
+        rest = "all else is kept" if otherwise is None else _masking(otherwise)
+        return f"what is swapped shows its other value; {rest}"
     kind = masking if isinstance(masking, str) else str(dict(masking).get("kind", masking))
     return _MASKINGS.get(kind, f"removed parts are replaced: {_short(str(masking))}")
 

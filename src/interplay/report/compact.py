@@ -14,7 +14,6 @@ from interplay.explanation.explanation import Explanation
 from interplay.explanation.verdict import Verdict
 from interplay.fourier.interactions import Interactions
 
-_ORDER = 3
 _ROWS = 5
 _OUTPUTS = 4
 _NAME = 60
@@ -45,7 +44,9 @@ def _compact(title: str, explanation: Explanation) -> Markup:
         explanation.provenance,
     )
     faithfulness, verdict = explanation.faithfulness, explanation.verdict
-    interactions = spectrum.to(explanation.index, order=_ORDER, players=explanation.players)
+    interactions = spectrum.to(
+        explanation.index, order=explanation.shown_order, players=explanation.players
+    )
     chosen, by, outcome = list(range(min(len(outputs), _OUTPUTS))) or [0], None, Markup("")
     if explanation.compared is not None:
         by = explanation.first_output or 0

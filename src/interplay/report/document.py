@@ -32,8 +32,6 @@ from interplay.report.circuit_tables import as_data
 from interplay.report.grid import grid, units_of_scores
 from interplay.report.picture import picture
 
-ORDER = 3
-"""The largest order that the page shows first."""
 _OFFERED = (
     "SV",
     "BV",
@@ -83,11 +81,12 @@ def document(explanation: Explanation, shown: Spectrum, series: Sequence[Series]
     spectrum, outputs = shown, explanation.outputs
     measure = explanation.measure
     orders = _orders(spectrum)
-    first = min(ORDER, orders)
+    first = min(explanation.shown_order, orders)
     sizes = np.unique(spectrum.orders).tolist()
     return {
         "n": spectrum.n_players,
         "players": [visible(name) for name in explanation.players],
+        "swapped": sorted(explanation.removal.swapped),
         "outputs": [visible(name) for name in outputs],
         "units": units(explanation.provenance["game"]["description"], spectrum.n_outputs or 1),
         "mean": explanation.first_output is None,

@@ -21,11 +21,11 @@ from interplay.explanation.differences import outcome_of, test_said, verdicts_sa
 from interplay.explanation.explanation import Explanation
 from interplay.explanation.faithfulness import Faithfulness
 from interplay.explanation.findings import findings
+from interplay.explanation.removal import Removal
 from interplay.fourier.interactions import LEVEL
 
 SCHEMA = "urn:interplay:explanations:1"
 """The identifier of the schema that exports follow; a change that breaks readers changes it."""
-_ORDER = 3
 _ROWS = 15
 _FORMULA = re.compile(r"\s*[=+\-@\uff1d\uff0b\uff0d\uff20]|[\t\r\n]")
 """How a text begins that a spreadsheet may run, full-width characters among them."""
@@ -67,7 +67,7 @@ def record_of(title: str, explanation: Explanation) -> Json:
     """
     spectrum, players, outputs = explanation.spectrum, explanation.players, explanation.outputs
     confirmation = explanation.confirmation
-    interactions = spectrum.to(explanation.index, order=_ORDER, players=players)
+    interactions = spectrum.to(explanation.index, order=explanation.shown_order, players=players)
     ranked = interactions.top(len(interactions))
     intervals = {} if ranked.low is None else {"low": ranked.low, "high": ranked.high}
     energy = [
@@ -168,6 +168,7 @@ def _markdown(record: Json) -> Iterable[str]:
     if compared:
         yield f"**{inline(compared['words'])}.** {inline(' '.join(compared['reasons']))}"
         yield ""
+    removal = Removal.of(description, len(players))
     yield from (f"- {inline(finding['sentence'])}" for finding in record.get("findings", ()))
     yield from [""] * bool(record.get("findings"))
     yield from _verdict(record["verdict"])
@@ -184,11 +185,12 @@ def _markdown(record: Json) -> Iterable[str]:
     )
     if "full" in record:
         ends = [", ".join(f"{value:.4g}" for value in record[end]) for end in ("full", "baseline")]
-        yield f"With everything: {ends[0]}. With nothing: {ends[1]}."
+        whole, nothing = removal.ends
+        yield f"{whole.capitalize()}: {ends[0]}. {nothing.capitalize()}: {ends[1]}."
     for name in ("model", "template", "targets"):
         if description.get(name):
             yield f"{name.capitalize()}: {inline(_plain(description[name]))}."
-    yield from _decisive(record.get("decisive", ()))
+    yield from _decisive(record.get("decisive", ()), removal)
     outputs = record["outputs"] or [record["interactions"]["index"]]
     terms, what = record["interactions"]["terms"], kind_of(record)
     yield from ("", f"### Interactions ({what})", "")
@@ -300,11 +302,11 @@ def of_order(terms: Sequence[Json], order: int) -> list[Json]:
     ]
 
 
-def _decisive(records: Sequence[Json]) -> Iterable[str]:
+def _decisive(records: Sequence[Json], removal: Removal) -> Iterable[str]:
     if records:
         yield from ("", "### What decides", "")
     for chosen in map(DecisiveSet.from_json, records):
-        yield f"- {inline(str(chosen))}"
+        yield f"- {inline(chosen.told(removal))}"
 
 
 def _confirmation(record: Json) -> Iterable[str]:

@@ -12,6 +12,7 @@ from interplay.explanation.differences import outcome_of, shown_changes
 from interplay.explanation.explanation import Explanation
 from interplay.explanation.findings import findings
 from interplay.explanation.sentences import Finding, Words, is_alike, one_alone
+from interplay.explanation.titles import apart, question
 from interplay.explanation.truth import (
     Entry,
     Known,
@@ -22,10 +23,8 @@ from interplay.explanation.truth import (
 )
 from interplay.explanation.wording import (
     against_scored,
-    apart,
     named,
     number,
-    question,
     score_of,
     signs,
     unit_of_score,
@@ -60,8 +59,8 @@ def head(title: str, explanation: Explanation) -> dict[str, Any]:
         explanation: it.
     """
     description = explanation.provenance["game"]["description"]
-    verdict, found = explanation.verdict, findings(explanation)
-    tables = truth_tables(explanation)
+    verdict, tables = explanation.verdict, truth_tables(explanation)
+    found = findings(explanation, tables=tables)
     words = Words(explanation)
     cards = _cards(explanation, tables, words)
     asked, answer = question(description, title), _answer(explanation.provenance)
@@ -73,8 +72,13 @@ def head(title: str, explanation: Explanation) -> dict[str, Any]:
         "title": asked if title == explanation.title else title,
         "question": "" if title == explanation.title or asked == title else asked,
         "answer": answer,
-        "not_scored": "" if comparison else against_scored(description, full, answer),
+        "not_scored": (
+            ""
+            if comparison
+            else against_scored(description, full, answer, explanation.removal.ends[0])
+        ),
         "ends": _ends(explanation),
+        "with": explanation.removal.ends,
         "score": ("mean " if is_of_mean(explanation) else "") + score_of(description),
         "unit": unit_of_score(description),
         "signs": signs(description),
@@ -241,6 +245,10 @@ def _card(
             {
                 "kept": entry.kept,
                 "said": _kept(entry.kept),
+                "marks": [
+                    "kept" if kept else words.removal.done((player,))
+                    for player, kept in zip(table.players, entry.kept, strict=True)
+                ],
                 "value": words.number(entry.value),
                 "beside": [number(other[row].value) for other in beside],
                 "measured": entry.is_measured,

@@ -36,10 +36,12 @@ class _Body:
     """An explanation's part of a page.
 
     Attributes:
+        title: what it begins with: what was asked, unless it was given another.
         html: all of it, its data for the script included.
         facts: what the index of a page of several says of it.
     """
 
+    title: str
     html: Markup
     facts: tuple[str, ...]
 
@@ -57,7 +59,7 @@ def page(parts: Sequence[tuple[str, Explanation]], scripts: Bundle | None = None
     scripts = scripts or bundle()
     return template_of("page.html").render(
         parts=[
-            (title, _body(f"part{number}", title, explanation))
+            _body(f"part{number}", title, explanation)
             for number, (title, explanation) in enumerate(parts, 1)
         ],
         policy=scripts.policy,
@@ -88,9 +90,10 @@ def _body(part: str, title: str, explanation: Explanation) -> _Body:
     series = series_of(explanation, shown) if is_model else explanation.circuits
     data = document(explanation, shown, series)
     confirmation, faithfulness = explanation.confirmation, explanation.faithfulness
+    begins = head(title, explanation)
     html = template_of("explanation.html").render(
         id=part,
-        head=head(title, explanation),
+        head=begins,
         words=[(name, get_index(name).meaning) for name in data["meanings"]],
         index=explanation.index,
         meaning=get_index(explanation.index).meaning,
@@ -111,6 +114,7 @@ def _body(part: str, title: str, explanation: Explanation) -> _Body:
         target=target_of(description),
         static=static(explanation, shown, data),
         decisive=lit(explanation, data),
+        removal=explanation.removal,
         circuits=as_rows(explanation, shown, series),
         circuits_by=series[0] if series else None,
         score_unit=data["units"][0],
@@ -130,7 +134,9 @@ def _body(part: str, title: str, explanation: Explanation) -> _Body:
         f"{provenance['budget']['spent']:,} ablations",
         f"{len(spectrum):,} terms",
     )
-    return _Body(Markup(html), facts)  # everything in it was escaped by the template
+    return _Body(
+        begins["title"], Markup(html), facts
+    )  # everything in it was escaped by the template
 
 
 @cache

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from interplay._arrays import as_columns
-from interplay._types import FloatArray, Json, Players
+from interplay._types import FloatArray, Json, Players, visible
 from interplay.explanation.explanation import Explanation
 from interplay.fourier.interactions import Interactions
 from interplay.fourier.spectrum import Spectrum
@@ -158,7 +158,8 @@ def _shaded(
 def _shaded_map(view: Json, explanation: Explanation, interactions: Interactions) -> Json:
     """The map of layers by heads; cells carry the effect of their player, if it is a finding.
 
-    Of several players in a cell it is the strongest effect.
+    Of several players in a cell it is the strongest effect. Players that are no part of the model,
+    such as words, are ``others``, each with its name, its number and its effect.
     """
     effects, full = shades(explanation, interactions)
 
@@ -170,7 +171,11 @@ def _shaded_map(view: Json, explanation: Explanation, interactions: Interactions
         {"layer": row["layer"], "cells": [cell and shaded(cell) for cell in row["cells"]]}
         for row in view["rows"]
     ]
-    return {"columns": view["columns"], "n_heads": view["n_heads"], "rows": rows}
+    others = [
+        {"text": visible(explanation.players[player]), "player": player} | shaded([player])
+        for player in view["others"]
+    ]
+    return {"columns": view["columns"], "n_heads": view["n_heads"], "rows": rows, "others": others}
 
 
 def _scatter(actual: FloatArray, predicted: FloatArray) -> dict[str, Any]:

@@ -2,6 +2,7 @@ import { h } from "./dom.js";
 import { count, cut, interval, signed } from "./format.js";
 import { example } from "./lenses/examples.js";
 import { thumbnail } from "./lenses/tiles.js";
+import { done } from "./removal.js";
 
 const ROWS = 3;
 
@@ -40,7 +41,7 @@ export function aboutPlayer(model, state, player) {
       h("strong", {}, `${index} ${signed(value)}`),
       half === null ? "" : ` (${interval(value, half)})`,
       findings[player] || !value ? "" : " · may be zero",
-      state.mask[player] ? "" : " · removed",
+      state.mask[player] ? "" : ` · ${done(model, [player])}`,
     ),
   ];
   const picture = thumbnail(thumbnails?.[player]);

@@ -1,6 +1,6 @@
 import { aboutPlayer, strongest } from "./about.js";
 import { button, h } from "./dom.js";
-import { cut, number, signed } from "./format.js";
+import { capital, cut, number, signed } from "./format.js";
 import { createLegend, scaleEnd } from "./legend.js";
 import { createLinks } from "./links.js";
 import { createBrackets } from "./margin.js";
@@ -9,6 +9,7 @@ import { gridLens } from "./lenses/grid.js";
 import { imageLens } from "./lenses/image.js";
 import { textLens } from "./lenses/text.js";
 import { tilesLens } from "./lenses/tiles.js";
+import { act } from "./removal.js";
 import { hideTip, showTip } from "./tip.js";
 
 const LENSES = { text: textLens, grid: gridLens, tiles: tilesLens, examples: examplesLens, image: imageLens };
@@ -35,8 +36,9 @@ export function createBoard(model, store) {
     }),
   );
   content.setAttribute("role", "group");
+  const acts = act(model) === "remove or swap" ? "removes, swaps" : `${act(model)}s`;
   const how = selects ? " Enter shows what it acts with;" : "";
-  content.setAttribute("aria-label", `Players. Space removes or restores a ${noun};${how} arrow keys move.`);
+  content.setAttribute("aria-label", `Players. Space ${acts} or restores a ${noun};${how} arrow keys move.`);
   const playerOf = (event) => {
     const element = event.target.closest?.("[data-player]");
     return element ? Number(element.dataset.player) : null;
@@ -122,6 +124,7 @@ export function createBoard(model, store) {
     elements.forEach((own, player) =>
       own.forEach((element) => {
         element.classList.toggle("removed", !mask[player]);
+        element.classList.toggle("swaps", model.swapped.has(player));
         if (element.role) element.setAttribute("aria-checked", mask[player] ? "true" : "false");
       }),
     ),
@@ -181,13 +184,13 @@ export function createBoard(model, store) {
       "p",
       { class: "controls buttons" },
       button("Keep all", () => store.set({ mask: new Uint8Array(model.n).fill(1) })),
-      button("Remove all", () => store.set({ mask: new Uint8Array(model.n) })),
+      button(`${capital(act(model))} all`, () => store.set({ mask: new Uint8Array(model.n) })),
       h(
         "span",
         { class: "soft" },
         selects
-          ? `Click a ${noun}, or press Enter on it, to see what it acts with; Space removes it.`
-          : `Click a ${noun}, or press Space on it, to remove it.`,
+          ? `Click a ${noun}, or press Enter on it, to see what it acts with; Space ${acts.replace(",", " or")} it.`
+          : `Click a ${noun}, or press Space on it, to ${act(model)} it.`,
       ),
     ),
   );

@@ -13,6 +13,9 @@ export function interval(value, half) {
   return `${signed(value - half)} to ${signed(value + half)}`;
 }
 
+/** A text with its first letter as a capital. */
+export const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
+
 /** A text cut to at most `length` characters. */
 export function cut(text, length) {
   const points = Array.from(text.length > 4 * length ? text.slice(0, 4 * length) : text);

@@ -1,7 +1,8 @@
 import { select } from "d3-selection";
 import { curveBasis, line } from "d3-shape";
 
-const BOW = [24, 60]; // the least and the most, in pixels, of which a basis curve reaches half
+const BOW = [24, 42]; // the least and the most, in pixels, of which a basis curve reaches two thirds: no bow leaves its card
+const BELOW = 4; // pixels from a word to the dot under it: in its middle the dot would hide it
 const curve = line().curve(curveBasis);
 
 /** A smooth arch from one point to another that rises to `top`. */
@@ -27,7 +28,8 @@ function bow([x1, y1], [x2, y2], side) {
 
 /**
  * Draws links between players' elements that have no words in them: bows from centre to centre, with
- * dots at the ends. A set is one path.
+ * dots at the ends. A set is one path. Words beside a map have their dots, and the bows between them,
+ * below them.
  *
  * @param {Element} content the lens; it is positioned, and the style gives the drawing its size, so
  *     that one made for another width is cut, and never makes the page wider.
@@ -43,9 +45,9 @@ export function createLinks(content, elements, frame = null) {
     const box = elements[player][0].getClientRects()[0] ?? origin;
     const x = box.left - origin.left;
     const y = box.top - origin.top;
-    const isWord = elements[player][0].closest(".others"); // a dot in its middle would hide it
-    return [x + box.width / 2, y + (isWord ? box.height : box.height / 2)];
+    return [x + box.width / 2, y + (isWord(player) ? box.height + BELOW : box.height / 2)];
   };
+  const isWord = (player) => elements[player][0].closest(".others") !== null;
   return (rows, largest, strong) => {
     svg.attr("class", `links over${strong ? " strong" : ""}`);
     const origin = (frame ? svg.node() : content).getBoundingClientRect();
@@ -53,7 +55,11 @@ export function createLinks(content, elements, frame = null) {
     const drawn = rows.map((row) => {
       const points = row.players.map((player) => at(player, origin));
       return {
-        d: steps(points).map(([from, to]) => bow(from, to, row.value >= 0 ? 1 : -1)).join(""),
+        d: steps(points).map(([from, to], i) => {
+          const words = isWord(row.players[i]) && isWord(row.players[i + 1]);
+          const side = words ? Math.sign(from[0] - to[0]) || 1 : row.value >= 0 ? 1 : -1;
+          return bow(from, to, side);
+        }).join(""),
         ends: points,
         width: 1 + (3 * Math.abs(row.value)) / (largest || 1),
         kind: row.value >= 0 ? "plus" : "minus",

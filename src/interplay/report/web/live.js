@@ -1,10 +1,11 @@
 // The page of a run as its server shows it: the model answers, and what it finds is stored.
 import { call, follow } from "./api.js";
 import { button, h } from "./dom.js";
-import { count, cut, number } from "./format.js";
+import { capital, count, cut, number } from "./format.js";
 import { createJobs } from "./jobs.js";
 import { started } from "./main.js";
 import { maskKey } from "./model.js";
+import { act, goneOf, without } from "./removal.js";
 import { predict } from "./spectrum.js";
 
 const PAUSE = 120; // milliseconds: several clicks in a row are one question
@@ -75,22 +76,22 @@ function attach(part, { model, store }) {
     const { mask, output } = store.get();
     const key = maskKey(mask);
     const answer = known.get(key);
-    const gone = mask.length - mask.reduce((all, kept) => all + kept, 0);
-    if (!gone) {
-      told.replaceChildren("Remove something, and the model is asked what it says without it.");
+    const gone = goneOf(mask);
+    if (!gone.length) {
+      told.replaceChildren(`${capital(act(model))} something, and the model is asked what it says then.`);
     } else if (!answer) {
-      told.replaceChildren(`Without ${count(gone)}: asking the model …`);
+      told.replaceChildren(`${without(model, gone)}: asking the model …`);
     } else {
       const value = h("strong", { class: "measured", "data-value": answer.values[output] }, number(answer.values[output]));
       const how = answer.stored ? "stored before" : `${answer.wait < 9950 ? `${(answer.wait / 1000).toFixed(1)} s` : `${Math.round(answer.wait / 1000)} s`}`;
-      told.replaceChildren(`Without ${count(gone)} the model gives `, value, `; predicted ${number(predict(model, output, mask))} (${how}).`);
+      told.replaceChildren(`${without(model, gone)} the model gives `, value, `; predicted ${number(predict(model, output, mask))} (${how}).`);
       root.dataset.wait = answer.wait;
     }
   };
   store.on(["mask"], ({ mask }) => {
     clearTimeout(timer);
     const key = maskKey(mask);
-    const removed = [...mask.keys()].filter((player) => !mask[player]);
+    const removed = goneOf(mask);
     sessionStorage.setItem(KEPT, JSON.stringify({ part: part.id, n: mask.length, removed }));
     if (known.has(key)) store.set({ answer: { key, values: known.get(key).values }, asking: null });
     else if (removed.length) {

@@ -21,6 +21,7 @@ export function readModel(data) {
   const withMean = (all) => (data.mean ? [...all, average(all)] : all);
   return {
     ...data,
+    swapped: new Set(data.swapped),
     outputs: data.mean ? [...data.outputs, `mean of all ${outputs}`] : data.outputs,
     output: data.mean ? outputs : data.first,
     units: data.mean ? [...data.units, data.units[0]] : data.units,

@@ -1,6 +1,7 @@
 import { chips, strongest } from "./about.js";
 import { button, h } from "./dom.js";
-import { count, interval, signed } from "./format.js";
+import { capital, count, interval, signed } from "./format.js";
+import { act } from "./removal.js";
 import { predict } from "./spectrum.js";
 import { judges } from "./verdict.js";
 
@@ -60,7 +61,7 @@ function ofPlayer(model, state, store) {
       !alone || alone.half === null ? "" : ` (${interval(alone.value, alone.half)})`,
       alone?.finding ? "" : " · may be zero",
     ),
-    h("p", { class: "small" }, `Removing it ${mask.every((kept, i) => kept || i === selected) ? "from the whole model" : "here"}: ${signed(change)}${unit ? ` ${unit}` : ""}, predicted.`),
+    h("p", { class: "small" }, `${act(model, [selected]) === "swap" ? "Swapping" : "Removing"} it ${mask.every((kept, i) => kept || i === selected) ? (act(model, [selected]) === "swap" ? "in the whole input" : "from the whole model") : "here"}: ${signed(change)}${unit ? ` ${unit}` : ""}, predicted.`),
     h("h3", {}, "Acts with"),
     list(model, findings.slice(0, OF_PLAYER), store, (row) => row.players.filter((player) => player !== selected)),
     h(
@@ -72,7 +73,7 @@ function ofPlayer(model, state, store) {
         unsure ? `${count(unsure)} ${findings.length ? "more " : ""}not distinguishable from zero.` : "",
       ].filter(Boolean).join(" "),
     ),
-    h("p", { class: "controls buttons" }, button(mask[selected] ? "Remove it" : "Restore it", toggle), button("Close", () => store.set({ selected: null }))),
+    h("p", { class: "controls buttons" }, button(mask[selected] ? capital(`${act(model, [selected])} it`) : "Restore it", toggle), button("Close", () => store.set({ selected: null }))),
   ];
 }
 

@@ -4,6 +4,7 @@ import { select } from "d3-selection";
 import { button, h } from "./dom.js";
 import { count, number, signed } from "./format.js";
 import { maskKey, nearest, recordedMask } from "./model.js";
+import { done, goneOf, inAll } from "./removal.js";
 import { predict } from "./spectrum.js";
 
 /** What the spectrum predicts for the players that are kept, and what the model said to that. */
@@ -26,14 +27,15 @@ export function createWhatIf(model, store) {
   });
   step.hidden = !model.ablations.count;
   const whole = new Uint8Array(model.n).fill(1);
+  const everyone = [...model.players.keys()];
 
   store.on(["mask", "output", "answer", "asking"], ({ mask, output, answer, asking }) => {
     const value = predict(model, output, mask);
     const before = predict(model, output, whole);
     predicted.textContent = number(value);
     predicted.dataset.value = value;
-    const gone = model.n - mask.reduce((all, kept) => all + kept, 0);
-    change.textContent = gone ? `${signed(value - before)} against the whole input (${number(before)})` : "";
+    const gone = goneOf(mask);
+    change.textContent = gone.length ? `${signed(value - before)} against the whole input (${number(before)})` : "";
     const found = nearest(model, mask);
     const key = maskKey(mask);
     const told = answer?.key === key ? answer.values[output] : null; // by the model, just now
@@ -48,9 +50,9 @@ export function createWhatIf(model, store) {
         `The nearest recorded ablation differs in ${count(found.distance)} ` +
         `${found.distance === 1 ? "player" : "players"}.`;
     } else note.textContent = "The page holds no recorded ablations.";
-    removed.textContent = gone
-      ? `${count(gone)} of ${count(model.n)} removed.`
-      : "Nothing is removed: this is the whole input.";
+    removed.textContent = gone.length
+      ? `${inAll(model, gone)}.`
+      : `Nothing is ${done(model, everyone)}: this is the whole input.`;
     marks(svg, model.ablations.values[output], before, value, actual);
   });
   return h(

@@ -26,10 +26,10 @@ export function gridLens(model) {
     return element;
   };
   const titles = columns.map((name, column) =>
-    h("div", { class: column < nHeads && nHeads > CROWDED && column % 4 ? "minor" : null }, name),
+    h("div", { class: column < nHeads && nHeads > CROWDED && column % 4 ? "minor" : null }, h("span", {}, name)),
   );
   const lines = rows.map(({ layer, cells }, i) => {
-    const label = h("div", { class: "label" }, String(layer));
+    const label = h("div", { class: "label" }, h("span", {}, String(layer)));
     const row = h("div", { class: i && rows[i - 1].layer < layer - 1 ? "layer after-gap" : "layer" }, label);
     cells.forEach((players, column) => {
       if (players === null) row.append(h("div"));
@@ -47,17 +47,17 @@ export function gridLens(model) {
     "div",
     { class: "layer titles", "aria-hidden": "true" },
     h("div", { class: "label" }, named ? "" : "layer"),
-    named ? h("div", { class: "axis-name" }, "head") : null,
+    named ? h("div", { class: "axis-name" }, h("span", {}, "head")) : null,
   );
-  const head = h("div", { class: "layer titles", "aria-hidden": "true" }, h("div", { class: "label" }, "layer"), ...titles);
+  const head = h("div", { class: "layer titles", "aria-hidden": "true" }, h("div", { class: "label" }, h("span", {}, "layer")), ...titles);
   const frame = h("div", { class: "frame" }, ...lines);
   const content = h(
     "div",
     { class: rows.length > MANY ? "layers many" : "layers" },
-    others.length ? h("div", { class: "flow others" }, ...others.map((player) => piece(player, model.players[player]))) : null,
-    named ? axis : null,
-    head,
-    frame,
+    // what joins words and components crosses no title: they stand below
+    ...(others.length
+      ? [h("div", { class: "flow others" }, ...others.map((player) => piece(player, model.players[player]))), frame, head, named ? axis : null]
+      : [named ? axis : null, head, frame]),
   );
   const share = (column) => {
     if (column < nHeads) return 1;

@@ -17,7 +17,7 @@ export function textLens(model) {
       "span",
       { class: ["player segment", text.trim() ? "" : "blank", blocks ? "document" : ""].filter(Boolean).join(" ") },
       id ? h("span", { class: "id words" }, id[1]) : "",
-      h("bdi", { class: "words" }, id && text.startsWith(id[0]) ? text.slice(id[0].length) : text),
+      h("bdi", { class: "words" }, ...(model.swapped.has(player) ? values(text) : [id && text.startsWith(id[0]) ? text.slice(id[0].length) : text])),
       h("sup", { "aria-hidden": "true" }, String(player)),
     );
     elements[player].push(element);
@@ -31,4 +31,10 @@ export function textLens(model) {
     }
   } else content.append(...pieces.map(piece));
   return { content, elements, noun: blocks ? "document" : "segment" };
+}
+
+/** What is written, which a swap strikes out, and the arrow and the other value behind it. */
+function values(text) {
+  const at = text.indexOf(" → ");
+  return at < 0 ? [text] : [h("span", { class: "was" }, text.slice(0, at)), text.slice(at)];
 }

@@ -17,11 +17,10 @@ from interplay.explanation import findings as findings_module
 from interplay.explanation.findings import findings
 from interplay.explanation.reading import Ablations
 from interplay.explanation.sentences import Words, pattern, spread_of
-from interplay.explanation.titles import question
+from interplay.explanation.titles import apart, question
 from interplay.explanation.truth import truth_tables
 from interplay.explanation.wording import (
     against_scored,
-    apart,
     named,
     score_of,
     sides,

@@ -47,12 +47,12 @@ def explained(game: Any, **options: Any) -> ip.Explanation:
 
 def test_a_run_reads_and_records_hints() -> None:
     game = HintingGame()
-    explanation = explained(game)
+    explanation = explained(game, budget=40)
     assert game.n_asked == 1
     assert explanation.provenance["hints"] == Hints("planted", game.given).to_json()
     assert explanation.provenance["decoder"]["settings"]["weight_of_hints"] > 0.5
     plain = ip.FunctionGame(game, N_PLAYERS, fingerprint="few of 24")
-    without = explained(plain)
+    without = explained(plain, budget=40)
     assert "hints" not in without.provenance
     assert "weight_of_hints" not in without.provenance["decoder"]["settings"]
     assert explanation.faithfulness.r2 > without.faithfulness.r2

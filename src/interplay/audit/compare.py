@@ -11,14 +11,16 @@ import numpy as np
 from interplay._types import BoolArray, Json, Players, visible
 from interplay.ablation.backends.base import Backend
 from interplay.ablation.evaluator import Evaluator
-from interplay.audit.expectations import (
-    Expectations,
-    Expected,
-    examined,
-    expectations_of,
-    is_unchanged,
-)
+from interplay.audit.expectations import Expected, examined, is_unchanged
 from interplay.audit.pair import Pair
+from interplay.audit.wanted import (
+    SHARE,
+    Expectations,
+    check_players,
+    check_within,
+    enough_masks,
+    expectations_of,
+)
 from interplay.confirmation.changes import Equivalence
 from interplay.confirmation.equivalence import equivalence_of
 from interplay.confirmation.verdict import NEGLIGIBLE
@@ -28,10 +30,11 @@ from interplay.explanation.explanation import Explanation
 from interplay.extensions import BackendName, DecoderName, IndexName
 from interplay.fourier.interactions import Interactions
 from interplay.fourier.masks import describe
-from interplay.game import Game
+from interplay.game import Game, players_of
 
 MASKS = 100
-"""Fresh masks on which the values of both games are compared with the margin."""
+"""Fresh masks on which the values of both games are compared with the margin; more where a larger
+share than 0.97 is asked for, which so few do not show."""
 _SEED = 0x5AFE
 """The stream of these masks, beside those of the run."""
 _SHOWN = 10
@@ -84,12 +87,14 @@ class Comparison:
         names: of the two games.
         equivalence: whether the values agree within a margin; ``None``: no margin was given.
         expected: what was expected of the second game, and what came of it.
+        order: the largest number of players of a change, as it was asked for.
     """
 
     explanation: Explanation
     names: tuple[str, str]
     equivalence: Equivalence | None = None
     expected: tuple[Expected, ...] = ()
+    order: int = 2
 
     @property
     def n_outputs(self) -> int:
@@ -97,7 +102,7 @@ class Comparison:
         return (self.explanation.spectrum.n_outputs or 3) // 3
 
     def changes(
-        self, index: IndexName | str | None = None, *, order: int = 2, output: int = 0
+        self, index: IndexName | str | None = None, *, order: int | None = None, output: int = 0
     ) -> tuple[Change, ...]:
         """The players and interactions whose difference can be told from zero, largest first.
 
@@ -106,7 +111,7 @@ class Comparison:
 
         Args:
             index: the interaction index; by default the explanation's.
-            order: the largest number of players in an interaction.
+            order: the largest number of players in an interaction; by default as it was asked for.
             output: which of several outputs of each game.
 
         Raises:
@@ -115,6 +120,7 @@ class Comparison:
         k = self.n_outputs
         if not 0 <= output < k:
             raise ValueError(f"output={output}; the games have {k}, counted from 0")
+        order = self.order if order is None else order
         interactions = self.explanation.interactions(index, order=order)
         findings = self.explanation.verdict.findings(interactions).reshape(len(interactions), -1)
         first, second, difference = (
@@ -148,8 +154,7 @@ class Comparison:
     @property
     def confirmed(self) -> tuple[Change, ...]:
         """The changes of the first output that fresh ablations confirm."""
-        order = 2 if self.explanation.confirmation is None else self.explanation.confirmation.order
-        return tuple(change for change in self.changes(order=order) if change.confirmed)
+        return tuple(change for change in self.changes() if change.confirmed)
 
     @property
     def summary(self) -> str:
@@ -205,7 +210,7 @@ def compare(
     names: tuple[str, str] = ("first", "second"),
     budget: int | None = None,
     margin: float | None = None,
-    share: float = 0.95,
+    share: float = SHARE,
     confirm: int = 5,
     expectations: Expectations | str | Path | None = None,
     order: int = 2,
@@ -232,7 +237,8 @@ def compare(
         budget: ablations of each game, as for :func:`interplay.explain`.
         margin: the largest difference of the values that counts as none, in their unit. Choose it
             before you look. ``None``: no such test is made.
-        share: the share of masks of the measure that must be within the margin.
+        share: the share of masks of the measure that must be within the margin, up to 0.999. 100
+            fresh masks are asked, and more for a share above 0.97, which 100 cannot show.
         confirm: how many of the strongest changes of the first output are tested by fresh
             ablations, players and interactions alike; 0: none.
         expectations: what is expected of the second game, as for :func:`interplay.expect`; its
@@ -271,6 +277,9 @@ def compare(
         if margin is not None:
             raise ValueError("margin and unchanged in the expectations were both given; keep one")
         margin, share = wanted["unchanged"]["margin"], wanted["unchanged"].get("share", share)
+    if margin is not None:
+        check_within(margin, share, "compare")
+    check_players(wanted, players_of(second))
     of_each = stores or (store, store)
     with (
         Evaluator.of(first, store=of_each[0], backend=backend, progress=False) as one,
@@ -288,7 +297,8 @@ def compare(
             progress=progress,
         )
         column = 2 * (explanation.spectrum.n_outputs or 3) // 3
-        n_claims = min(confirm, len(Comparison(explanation, pair.names).changes(order=order)))
+        found = Comparison(explanation, pair.names, order=order).changes()
+        n_claims = min(confirm, len(found))
         if n_claims and explanation.faithfulness.by_output[column] > 0.0:
             confirmation = explanation.confirm(
                 n_claims,
@@ -304,7 +314,7 @@ def compare(
         expected = examined(explanation, wanted, other, column // 2, 0, random_state)
     if equal is not None and "unchanged" in wanted:
         expected = (*expected, is_unchanged(equal))
-    return Comparison(replace(explanation, game=None), pair.names, equal, expected)
+    return Comparison(replace(explanation, game=None), pair.names, equal, expected, order)
 
 
 def _within(
@@ -312,7 +322,8 @@ def _within(
 ) -> Equivalence:
     """Whether the first output of both agrees within a margin, on fresh masks of the measure."""
     rng = np.random.default_rng([_SEED, random_state])
-    masks = explanation.measure.draw(MASKS, pair.n_players, rng)
+    n_masks = max(MASKS, enough_masks(share))
+    masks = explanation.measure.draw(n_masks, pair.n_players, rng)
     values = pair(masks)
     differences = values[:, 2 * values.shape[1] // 3]
     old, new = pair.names

@@ -163,7 +163,7 @@ def test_changes_of_a_larger_order_are_told_where_they_were_asked_for() -> None:
     def triple(masks: BoolArray) -> FloatArray:
         return old_value(masks) + 3.0 * (masks[:, 8] & masks[:, 9] & masks[:, 10])
 
-    new = ip.FunctionGame(lambda masks: triple(masks)[..., :11], 11)
+    new = ip.FunctionGame(triple, 11)
     old = ip.FunctionGame(old_value, 11)
     comparison = ip.compare(old, new, budget=1 << 11, order=3, confirm=1, progress=False)
     first = comparison.to_json()["changes"][0][0]

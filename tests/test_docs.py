@@ -24,7 +24,7 @@ import typer
 
 import interplay as ip
 from interplay._types import BoolArray, FloatArray, IntArray, Json
-from interplay.audit.expectations import checked_expectations
+from interplay.audit.wanted import checked_expectations
 from interplay.cli.app import app
 from interplay.cli.commands import Deferred
 from interplay.text.api.account import Usage

@@ -223,8 +223,16 @@ def _check_union(value: Any, kinds: tuple[Any, ...], where: str) -> None:
     if len(others) == 1:
         check(value, others[0], where)
     elif not any(_fits(value, kind) for kind in others):
-        words = " or ".join(_WORDS.get(kind, "a list") for kind in kinds)
+        words = " or ".join(map(_words, kinds))
         raise _other(value, words, where)
+
+
+def _words(kind: Any) -> str:
+    """What one of several types is called."""
+    if get_origin(kind) is not Annotated:
+        return _WORDS.get(kind, "a list")
+    inner, *limits = get_args(kind)
+    return " ".join([_words(inner), *(f"from {limit.number:g} on" for limit in limits)])
 
 
 def _fits(value: Any, kind: Any) -> bool:

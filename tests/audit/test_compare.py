@@ -157,3 +157,18 @@ def test_noise_within_the_margin_is_called_a_change_in_few_runs() -> None:
         assert comparison.equivalence.verdict != "different"
         wolf += bool(comparison.confirmed)
     assert wolf <= 1
+
+
+def test_changes_of_a_larger_order_are_told_where_they_were_asked_for() -> None:
+    def triple(masks: BoolArray) -> FloatArray:
+        return old_value(masks) + 3.0 * (masks[:, 8] & masks[:, 9] & masks[:, 10])
+
+    new = ip.FunctionGame(triple, 11)
+    old = ip.FunctionGame(old_value, 11)
+    comparison = ip.compare(old, new, budget=1 << 11, order=3, confirm=1, progress=False)
+    first = comparison.to_json()["changes"][0][0]
+    assert first["players"] == (8, 9, 10)
+    assert first["confirmed"]
+    assert str(comparison).count("8 × 9 × 10") == 1
+    assert [change.players for change in comparison.confirmed] == [(8, 9, 10)]
+    assert all(len(change.players) < 3 for change in comparison.changes(order=2))

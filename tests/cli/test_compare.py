@@ -64,10 +64,47 @@ def test_the_gate_opens_for_the_same_model_and_not_for_the_other(
     said = run("compare", runs / "old", runs / "old", *options)
     assert "same value on every mask" in said
     assert said.count("met: ") == 3
+    options = ("--expect", wanted, "--out", tmp_path / "other", "--names", "before", "after")
     said = run("compare", runs / "old", runs / "new", *options, code=4)
     assert "not met: the values agree within 0.02" in said
-    margin = ("--margin", 0.02, "--out", tmp_path / "out")
+    margin = ("--margin", 0.02, "--out", tmp_path / "other")
     assert "Different: " in run("compare", runs / "old", runs / "new", *margin, code=4)
+
+
+def test_no_folder_of_another_run_is_written_over(runs: Path, tmp_path: Path) -> None:
+    before = {path: path.read_bytes() for path in (runs / "old").rglob("*") if path.is_file()}
+    said = run("compare", runs / "old", runs / "new", "--out", runs / "old", code=2)
+    assert "holds the explanation of another game" in said
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_what_cannot_be_checked_is_told_before_anything_is_written(
+    runs: Path, tmp_path: Path
+) -> None:
+    wanted, out = tmp_path / "checks.toml", tmp_path / "out"
+    for text, message in (
+        ('[[matters]]\nplayers = ["x3"]\nat_lest = 9\n', "'at_lest'"),
+        ('[[matters]]\nplayers = ["nobody"]\n', "0 players are named"),
+        ("[unchanged]\nmargin = nan\n", "margin = nan"),
+    ):
+        wanted.write_text(text)
+        options = ("--expect", wanted, "--out", out)
+        assert message in run("compare", runs / "old", runs / "new", *options, code=2)
+    options = ("--out", out, "--margin", "nan")
+    assert "margin = nan" in run("compare", runs / "old", runs / "new", *options, code=2)
+    assert "give two by --names" in run("compare", runs / "old", runs / "old", "--out", out, code=2)
+    assert not out.exists() or not list(out.iterdir())
+
+
+def test_a_run_says_before_it_starts_that_a_player_is_not_there(runs: Path, tmp_path: Path) -> None:
+    wanted, out = tmp_path / "checks.toml", tmp_path / "out"
+    wanted.write_text('[[matters]]\nplayers = ["nobody"]\n')
+    files = ("--data", runs / "data.csv", "--background", runs / "data.csv", "--row", 3)
+    options = ("--output", "1", "--budget", 120, "--out", out, "--expect", wanted)
+    said = run("table", "--model", runs / "old.skops", *files, *options, code=2)
+    assert "0 players are named or contain 'nobody'" in said
+    assert not (out / "explanation.interplay").exists()
+    assert not (out / "ablations.db").exists()
 
 
 def test_folders_that_are_no_runs_are_refused(runs: Path, tmp_path: Path) -> None:

@@ -84,3 +84,11 @@ def test_the_language_is_an_option_and_is_recorded(tmp_path: Path) -> None:
     assert json.loads((out / "recipe.json").read_text())["options"]["language"] == "de"
     assert ip.load(out / "explanation.interplay").view["language"] == "de"
     assert "MATCH" in run("verify", out)
+
+
+@pytest.mark.parametrize("separator", ["\u2028", "\u0085", "\x0c"])
+def test_a_text_of_a_document_may_have_any_line_separator(tmp_path: Path, separator: str) -> None:
+    docs = tmp_path / "docs.jsonl"
+    document = {"text": f"One.{separator}Two."}
+    docs.write_text(json.dumps(document, ensure_ascii=False) + "\n", encoding="utf-8")
+    assert read_prompt(None, docs, None, "So?", None).text == [document]

@@ -245,7 +245,7 @@ def test_a_cheaper_game_on_all_of_its_masks() -> None:
             {"cheaper": ip.FunctionGame(shared, 14, players=[f"word {i}" for i in range(14)])},
             "player 0 of the cheaper game is 'word 0'",
         ),
-        ({"cheaper": DEAR}, "fingerprint"),
+        ({"cheaper": DEAR}, "is the game itself"),
         ({"cheaper_budget": 100}, "without a cheaper game"),
         ({"cheaper": CHEAP, "cheaper_budget": 40}, "below budget=70"),
         ({"cheaper": CHEAP, "budget": None, "until": 0.9}, "until"),
@@ -256,6 +256,12 @@ def test_a_cheaper_game_on_all_of_its_masks() -> None:
 def test_what_does_not_go_together(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         explained(**options)
+
+
+def test_a_game_without_a_fingerprint_is_not_cheaper_than_itself() -> None:
+    game = ip.FunctionGame(shared, 14)
+    with pytest.raises(ValueError, match="is the game itself"):
+        ip.explain(game, cheaper=game, budget=70, progress=False)
 
 
 def test_another_number_of_outputs() -> None:

@@ -166,6 +166,8 @@ def test_what_no_score_can_be_read_of_is_refused() -> None:
         (AgentRun(), None, "a finite number is expected"),
         (float("nan"), None, "a finite number is expected"),
         (AgentRun(cost=-1.0), FIRST, "cost -1.0"),
+        (AgentRun(answer=None), FIRST, "the answer None of a run is no text"),  # type: ignore[arg-type]
+        (AgentRun(answer=3), ip.text.FinalAnswer("3"), "the answer 3 of a run"),  # type: ignore[arg-type]
         (AgentRun(("search",)), FIRST, "no ToolCalls"),  # type: ignore[arg-type]
         (AgentRun((ToolCall("search"),)), ToolChoice("search", score="prob"), "no probabilities"),
     ):

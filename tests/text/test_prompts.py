@@ -391,3 +391,22 @@ def test_bad_prompts() -> None:
     for text, settings, message in refused:
         with pytest.raises(ValueError, match=message):
             mask_prompt(text, **settings)
+
+
+@pytest.mark.parametrize(
+    ("text", "prompt"),
+    [
+        ("half \ud800 of it. And more.", "{text}"),
+        ("All of it. And more.", "{text} half \udc00"),
+        (
+            [{"role": "user", "content": "half \ud800"}, {"role": "user", "content": "so?"}],
+            "{text}",
+        ),
+        ([{"text": "half \ud800"}, {"text": "b"}], "{text} So?"),
+        ("All of it. And more.", [{"role": "user", "content": "{text} half \ud800"}]),
+    ],
+)
+def test_half_characters_are_refused(text: Any, prompt: Any) -> None:
+    by = "sentence" if isinstance(text, str) else "message" if "role" in text[0] else "document"
+    with pytest.raises(ValueError, match="lone surrogate"):
+        mask_prompt(text, prompt, by=by)

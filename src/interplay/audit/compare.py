@@ -10,14 +10,16 @@ import numpy as np
 from interplay._types import Json, visible
 from interplay.ablation.backends.base import Backend
 from interplay.ablation.evaluator import Evaluator
-from interplay.audit.expectations import (
-    Expectations,
-    Expected,
-    examined,
-    expectations_of,
-    is_unchanged,
-)
+from interplay.audit.expectations import Expected, examined, is_unchanged
 from interplay.audit.pair import Pair
+from interplay.audit.wanted import (
+    SHARE,
+    Expectations,
+    check_players,
+    check_within,
+    enough_masks,
+    expectations_of,
+)
 from interplay.confirmation.changes import Equivalence
 from interplay.confirmation.equivalence import equivalence_of
 from interplay.designs.measures import AnyMeasure
@@ -26,10 +28,11 @@ from interplay.explanation.explain import explain
 from interplay.explanation.explanation import Explanation
 from interplay.extensions import BackendName, DecoderName, IndexName
 from interplay.fourier.masks import describe
-from interplay.game import Game
+from interplay.game import Game, players_of
 
 MASKS = 100
-"""Fresh masks on which the values of both games are compared with the margin."""
+"""Fresh masks on which the values of both games are compared with the margin; more where a larger
+share than 0.97 is asked for, which so few do not show."""
 _SEED = 0x5AFE
 """The stream of these masks, beside those of the run."""
 _SHOWN = 10
@@ -45,12 +48,14 @@ class Comparison:
         names: of the two games.
         equivalence: whether the values agree within a margin; ``None``: no margin was given.
         expected: what was expected of the second game, and what came of it.
+        order: the largest number of players of a change, as it was asked for.
     """
 
     explanation: Explanation
     names: tuple[str, str]
     equivalence: Equivalence | None = None
     expected: tuple[Expected, ...] = ()
+    order: int = 2
 
     @property
     def n_outputs(self) -> int:
@@ -58,7 +63,7 @@ class Comparison:
         return (self.explanation.spectrum.n_outputs or 3) // 3
 
     def changes(
-        self, index: IndexName | str | None = None, *, order: int = 2, output: int = 0
+        self, index: IndexName | str | None = None, *, order: int | None = None, output: int = 0
     ) -> tuple[Change, ...]:
         """The players and interactions whose difference can be told from zero, largest first.
 
@@ -67,20 +72,20 @@ class Comparison:
 
         Args:
             index: the interaction index; by default the explanation's.
-            order: the largest number of players in an interaction.
+            order: the largest number of players in an interaction; by default as it was asked for.
             output: which of several outputs of each game.
 
         Raises:
             ValueError: the index is unknown, or there is no such output.
         """
+        order = self.order if order is None else order
         interactions = self.explanation.interactions(index, order=order)
         return changes_of(self.explanation, interactions, output)
 
     @property
     def confirmed(self) -> tuple[Change, ...]:
         """The changes of the first output that fresh ablations confirm."""
-        order = 2 if self.explanation.confirmation is None else self.explanation.confirmation.order
-        return tuple(change for change in self.changes(order=order) if change.confirmed)
+        return tuple(change for change in self.changes() if change.confirmed)
 
     @property
     def summary(self) -> str:
@@ -118,7 +123,7 @@ def compare(
     names: tuple[str, str] = ("first", "second"),
     budget: int | None = None,
     margin: float | None = None,
-    share: float = 0.95,
+    share: float = SHARE,
     confirm: int = 5,
     expectations: Expectations | str | Path | None = None,
     order: int = 2,
@@ -145,7 +150,8 @@ def compare(
         budget: ablations of each game, as for :func:`interplay.explain`.
         margin: the largest difference of the values that counts as none, in their unit. Choose it
             before you look. ``None``: no such test is made.
-        share: the share of masks of the measure that must be within the margin.
+        share: the share of masks of the measure that must be within the margin, up to 0.999. 100
+            fresh masks are asked, and more for a share above 0.97, which 100 cannot show.
         confirm: how many of the strongest changes of the first output are tested by fresh
             ablations, players and interactions alike; 0: none.
         expectations: what is expected of the second game, as for :func:`interplay.expect`; its
@@ -184,6 +190,9 @@ def compare(
         if margin is not None:
             raise ValueError("margin and unchanged in the expectations were both given; keep one")
         margin, share = wanted["unchanged"]["margin"], wanted["unchanged"].get("share", share)
+    if margin is not None:
+        check_within(margin, share, "compare")
+    check_players(wanted, players_of(second))
     of_each = stores or (store, store)
     with (
         Evaluator.of(first, store=of_each[0], backend=backend, progress=False) as one,
@@ -201,7 +210,8 @@ def compare(
             progress=progress,
         )
         column = 2 * (explanation.spectrum.n_outputs or 3) // 3
-        n_claims = min(confirm, len(Comparison(explanation, pair.names).changes(order=order)))
+        found = Comparison(explanation, pair.names, order=order).changes()
+        n_claims = min(confirm, len(found))
         if n_claims and explanation.faithfulness.by_output[column] > 0.0:
             confirmation = explanation.confirm(
                 n_claims,
@@ -226,7 +236,7 @@ def compare(
         explanation = replace(explanation, provenance=provenance)
     if equal is not None and "unchanged" in wanted:
         expected = (*expected, is_unchanged(equal))
-    return Comparison(replace(explanation, game=None), pair.names, equal, expected)
+    return Comparison(replace(explanation, game=None), pair.names, equal, expected, order)
 
 
 def _within(
@@ -234,7 +244,8 @@ def _within(
 ) -> Equivalence:
     """Whether the first output of both agrees within a margin, on fresh masks of the measure."""
     rng = np.random.default_rng([_SEED, random_state])
-    masks = explanation.measure.draw(MASKS, pair.n_players, rng)
+    n_masks = max(MASKS, enough_masks(share))
+    masks = explanation.measure.draw(n_masks, pair.n_players, rng)
     values = pair(masks)
     differences = values[:, 2 * values.shape[1] // 3]
     old, new = pair.names

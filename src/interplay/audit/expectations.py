@@ -6,19 +6,28 @@ That something was not found does not show that it is not there. Each expectatio
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import ceil, log
 from pathlib import Path
-from typing import Any, NotRequired, TypedDict
 
 import numpy as np
 
 from interplay._arrays import as_columns
-from interplay._types import Count, Players, check, shown, visible
+from interplay._types import Players, visible, whole
 from interplay.ablation.evaluator import Evaluator
-from interplay.confirmation.changes import ALPHA, DIFFERENT, EQUIVALENT, Equivalence
+from interplay.audit.wanted import (
+    SHARE,
+    Expectations,
+    Indifferent,
+    Matters,
+    check_players,
+    enough_masks,
+    expectations_of,
+    player_named,
+    players_named,
+)
+from interplay.confirmation.changes import DIFFERENT, EQUIVALENT, Equivalence
+from interplay.confirmation.design import DEFAULT_BUDGET, least_budget
 from interplay.confirmation.equivalence import equivalence_of
 from interplay.confirmation.run import confirm
 from interplay.confirmation.verdict import Tested
@@ -29,44 +38,7 @@ from interplay.fourier.masks import describe
 from interplay.game import Game
 
 MET, NOT_MET, NOT_SHOWN = "met", "not met", "not shown"
-_LARGEST = 1 << 20
-_MOST = 200
 _SEED = 0x6A7E
-
-
-class _Matters(TypedDict):
-    players: list[str | Count]
-    at_least: NotRequired[float]
-
-
-class _Indifferent(TypedDict):
-    players: list[str | Count]
-    margin: float
-    share: NotRequired[float]
-
-
-class _Unchanged(TypedDict):
-    margin: float
-    share: NotRequired[float]
-
-
-class Expectations(TypedDict, total=False):
-    """What may be expected; the keys of a file of expectations.
-
-    Attributes:
-        r2: the least R2: the lower end of its interval.
-        matters: for each its ``players``, by name or number, which must act together (or alone, if
-            it is one): the mean of their joint effect is away from zero, by at least ``at_least``
-            if this is given.
-        indifferent: for each its ``players``, of which each one must change the value by less than
-            ``margin``, whatever else is removed: on a ``share`` of 0.95 or another of backgrounds.
-        unchanged: of a comparison: its ``margin`` and ``share``, as for ``interplay.compare``.
-    """
-
-    r2: float
-    matters: list[_Matters]
-    indifferent: list[_Indifferent]
-    unchanged: _Unchanged
 
 
 @dataclass(frozen=True)
@@ -90,61 +62,6 @@ class Expected:
 
     def __str__(self) -> str:
         return visible(f"{self.outcome}: {self.what} ({self.reason})")
-
-
-def read_expectations(path: str | Path) -> Expectations:
-    """Read a file of expectations, in TOML.
-
-    Raises:
-        ValueError: it is no TOML, is too large, or holds something that is no expectation.
-        OSError: it cannot be read.
-    """
-    path = Path(path)
-    if path.stat().st_size > _LARGEST:
-        raise ValueError(f"{path} has {path.stat().st_size:,} bytes; at most {_LARGEST:,} are read")
-    try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not TOML: {error}") from error
-    return checked_expectations(document, str(path))
-
-
-def checked_expectations(document: Any, where: str = "the expectations") -> Expectations:
-    """Check expectations, before anything is evaluated.
-
-    Raises:
-        ValueError: what is wrong, where, and what is expected.
-    """
-    check(document, Expectations, where)
-    unknown = document.keys() - Expectations.__annotations__.keys()
-    if unknown or not document:
-        came = f"has {shown(sorted(unknown)[0])}" if unknown else "is empty"
-        raise ValueError(f"{where} {came}; {', '.join(Expectations.__annotations__)} are known")
-    listed = [*document.get("matters", ()), *document.get("indifferent", ())]
-    if len(listed) > _MOST:
-        raise ValueError(f"{where} has {len(listed)} entries; at most {_MOST} are expected")
-    for entry in listed:
-        if not entry["players"]:
-            raise ValueError(f"{where} has an entry without players; name at least one")
-    for entry in [*document.get("indifferent", ()), *filter(None, [document.get("unchanged")])]:
-        share = entry.get("share", 0.95)
-        if not (entry["margin"] > 0 and 0 < share < 1):
-            raise ValueError(
-                f"{where} has margin = {entry['margin']}, share = {share}; a margin above 0 and a "
-                "share between 0 and 1 are expected"
-            )
-    known: Expectations = document
-    return known
-
-
-def expectations_of(given: Expectations | str | Path) -> Expectations:
-    """Expectations as they are, or read from a file; checked in either case.
-
-    Raises:
-        ValueError: they are none.
-        OSError: the file cannot be read.
-    """
-    return checked_expectations(given) if isinstance(given, dict) else read_expectations(given)
 
 
 def expect(
@@ -187,8 +104,10 @@ def expect(
         not met | 0 changes the value by at most 0.01
     """
     wanted = expectations_of(expectations)
+    whole("random_state", random_state, 0)
     if "unchanged" in wanted:
         raise ValueError("unchanged is expected of two games; compare them for it")
+    check_players(wanted, explanation.players)
     game = explanation.game if game is None else game
     if game is None:
         raise ValueError(
@@ -220,9 +139,10 @@ def examined(
         column: its number among the evaluator's values.
         random_state: the seed.
     """
-    sets = [_players(explanation, entry["players"]) for entry in wanted.get("matters", ())]
+    names = explanation.players
+    sets = [players_named(names, entry["players"]) for entry in wanted.get("matters", ())]
     singles = [
-        (_players(explanation, [player])[0], entry)
+        (player_named(names, player), entry)
         for entry in wanted.get("indifferent", ())
         for player in entry["players"]
     ]
@@ -234,13 +154,14 @@ def examined(
         used = explanation.ablations
         known = np.zeros((len(used), column + 1))
         known[:, column] = as_columns(used.values)[:, output]
+        least = least_budget(sets, used.masks, random_state, explanation.measure)
         tested = confirm(
             evaluator,
             explanation.spectrum.output(output),
             claims,
             (used.masks, known),
             output=column,
-            budget=None,
+            budget=max(DEFAULT_BUDGET, least),
             random_state=random_state,
             measure=explanation.measure,
             min_order=1,
@@ -268,29 +189,6 @@ def _of_r2(explanation: Explanation, output: int, least: float) -> Expected:
     return Expected(f"R2 is at least {least:g}", outcome, reason if score.known else "not known")
 
 
-def _players(explanation: Explanation, given: Sequence[str | int]) -> Players:
-    """Players by number, by name, or by a text that only one name contains."""
-    names, numbers = explanation.players, set[int]()
-    for player in given:
-        if isinstance(player, int):
-            if not 0 <= player < len(names):
-                raise ValueError(f"there is no player {player}; there are {len(names)}, from 0 on")
-            numbers.add(player)
-            continue
-        candidates = [number for number, name in enumerate(names) if name.strip() == player.strip()]
-        candidates = candidates or [
-            number for number, name in enumerate(names) if player.lower() in name.lower()
-        ]
-        if len(candidates) != 1:
-            of_them = ", ".join(shown(names[number][:40]) for number in candidates[:5])
-            raise ValueError(
-                f"{len(candidates)} players are named or contain {shown(player)}"
-                f"{f' ({of_them})' if of_them else ''}; give a text of exactly one, or its number"
-            )
-        numbers.add(candidates[0])
-    return tuple(sorted(numbers))
-
-
 def _claims(explanation: Explanation, output: int, sets: Sequence[Players]) -> Interactions:
     """Sets as interactions, with the values that the explanation gives them."""
     spectrum, largest = explanation.spectrum.output(output), max(map(len, sets))
@@ -303,7 +201,7 @@ def _claims(explanation: Explanation, output: int, sets: Sequence[Players]) -> I
     return Interactions(fitted.index, largest, spectrum.n_players, members, values, names)
 
 
-def _matters(test: Tested, entry: _Matters) -> Expected:
+def _matters(test: Tested, entry: Matters) -> Expected:
     """Whether a set has a joint effect, by the interval of its mean."""
     least = entry.get("at_least", 0.0)
     nearest = max(test.low, -test.high)  # how far the interval is from zero, on either side
@@ -322,13 +220,13 @@ def _is_indifferent(
     explanation: Explanation,
     evaluator: Evaluator,
     player: int,
-    entry: _Indifferent,
+    entry: Indifferent,
     column: int,
     random_state: int,
 ) -> Expected:
     """Whether a player changes next to nothing, alone and in any interaction."""
-    share, margin = entry.get("share", 0.95), entry["margin"]
-    n_backgrounds = ceil(log(ALPHA) / log(share)) + 1
+    share, margin = entry.get("share", SHARE), entry["margin"]
+    n_backgrounds = enough_masks(share)
     rng = np.random.default_rng([_SEED, random_state, player])
     masks = explanation.measure.draw(n_backgrounds, len(explanation.players), rng)
     masks[0] = True

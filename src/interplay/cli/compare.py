@@ -10,8 +10,9 @@ import typer
 
 from interplay.audit.checks import MATCH
 from interplay.audit.compare import compare
-from interplay.audit.expectations import read_expectations
-from interplay.cli.folders import PAGE, print_written, saved
+from interplay.audit.pair import Pair
+from interplay.audit.wanted import SHARE, read_expectations
+from interplay.cli.folders import PAGE, print_written, refuse_another, saved
 from interplay.cli.manifest import put_json, write_manifest
 from interplay.cli.options import STORE, Out, Quiet, command, existing
 from interplay.cli.recipes import read_recipe, store_of
@@ -55,7 +56,7 @@ class CompareOptions:
     ] = None
     share: Annotated[
         float, typer.Option(help="The share of masks that must be within the margin.")
-    ] = 0.95
+    ] = SHARE
     confirm: Annotated[
         int, typer.Option(min=0, help="Test so many of the changes by fresh ablations of both.")
     ] = 5
@@ -64,12 +65,13 @@ class CompareOptions:
         Path | None,
         typer.Option(
             callback=existing,
+            dir_okay=False,
             help="A TOML file of what is expected of NEW (docs/auditing.md); fails unless all of "
             "it is shown.",
         ),
     ] = None
     random_state: Annotated[
-        int | None, typer.Option("--seed", help="Seed of the masks; by default that of OLD.")
+        int | None, typer.Option("--seed", min=0, help="Seed of the masks; by default that of OLD.")
     ] = None
     out: Out = None
     quiet: Quiet = False
@@ -108,7 +110,9 @@ def compare_command(
     if chosen.budget is not None:
         recorded["budget"] = chosen.budget
     seed = run.provenance["random_state"] if chosen.random_state is None else chosen.random_state
-    names = chosen.names or (old.resolve().name, new.resolve().name)
+    names = chosen.names or _names(old, new)
+    pair = Pair(first, second, names, (first, second))
+    refuse_another(pair, out / FILE)
     out.mkdir(parents=True, exist_ok=True)
     with interruptible():
         comparison = compare(
@@ -136,6 +140,15 @@ def compare_command(
     differs = comparison.equivalence is not None and comparison.equivalence.verdict != EQUIVALENT
     if differs or not all(one.is_met for one in comparison.expected):
         raise typer.Exit(EXIT_BELOW)
+
+
+def _names(old: Path, new: Path) -> tuple[str, str]:
+    """What two folders are called: by their last parts, from where on these differ."""
+    first, second = (folder.resolve().parts for folder in (old, new))
+    for count in range(1, min(len(first), len(second))):
+        if first[-count] != second[-count]:
+            return "/".join(first[-count:]), "/".join(second[-count:])
+    raise ValueError(f"{old} and {new} cannot be told apart by their names; give two by --names")
 
 
 def _game(folder: Path, trust: Trust) -> Run:

@@ -214,6 +214,7 @@ def components_command(
         number_to_keep(each, game.n_players)  # before anything is paid for
     out, settings = run.folder("components"), run.settings("components")
     refuse_another(game, out / FILE)
+    gate.check_players(game)
     if pruning.only_plan:
         with interruptible():
             console.print(str(plan(game, **settings)), markup=False, highlight=False)

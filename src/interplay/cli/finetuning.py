@@ -119,7 +119,7 @@ class FineTuningOptions(ModelOptions):
         typer.Option(help="Seeds that each subset is trained with; 2 or more tell the noise."),
     ] = 1
     random_state: Annotated[
-        int, typer.Option("--seed", help="Seed of the training, the masks and the fits.")
+        int, typer.Option("--seed", min=0, help="Seed of the training, the masks and the fits.")
     ] = 0
     dtype: Annotated[str, typer.Option(hidden=True)] = field(default="float32", kw_only=True)
 
@@ -245,6 +245,7 @@ def finetuning_command(
     checks.check_numbers(len(lens.read_questions(tuning.questions)))
     game, out = tuning.game(), run.folder("finetune")
     refuse_another(game, out / FILE)
+    gate.check_players(game)
     if checks.only_plan:
         with interruptible():
             planned = plan(game, **run.settings("finetune"))

@@ -42,6 +42,7 @@ def explain_and_write(
     """
     run, shown, gate = groups
     out = run.folder(name)
+    gate.check_players(game)
     with interruptible():
         explanation = shown.recorded(explain(game, **run.settings(name)), run.order or order)
     page = write(explanation, out, name, asdict(options))

@@ -25,7 +25,7 @@ from interplay.explanation.console import TOP
 from interplay.explanation.explanation import Explanation
 from interplay.explanation.exports import exported
 from interplay.extensions import BACKENDS, DECODERS, INDICES, nearest
-from interplay.game import PlannedGame
+from interplay.game import Game, PlannedGame, players_of
 
 if TYPE_CHECKING:
     from interplay.audit.expectations import Expected
@@ -93,7 +93,7 @@ def choice(option: str, given: str, choices: Iterable[str]) -> str:
 
 
 Out = Annotated[Path | None, typer.Option(help="Folder for the page, explanation and store.")]
-Seed = Annotated[int, typer.Option("--seed", help="Seed of masks and fits.")]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of masks and fits.")]
 Dtype = Annotated[
     str,
     typer.Option(help="float32, bfloat16, float16, or auto: bfloat16 where this machine gains."),
@@ -422,13 +422,20 @@ class GateOptions(ScoreOptions):
 
     def __post_init__(self) -> None:
         if self.expect is not None:  # what is wrong is told before a model is loaded
-            from interplay.audit.expectations import read_expectations
+            from interplay.audit.wanted import read_expectations
 
             if "unchanged" in read_expectations(self.expect):
                 raise ValueError(
                     f"--expect {self.expect}: unchanged is expected of two runs; give it to "
                     "interplay compare"
                 )
+
+    def check_players(self, game: Game) -> None:
+        """Refuse expectations of players that a game does not have, before it is evaluated."""
+        if self.expect is not None:
+            from interplay.audit.wanted import check_players, read_expectations
+
+            check_players(read_expectations(self.expect), players_of(game))
 
     def outcomes(self, explanation: Explanation, store: Path) -> tuple[Expected, ...] | None:
         """Test and print what is expected of the game.

@@ -112,7 +112,7 @@ def _chat(path: Path) -> tuple[list[Any], dict[str, Any] | None]:
 
 
 def _documents(path: Path) -> list[Any]:
-    lines = path.read_text(encoding="utf-8").splitlines()
+    lines = path.read_text(encoding="utf-8").split("\n")  # texts may have other line separators
     documents = [
         _json(line, f"line {number} of {path}")
         for number, line in enumerate(lines, 1)

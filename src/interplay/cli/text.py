@@ -460,6 +460,8 @@ def text_command(
     game, out = prompt.game(), run.folder("text")
     options = asdict(replace(prompt, language=game.masked.language))
     refuse_another(game, out / (LEVEL_FILE.format(1) if finer.drill_down else FILE))
+    if not finer.drill_down:  # the last level has others
+        gate.check_players(game)
     if prompt.samples is not None and prompt.sample is not None:
         options["samples"] = excerpt(prompt.samples, prompt.sample, out)
     print_prompt(game)

@@ -190,6 +190,7 @@ def training_command(
             )
     game, out = table.game(), run.folder("training")
     refuse_another(game, out / FILE)
+    gate.check_players(game)
     n_points = len(game.data.test_labels)
     console.print(
         f"{game.n_players} players of {len(game.data.labels)} rows, {n_points} test "

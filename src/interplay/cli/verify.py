@@ -63,7 +63,7 @@ class SampleOptions:
         ),
     ] = None
     random_state: Annotated[
-        int | None, typer.Option("--seed", help="Seed of the sample; by default a new one.")
+        int | None, typer.Option("--seed", min=0, help="Seed of the sample; by default a new one.")
     ] = None
     store: Annotated[
         Path | None,

@@ -129,7 +129,7 @@ class Task:
             ValueError: a line is not such an item, or the file has none.
         """
         items = []
-        for number, line in enumerate(Path(path).read_text(encoding="utf-8").splitlines(), 1):
+        for number, line in enumerate(Path(path).read_text(encoding="utf-8").split("\n"), 1):
             if line.strip():
                 items.append(_item(line, f"{path}, line {number}"))
         if not items:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -212,6 +212,27 @@ def choose_design(
     return design
 
 
+def least_budget(
+    sets: Sequence[Players], known: BoolArray, random_state: int, measure: Measure = UNIFORM
+) -> int:
+    """The smallest budget with which :func:`choose_design` tests so many sets at all."""
+    n_players = known.shape[1]
+    sets_rng = np.random.default_rng(np.random.SeedSequence(random_state).spawn(6)[4])
+    ends = ends_of(n_players, max(map(len, sets)), measure)
+    controls = _random_sets(sets, n_players, sets_rng)
+    return _costs(sets, controls, ends, _FEWEST_RANDOM_SETS)(MIN_BACKGROUNDS)
+
+
+def _costs(
+    sets: Sequence[Players], controls: Sequence[Players], ends: BoolArray, n_random: int
+) -> Callable[[int], int]:
+    """What sets cost by the number of backgrounds, beside so many random sets of each size."""
+    claimed = _subsets(sets)
+    n_controls = len(_subsets(_fewer(controls, sets, n_random)) - claimed)
+    n_beside = 1 + int((~ends).all(axis=1).sum())
+    return lambda m: (m + n_beside) * len(claimed) + (-(-m // 2) + len(ends)) * n_controls
+
+
 def _affordable(
     budget: int, sets: Sequence[Players], controls: Sequence[Players], ends: BoolArray
 ) -> tuple[int, int]:
@@ -220,20 +241,11 @@ def _affordable(
     The ends are paid for as well, and the whole input for the claimed sets in any case. There are
     at least :data:`MIN_BACKGROUNDS`. Random sets are given up only for these.
     """
-    claimed = _subsets(sets)
-    n_beside = 1 + int((~ends).all(axis=1).sum())
-
-    def controls_of(n_random: int) -> int:
-        return len(_subsets(_fewer(controls, sets, n_random)) - claimed)
-
-    def cost(m: int, n_controls: int) -> int:
-        return (m + n_beside) * len(claimed) + (-(-m // 2) + len(ends)) * n_controls
-
-    n_random, n_controls = RANDOM_SETS, controls_of(RANDOM_SETS)
-    while cost(MIN_BACKGROUNDS, n_controls) > budget and n_random > _FEWEST_RANDOM_SETS:
+    n_random, cost = RANDOM_SETS, _costs(sets, controls, ends, RANDOM_SETS)
+    while cost(MIN_BACKGROUNDS) > budget and n_random > _FEWEST_RANDOM_SETS:
         n_random -= 1
-        n_controls = controls_of(n_random)
-    least = cost(MIN_BACKGROUNDS, n_controls)
+        cost = _costs(sets, controls, ends, n_random)
+    least = cost(MIN_BACKGROUNDS)
     if budget < least:
         plural = "" if len(sets) == 1 else "s"
         raise ValueError(
@@ -242,9 +254,9 @@ def _affordable(
             f"backgrounds; use budget={least} or more, or test fewer interactions (top) or "
             "smaller ones (order)"
         )
-    pairs = (budget - cost(0, n_controls)) // (2 * len(claimed) + n_controls)
+    pairs = (budget - cost(0)) // (cost(2) - cost(0))
     m = max(MIN_BACKGROUNDS, 2 * pairs)  # of an even number the cost is a multiple of the pairs
-    return m + (cost(m + 1, n_controls) <= budget), n_random
+    return m + (cost(m + 1) <= budget), n_random
 
 
 def _fewer(

@@ -32,7 +32,7 @@ import numpy as np
 import numpy.typing as npt
 
 from interplay._arrays import as_columns
-from interplay._types import visible
+from interplay._types import visible, whole
 from interplay.ablation.backends.base import Backend
 from interplay.ablation.evaluator import Evaluator
 from interplay.confirmation.changes import Change, Equivalence
@@ -93,8 +93,8 @@ def equivalence(
         'not shown'
     """
     _check(margin, share)
-    if isinstance(n_backgrounds, bool) or not isinstance(n_backgrounds, int) or n_backgrounds < 0:
-        raise ValueError(f"n_backgrounds={n_backgrounds!r}; give a whole number from 0 on")
+    n_backgrounds = whole("n_backgrounds", n_backgrounds, 0)
+    whole("random_state", random_state, 0)
     law = get_measure(measure)
     changes = []
     n_ablations = 0

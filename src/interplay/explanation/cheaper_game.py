@@ -80,11 +80,8 @@ def with_cheaper(
                 "both the same players, in the same order"
             )
     fingerprint = fingerprint_of(game)
-    if fingerprint is not None and fingerprint == fingerprint_of(cheaper):
-        raise ValueError(
-            "the cheaper game has the fingerprint of the game, so it is the same one; give a game "
-            "that costs less"
-        )
+    if cheaper is game or (fingerprint is not None and fingerprint == fingerprint_of(cheaper)):
+        raise ValueError("the cheaper game is the game itself; give one that costs less")
     if cheaper_budget is None:
         budget = default_budget(n_players) if request.budget is None else int(request.budget)
         usual = ceil(_DEFAULT * n_players * log2(max(n_players, 2)))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from math import ceil, comb, log2, sqrt
-from operator import index
 from typing import Any
 
 import numpy as np
@@ -127,7 +126,7 @@ class Request:
                 f"decoder={requested.name!r} has masks of its own, so measure={str(measure)!r} "
                 'does not go with it; use decoder="auto", or leave the measure out'
             )
-        n_players, random_state = int(game.n_players), index(self.random_state)
+        n_players, random_state = int(game.n_players), whole("random_state", self.random_state, 0)
         if random_state.bit_length() > _SEED_BITS:
             raise ValueError(
                 f"random_state has {random_state.bit_length()} bits; give a seed of at most "
@@ -160,9 +159,9 @@ class Request:
             turns = np.zeros(len(held_out), dtype=np.int64)
         else:
             n_masks = n_fit + n_held
-            whole = chosen.design(measure, n_masks, n_players, design_rng)
+            drawn = chosen.design(measure, n_masks, n_players, design_rng)
             n_least = requested.min_masks(n_players)
-            design, held_out, turns = _divided(whole, self.holdout, n_least, n_held)
+            design, held_out, turns = _divided(drawn, self.holdout, n_least, n_held)
         hints = self.hints if requested.takes_hints else None
         if hints is None and chosen.takes_hints:
             hints = hints_of(game)

@@ -182,7 +182,7 @@ def check_run(run: object) -> AgentRun:
     """What an agent returned, if it is a run.
 
     Raises:
-        GameError: it is none, or its cost is no finite number from 0 on.
+        GameError: it is none, its answer is no text, or its cost is no finite number from 0 on.
     """
     if not isinstance(run, AgentRun):
         raise GameError(
@@ -193,6 +193,10 @@ def check_run(run: object) -> AgentRun:
         isinstance(call, ToolCall) and call.source in get_args(Source) for call in run.calls
     ):
         raise GameError(f"the calls {run.calls!r} of a run are no ToolCalls; return those")
+    if not isinstance(run.answer, str):
+        raise GameError(
+            f"the answer {run.answer!r} of a run is no text; give one, empty if there is no answer"
+        )
     if not 0 <= run.cost < float("inf"):
         raise GameError(f"the cost {run.cost!r} of a run is no finite number from 0 on")
     return run

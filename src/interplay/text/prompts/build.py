@@ -8,7 +8,7 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import Any, TypeAlias
 
-from interplay._types import Json
+from interplay._types import Json, has_surrogate, shown
 from interplay.extensions import MaskingName
 from interplay.text.prompts.fields import Segments, Span
 from interplay.text.prompts.languages import detect
@@ -69,6 +69,12 @@ def mask_prompt(
         )
     if fixed is not None and not isinstance(fixed, re.Pattern):
         raise ValueError(f"fixed={fixed!r} is no compiled pattern; give re.compile(...)")
+    for written in (_all_of(text), _all_of(prompt)):
+        if has_surrogate(written):
+            raise ValueError(
+                f"the prompt has a lone surrogate (half a character) in {shown(written)}; text "
+                "that UTF-8 can hold is expected"
+            )
     language = checked_language(language) or detect(_all_of(text))
     segmenter = _Segmenter(by, fixed, language, tokenizer)
     if isinstance(text, str):

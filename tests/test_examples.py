@@ -56,7 +56,6 @@ def test_the_stated_interactions_are_the_strongest(
         assert found.values[0] > 0.1
     if name == "training_data":
         assert max(found.values.mean(axis=1)) < -1
-        assert "at the empty input" in (explanation.extrapolated("FSII") or "")
         assert "it is 'threes, labelled as fives'" in capsys.readouterr().out
     if name == "agent_tools":
         said = capsys.readouterr().out
@@ -91,8 +90,7 @@ def test_the_stated_interactions_are_the_strongest(
     if name == "swapped_attribute":
         said = capsys.readouterr().out
         for line in (
-            r"-0.43 \(-0.66 to -0.19\)  A case with a low fever is routine.\n +on fresh .* -0.29",
-            r"\+0.39 \(\+0.16 to \+0.62\)  The case of Mrs Hill is routine.\n +on fresh .* \+0.36",
+            r"-0.31 \(-0.52 to -0.11\)  A case with a low fever is routine.\n +on fresh .* -0.29",
             r"removed +\+0.99\n +swapped +\+1.53\n",
             r"Different: 'gender' changes the score by at most 0.1 in 0 of 6 prompts",
         ):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import json
+import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
@@ -505,7 +507,11 @@ def test_an_explanation_of_components_and_its_structure(tmp_path: Path) -> None:
         assert all(value * sign > 0 and " × " in name for name, value in named)
     explanation.save(tmp_path / "a.interplay")
     assert components.structure(ip.load(tmp_path / "a.interplay")) == found
-    assert "Components of 8 players" in explanation.to_html(tmp_path / "a.html").read_text()
+    page = explanation.to_html(tmp_path / "a.html").read_text()
+    title = re.search("<h1[^>]*>(.*)</h1>", page)
+    assert title is not None
+    asked = "Margin of ' w20' over ' w21' or ' w22' after 'w1 w2 w3' (the first of 4 questions)"
+    assert html.unescape(title[1]) == asked
     with pytest.raises(ValueError, match="output=1 is not one of the 1 outputs"):
         components.structure(explanation, output=1)
     plain = ip.explain(ip.FunctionGame(lambda masks: masks[:, 0], 3))

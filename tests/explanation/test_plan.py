@@ -219,5 +219,5 @@ def test_a_cheaper_game_is_planned_too(tmp_path: Path, clock: Clock) -> None:
     assert alone.cheaper is None
     with pytest.raises(ValueError, match="without a cheaper game"):
         ip.plan(game, **settings)
-    with pytest.raises(ValueError, match="is the same one"):
+    with pytest.raises(ValueError, match="is the game itself"):
         ip.plan(game, cheaper=Priced(clock), **settings)

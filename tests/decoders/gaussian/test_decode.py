@@ -101,7 +101,7 @@ def test_the_prediction_interval_holds_on_fresh_masks(
 def test_the_prediction_interval_holds_for_the_optimal_design() -> None:
     """Its masks are harder to predict than uniform ones when they are left out."""
     share, wider, score_errors = [], [], []
-    for seed in range(8):
+    for seed in range(24):
         truth = hierarchical(seed)
         masks = optimal_design(2 * N + 4, N, np.random.default_rng(seed)).masks
         found = decoded(masks, noisy(truth, masks, seed), seed=seed)

@@ -67,6 +67,7 @@ def test_fields_are_cut_into_sentences() -> None:
     ("row", "message"),
     [
         ({"a": "x"}, "the field 'b' is missing; the row has a"),
+        ({}, "the field 'a' is missing; the row has no fields"),
         ({"a": "x", "b": None}, "the field 'b' has no value; give"),
         ({"a": {"c": 1}, "b": "x"}, "the field 'a' is"),
         ({"a": [3], "b": "x"}, "item 1 of the field 'a'"),

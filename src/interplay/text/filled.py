@@ -165,7 +165,7 @@ def fields_of(template: str) -> tuple[str, ...]:
 def _items(field: str, row: Mapping[str, Any]) -> list[_Item]:
     """The items of a field, with their roles."""
     if field not in row:
-        known = ", ".join(sorted(row))[:_MOST_NAMED]
+        known = ", ".join(sorted(row))[:_MOST_NAMED] or "no fields"
         raise ValueError(f"the field {field!r} is missing; the row has {known}")
     value = row[field]
     if value is None:

@@ -60,7 +60,7 @@ class Comparison:
     @property
     def n_outputs(self) -> int:
         """The number of outputs of each game."""
-        return (self.explanation.spectrum.n_outputs or 3) // 3
+        return (self.explanation.first_output or 0) // 2
 
     def changes(
         self, index: IndexName | str | None = None, *, order: int | None = None, output: int = 0
@@ -209,7 +209,7 @@ def compare(
             batch_size=batch_size,
             progress=progress,
         )
-        column = 2 * (explanation.spectrum.n_outputs or 3) // 3
+        column = explanation.first_output or 0
         found = Comparison(explanation, pair.names, order=order).changes()
         n_claims = min(confirm, len(found))
         if n_claims and explanation.faithfulness.by_output[column] > 0.0:

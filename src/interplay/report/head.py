@@ -102,7 +102,7 @@ def _comparison(explanation: Explanation) -> dict[str, Any] | None:
     if explanation.compared is None:
         return None
     ends, told = explanation.ends, apart(explanation.provenance["game"]["description"])
-    n_outputs = (explanation.spectrum.n_outputs or 3) // 3
+    n_outputs = (explanation.first_output or 0) // 2
     both = None if ends is None else as_columns(ends)[:, [0, n_outputs]]
     outcome = outcome_of(explanation)
     return {

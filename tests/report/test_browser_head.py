@@ -216,7 +216,7 @@ def test_a_finding_and_its_card_light_up_what_they_name(
             map(str, players)
         )
         page.locator(".finding .evidence").first.click()
-        assert page.url.endswith("#part1-card0")
+        page.wait_for_url("**#part1-card0")
         assert page.locator(".card.pinned").count() == 1
         assert page.locator("section.part:visible").count() == 1
 

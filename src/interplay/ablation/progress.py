@@ -25,6 +25,9 @@ from interplay.ablation.terminal import Terminal
 SAY_AFTER_SECONDS = 2.0
 """A wait for other processes that is longer is told, also where no progress is shown."""
 
+LINE_EVERY_SECONDS = 15.0
+"""How often progress is told where a bar cannot be drawn, as in a log."""
+
 Follower: TypeAlias = Callable[[Json], None]
 _follower: ContextVar[Follower | None] = ContextVar("follower", default=None)
 
@@ -57,22 +60,47 @@ def say(message: str) -> None:
     Terminal(stderr=True).print(message, style="yellow", markup=False, highlight=False)
 
 
+class Lines:
+    """Progress by lines, at most one in a while, where a bar cannot be drawn.
+
+    Args:
+        enabled: print them.
+    """
+
+    def __init__(self, enabled: bool) -> None:
+        self.enabled = enabled
+        self._at = time.monotonic()
+
+    def tell(self, message: Callable[[], str]) -> None:
+        """Print what a function says, if it is time."""
+        now = time.monotonic()
+        if self.enabled and now - self._at >= LINE_EVERY_SECONDS:
+            self._at = now
+            say(message())
+
+
 class Bar:
-    """The progress bar of one run.
+    """The progress bar of one run; where no bar can be drawn, a line now and then.
 
     Args:
         progress: the display of the package rich.
         cost: what each mask costs, ``(m,)``. The time left is estimated from the cost, not from the
             number of masks.
         known: which masks have a value before the run, ``(m,) bool``. They take no time.
+        lines: where there is no bar.
     """
 
-    def __init__(self, progress: Progress, cost: FloatArray, known: BoolArray) -> None:
+    def __init__(
+        self, progress: Progress, cost: FloatArray, known: BoolArray, lines: Lines
+    ) -> None:
         self._progress = progress
         self._cost = cost
         self._before = known.copy()
         self._waiting_since = 0.0
         self._said = False
+        self._lines = lines
+        if lines.enabled and known.any():
+            say(f"{int(known.sum()):,} of {len(known):,} ablations are in the store already.")
         self._task = progress.add_task(
             "ablating", total=len(known), completed=int(known.sum()), rate=0.0, left=0.0, failed=0
         )
@@ -89,6 +117,12 @@ class Bar:
             rate=int(new.sum()) / max(seconds, 1e-9),
             left=cost_left / max(cost_done, 1e-9) * seconds,
             failed=failed,
+        )
+        self._lines.tell(
+            lambda: (
+                f"{int(known.sum()):,} of {len(known):,} ablations, "
+                + _pace(self._progress.tasks[self._task].fields)
+            )
         )
         tell({"done": int(known.sum()), "total": len(known), "failed": failed})
 
@@ -113,24 +147,29 @@ class Bar:
 
 class _Pace(ProgressColumn):
     def render(self, task: Task) -> Text:
-        rate, seconds_left, failed = (task.fields[name] for name in ("rate", "left", "failed"))
-        if not rate:
-            return Text("")
-        minutes, seconds = divmod(round(seconds_left), 60)
-        text = Text(f"{rate:,.1f}/s, {minutes}:{seconds:02d} left", style="progress.remaining")
+        text, failed = Text(_pace(task.fields), style="progress.remaining"), task.fields["failed"]
         return text.append(f", {failed} failed", style="red") if failed else text
+
+
+def _pace(fields: Json) -> str:
+    """The rate and the time left, in words; empty before the first ablation."""
+    if not fields["rate"]:
+        return ""
+    minutes, seconds = divmod(round(fields["left"]), 60)
+    return f"{fields['rate']:,.1f}/s, {minutes}:{seconds:02d} left"
 
 
 @contextmanager
 def progress_bar(enabled: bool, cost: FloatArray, known: BoolArray) -> Iterator[Bar]:
-    """Show a progress bar while the context lasts, if it is enabled."""
+    """Show progress while the context lasts, if it is enabled: on a terminal by a bar."""
+    console = Terminal(stderr=True)
     with Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         _Pace(),
-        console=Terminal(stderr=True),
-        disable=not enabled,
+        console=console,
+        disable=not (enabled and console.is_terminal),
     ) as progress:
-        yield Bar(progress, cost, known)
+        yield Bar(progress, cost, known, Lines(enabled and not console.is_terminal))

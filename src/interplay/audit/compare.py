@@ -209,15 +209,15 @@ def compare(
             batch_size=batch_size,
             progress=progress,
         )
+        shown = {"index": explanation.index, "order": order}
+        explanation = replace(explanation, provenance=explanation.provenance | {"shown": shown})
         column = explanation.first_output or 0
         found = Comparison(explanation, pair.names, order=order).changes()
         n_claims = min(confirm, len(found))
-        if n_claims and explanation.faithfulness.by_output[column] > 0.0:
+        if n_claims:
             confirmation = explanation.confirm(
                 n_claims,
-                order=order,
                 min_order=1,
-                output=column,
                 store=store,
                 random_state=random_state,
                 progress=progress,

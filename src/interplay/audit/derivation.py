@@ -89,8 +89,9 @@ def check_derivation(explanation: Explanation, stored: Stored | None, lookup: Lo
     if stored is not None and not stored.known.all():
         return _stopped(drawn, names, "the store lacks ablations", plan)
     evaluated = _evaluated(explanation, plan, stored, lookup)
+    game = explanation.provenance["game"]
     try:
-        derived = derive(plan, evaluated, explanation.cheaper)
+        derived = derive(plan, evaluated, explanation.cheaper, game["description"])
     except (AblationError, ValueError) as error:
         return _stopped(drawn, names, f"nothing could be derived: {error}", plan)
     except KeyboardInterrupt as interrupt:

@@ -7,7 +7,8 @@ That something was not found does not show that it is not there. Each expectatio
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import isfinite
 from pathlib import Path
 
 import numpy as np
@@ -178,7 +179,10 @@ def examined(
 
 def _of_r2(explanation: Explanation, output: int, least: float) -> Expected:
     score, held = explanation.faithfulness, explanation.held_out
-    if (explanation.spectrum.n_outputs or 1) > 1 and score.known and not score.exact:
+    known = score.by_output[output]
+    if (explanation.spectrum.n_outputs or 1) > 1 and (score.exact or not isfinite(known)):
+        score = replace(score, r2=known, low=known, high=known, varies=isfinite(known))
+    elif (explanation.spectrum.n_outputs or 1) > 1:
         predictions = as_columns(explanation.predict_held_out())[:, output]
         rng = np.random.default_rng([_SEED, output])
         score = faithfulness(held.masks, as_columns(held.values)[:, output], predictions, rng)

@@ -232,7 +232,7 @@ def alone(explanation: Explanation) -> Explanation:
     values = values.reshape(len(values), *used.values.shape[1:])
     budget = recorded["budget"]
     evaluated = Evaluated(values, None, 0, len(used), budget["skipped"], budget["interrupted"])
-    derived = derive(plan, evaluated, explanation.cheaper)
+    derived = derive(plan, evaluated, explanation.cheaper, recorded["game"]["description"])
     again = derived_provenance(plan, derived)
     provenance = {name: entry for name, entry in recorded.items() if name != "prior"} | again
     for name in ("game", "budget"):  # entries of which do not follow

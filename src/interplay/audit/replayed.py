@@ -92,13 +92,22 @@ def check_confirmation(
     # backgrounds are masks of the explanation's measure; those of earlier versions were uniform
     measure = UNIFORM if recorded.measure == UNIFORM else explanation.measure
     try:
-        spectrum = derivation.derived.decoded.spectrum.output(recorded.output)
+        derived = derivation.derived
+        spectrum = derived.decoded.spectrum.output(recorded.output)
+        again_said = replace(
+            explanation, spectrum=derived.decoded.spectrum, faithfulness=derived.score
+        )
         claims = spectrum.to(recorded.index, order=recorded.order, players=explanation.players)
         with Evaluator.of(game, progress=False) as evaluator:
             again = confirm(
                 evaluator,
                 spectrum,
-                claims.top(max(len(recorded.tested), 1), min_order=recorded.min_order),
+                again_said.verdict.claims(
+                    claims,
+                    max(len(recorded.tested), 1),
+                    min_order=recorded.min_order,
+                    output=recorded.output,
+                ),
                 (used.masks, used.values),
                 output=recorded.output,
                 budget=budget,
@@ -109,7 +118,7 @@ def check_confirmation(
     except GameError:
         reason = "the store lacks ablations that the confirmation needs"
         return [unchecked(name, f"{reason}, or no store was given")]
-    except (ValueError, TypeError, IndexError) as error:
+    except (ValueError, TypeError, LookupError) as error:
         detail = f"its recorded settings cannot be what ran: {error}"
         return [checked(name, detail, [texts("settings", recorded.index, None)])]
     # how many were known before is not recorded anywhere else

@@ -16,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from interplay._types import Json
 from interplay.ablation.backends.base import Backend
 from interplay.ablation.evaluator import OnError
+from interplay.ablation.progress import Lines
 from interplay.ablation.store import Store
 from interplay.ablation.terminal import Terminal
 from interplay.audit.findings import Numbered, findings_of
@@ -396,6 +397,15 @@ def _bar(progress: bool | None, total: int | None) -> Iterator[Any]:
     terminal = Terminal(stderr=True)
     enabled = terminal.is_terminal if progress is None else progress
     columns = (TextColumn("prompts"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=terminal, disable=not enabled) as shown:
+    lines = Lines(enabled and not terminal.is_terminal)
+    with Progress(
+        *columns, console=terminal, disable=not enabled or not terminal.is_terminal
+    ) as shown:
         task = shown.add_task("prompts", total=total)
-        yield partial(shown.advance, task)
+
+        def advance() -> None:
+            shown.advance(task)
+            done, of = int(shown.tasks[task].completed), "" if total is None else f" of {total:,}"
+            lines.tell(lambda: f"{done:,}{of} prompts")
+
+        yield advance

@@ -127,7 +127,7 @@ def compare_command(
             random_state=seed,
             store=out / STORE,
             stores=(first_store, second_store),
-            progress=False if chosen.quiet else None,
+            progress=not chosen.quiet,
             **({"measure": "uniform"} | recorded),
         )
     explanation = comparison.explanation

@@ -151,7 +151,7 @@ def demo_command(
     """
     model, tokenizer = demo_model()
     parts, pages = [], []
-    progress = False if shown.quiet else None
+    progress = not shown.quiet
     for case in CASES:
         game = case.game(model, tokenizer)
         console.rule(f"[bold]{case.title}")

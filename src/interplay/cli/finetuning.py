@@ -281,7 +281,7 @@ def finetuning_command(
                 store=out / STORE,
                 random_state=run.random_state,
                 backend=run.backend,
-                progress=False if run.quiet else None,
+                progress=not run.quiet,
             )
         console.print(f"Undoing {undone}", markup=False, highlight=False)
     finish(page, explanation, gate)

@@ -216,8 +216,7 @@ class RunOptions:
             if field.name not in ("out", "decoding", "quiet")
         }
         options: dict[str, Any] = {} if self.decoding is None else {"decoding": self.decoding}
-        if self.quiet:
-            options["progress"] = False
+        options["progress"] = not self.quiet
         return named | {"store": self.folder(command) / STORE} | options
 
 
@@ -284,7 +283,7 @@ class ConfirmOptions:
             "store": run.folder(command) / STORE,
             "backend": run.backend,
             "batch_size": run.batch_size,
-            "progress": False if run.quiet else None,
+            "progress": not run.quiet,
         }
         explanation = with_tables(explanation, **settings)
         if self.decisive:
@@ -311,7 +310,7 @@ class ConfirmOptions:
             random_state=run.random_state,
             backend=run.backend,
             batch_size=run.batch_size,
-            progress=False if run.quiet else None,
+            progress=not run.quiet,
         )
 
 

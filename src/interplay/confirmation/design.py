@@ -99,7 +99,7 @@ def cost_of(
     masks, values = design.masks, set(keys(known))
     n_new = sum(key not in values for key in keys(masks))
     cost = Cost(count, len(claims) - count, len(masks), n_new, budget, design.complete)
-    return claims.top(count), cost
+    return claims.take(np.arange(count)), cost
 
 
 @dataclass(frozen=True, eq=False)

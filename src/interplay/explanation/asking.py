@@ -37,7 +37,7 @@ class Asking(Reading):
         index: IndexName | str | None = None,
         order: int | None = None,
         min_order: int = 2,
-        output: int = 0,
+        output: int | None = None,
         budget: int | None = None,
         store: str | Path | None = None,
         random_state: int = 0,
@@ -45,7 +45,7 @@ class Asking(Reading):
         batch_size: int | None = None,
         progress: bool | None = None,
     ) -> Confirmation:
-        """Test the strongest interactions by fresh ablations.
+        """Test the strongest interactions by fresh ablations, findings before others.
 
         The players of each interaction are removed in all patterns, on the same few random
         backgrounds (see :mod:`interplay.confirmation.patterns`). These are masks of the
@@ -65,7 +65,8 @@ class Asking(Reading):
             order: the largest number of players in an interaction; by default that of the tables
                 that the run showed, :attr:`order`, else 3, as ``print(explanation)`` shows.
             min_order: the smallest number; 1: single players are tested too.
-            output: the number of the output, if there are several.
+            output: the number of the output, if there are several; by default the one that reports
+                begin with, or the first.
             budget: the most masks to evaluate, beyond those of the explanation. It determines the
                 number of backgrounds. The default is what the explanation itself took, but at most
                 500; of the ``top`` interactions it then tests as many as that pays for, and warns
@@ -87,6 +88,7 @@ class Asking(Reading):
             StoreError: the store cannot be used.
             KeyboardInterrupt: the run was interrupted. What was evaluated is in the store.
         """
+        output = self._shown(output)
         explained, spectrum = self._explained(game), self.spectrum.output(output)
         claims, cost = self._claims(top, index, (min_order, order), output, budget, random_state)
         if budget is None and cost.n_left_out:
@@ -117,7 +119,7 @@ class Asking(Reading):
         index: IndexName | str | None = None,
         order: int | None = None,
         min_order: int = 2,
-        output: int = 0,
+        output: int | None = None,
         budget: int | None = None,
         random_state: int = 0,
     ) -> Cost:
@@ -126,7 +128,12 @@ class Asking(Reading):
         Raises:
             ValueError: as for :meth:`confirm`.
         """
-        return self._claims(top, index, (min_order, order), output, budget, random_state)[1]
+        shown = self._shown(output)
+        return self._claims(top, index, (min_order, order), shown, budget, random_state)[1]
+
+    def _shown(self, output: int | None) -> int:
+        """The output that is asked about."""
+        return (self.first_output or 0) if output is None else output
 
     def _claims(
         self,
@@ -145,7 +152,7 @@ class Asking(Reading):
         if most is None:  # that of the tables, in which the strongest stand
             most = max(fewest, self.shown_order)
         interactions = self.spectrum.output(output).to(index, order=most, players=self.players)
-        claims = interactions.top(top, min_order=fewest)
+        claims = self.verdict.claims(interactions, top, min_order=fewest, output=output)
         known = self.ablations.masks
         seed = whole_number(random_state)
         if budget is None:
@@ -159,7 +166,7 @@ class Asking(Reading):
         self,
         *,
         threshold: float | None = None,
-        output: int = 0,
+        output: int | None = None,
         game: Game | None = None,
         budget: int = BUDGET,
         time_limit: float = 10.0,
@@ -185,7 +192,8 @@ class Asking(Reading):
         Args:
             threshold: the value at which the answer changes. By default 0 for a margin or
                 log-odds, else the middle between the values of the full and the empty input.
-            output: the number of the output, if there are several.
+            output: the number of the output, if there are several; by default the one that reports
+                begin with, or the first.
             game: the game that was explained. A loaded explanation needs it, or only predicts,
                 except where the run itself measured the sets.
             budget: the most masks to evaluate, beyond those of the explanation.
@@ -214,7 +222,7 @@ class Asking(Reading):
         self,
         *,
         threshold: float | None = None,
-        output: int = 0,
+        output: int | None = None,
         game: Game | None = None,
         budget: int = BUDGET,
         time_limit: float = 10.0,
@@ -256,11 +264,12 @@ class Asking(Reading):
         self,
         kind: Kind,
         threshold: float | None,
-        output: int,
+        output: int | None,
         game: Game | None,
         limits: tuple[int, float],
         settings: dict[str, Any],
     ) -> DecisiveSet:
+        output = self._shown(output)
         question = question_of(
             kind,
             (self.spectrum, self.players, self.ends),

@@ -16,7 +16,7 @@ from interplay._types import Json, visible
 from interplay.ablation.terminal import Terminal
 from interplay.explanation.cheaper import CHEAPER, in_words
 from interplay.explanation.decisive import DecisiveSet
-from interplay.explanation.differences import outcome_of, test_said, verdicts_said
+from interplay.explanation.differences import details_said, outcome_of, test_said, verdicts_said
 from interplay.explanation.explanation import Explanation
 from interplay.explanation.findings import findings
 from interplay.explanation.reading import SHOWN_ORDER
@@ -97,7 +97,7 @@ def shown_of(
     removal = explanation.removal
     yield from decided(explanation.decisive, removal)
     yield from run(explanation)
-    yield from confirmed(explanation, removal)
+    yield from confirmed(explanation)
 
 
 def verdict(explanation: Explanation) -> Iterator[Part]:
@@ -277,7 +277,7 @@ def decided(sets: Sequence[DecisiveSet], removal: Removal) -> Iterator[Part]:
             yield Text(f"  {line}", style="" if line == values else "dim")
 
 
-def confirmed(explanation: Explanation, removal: Removal) -> Iterator[Part]:
+def confirmed(explanation: Explanation) -> Iterator[Part]:
     """Each tested interaction: predicted, measured, and the verdict."""
     confirmation = explanation.confirmation
     if confirmation is None:
@@ -288,12 +288,10 @@ def confirmed(explanation: Explanation, removal: Removal) -> Iterator[Part]:
         for column in ("predicted", "measured"):
             table.add_column(column, justify="right", no_wrap=True)
         table.add_column("players")
-        for tested, said in zip(confirmation.tested, verdicts_said(explanation), strict=True):
+        said_of = zip(verdicts_said(explanation), details_said(explanation), strict=True)
+        for tested, (said, lines) in zip(confirmation.tested, said_of, strict=True):
             names = map(_name, tested.players, tested.labels)
-            details = (
-                f"[dim]{escape(line)}[/dim]"
-                for line in tested.details_of(removal.done(tested.players))
-            )
+            details = (f"[dim]{escape(line)}[/dim]" for line in lines)
             table.add_row(
                 said,
                 f"{tested.predicted:+.3g}",

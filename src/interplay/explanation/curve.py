@@ -114,6 +114,7 @@ def budget_curve(explanation: Explanation, *, points: int = 6) -> BudgetCurve:
                 decoded.spectrum.predict(held.masks),
                 np.random.default_rng(score_seed),
                 measure=explanation.faithfulness.measure,
+                outputs=explanation.judged_outputs,
             )
         )
     numbers = sizes.tolist()

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from interplay._arrays import finite_rows
-from interplay._types import BoolArray, FloatArray, IntArray
+from interplay._arrays import as_columns, finite_rows
+from interplay._types import BoolArray, FloatArray, IntArray, Json
 from interplay.ablation.table import Evaluated
 from interplay.decoders.base import Decoded, Decoder
 from interplay.decoders.decode import get_decoder, run_decoder
@@ -19,7 +19,7 @@ from interplay.explanation.completion import can_complete, completed
 from interplay.explanation.correction import corrected, tightened, with_end_doubts
 from interplay.explanation.explanation import Ablations
 from interplay.explanation.fairness import ENOUGH_HELD_OUT, fair_order, fair_rows
-from interplay.explanation.faithfulness import Faithfulness, faithfulness
+from interplay.explanation.faithfulness import Faithfulness, faithfulness, judged_outputs
 from interplay.explanation.run_plan import MIN_HELD_OUT, RunPlan
 
 _INTERCHANGEABLE = ("table",)
@@ -45,7 +45,12 @@ class Derived:
     held_predictions: FloatArray | None
 
 
-def derive(plan: RunPlan, evaluated: Evaluated, cheaper: Ablations | None = None) -> Derived:
+def derive(
+    plan: RunPlan,
+    evaluated: Evaluated,
+    cheaper: Ablations | None = None,
+    description: Json | None = None,
+) -> Derived:
     """Decode the values of a plan's masks, and score the result.
 
     Under measures other than uniform, masks are held out in turn: each part of them is predicted by
@@ -58,6 +63,7 @@ def derive(plan: RunPlan, evaluated: Evaluated, cheaper: Ablations | None = None
         plan: the run plan.
         evaluated: the values of its masks.
         cheaper: the ablations of a cheaper game (see :mod:`.cheaper`), if the plan has one.
+        description: of the game. A comparison is judged by its difference.
 
     Raises:
         GameError: too few masks have a value.
@@ -81,6 +87,7 @@ def derive(plan: RunPlan, evaluated: Evaluated, cheaper: Ablations | None = None
         exact=inputs.exact,
         noise=inputs.held_noise,
         measure=str(UNIFORM if inputs.exact else plan.measure),
+        outputs=judged_outputs(description or {}, as_columns(held_out.values).shape[1]),
     )
     return Derived(inputs, decoded, score, predictions if plan.in_turn else None)
 

@@ -20,7 +20,6 @@ from interplay.explanation.sentences import Changed, Finding, Part, listed
 from interplay.fourier.interactions import Interactions
 
 Level: TypeAlias = Literal["changed", "no change", "unclear"]
-_ORDER = 2
 _ALONE: dict[Changed, str] = {
     "appeared": " matters in {new}, {rest} {old}",
     "vanished": " matters in {old}, {rest} {new}",
@@ -35,7 +34,8 @@ _TOGETHER: dict[Changed, str] = {
     "stronger": " act together more strongly in {new}",
     "weaker": " act together less strongly in {new}",
 }
-_EVIDENCE = {True: "confirmed", False: "not confirmed", None: "not tested"}
+EVIDENCE = {True: "confirmed", False: "not confirmed", None: "not tested"}
+"""What fresh ablations say of a change, in words."""
 
 
 @dataclass(frozen=True)
@@ -159,11 +159,9 @@ def _estimate(interactions: Interactions, row: int) -> tuple[float, float, float
 
 
 def shown_changes(explanation: Reading) -> tuple[Change, ...]:
-    """The changes of the first output that reports speak of: those that are tested, or pairs."""
-    tested = explanation.confirmation
-    order = _ORDER if tested is None else tested.order
+    """The changes of the first output that reports speak of."""
     interactions = explanation.spectrum.to(
-        explanation.index, order=order, players=explanation.players
+        explanation.index, order=explanation.shown_order, players=explanation.players
     )
     return changes_of(explanation, interactions)
 
@@ -191,8 +189,24 @@ def verdicts_said(explanation: Reading) -> tuple[str, ...]:
     """The verdict on each tested set; of changes ``"confirmed"`` or ``"not confirmed"``."""
     tested = () if explanation.confirmation is None else explanation.confirmation.tested
     if is_of_changes(explanation):
-        return tuple(_EVIDENCE[test.differs] for test in tested)
+        return tuple(EVIDENCE[test.differs] for test in tested)
     return tuple(test.verdict for test in tested)
+
+
+def details_said(explanation: Reading) -> tuple[tuple[str, ...], ...]:
+    """Of each tested set the reason for its verdict, and what removing the players does."""
+    tested = () if explanation.confirmation is None else explanation.confirmation.tested
+    removal, of_changes = explanation.removal, is_of_changes(explanation)
+    lines = [test.details_of(removal.done(test.players)) for test in tested]
+    if not of_changes:
+        return tuple(lines)
+    # a change is one however small it is beside those of random sets
+    reasons = (
+        f"the interval of the change {'excludes' if test.differs else 'contains'} zero"
+        + ("" if test.agrees else "; not of the predicted size")
+        for test in tested
+    )
+    return tuple((reason, *rest) for reason, (_, *rest) in zip(reasons, lines, strict=True))
 
 
 def changes_told(explanation: Reading, most: int) -> tuple[Finding, ...]:
@@ -226,7 +240,7 @@ def _told(explanation: Reading, change: Change) -> Finding:
     parts: tuple[Part, ...] = (*listed(change.players), said)
     labels = dict(zip(change.players, change.labels, strict=True))
     return Finding(
-        change.kind, parts, change.players, None, labels, tested=_EVIDENCE[change.confirmed]
+        change.kind, parts, change.players, None, labels, tested=EVIDENCE[change.confirmed]
     )
 
 
@@ -243,10 +257,11 @@ def outcome_of(explanation: Reading) -> Outcome:
     if not np.isfinite(score):
         level, words = "no change", "The same"
         reason = f"{new} and {old} have the same value on every mask."
-    elif score <= 0.0:
+    elif not explanation.verdict.trusted[explanation.first_output or 0]:
         level, words = "unclear", "Not known what changed"
+        cannot = "cannot be predicted" if score <= 0.0 else "is not shown to be predictable"
         reason = (
-            f"{new} and {old} differ, but the difference cannot be predicted from the masks "
+            f"{new} and {old} differ, but the difference {cannot} from the masks "
             f"(R2 {score:.2f}): nothing can be said of what changed."
         )
     elif confirmation is not None:

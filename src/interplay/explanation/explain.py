@@ -168,7 +168,8 @@ def explain(
         if evaluated is None:
             evaluated = evaluator(plan.masks, order=fair_order(plan))
     evaluated_at = time.perf_counter()
-    derived = derive(plan, evaluated, None if first is None else first.ablations)
+    used = None if first is None else first.ablations
+    derived = derive(plan, evaluated, used, evaluator.description)
     finished = time.perf_counter()
     provenance = provenance_of(plan, derived, evaluated, evaluator, first) | {
         "until": stopped,
@@ -188,7 +189,7 @@ def explain(
         game,
         surrogate=derived.decoded.surrogate,
         held_predictions=derived.held_predictions,
-        cheaper=None if first is None else first.ablations,
+        cheaper=used,
     )
 
 

@@ -26,19 +26,20 @@ class Faithfulness:
 
     Attributes:
         r2: 1 - SSE / SST, where SSE is the sum of squared errors and SST the sum of squared
-            deviations from the mean. For k outputs it is the mean over those whose values vary.
-            NaN if the values of no output vary: a constant has no R2.
+            deviations from the mean. For k outputs it is the mean over those whose values vary; of
+            a comparison, over differences only (see :func:`judged_outputs`). NaN if the values of
+            none vary: a constant has no R2.
         low: lower end of the bootstrap interval; NaN without an R2.
         high: upper end; NaN without an R2.
         level: nominal coverage of the interval.
         n_masks: the number of masks it was computed on.
         exact: the masks are all 2^n masks, and the R2 is not an estimate.
-        varies: whether the values of any output vary over the masks.
+        varies: whether the values of any of these outputs vary over the masks.
         by_output: the R2 of each output (one entry for values ``(m,)``); NaN for an output whose
             values do not vary.
         noise: for a random game, the share of the values' variance that is noise, the mean over
-            outputs. No explanation can be expected to reach an R2 above 1 - noise. ``None`` for a
-            game that is not random.
+            these outputs. No explanation can be expected to reach an R2 above 1 - noise. ``None``
+            for a game that is not random.
         measure: the law of the masks, as the text of a measure: the R2 is one under this law.
         bands: the errors by the share of players that masks keep, where sizes differ enough to tell
             them apart; else empty.
@@ -109,6 +110,21 @@ class Faithfulness:
             f"on {self.n_masks} held-out masks"
             + ("" if self.measure == str(UNIFORM) else f" {get_measure(self.measure).description}")
         )
+
+
+def judged_outputs(description: Json, n_outputs: int | None) -> slice:
+    """The outputs by whose R2 an explanation is judged: all, or the differences of a comparison.
+
+    A comparison has the outputs of one game, those of another and what the other has more, and
+    is about the last: both games may be predicted well, and their difference not at all.
+
+    Args:
+        description: of the game.
+        n_outputs: the number of its outputs; ``None``: it has one, which is no list.
+    """
+    if not description.get("compared") or not n_outputs or n_outputs % 3:
+        return slice(None)
+    return slice(2 * n_outputs // 3, n_outputs)
 
 
 def r2(values: FloatArray, predictions: FloatArray) -> FloatArray:
@@ -218,6 +234,7 @@ def faithfulness(
     level: float = 0.95,
     noise: FloatArray | None = None,
     measure: str = str(UNIFORM),
+    outputs: slice = slice(None),
 ) -> Faithfulness:
     r"""Score predictions for held-out masks, with a symmetric bootstrap-t interval over the masks.
 
@@ -249,9 +266,11 @@ def faithfulness(
         level: nominal coverage of the interval.
         noise: the variance of each value around the game's mean, in the shape of ``values``.
         measure: the law that the masks were drawn by, as the text of a measure.
+        outputs: those by which it is judged (see :func:`judged_outputs`).
     """
     scores = r2(values, predictions)
-    vary = ~np.isnan(scores)
+    vary = np.zeros(scores.shape, dtype=bool)
+    vary[outputs] = ~np.isnan(scores[outputs])
     score = low = high = float(scores[vary].mean()) if vary.any() else nan
     bands: tuple[Band, ...] = ()
     uneven = False
@@ -268,7 +287,9 @@ def faithfulness(
         exact=exact,
         varies=bool(vary.any()),
         by_output=tuple(scores.tolist()),
-        noise=None if noise is None else _noise_share(values, noise),
+        noise=None
+        if noise is None
+        else _noise_share(as_columns(values)[:, outputs], as_columns(noise)[:, outputs]),
         measure=measure,
         bands=bands,
         uneven=uneven,

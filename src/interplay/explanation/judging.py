@@ -14,9 +14,10 @@ from interplay._types import BoolArray, FloatArray, Json
 from interplay.designs.measures import SHAPLEY, UNIFORM, Measure, measure_of
 from interplay.explanation.extrapolation import missed_ends, misses_the_middle, ranges_of
 from interplay.explanation.fairness import ENOUGH_HELD_OUT
-from interplay.explanation.faithfulness import Faithfulness
+from interplay.explanation.faithfulness import Faithfulness, judged_outputs
 from interplay.explanation.forecast import NOISY, outlook_of
 from interplay.explanation.verdict import ROUNDING, Level, Verdict, VerdictWarning, in_some_output
+from interplay.extensions import IndexName
 from interplay.fourier.interactions import LEVEL
 from interplay.fourier.spectrum import Spectrum
 
@@ -24,7 +25,6 @@ USABLE_LOW = 0.5
 """Usable: the lower end of R2's interval is at least this."""
 WIDE = 0.3
 """From this width on the interval of R2 is wide."""
-_ORDER = 3
 
 
 def _judged_on(measure: Measure) -> str:
@@ -39,7 +39,8 @@ def verdict_on(
     score: Faithfulness,
     provenance: Json,
     ablations: tuple[BoolArray, FloatArray],
-    ends: FloatArray | None = None,
+    ends: FloatArray | None,
+    shown: tuple[IndexName, int],
 ) -> Verdict:
     """Judge an explanation by its spectrum, score and provenance (see ``Explanation.verdict``).
 
@@ -49,19 +50,29 @@ def verdict_on(
         provenance: what ran.
         ablations: the masks, ``(m, n)``, and values, ``(m,)`` or ``(m, k)``, of the whole run.
         ends: the values of the full and of the empty input.
+        shown: the index and the order by which findings are counted, those of reports.
     """
     _, values = ablations
-    ranges = ranges_of(values)
-    cross_validated = _cross_validated(provenance)
+    ranges, description = ranges_of(values), provenance["game"]["description"]
+    about = judged_outputs(description, spectrum.n_outputs)
+    cross_validated = _cross_validated(provenance, about)
     level = _level(score, cross_validated)
     below = [not (isfinite(r2) and r2 > 0.0) for r2 in score.by_output]
-    trusted = tuple(level != "not usable" and not bad for bad in below)
+    is_judged = np.zeros(len(below), dtype=bool)
+    is_judged[about] = True
+    trusted = tuple(
+        not bad and not (judged and level == "not usable")
+        for judged, bad in zip(is_judged.tolist(), below, strict=True)
+    )
     # what the counts are counted with
     judged = Verdict(level, ("",), 0, 0, None, None, None, "", (), ranges, trusted)
     measure = measure_of(provenance["design"]["kind"])
-    interactions = spectrum.to(measure.index, order=min(_ORDER, spectrum.n_players))
-    certain = in_some_output(judged.findings(interactions))
-    some_value = (np.abs(as_columns(interactions.values)) > ROUNDING * np.array(ranges)).any(axis=1)
+    index, order = shown
+    interactions = spectrum.to(index, order=min(order, spectrum.n_players))
+    findings = judged.findings(interactions).reshape(len(interactions), -1)
+    certain = in_some_output(findings[:, about])
+    sizes = np.abs(as_columns(interactions.values)) > ROUNDING * np.array(ranges)
+    some_value = sizes[:, about].any(axis=1)
     together, alone = interactions.orders >= 2, interactions.orders == 1
     has_intervals = interactions.high is not None or (score.exact and not _repeats_noise(score))
     counts = [int((some_value & rows).sum()) for rows in (together, alone)]
@@ -74,7 +85,7 @@ def verdict_on(
     return Verdict(
         level=level,
         reasons=(
-            *_reasons(level, score, cross_validated),
+            *_reasons(level, score, cross_validated, _of_what(description, is_judged)),
             *([_counted(level, counts, known, score)] if score.known else []),
             *([_judged_on(measure)] if measure != UNIFORM and not score.exact else []),
         ),
@@ -85,7 +96,7 @@ def verdict_on(
         budget=budget,
         outlook=outlook,
         warnings=(
-            *_of_score(score, below, ranges, values),
+            *_of_score(score, score.by_output[about], ranges[about], values),
             *_of_findings(score, known, has_intervals, level),
             *_of_run(provenance, has_ends=ends is not None),
             *_of_ends(spectrum, measure, ends, ranges),
@@ -96,10 +107,10 @@ def verdict_on(
     )
 
 
-def _cross_validated(provenance: Json) -> float | None:
+def _cross_validated(provenance: Json, about: slice) -> float | None:
     """The decoder's own cross-validated R2, the mean over outputs; ``None`` if it has none."""
-    scores = provenance["decoder"]["diagnosis"].get("cv_r2")
-    known = [score for score in np.atleast_1d(scores or []).tolist() if score is not None]
+    scores = np.atleast_1d(provenance["decoder"]["diagnosis"].get("cv_r2") or []).tolist()
+    known = [score for score in scores[about] if score is not None]
     return float(np.mean(known)) if known else None
 
 
@@ -123,16 +134,28 @@ def _level(score: Faithfulness, cross_validated: float | None) -> Level:
     return "usable"
 
 
-def _reasons(level: Level, score: Faithfulness, cross_validated: float | None) -> tuple[str, ...]:
+def _of_what(description: Json, is_judged: BoolArray) -> tuple[str, str]:
+    """What varies, and over what a score is a mean, in words; empty of one output."""
+    count, differs = int(is_judged.sum()), not is_judged.all()
+    of = " of the difference" if differs else ""
+    return of, f", on average over {count} {'differences' if differs else 'outputs'}" * (count > 1)
+
+
+def _reasons(
+    level: Level, score: Faithfulness, cross_validated: float | None, what: tuple[str, str]
+) -> tuple[str, ...]:
+    of, mean = what
     if not score.varies:
-        return (f"The score is the same on all {score.n_masks} masks that it is judged on.",)
+        same = "difference" if of else "score"
+        return (f"The {same} is the same on all {score.n_masks} masks that it is judged on.",)
     if not score.known:
         return ("There is no score to judge it by.",)
     where = f"{'all' if score.exact else 'held-out'} ablations"
     if level == "not usable":
         better = "no better" if score.r2 <= 0.0 else "not demonstrably better"
         return (
-            f"It predicts {where} {better} than their mean does (R2 = {score.r2:.3f}"
+            f"It predicts {'the difference on ' if of else ''}{where} {better} than "
+            f"{'its' if of else 'their'} mean does{mean} (R2 = {score.r2:.3f}"
             + (
                 ""
                 if score.exact
@@ -142,7 +165,7 @@ def _reasons(level: Level, score: Faithfulness, cross_validated: float | None) -
         )
     ends = f"{_percent(score.low)} to {_percent(score.high)}"
     span = "" if score.exact else f" ({score.level:.0%} interval {ends})"
-    sentence = f"It predicts {_percent(score.r2)} of the variation over {where}{span}"
+    sentence = f"It predicts {_percent(score.r2)} of the variation{of} over {where}{mean}{span}"
     if _repeats_noise(score):
         share = f"{score.noise:.0%} of their variance is noise"
         reasons = [f"It repeats all ablations as they were measured, and {share}."]
@@ -187,7 +210,10 @@ def _number(count: int, what: str) -> str:
 
 
 def _of_score(
-    score: Faithfulness, below: list[bool], ranges: tuple[float, ...], values: FloatArray
+    score: Faithfulness,
+    by_output: tuple[float, ...],
+    ranges: tuple[float, ...],
+    values: FloatArray,
 ) -> list[VerdictWarning]:
     warnings = []
 
@@ -204,11 +230,11 @@ def _of_score(
         warn("below_chance", "The mean of the ablations would predict at least as well.")
     elif score.low <= 0.0:
         warn("may_be_chance", "The interval of R2 reaches zero, which is what the mean predicts.")
-    n_below = sum(bad and isfinite(r2) for bad, r2 in zip(below, score.by_output, strict=True))
+    n_below = sum(r2 <= 0.0 for r2 in by_output)
     if score.known and score.r2 > 0.0 and n_below:
         warn(
             "outputs_below_chance",
-            f"{n_below} of {len(below)} outputs are predicted no better than by their mean.",
+            f"{n_below} of {len(by_output)} outputs are predicted no better than by their mean.",
         )
     if score.known and not score.exact:
         if score.high - score.low > WIDE:

@@ -19,7 +19,7 @@ from interplay.errors import ExtrapolationWarning
 from interplay.explanation.circuits import Series
 from interplay.explanation.decisive import DecisiveSet
 from interplay.explanation.extrapolation import extrapolated, ranges_of
-from interplay.explanation.faithfulness import Faithfulness, r2
+from interplay.explanation.faithfulness import Faithfulness, judged_outputs, r2
 from interplay.explanation.judging import verdict_on
 from interplay.explanation.removal import Removal
 from interplay.explanation.verdict import Verdict
@@ -128,7 +128,12 @@ class Reading:
         """Whether the explanation may be used, and why: what every report shows first."""
         used = self.ablations
         return verdict_on(
-            self.spectrum, self.faithfulness, self.provenance, (used.masks, used.values), self.ends
+            self.spectrum,
+            self.faithfulness,
+            self.provenance,
+            (used.masks, used.values),
+            self.ends,
+            (self.index, self.shown_order),
         )
 
     @property
@@ -270,6 +275,11 @@ class Reading:
             return None
         old, new = recorded["names"]
         return old, new
+
+    @property
+    def judged_outputs(self) -> slice:
+        """The outputs that the score and the verdict are of: all, or those of the difference."""
+        return judged_outputs(self.provenance["game"]["description"], self.spectrum.n_outputs)
 
     @property
     def first_output(self) -> int | None:

@@ -69,7 +69,8 @@ class Verdict:
     Attributes:
         level: ``"usable"``, ``"weak"``, ``"not usable"`` or ``"unknown"``.
         reasons: why, in sentences.
-        n_interactions: the number of sets of two or more players with a value (FSII of order 3).
+        n_interactions: the number of sets of two or more players with a value, under the
+            index and up to the order that reports begin with.
         n_players: the number of players with a value of their own.
         certain_interactions: how many of these interactions are distinguishable from zero, each by
             its own interval, in some output. ``None``: the decoder gives no intervals.
@@ -161,18 +162,27 @@ class Verdict:
             findings = findings.reshape(values.shape)[:, by]
             order = np.argsort(-np.abs(values[:, by]), kind="stable")
         rows = order[(findings | everything)[order]][:count]
-        deviations = ranked.deviations
-        chosen = replace(
-            ranked,
-            members=ranked.members[rows],
-            values=ranked.values[rows],
-            deviations=None if deviations is None else deviations[rows],
-        )
+        chosen = replace(ranked.take(rows), rest=ranked.rest)
         ranges = np.array(self.ranges)
         ranges = ranges if output is None else ranges[output : output + 1]
         changing = np.abs(as_columns(ranked.values)) > ROUNDING * ranges
         nonzero = in_some_output(changing) if by is None else changing[:, by]
         return chosen, int((nonzero & ~findings).sum())
+
+    def claims(
+        self, interactions: Interactions, count: int, *, min_order: int, output: int
+    ) -> Interactions:
+        """What is tested first: the strongest findings, then the strongest others.
+
+        Args:
+            interactions: those of one output, under any index.
+            count: the most sets.
+            min_order: the fewest players of a set.
+            output: the number of the output.
+        """
+        ranked = interactions.top(len(interactions), min_order=min_order)
+        rows = np.argsort(~self.findings(ranked, output), kind="stable")
+        return ranked.take(rows[:count])
 
     def shaded_effects(self, interactions: Interactions, output: int) -> FloatArray:
         """The effect of each player by itself, ``(n,)``; 0 where it is no finding.

@@ -161,7 +161,7 @@ class Interactions:
         """Keep ``min_order <= order <= max_order``; by default all sets but the empty one."""
         least = whole("min_order", min_order, 0)
         largest = self.n_players if max_order is None else whole("max_order", max_order, 0)
-        return self._take((self.orders >= least) & (self.orders <= largest))
+        return self.take((self.orders >= least) & (self.orders <= largest))
 
     def top(
         self, count: int = 10, *, min_order: int = 1, max_order: int | None = None
@@ -169,7 +169,7 @@ class Interactions:
         """Take the ``count`` strongest, strongest first; ties keep the order of the sets."""
         count = whole("count", count, 0)
         chosen = self.filter(min_order, max_order)
-        return chosen._take(np.argsort(-chosen.strength, kind="stable")[:count])
+        return chosen.take(np.argsort(-chosen.strength, kind="stable")[:count])
 
     def output(self, column: int) -> Interactions:
         """The interactions of one of the k outputs, counted from 0.
@@ -186,7 +186,8 @@ class Interactions:
             rest=None if self.rest is None else as_columns(self.rest)[:, column],
         )
 
-    def _take(self, rows: BoolArray | IntArray) -> Interactions:
+    def take(self, rows: BoolArray | IntArray) -> Interactions:
+        """Take some of the sets, by their place or by a choice of each."""
         deviations = self.deviations
         return replace(
             self,

@@ -8,7 +8,7 @@ from typing import Any
 
 from interplay._arrays import as_columns
 from interplay._types import Json
-from interplay.explanation.differences import outcome_of, shown_changes
+from interplay.explanation.differences import EVIDENCE, outcome_of, shown_changes
 from interplay.explanation.explanation import Explanation
 from interplay.explanation.findings import findings
 from interplay.explanation.sentences import Finding, Words, is_alike, one_alone
@@ -118,18 +118,15 @@ def _comparison(explanation: Explanation) -> dict[str, Any] | None:
 
 
 def _predicted(explanation: Explanation) -> str:
-    """How much of both games and of their difference is predicted, in words."""
+    """How much of the difference of two games is predicted, and how much of each, in words."""
     scores, first = explanation.faithfulness.by_output, explanation.first_output or 0
-    names = (*(explanation.compared or ()), "difference")
     known = [
         f"{name} {scores[output]:.2f}"
-        for name, output in zip(names, (0, first // 2, first), strict=True)
+        for name, output in zip(explanation.compared or (), (0, first // 2), strict=False)
         if isfinite(scores[output])
     ]
-    if not known:
-        return explanation.verdict.reasons[0]
-    which = "all" if explanation.faithfulness.exact else "held-out"
-    return f"R2 on {which} ablations: {', '.join(known)}."
+    of_each = f" R2 of each: {', '.join(known)}." if known else ""
+    return explanation.verdict.reasons[0] + of_each
 
 
 def _answer(provenance: Json) -> str:
@@ -199,7 +196,10 @@ def _cards(
     """Truth tables for the template; of a comparison with what both games say beside it."""
     if explanation.compared is None:
         return [_card(explanation, table, words, _name(table, words), []) for table in tables]
-    kinds = {change.players: change.kind for change in shown_changes(explanation)}
+    names = {
+        change.players: f"{_KINDS[change.kind]}, {EVIDENCE[change.confirmed]}"
+        for change in shown_changes(explanation)
+    }
     first = explanation.first_output or 0
     both = [Known(explanation, output) for output in (0, first // 2)]
     return [
@@ -207,7 +207,7 @@ def _cards(
             explanation,
             table,
             words,
-            _KINDS.get(kinds.get(table.players, ""), ""),
+            names.get(table.players, ""),
             [known.entries(table.players) for known in both],
         )
         for table in tables

@@ -18,7 +18,7 @@ from markupsafe import Markup
 from interplay._types import Json, check, visible
 from interplay.confirmation.verdict import Confirmation
 from interplay.explanation.cheaper import in_words
-from interplay.explanation.differences import test_said, verdicts_said
+from interplay.explanation.differences import details_said, test_said, verdicts_said
 from interplay.explanation.explanation import Explanation
 from interplay.fourier.indices import get_index
 from interplay.report.bundle import Bundle, bundle
@@ -123,6 +123,7 @@ def _body(part: str, title: str, explanation: Explanation) -> _Body:
         confirmation=confirmation,
         tested=[] if confirmation is None else _intervals(confirmation),
         verdicts=verdicts_said(explanation),
+        details=details_said(explanation),
         tests=test_said(explanation),
         size=PLOT,
         width=_INTERVAL,

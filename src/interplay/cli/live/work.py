@@ -167,25 +167,28 @@ def _beside(explanation: Explanation, asked: Ablations | None) -> Ablations | No
 def rank(
     explanation: Explanation, chosen: tuple[int, ...], settings: dict[str, Any]
 ) -> tuple[int, str]:
-    """How many interactions are at least as strong as one, itself included, and its name.
+    """How many interactions are tested before one, itself included, and its name.
 
     Raises:
         ValueError: there is no such interaction, or too many are stronger.
     """
-    spectrum = explanation.spectrum.output(0)
+    output = explanation.first_output or 0
+    spectrum = explanation.spectrum.output(output)
     nothing = f"the explanation has no interaction of the players {list(chosen)[:MOST_TESTED]}"
     if not 1 <= len(chosen) <= spectrum.orders.max(initial=1):
         raise ValueError(nothing)  # before all sets up to that size are listed
     interactions = spectrum.to(
         explanation.index, order=settings["order"], players=explanation.players
     )
-    ranked = interactions.top(len(interactions), min_order=settings["min_order"])
+    ranked = explanation.verdict.claims(
+        interactions, len(interactions), min_order=settings["min_order"], output=output
+    )
     if chosen not in ranked.sets:
         raise ValueError(nothing)
     place = ranked.sets.index(chosen) + 1
     if place > MOST_TESTED:
         raise ValueError(
-            f"{place - 1} interactions are stronger than this one; the page tests it with those, "
+            f"{place - 1} interactions come before this one; the page tests it with those, "
             f"at most {MOST_TESTED}. Call explanation.confirm({place}, ...) in Python"
         )
     return place, interactions.label(chosen)

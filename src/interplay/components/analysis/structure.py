@@ -43,9 +43,9 @@ class Structure:
         within: the share of interactions whose players are all in one layer.
         between: the share of the other interactions. The three add up to 1, or all are 0.
         layers: the same layer by layer, for the layers that have a player.
-        synergies: the strongest positive interactions, each as its players' names,
-            ``L14.H3 × L16.H0``, and its value. Together the players do more than the sum of what
-            they do alone.
+        synergies: the strongest positive interactions that are findings, each as its players'
+            names, ``L14.H3 × L16.H0``, and its value. Together the players do more than the sum of
+            what they do alone.
         redundancies: the strongest negative interactions, likewise: together the players do less
             than that sum.
     """
@@ -67,7 +67,7 @@ class Structure:
             ("redundancies", self.redundancies),
         ):
             listed = "; ".join(f"{name} {value:+.3g}" for name, value in interactions)
-            lines.append(f"{title}: {listed or 'none'}")
+            lines.append(f"{title}: {listed or 'none that can be told from zero'}")
         return visible("\n".join(lines))
 
 
@@ -111,10 +111,8 @@ def structure(
     linear, within, between = np.sum(layer_shares, axis=0).tolist()
     index = index or explanation.index
     interactions = spectrum.to(index, order=order, players=explanation.players).filter(min_order=2)
-    ranked = [
-        (interactions.label(members), float(value))
-        for members, value in interactions.top(len(interactions))
-    ]
+    found, _ = explanation.verdict.strongest(interactions, len(interactions), output=output)
+    ranked = [(found.label(members), float(value)) for members, value in found]
     return Structure(
         linear=linear,
         within=within,

@@ -178,9 +178,9 @@ def test_an_odd_row_splits_no_finding(n_odd: int, split: bool) -> None:
 def test_only_what_is_explained_worse_is_named_as_such(tmp_path: Path) -> None:
     well = ip.audit_prompts(games(6), **SETTINGS)
     assert well.poor == ()
-    assert "all prompts are explained well" in str(well)
+    assert "all 6 that were explained are explained well" in str(well)
     assert "worst explained" not in str(well)
-    assert "All are explained well." in well.to_html(tmp_path / "a.html").read_text()
+    assert "All 6 are explained well." in well.to_html(tmp_path / "a.html").read_text()
 
     def noise(masks: BoolArray) -> FloatArray:
         table = np.random.default_rng(0).normal(size=1 << 12)

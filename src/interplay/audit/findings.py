@@ -104,9 +104,12 @@ class Finding:
             change = change.removesuffix("s")
             what = f"{' × '.join(self.roles)}: together they {change} the score beyond what each"
             what += " does alone,"
+        other = "lower" if self.sign > 0 else "raise"
+        over_all = f"; over all {self.share.of} the mean effect is to {other} it ({self.mean:+.3g})"
         return (
             f"{what} in {self.share.shown} of {self.share.of} prompts, "
             f"{self.share.shown / self.share.of:.0%} ({low} to {high})"
+            + (over_all if self.mean * self.sign < 0 else "")
         )
 
     def to_json(self) -> Json:

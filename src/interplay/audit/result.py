@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import cast
 
 from interplay._types import Json, plain, visible
+from interplay.audit.asked import Facts
 from interplay.audit.findings import Finding, Findings
 from interplay.audit.lessons import UNLIKE, Learn
 from interplay.audit.pooled import Pooled
@@ -21,7 +22,7 @@ from interplay.explanation.loading import load
 PAGE, DOCUMENT = "audit.html", "audit.json"
 MOST_PAGES = 100
 _LEVELS = ("not usable", "unknown", "weak", "usable")
-_LISTED, _NAMED = 8, 5
+_LISTED, _NAMED, _REFUSED = 8, 5, 20
 
 
 @dataclass(frozen=True)
@@ -113,6 +114,8 @@ class Audit:
         learn: what was learned across prompts.
         output: which of several outputs was looked at.
         random_state: the seed.
+        asked: what was asked of every prompt, as names and what stands under them: the score, the
+            model, the parts, how they are removed, the template.
         folder: where its files are, or ``None``.
     """
 
@@ -128,6 +131,7 @@ class Audit:
     learn: Learn
     output: int
     random_state: int
+    asked: Facts
     folder: Path | None
 
     @property
@@ -215,9 +219,8 @@ class Audit:
             )
         if self.refused:
             lines.append(
-                f"{len(self.refused)} prompts could not be explained: "
-                f"{'; '.join(map(str, self.refused[:_NAMED]))}"
-                f"{'; ...' if len(self.refused) > _NAMED else ''}."
+                f"{len(self.refused)} {'prompt' if len(self.refused) == 1 else 'prompts'} could "
+                "not be explained; they are listed below."
             )
         lines.append(
             f"{self.results.n_tested} roles and pairs of roles, by sign, were looked at; "
@@ -246,6 +249,7 @@ class Audit:
         """Everything, as JSON."""
         document: Json = plain(
             {
+                "asked": dict(self.asked),
                 "summary": self.summary,
                 "pooled": self.pooled.to_json(),
                 "findings": [finding.to_json() for finding in self.results.listed],
@@ -326,7 +330,7 @@ class Audit:
         return f"<Audit: {len(self.prompts)} prompts, {len(self.findings)} findings>"
 
     def __str__(self) -> str:
-        lines = [*self.summary]
+        lines = [*(f"{name}: {said}" for name, said in self.asked), "", *self.summary]
         for finding in self.findings[:_LISTED]:
             strongest = ", ".join(self.prompt(number).title for number, _ in finding.strongest[:3])
             lines += ["", f"{finding.sentence}.", f"  mean effect {_mean(finding)}"]
@@ -336,7 +340,12 @@ class Audit:
             lines += ["", f"and {len(self.findings) - _LISTED} more (findings)"]
         if self.prompts:
             poor = f"worst explained: {_names(self.poor)}"
-            lines += ["", poor if self.poor else "all prompts are explained well"]
+            well = f"all {len(self.prompts)} that were explained are explained well"
+            lines += ["", poor if self.poor else well]
+        if self.refused:
+            lines += ["", *(f"not explained: {one}" for one in self.refused[:_REFUSED])]
+            if len(self.refused) > _REFUSED:
+                lines.append(f"and {len(self.refused) - _REFUSED} more (refused)")
         return visible("\n".join(lines))
 
 

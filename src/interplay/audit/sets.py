@@ -19,6 +19,7 @@ from interplay.ablation.evaluator import OnError
 from interplay.ablation.progress import Lines
 from interplay.ablation.store import Store
 from interplay.ablation.terminal import Terminal
+from interplay.audit.asked import Asked
 from interplay.audit.findings import Numbered, findings_of
 from interplay.audit.lessons import UNLIKE, Learn, Lessons, Segments, alone, serves
 from interplay.audit.pooled import pooled_score
@@ -38,7 +39,7 @@ from interplay.explanation.explain import explain
 from interplay.explanation.explanation import Explanation
 from interplay.explanation.loading import load
 from interplay.extensions import BackendName, DecoderName
-from interplay.game import Game, fingerprint_of, held_hints, players_of
+from interplay.game import Game, described, fingerprint_of, held_hints, players_of
 
 PROMPTS, RECORDS, STORE = "prompts", "records.jsonl", "ablations.db"
 """What is in an audit's folder: a folder of explanations, what is kept of each, and the values."""
@@ -165,6 +166,7 @@ prompts, 33% (19% to 50%)
             store,
             beside,
             Lessons(learn, output),
+            Asked(getattr(prompts, "asked", None)),
         )
         held = getattr(prompts, "held", nullcontext)  # what all of them have in common
         with held(), _bar(progress, total) as advance:
@@ -198,6 +200,7 @@ prompts, 33% (19% to 50%)
         learn,
         output,
         random_state,
+        one_by_one.asked.facts,
         None if folder is None else Path(folder),
     )
 
@@ -217,6 +220,7 @@ class _OneByOne:
         store: the store that was asked for, or ``None``.
         beside: the one in the folder, for the values of games that can be stored.
         lessons: what is learned across prompts.
+        asked: what was asked of all of them.
     """
 
     records: Records
@@ -229,6 +233,7 @@ class _OneByOne:
     store: str | Path | None
     beside: Path | None
     lessons: Lessons
+    asked: Asked
 
     def __post_init__(self) -> None:
         self.audited: list[Audited] = []
@@ -303,6 +308,7 @@ class _OneByOne:
         self.indices.add(record["index"])
         if record["counts"]:
             self.counted.append((number, where))
+        self.asked.add(described(game))
         self.audited.append(
             audited_of(number, prompt.title, prompt.line, dict(prompt.columns), record, file)
         )

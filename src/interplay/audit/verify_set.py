@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypedDict, get_args
 
 from interplay._types import Json, check, plain
+from interplay.audit.asked import Asked
 from interplay.audit.checks import (
     MISMATCH,
     Check,
@@ -50,6 +51,10 @@ from interplay.game import Hints
 _FILE = re.compile(rf"{PROMPTS}/([0-9a-f]{{16}})\.interplay")
 
 
+_GIVEN = ("parts", "template")
+"""What the prompts said of how they were made, if they had a template."""
+
+
 class _Listed(TypedDict):
     """What is read of a prompt in the document; the rest of it is compared."""
 
@@ -70,6 +75,7 @@ class _Refused(TypedDict):
 class _Document(TypedDict):
     """What is read of the document; the rest of it is compared."""
 
+    asked: dict[str, str]
     by: str | None
     least: float
     interrupted: bool
@@ -117,6 +123,8 @@ def verify_set(folder: str | Path, *, store: str | Path | None = None) -> Verifi
     audited: list[Audited] = []
     counted: list[Numbered] = []
     indices: set[str] = set()
+    has_template = "template" in document["asked"]
+    asked = Asked({key: document["asked"][key] for key in _GIVEN} if has_template else None)
     for listed, entry in zip(document["prompts"], written["prompts"], strict=True):
         number, file = listed["number"], listed["file"]
         found = None if file is None else _FILE.fullmatch(file)
@@ -150,6 +158,7 @@ def verify_set(folder: str | Path, *, store: str | Path | None = None) -> Verifi
         ]
         detail = "what is kept of it, and said of it, is what its explanation gives"
         checks.append(checked(f"prompt {number}: record", detail, entries))
+        asked.add(explanation.provenance["game"]["description"])
         audited.append(again)
         indices.add(record["index"])
         if record["counts"]:
@@ -178,6 +187,7 @@ def verify_set(folder: str | Path, *, store: str | Path | None = None) -> Verifi
             learn,
             lessons.output,
             seed,
+            asked.facts,
             folder,
         )
         results = documents("audit", written, audit.to_json(), SCORE_TOLERANCE)
@@ -288,6 +298,9 @@ def _trusted() -> Iterator[Trusted]:
         "prompts",
         "titles, lines, columns and roles of players",
         "they are of the rows that were given, which are not here",
+    )
+    yield Trusted(
+        "parts, template", "none, or texts", "prompts are recorded as they were filled in"
     )
     yield Trusted("refused", "why prompts were refused", "nothing is recorded of them")
     yield Trusted("the last prompts", "none", "nothing shows whether there were more")

@@ -35,7 +35,6 @@ from interplay.text.rows import RowPrompts, filled_target, from_rows, from_sampl
 from interplay.text.sample_files import read_samples
 from interplay.text.sample_items import written_items
 
-_LISTED = 20
 _LEARN: dict[str, Learn] = {"relevance": "relevance", "effects": "effects", "none": False}
 
 
@@ -262,10 +261,6 @@ def audit_command(
     audit.save(out / DOCUMENT)
     page = audit.to_html()
     console.print(str(audit), markup=False, highlight=False, soft_wrap=True)
-    for refused in audit.refused[:_LISTED]:
-        console.print(f"not explained: {refused}", markup=False, highlight=False, soft_wrap=True)
-    if len(audit.refused) > _LISTED:
-        console.print(f"and {len(audit.refused) - _LISTED} more ({out / DOCUMENT})")
     write_manifest(out)
     print_written(page)
     if audit.interrupted:

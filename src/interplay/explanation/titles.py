@@ -36,7 +36,7 @@ def question(description: Json, title: str) -> str:
     """
     if description.get("compared"):
         old, new = description["compared"]["names"]
-        what = _in_common(*(question(one, "") for one in description["compared"]["descriptions"]))
+        what = in_common(*(question(one, "") for one in description["compared"]["descriptions"]))
         return visible(f"{old} and {new} compared{': ' if what else ''}{what}")
     name = score_of(description)
     name = name[:1].upper() + name[1:]
@@ -68,10 +68,10 @@ def apart(description: Json) -> tuple[str, str] | None:
     """
     first, second = description["compared"]["descriptions"]
     asked = question(first, ""), question(second, "")
-    common = _in_common(*asked)
+    common = in_common(*asked)
     told = [(asked[0].removeprefix(common).strip(), asked[1].removeprefix(common).strip())]
     for key, before in _APART.items():
-        told.append((_entry(first.get(key), before), _entry(second.get(key), before)))
+        told.append((entry_of(first.get(key), before), entry_of(second.get(key), before)))
     kept = [(one, other) for one, other in told if one != other]
     if not kept:
         return None
@@ -79,7 +79,7 @@ def apart(description: Json) -> tuple[str, str] | None:
     return old, new
 
 
-def _in_common(one: str, other: str) -> str:
+def in_common(one: str, other: str) -> str:
     """What two questions begin with alike: all, or the score and the answer; else nothing."""
     if one == other:
         return one
@@ -90,7 +90,7 @@ def _in_common(one: str, other: str) -> str:
     return ""
 
 
-def _entry(value: Any, before: str) -> str:
+def entry_of(value: Any, before: str = "") -> str:
     """An entry of a description in a line, with a word before it; empty where there is none."""
     if value is None:
         return ""

@@ -21,6 +21,11 @@ class Audited(Protocol):
     """What the page shows of an ``interplay.audit.result.Audit``."""
 
     @property
+    def asked(self) -> tuple[tuple[str, str], ...]:
+        """What was asked of every prompt."""
+        ...
+
+    @property
     def summary(self) -> tuple[str, ...]:
         """What was done."""
         ...

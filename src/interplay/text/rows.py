@@ -77,9 +77,12 @@ class RowPrompts:
 
     Attributes:
         made: them.
+        asked: how they are made, for reports: ``template`` and ``parts``; empty where each row is a
+            prompt.
     """
 
     made: Iterator[RowPrompt]
+    asked: Mapping[str, str] = field(default_factory=dict)
 
     def __iter__(self) -> Iterator[RowPrompt]:
         return self.made
@@ -215,7 +218,10 @@ def from_rows(
                 name = _short(str(fields[title]), _LONGEST)
             yield RowPrompt(row.line, name, _columns(fields), make)
 
-    return RowPrompts(made())
+    if template is None:
+        return RowPrompts(made())
+    parts = "fields of the template" if by == FIELD else f"by {by}" if isinstance(by, str) else ""
+    return RowPrompts(made(), {"parts": parts or "given", "template": template})
 
 
 def from_samples(

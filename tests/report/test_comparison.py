@@ -314,7 +314,7 @@ class TestPage:
         self, browser: Any, made: dict[str, tuple[ip.Comparison, Path]]
     ) -> None:
         explanation, path = of(made, "changed"), made["changed"][1]
-        wanted = explanation.spectrum.output(2).to("FSII", order=3)
+        wanted = explanation.spectrum.output(2).to("FSII", order=2)
         strongest, _ = explanation.verdict.strongest(wanted, 10, min_order=2, output=2)
         shaded = explanation.verdict.shaded_effects(wanted, 2)
         with opened(browser, path) as page:
@@ -337,7 +337,7 @@ class TestPage:
                 outputs.get_by_role("button", name=name, exact=True).focus()
                 page.keyboard.press("Enter")
                 assert outputs.locator(pressed).inner_text() == name
-                interactions = explanation.spectrum.output(output).to("FSII", order=3)
+                interactions = explanation.spectrum.output(output).to("FSII", order=2)
                 top, _ = explanation.verdict.strongest(interactions, 10, min_order=2, output=output)
                 assert dict(ranked(page)) == pytest.approx(dict(top), abs=1e-9)
         with opened(browser, path, java_script_enabled=False) as page:
@@ -346,7 +346,7 @@ class TestPage:
                 *("Players together", "old → new", "FSII of the difference")
             ]
             both, own = table.locator("tbody tr").first.locator("td.value").all_inner_texts()
-            values = values_of(explanation.spectrum.to("FSII", order=3))[strongest.sets[0]]
+            values = values_of(explanation.spectrum.to("FSII", order=2))[strongest.sets[0]]
             shown = [float(text) for text in (*both.split(" → "), own.split()[0])]
             assert shown == pytest.approx(values, rel=0.02)
             is_coloured = [

@@ -212,8 +212,7 @@ def compare(
         shown = {"index": explanation.index, "order": order}
         explanation = replace(explanation, provenance=explanation.provenance | {"shown": shown})
         column = explanation.first_output or 0
-        found = Comparison(explanation, pair.names, order=order).changes()
-        n_claims = min(confirm, len(found))
+        n_claims = min(confirm, _n_to_test(explanation, column))
         if n_claims:
             confirmation = explanation.confirm(
                 n_claims,
@@ -237,6 +236,17 @@ def compare(
     if equal is not None and "unchanged" in wanted:
         expected = (*expected, is_unchanged(equal))
     return Comparison(replace(explanation, game=None), pair.names, equal, expected, order)
+
+
+def _n_to_test(explanation: Explanation, column: int) -> int:
+    """How many differences can be told from zero by their own intervals.
+
+    Fresh ablations say what they are worth, also where the score is too uncertain to trust them.
+    """
+    if not explanation.faithfulness.by_output[column] > 0.0:
+        return 0
+    interactions = explanation.interactions(order=explanation.shown_order).output(column).filter()
+    return int(explanation.verdict.certain(interactions, column).sum())
 
 
 def _within(

@@ -95,6 +95,8 @@ def changes_of(
 ) -> tuple[Change, ...]:
     """The players and interactions whose difference can be told from zero, largest first.
 
+    What fresh ablations confirm is among them, whatever the explanation's own score.
+
     Args:
         explanation: of a comparison.
         interactions: its, of all outputs.
@@ -112,7 +114,10 @@ def changes_of(
         (interactions.output(column), findings[:, column])
         for column in (output, k + output, 2 * k + output)
     )
-    rows = np.flatnonzero(difference[1] & (interactions.orders > 0))  # that of nothing is no set's
+    changed = zip(interactions.sets, difference[0].values.tolist(), strict=True)
+    tested = [_confirmed(explanation, players, value, 2 * k + output) for players, value in changed]
+    told = difference[1] | np.array([confirmed is True for confirmed in tested], dtype=np.bool_)
+    rows = np.flatnonzero(told & (interactions.orders > 0))  # that of nothing is no set's
     rows = rows[np.argsort(-np.abs(difference[0].values[rows]), kind="stable")]
     return tuple(
         _change(explanation, int(row), 2 * k + output, first, second, difference) for row in rows
@@ -140,14 +145,21 @@ def _change(
         kind = "appeared"
     elif not is_in_second or abs(second[0]) <= NEGLIGIBLE * abs(first[0]):
         kind = "vanished"
-    value, confirmed, confirmation = difference[0], None, explanation.confirmation
-    is_tested = confirmation is not None and confirmation.output == column
-    for test in confirmation.tested if confirmation is not None and is_tested else ():
-        # what is measured is a mean effect, of which the index of a set may have little
-        if test.players == players and abs(value) > NEGLIGIBLE * abs(test.predicted):
-            confirmed = test.differs
+    confirmed = _confirmed(explanation, players, difference[0], column)
     labels = tuple(explanation.players[player] for player in players)
     return Change(players, labels, first, second, difference, kind, confirmed)
+
+
+def _confirmed(explanation: Reading, players: Players, value: float, column: int) -> bool | None:
+    """Whether fresh ablations show that a set's value changed; ``None``: it was not tested."""
+    confirmation = explanation.confirmation
+    if confirmation is None or confirmation.output != column:
+        return None
+    for test in confirmation.tested:
+        # what is measured is a mean effect, of which the index of a set may have little
+        if test.players == players and abs(value) > NEGLIGIBLE * abs(test.predicted):
+            return test.differs
+    return None
 
 
 def _estimate(interactions: Interactions, row: int) -> tuple[float, float, float]:
@@ -257,6 +269,13 @@ def outcome_of(explanation: Reading) -> Outcome:
     if not np.isfinite(score):
         level, words = "no change", "The same"
         reason = f"{new} and {old} have the same value on every mask."
+    elif confirmation is not None and any(test.differs for test in confirmation.tested):
+        holds = sum(test.differs for test in confirmation.tested)
+        level, words = "changed", "Changed"
+        reason = (
+            f"Of the {len(confirmation.tested)} strongest changes from {old} to {new}, "
+            f"{holds} {'is' if holds == 1 else 'are'} confirmed by fresh ablations."
+        )
     elif not explanation.verdict.trusted[explanation.first_output or 0]:
         level, words = "unclear", "Not known what changed"
         cannot = "cannot be predicted" if score <= 0.0 else "is not shown to be predictable"
@@ -265,11 +284,10 @@ def outcome_of(explanation: Reading) -> Outcome:
             f"(R2 {score:.2f}): nothing can be said of what changed."
         )
     elif confirmation is not None:
-        holds = sum(test.differs for test in confirmation.tested)
-        level, words = ("changed", "Changed") if holds else ("unclear", "No change confirmed")
+        level, words = "unclear", "No change confirmed"
         reason = (
-            f"Of the {len(confirmation.tested)} strongest changes from {old} to {new}, "
-            f"{holds} {'is' if holds == 1 else 'are'} confirmed by fresh ablations."
+            f"Of the {len(confirmation.tested)} strongest changes from {old} to {new}, none is "
+            "confirmed by fresh ablations."
         )
     elif shown_changes(explanation):
         level, words = "unclear", "Change seen, not tested"

@@ -120,14 +120,26 @@ class Verdict:
         Returns:
             In the shape of ``interactions.values``.
         """
+        columns = slice(None) if output is None else slice(output, output + 1)
+        shape = as_columns(interactions.values).shape
+        certain = self.certain(interactions, output).reshape(shape)
+        findings: BoolArray = certain & np.array(self.trusted)[columns]
+        return findings.reshape(interactions.values.shape)
+
+    def certain(self, interactions: Interactions, output: int | None = None) -> BoolArray:
+        """Which values their own intervals tell from zero, however well the explanation predicts.
+
+        Args:
+            interactions: as for :meth:`findings`.
+            output: as there.
+        """
         values = as_columns(interactions.values)
         columns = slice(None) if output is None else slice(output, output + 1)
-        ranges, trusted = np.array(self.ranges)[columns], np.array(self.trusted)[columns]
-        certain = (np.abs(values) > ROUNDING * ranges) & trusted
+        certain = np.abs(values) > ROUNDING * np.array(self.ranges)[columns]
         if interactions.high is not None:
             certain &= np.abs(values) > as_columns(interactions.high) - values
-        findings: BoolArray = certain.reshape(interactions.values.shape)
-        return findings
+        told: BoolArray = certain.reshape(interactions.values.shape)
+        return told
 
     def strongest(
         self,
@@ -172,7 +184,7 @@ class Verdict:
     def claims(
         self, interactions: Interactions, count: int, *, min_order: int, output: int
     ) -> Interactions:
-        """What is tested first: the strongest findings, then the strongest others.
+        """What is tested first: the strongest that can be told from zero, then the others.
 
         Args:
             interactions: those of one output, under any index.
@@ -181,7 +193,7 @@ class Verdict:
             output: the number of the output.
         """
         ranked = interactions.top(len(interactions), min_order=min_order)
-        rows = np.argsort(~self.findings(ranked, output), kind="stable")
+        rows = np.argsort(~self.certain(ranked, output), kind="stable")
         return ranked.take(rows[:count])
 
     def shaded_effects(self, interactions: Interactions, output: int) -> FloatArray:

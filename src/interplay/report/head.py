@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import isfinite
 from typing import Any
 
 from interplay._arrays import as_columns
@@ -84,7 +83,7 @@ def head(title: str, explanation: Explanation) -> dict[str, Any]:
         "signs": signs(description),
         "interrupted": interrupted,
         "badge": _BADGES[verdict.level],
-        "reason": _predicted(explanation) if comparison else verdict.reasons[0],
+        "reason": verdict.reasons[0],
         "n_cautions": len(told),
         "first_caution": next(iter(told.values()), ""),
         "findings": [_sentence(finding, tables) for finding in found],
@@ -115,18 +114,6 @@ def _comparison(explanation: Explanation) -> dict[str, Any] | None:
         "of_first": explanation.outputs[:n_outputs][0] if n_outputs > 1 else "",
         "outcome": outcome,
     }
-
-
-def _predicted(explanation: Explanation) -> str:
-    """How much of the difference of two games is predicted, and how much of each, in words."""
-    scores, first = explanation.faithfulness.by_output, explanation.first_output or 0
-    known = [
-        f"{name} {scores[output]:.2f}"
-        for name, output in zip(explanation.compared or (), (0, first // 2), strict=False)
-        if isfinite(scores[output])
-    ]
-    of_each = f" R2 of each: {', '.join(known)}." if known else ""
-    return explanation.verdict.reasons[0] + of_each
 
 
 def _answer(provenance: Json) -> str:

@@ -115,8 +115,11 @@ def test_control_c(tmp_path: Path, twice: bool) -> None:
             assert there.wait(LONG)
             process.send_signal(signal.SIGINT)
             assert process.stderr is not None
-            said = process.stderr.readline()
-            assert "Interrupted: ending after the ablations in flight" in said
+            said = ""
+            while "Interrupted: ending after the ablations in flight" not in said:
+                line = process.stderr.readline()
+                assert line, said
+                said += line
             if twice:
                 process.send_signal(signal.SIGINT)
             else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -15,7 +16,8 @@ from interplay.ablation.schema import SCHEMA_VERSION, make_current, version_of
 from interplay.errors import StoreError
 
 _WAIT_SECONDS = 60.0
-_TRIES = 3
+_TRIES = 5
+_APART_SECONDS = 0.05
 _FRESH_SECONDS = 0.1
 """Within this time after a change of a file, another process may be about to open or close it."""
 
@@ -111,6 +113,7 @@ class Database:
         for _ in range(_TRIES):
             if ended or not self.path.exists() or log_of(self.path).exists():
                 return
+            time.sleep(random.uniform(0.0, _APART_SECONDS))  # else both see each other again
             with suppress(sqlite3.Error):
                 db = to_write(self.path, _WAIT_SECONDS, create=False)
                 ended = _end_log(db)

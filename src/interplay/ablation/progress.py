@@ -25,6 +25,8 @@ from interplay.ablation.terminal import Terminal
 SAY_AFTER_SECONDS = 2.0
 """A wait for other processes that is longer is told, also where no progress is shown."""
 
+_WORTH_TELLING = 0.1
+"""The share of ablations in the store from which on that is told before a run."""
 LINE_EVERY_SECONDS = 15.0
 """How often progress is told where a bar cannot be drawn, as in a log."""
 
@@ -99,7 +101,7 @@ class Bar:
         self._waiting_since = 0.0
         self._said = False
         self._lines = lines
-        if lines.enabled and known.any():
+        if lines.enabled and known.mean() >= _WORTH_TELLING:
             say(f"{int(known.sum()):,} of {len(known):,} ablations are in the store already.")
         self._task = progress.add_task(
             "ablating", total=len(known), completed=int(known.sum()), rate=0.0, left=0.0, failed=0

@@ -10,7 +10,7 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from interplay.ablation.files import exists, let_go, log_of, to_read, to_write
+from interplay.ablation.files import exists, in_use, let_go, log_of, to_read, to_write
 from interplay.ablation.rows import UNCHECKED_VERSIONS
 from interplay.ablation.schema import SCHEMA_VERSION, make_current, version_of
 from interplay.errors import StoreError
@@ -109,9 +109,9 @@ class Database:
         ended = self.read_only or _end_log(self.connection)
         self.connection.close()
         let_go(self.path)
-        # two that close at once see each other: then the log is gone, but the file says it is there
+        # two that close at once see each other, and neither ends the log
         for _ in range(_TRIES):
-            if ended or not self.path.exists() or log_of(self.path).exists():
+            if ended or in_use(self.path) or not self.path.exists():
                 return
             time.sleep(random.uniform(0.0, _APART_SECONDS))  # else both see each other again
             with suppress(sqlite3.Error):

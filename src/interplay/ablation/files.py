@@ -83,6 +83,11 @@ def let_go(path: Path) -> None:
     _in_use[path.resolve()] -= 1
 
 
+def in_use(path: Path) -> bool:
+    """Whether this process has a connection to a file, whose end will be the end of the log."""
+    return _in_use[path.resolve()] > 0
+
+
 @dataclass(frozen=True)
 class Unchanged:
     """A file that is read and not changed.

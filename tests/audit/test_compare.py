@@ -172,3 +172,52 @@ def test_changes_of_a_larger_order_are_told_where_they_were_asked_for() -> None:
     assert str(comparison).count("8 × 9 × 10") == 1
     assert [change.players for change in comparison.confirmed] == [(8, 9, 10)]
     assert all(len(change.players) < 3 for change in comparison.changes(order=2))
+
+
+def rounded(masks: BoolArray) -> FloatArray:
+    """Both games, off by what no set of players explains."""
+    rows = masks @ (1 << np.arange(N))
+    return np.asarray(old_value(masks) + 0.02 * np.random.default_rng(0).normal(size=1 << N)[rows])
+
+
+@pytest.fixture(scope="module")
+def of_rounding() -> ip.Comparison:
+    return ip.compare(
+        OLD, ip.FunctionGame(rounded, N), names=("old", "new"), budget=150, progress=False
+    )
+
+
+def test_the_score_and_the_verdict_are_of_the_difference(of_rounding: ip.Comparison) -> None:
+    explanation = of_rounding.explanation
+    score, verdict = explanation.faithfulness, explanation.verdict
+    old, new, difference = score.by_output
+    assert old > 0.9
+    assert new > 0.9
+    assert difference < 0.3
+    assert score.r2 == difference
+    assert score.low < 0.0
+    assert verdict.level == "not usable"
+    assert verdict.reasons[0].startswith("It predicts the difference on held-out ablations no")
+    assert verdict.trusted == (True, True, False)
+    assert of_rounding.changes() == ()
+    assert "nothing can be said of what changed" in of_rounding.summary
+    assert verdict.certain_players == verdict.certain_interactions == 0
+
+
+def test_it_is_derived_again_with_that_score(of_rounding: ip.Comparison, tmp_path: Path) -> None:
+    loaded = ip.load(of_rounding.explanation.save(tmp_path / "a.interplay"))
+    assert loaded.faithfulness == of_rounding.explanation.faithfulness
+    result = ip.verify(loaded, None)
+    (check,) = (check for check in result.checks if check.name == "faithfulness")
+    assert check.status == "match"
+
+
+def test_what_is_tested_are_the_changes_that_are_listed() -> None:
+    comparison = ip.compare(OLD, NEW, budget=150, confirm=4, order=3, progress=False)
+    tested = comparison.explanation.confirmation
+    assert tested is not None
+    assert (tested.order, tested.output) == (3, 2)
+    listed = [change.players for change in comparison.changes()]
+    assert [test.players for test in tested.tested] == listed[: len(tested.tested)]
+    assert comparison.explanation.shown_order == 3
+    assert all(change.confirmed is not None for change in comparison.changes()[:4])

@@ -505,6 +505,11 @@ def test_an_explanation_of_components_and_its_structure(tmp_path: Path) -> None:
     assert sum(each.between for each in found.layers) == pytest.approx(found.between)
     for named, sign in ((found.synergies, 1), (found.redundancies, -1)):
         assert all(value * sign > 0 and " × " in name for name, value in named)
+    deviations = np.full((len(explanation.spectrum), 1), 1e3)
+    vague = replace(explanation.spectrum, deviations=deviations)
+    none = components.structure(replace(explanation, spectrum=vague))
+    assert none.synergies == none.redundancies == ()
+    assert "none that can be told from zero" in str(none)
     explanation.save(tmp_path / "a.interplay")
     assert components.structure(ip.load(tmp_path / "a.interplay")) == found
     page = explanation.to_html(tmp_path / "a.html").read_text()

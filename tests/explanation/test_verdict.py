@@ -370,3 +370,36 @@ def test_the_schema_and_the_documentation_have_all_codes() -> None:
     documentation = Path("docs/report.md").read_text(encoding="utf-8")
     for code in codes:
         assert f"`{code}`" in documentation
+
+
+def test_findings_are_counted_as_reports_show_them(good: Explanation) -> None:
+    for index, order in (("FSII", 2), ("BII", 3), ("SV", 3)):
+        entry = {"shown": {"index": index, "order": order}}
+        shown = replace(good, provenance={**good.provenance, **entry})
+        interactions = shown.interactions(index, order=order)
+        together = interactions.orders >= 2
+        findings = shown.verdict.findings(interactions)
+        assert shown.verdict.certain_interactions == int((findings & together).sum())
+        assert shown.verdict.certain_players == int((findings & (interactions.orders == 1)).sum())
+
+
+def test_what_can_be_told_from_zero_is_tested_first(good: Explanation) -> None:
+    interactions = good.interactions("FSII", order=2)
+    claims = good.verdict.claims(interactions, 1000, min_order=1, output=0)
+    certain = good.verdict.certain(claims)
+    assert 0 < certain.sum() < len(certain)
+    assert (np.diff(certain.astype(int)) <= 0).all()  # first all that can, then the others
+    for part in (claims.take(certain), claims.take(~certain)):
+        assert (np.diff(part.strength) <= 1e-12).all()
+    tested = good.confirm(3, order=2, progress=False).tested
+    strongest = good.verdict.claims(interactions, 3, min_order=2, output=0)
+    assert [test.players for test in tested] == strongest.sets
+
+
+def test_a_score_over_several_outputs_says_so(good: Explanation) -> None:
+    def f(masks: BoolArray) -> FloatArray:
+        return np.stack([additive(masks), 2.0 * additive(masks)], axis=1)
+
+    explanation = ip.explain(ip.FunctionGame(f, N), decoder="gp", budget=300)
+    assert "on average over 2 outputs" in explanation.verdict.reasons[0]
+    assert "average" not in good.verdict.reasons[0]

@@ -60,7 +60,7 @@ class Comparison:
     @property
     def n_outputs(self) -> int:
         """The number of outputs of each game."""
-        return (self.explanation.first_output or 0) // 2
+        return self.explanation.sides[1]
 
     def changes(
         self, index: IndexName | str | None = None, *, order: int | None = None, output: int = 0
@@ -223,7 +223,7 @@ def compare(
             )
             explanation = replace(explanation, confirmation=confirmation)
         equal = None if margin is None else _within(pair, explanation, margin, share, random_state)
-        expected = examined(explanation, wanted, other, column // 2, 0, random_state)
+        expected = examined(explanation, wanted, other, explanation.sides[1], 0, random_state)
     if equal is not None:
         agreement = {
             "margin": float(equal.margin),

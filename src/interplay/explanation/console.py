@@ -171,7 +171,7 @@ def _strongest(
     outputs = explanation.outputs or ("value",)
     if explanation.compared is not None:
         by = explanation.first_output or 0
-        both = as_columns(chosen.values)[:, [0, by // 2]].tolist()
+        both = as_columns(chosen.values)[:, explanation.sides].tolist()
         outputs = (outputs[by], " → ".join(explanation.compared))
         cells = [
             [cells[row][by], f"{old:+.3g} → {new:+.3g}"] for row, (old, new) in enumerate(both)

@@ -105,7 +105,7 @@ def changes_of(
     Raises:
         ValueError: there is no such output.
     """
-    k = (explanation.first_output or 0) // 2
+    _, k = explanation.sides
     if not 0 <= output < k:
         raise ValueError(f"output={output}; the games have {k}, counted from 0")
     values = as_columns(interactions.values)

@@ -293,6 +293,11 @@ class Reading:
         return None if self.view.get("mean_first") and n_outputs > 1 else 0
 
     @property
+    def sides(self) -> tuple[int, int]:
+        """Of a comparison, the outputs of both games whose difference reports begin with."""
+        return 0, (self.first_output or 0) // 2
+
+    @property
     def agreement(self) -> Json | None:
         """Of a comparison with a margin: ``margin``, ``share``, ``n_masks`` and ``n_within``.
 

@@ -50,7 +50,7 @@ def _compact(title: str, explanation: Explanation) -> Markup:
     chosen, by, outcome = list(range(min(len(outputs), _OUTPUTS))) or [0], None, Markup("")
     if explanation.compared is not None:
         by = explanation.first_output or 0
-        chosen, came = [by, 0, by // 2], outcome_of(explanation)
+        chosen, came = [by, *explanation.sides], outcome_of(explanation)
         outcome = Markup("<div><b>{words}.</b> {reasons}</div>").format(
             words=came.words, reasons=" ".join(came.reasons)
         )

@@ -101,8 +101,8 @@ def _comparison(explanation: Explanation) -> dict[str, Any] | None:
     if explanation.compared is None:
         return None
     ends, told = explanation.ends, apart(explanation.provenance["game"]["description"])
-    n_outputs = (explanation.first_output or 0) // 2
-    both = None if ends is None else as_columns(ends)[:, [0, n_outputs]]
+    _, n_outputs = explanation.sides
+    both = None if ends is None else as_columns(ends)[:, explanation.sides]
     outcome = outcome_of(explanation)
     return {
         "names": explanation.compared,
@@ -187,8 +187,7 @@ def _cards(
         change.players: f"{_KINDS[change.kind]}, {EVIDENCE[change.confirmed]}"
         for change in shown_changes(explanation)
     }
-    first = explanation.first_output or 0
-    both = [Known(explanation, output) for output in (0, first // 2)]
+    both = [Known(explanation, output) for output in explanation.sides]
     return [
         _card(
             explanation,

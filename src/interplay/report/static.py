@@ -106,13 +106,12 @@ def lit(explanation: Explanation, data: Json) -> list[dict[str, Any]]:
 
 def _both(explanation: Explanation, shown: Spectrum, order: int) -> list[dict[Players, float]]:
     """Of a comparison the values of each set in both games; else nothing."""
-    if explanation.compared is None or explanation.first_output is None:
+    if explanation.compared is None:
         return []
-    half = explanation.first_output // 2
     values = shown.to(explanation.index, order=order)
     return [
         dict(zip(values.sets, as_columns(values.values)[:, column].tolist(), strict=True))
-        for column in (0, half)
+        for column in explanation.sides
     ]
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from interplay._types import Json, visible
+from interplay._types import BoolArray, FloatArray, Json, visible
 from interplay.ablation.backends.base import Backend
 from interplay.ablation.evaluator import Evaluator
 from interplay.audit.expectations import Expected, examined, is_unchanged
@@ -198,7 +198,8 @@ def compare(
         Evaluator.of(first, store=of_each[0], backend=backend, progress=False) as one,
         Evaluator.of(second, store=of_each[1], backend=backend, progress=False) as other,
     ):
-        pair = Pair(first, second, names, (one.values, other.values))
+        asked = _Asked(one, other)
+        pair = Pair(first, second, names, (asked.first, other.values))
         explanation = explain(
             pair,
             budget=budget,
@@ -209,8 +210,16 @@ def compare(
             batch_size=batch_size,
             progress=progress,
         )
-        shown = {"index": explanation.index, "order": order}
-        explanation = replace(explanation, provenance=explanation.provenance | {"shown": shown})
+        budget = explanation.provenance["budget"]
+        entries = {
+            "shown": {"index": explanation.index, "order": order},
+            "budget": budget
+            | {
+                "evaluated": budget["evaluated"] - asked.n_known,
+                "from_store": budget["from_store"] + asked.n_known,
+            },
+        }
+        explanation = replace(explanation, provenance=explanation.provenance | entries)
         column = explanation.first_output or 0
         n_claims = min(confirm, _n_to_test(explanation, column))
         if n_claims:
@@ -236,6 +245,23 @@ def compare(
     if equal is not None and "unchanged" in wanted:
         expected = (*expected, is_unchanged(equal))
     return Comparison(replace(explanation, game=None), pair.names, equal, expected, order)
+
+
+class _Asked:
+    """Counts the masks whose values both games have in their stores.
+
+    Args:
+        one: of the first game, which is asked first.
+        other: of the second.
+    """
+
+    def __init__(self, one: Evaluator, other: Evaluator) -> None:
+        self._one, self._other, self.n_known = one, other, 0
+
+    def first(self, masks: BoolArray) -> FloatArray:
+        """The values of the first game."""
+        self.n_known += int((self._one.known(masks) & self._other.known(masks)).sum())
+        return self._one.values(masks)
 
 
 def _n_to_test(explanation: Explanation, column: int) -> int:

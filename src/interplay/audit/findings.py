@@ -80,6 +80,7 @@ class Finding:
         strongest: the numbers of the prompts where it shows most, the strongest first, each with
             its effect.
         slices: the share in each part of the set, by the value of a column.
+        opposite: in how many of these prompts an effect of the other sign shows.
     """
 
     roles: Key
@@ -93,6 +94,7 @@ class Finding:
     survives: bool
     strongest: tuple[tuple[int, float], ...]
     slices: Mapping[str, Share] = field(default_factory=dict)
+    opposite: int = 0
 
     @property
     def sentence(self) -> str:
@@ -104,12 +106,12 @@ class Finding:
             change = change.removesuffix("s")
             what = f"{' × '.join(self.roles)}: together they {change} the score beyond what each"
             what += " does alone,"
-        other = "lower" if self.sign > 0 else "raise"
-        over_all = f"; over all {self.share.of} the mean effect is to {other} it ({self.mean:+.3g})"
+        other = f"{'lower' if self.sign > 0 else 'raise'}{'s' if len(self.roles) == 1 else ''} it"
+        subject = "it" if len(self.roles) == 1 else "they"
+        rest = f"; in {self.opposite} {subject} {other}" if self.opposite else ""
         return (
             f"{what} in {self.share.shown} of {self.share.of} prompts, "
-            f"{self.share.shown / self.share.of:.0%} ({low} to {high})"
-            + (over_all if self.mean * self.sign < 0 else "")
+            f"{self.share.shown / self.share.of:.0%} ({low} to {high})" + rest
         )
 
     def to_json(self) -> Json:
@@ -120,6 +122,7 @@ class Finding:
             "sign": self.sign,
             "sentence": self.sentence,
             "shown": self.share.shown,
+            "opposite": self.opposite,
             "prompts": self.share.of,
             "interval": [low, high],
             "mean": self.mean,
@@ -352,6 +355,7 @@ class _Tally:
                 part: Share(self.shown_parts[sign, part], of)
                 for part, of in sorted(self.parts.items())
             },
+            opposite=self.shown[-sign],
         )
 
 

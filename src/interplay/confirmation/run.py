@@ -71,8 +71,9 @@ def confirm(
     missing = masks[[key not in values for key in keys(masks)]]
     if evaluator.progress and len(masks):
         say(
-            f"Confirming {len(claims)} interactions by {len(masks):,} ablations, on "
-            f"{len(design.backgrounds)} backgrounds and on {_beside(design)}"
+            f"Confirming {len(claims)} {'set' if len(claims) == 1 else 'sets'} of players by "
+            f"{len(masks):,} ablations, on {len(design.backgrounds)} backgrounds and on "
+            f"{_beside(design)}"
         )
     n_new = 0
     if len(missing):

@@ -183,7 +183,8 @@ class Confirmation:
         words = {HOLDS: "hold", FAILS: "do not hold", UNCLEAR: "unclear"}
         verdicts = [interaction.verdict for interaction in self.tested]
         counts = ", ".join(f"{verdicts.count(verdict)} {words[verdict]}" for verdict in words)
-        return f"Of {len(self.tested)} interactions: {counts}. {self.method}"
+        what = "interaction" if len(self.tested) == 1 else "interactions"
+        return f"Of {len(self.tested)} {what}: {counts}. {self.method}"
 
     @property
     def method(self) -> str:

@@ -114,7 +114,7 @@ def _ends(explanation: Explanation) -> Iterator[Part]:
     if explanation.ends is None:
         return
     rows = explanation.ends.reshape(2, -1)
-    names = explanation.outputs if explanation.compared else ("",) * rows.shape[1]
+    names = explanation.outputs or ("",) * rows.shape[1]
     shown = [
         ", ".join(
             f"{name} {value:.4g}".strip()
@@ -124,7 +124,8 @@ def _ends(explanation: Explanation) -> Iterator[Part]:
     ]
     shown = list(map(visible, shown))
     more = ", ..." if rows.shape[1] > _SHOWN_ENDS else ""
-    meant = signs(explanation.provenance["game"]["description"])
+    several = explanation.outputs and explanation.compared is None  # 0 is a border of the first
+    meant = "" if several else signs(explanation.provenance["game"]["description"])
     tail = visible(f" ({meant})") if meant else ""
     whole, nothing = explanation.removal.ends
     line = f"{whole.capitalize()}: {shown[0]}{more}; {nothing}: {shown[1]}{more}{tail}"
@@ -206,8 +207,8 @@ def _strongest(
 
 def _name(player: int, name: str) -> str:
     """A player's number, which is its key in interactions, and its name."""
-    number = str(player)
-    return number if name == number else f"[dim]{number}[/dim] {escape(name)}"
+    number, line = str(player), " ".join(name.split())
+    return number if line == number else f"[dim]{number}[/dim] {escape(line)}"
 
 
 def _set(names: Sequence[str]) -> str:
@@ -270,7 +271,7 @@ def decided(sets: Sequence[DecisiveSet], removal: Removal) -> Iterator[Part]:
     """Decisive sets: the players, the values, and what is proven and measured."""
     for chosen in sets:
         names = list(map(_name, chosen.players or (), chosen.labels))
-        empty = "none found" if chosen.players is None else "no player at all"
+        empty = "none found" if chosen.players is None else "nothing; no player is needed"
         yield f"[bold]{chosen.question_of(removal)}[/bold]: {_set(names) if names else empty}"
         values = chosen.values_of(removal)
         for line in filter(None, (values, chosen.evidence)):

@@ -216,7 +216,7 @@ class DecisiveSet:
                 str(number) if name == str(number) else f"{number} {name}"
                 for number, name in numbered
             )
-            named = named or "no player at all"
+            named = named or "nothing; no player is needed"
         lines = [f"{self.question_of(removal)}: {named}", self.values_of(removal), self.evidence]
         return visible("\n  ".join(line for line in lines if line))
 

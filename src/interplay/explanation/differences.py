@@ -194,7 +194,8 @@ def test_said(explanation: Reading) -> str:
     if not is_of_changes(explanation):
         return tested.summary
     holds = sum(test.differs for test in tested.tested)
-    return f"Of {len(tested.tested)} changes {holds} confirmed. {tested.method}"
+    what = "change" if len(tested.tested) == 1 else "changes"
+    return f"Of {len(tested.tested)} {what} {holds} confirmed. {tested.method}"
 
 
 def verdicts_said(explanation: Reading) -> tuple[str, ...]:
@@ -256,6 +257,15 @@ def _told(explanation: Reading, change: Change) -> Finding:
     )
 
 
+def _tests(count: int, holds: int, old: str, new: str) -> str:
+    """How many of the changes that were tested are confirmed, in a sentence."""
+    if count == 1:
+        which, said = f"The strongest change from {old} to {new} is", " not" * (not holds)
+        return f"{which}{said} confirmed by fresh ablations."
+    said = f"{holds or 'none'} {'are' if holds > 1 else 'is'} confirmed by fresh ablations."
+    return f"Of the {count} strongest changes from {old} to {new}, {said}"
+
+
 def outcome_of(explanation: Reading) -> Outcome:
     """Whether the second game changed, as far as the explanation shows it.
 
@@ -272,10 +282,7 @@ def outcome_of(explanation: Reading) -> Outcome:
     elif confirmation is not None and any(test.differs for test in confirmation.tested):
         holds = sum(test.differs for test in confirmation.tested)
         level, words = "changed", "Changed"
-        reason = (
-            f"Of the {len(confirmation.tested)} strongest changes from {old} to {new}, "
-            f"{holds} {'is' if holds == 1 else 'are'} confirmed by fresh ablations."
-        )
+        reason = _tests(len(confirmation.tested), holds, old, new)
     elif not explanation.verdict.trusted[explanation.first_output or 0]:
         level, words = "unclear", "Not known what changed"
         cannot = "cannot be predicted" if score <= 0.0 else "is not shown to be predictable"
@@ -285,10 +292,7 @@ def outcome_of(explanation: Reading) -> Outcome:
         )
     elif confirmation is not None:
         level, words = "unclear", "No change confirmed"
-        reason = (
-            f"Of the {len(confirmation.tested)} strongest changes from {old} to {new}, none is "
-            "confirmed by fresh ablations."
-        )
+        reason = _tests(len(confirmation.tested), 0, old, new)
     elif shown_changes(explanation):
         level, words = "unclear", "Change seen, not tested"
         reason = f"Changes from {old} to {new} can be told from zero; none was tested."

@@ -53,10 +53,11 @@ def findings(
 ) -> tuple[Finding, ...]:
     """The strongest findings as sentences, of the output that reports begin with.
 
-    Of an explanation that is not usable, or without a score, there are none. A necessary set comes
-    first. Then the larger a change of the score is for sure, the earlier it is told, if others have
-    not told it. What players do together is told at least once, if they do anything. Of a
-    comparison the sentences are its changes, those that are confirmed first.
+    Of an explanation that is not usable, or without a score, there are none, but for what fresh
+    ablations confirm of a comparison. A necessary set comes first. Then the larger a change of the
+    score is for sure, the earlier it is told, if others have not told it. What players do together
+    is told at least once, if they do anything. Of a comparison the sentences are its changes, those
+    that are confirmed first.
 
     Example:
         >>> import interplay as ip
@@ -69,10 +70,10 @@ def findings(
         most: the most sentences.
         tables: what :func:`~interplay.explanation.truth.truth_tables` gives, where it is known.
     """
+    if explanation.compared is not None:  # what is confirmed is told whatever the score
+        return changes_told(explanation, most)
     if explanation.verdict.level in ("not usable", "unknown"):
         return ()
-    if explanation.compared is not None:
-        return changes_told(explanation, most)
     words = Words(explanation)
     tables = truth_tables(explanation) if tables is None else tables
     together, alone = _together(explanation, tables, words), _alone(explanation, words)

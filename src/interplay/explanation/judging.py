@@ -161,7 +161,12 @@ def _reasons(
                 if score.exact
                 else f", {score.level:.0%} interval {score.low:.3f} to {score.high:.3f}"
             )
-            + "): no value of it is a finding.",
+            + "): "
+            + (
+                "only what fresh ablations confirm is a finding."
+                if of
+                else "no value of it is a finding."
+            ),
         )
     ends = f"{_percent(score.low)} to {_percent(score.high)}"
     span = "" if score.exact else f" ({score.level:.0%} interval {ends})"
@@ -188,13 +193,16 @@ def _counted(level: Level, counts: list[int], known: list[int | None], score: Fa
     """How many sets and players are distinguishable from zero, in a sentence."""
     total = f"{_number(counts[0], 'interaction')} and {_number(counts[1], 'single player')}"
     if level == "not usable":
-        return f"With such a score none of its {total} is taken to differ from zero."
+        return f"By such a score none of its {total} is taken to differ from zero."
     if known[0] is None:
         return f"Its {total} carry no intervals."
     by = "" if score.exact else f" by their {LEVEL:.0%} intervals, each taken by itself"
+    of_none = (
+        "" if score.exact else f"; of those without an effect about {1 - LEVEL:.0%} may be too"
+    )
     return (
         f"{known[0]} of {_number(counts[0], 'interaction')} and {known[1]} of "
-        f"{_number(counts[1], 'single player')} are distinguishable from zero{by}."
+        f"{_number(counts[1], 'single player')} are distinguishable from zero{by}{of_none}."
     )
 
 

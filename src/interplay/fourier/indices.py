@@ -156,7 +156,7 @@ def _plain(weight: Weight) -> Callable[[int], Weight]:
     return lambda k: weight
 
 
-_TOGETHER = "Positive: together they add more than apart. Negative: they stand in for each other."
+_TOGETHER = "Positive: together they give more than the sum of each alone. Negative: less."
 FOURIER = Index(
     _plain(_fourier), meaning="How the score swings with the parity of the players that are kept."
 )

@@ -118,7 +118,7 @@ def contributions(
     )
     note = "" if findings.all() else MAY_BE_ZERO
     if explanation.verdict.level == "not usable":
-        note = "not usable: it predicts no better than the mean does"
+        note = "not usable: not shown to predict better than the mean does"
     elif not len(drawn):
         note = "the score does not vary"
     rest = full - baseline - float(drawn.values.sum())

@@ -172,7 +172,7 @@ def strongest(
         interactions, at_least_one(top), min_order=min_order, output=output
     )
     if verdict.level == "not usable":
-        return shown, "not usable: it predicts no better than the mean does"
+        return shown, "not usable: not shown to predict better than the mean does"
     if left_out:
         which = f"{left_out:,} more are" if len(shown) else "none is"
         return shown, f"{which} distinguishable from zero".replace("are dis", "are not dis")

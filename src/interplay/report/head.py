@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import isnan
 from typing import Any
 
 from interplay._arrays import as_columns
@@ -83,7 +84,7 @@ def head(title: str, explanation: Explanation) -> dict[str, Any]:
         "signs": signs(description),
         "interrupted": interrupted,
         "badge": _BADGES[verdict.level],
-        "reason": verdict.reasons[0],
+        "reason": verdict.reasons[0] + _of_shown(explanation),
         "n_cautions": len(told),
         "first_caution": next(iter(told.values()), ""),
         "findings": [_sentence(finding, tables) for finding in found],
@@ -94,6 +95,15 @@ def head(title: str, explanation: Explanation) -> dict[str, Any]:
         "error": number(words.error) if any(not t.is_measured for t in tables) else "",
         "repeats": words.repeats,
     }
+
+
+def _of_shown(explanation: Explanation) -> str:
+    """The R2 of the output that the page begins with, where the verdict is of several."""
+    scores, first = explanation.faithfulness.by_output, explanation.first_output
+    if first is None or len(scores[explanation.judged_outputs]) < 2:
+        return ""
+    score = "not known" if isnan(scores[first]) else f"{scores[first]:.2f}"
+    return f" Of what is shown first, {explanation.outputs[first]}, R2 is {score}."
 
 
 def _comparison(explanation: Explanation) -> dict[str, Any] | None:
@@ -144,7 +154,10 @@ def _none(explanation: Explanation) -> str:
             return "No finding is claimed: their difference is not predicted."
         return f"No player and no interaction is found that differs between {old} and {new}."
     if verdict.level == "not usable":
-        return "No finding is claimed: this explanation predicts no better than chance might."
+        return (
+            "No finding is claimed: it is not shown that this explanation predicts better than "
+            "chance."
+        )
     if verdict.level == "unknown":
         return "No finding is claimed: there is no score by which it could be judged."
     if verdict.certain_players or verdict.certain_interactions:

@@ -62,7 +62,7 @@ export function createHeat(model, store) {
           return cell;
         });
         const name = h("button", { type: "button", class: "name", tabindex: -1, "data-output": output }, h("bdi", {}, cut(named(output), NAME)));
-        const doubt = trusted ? null : h("small", { class: "soft" }, " (predicted no better than by the mean)");
+        const doubt = trusted ? null : h("small", { class: "soft" }, " (not shown to be predicted better than by the mean)");
         return h("tr", { "data-output": output, class: isMean(model, output) ? "mean" : null }, h("th", { scope: "row" }, name, doubt), ...cells);
       }),
     );

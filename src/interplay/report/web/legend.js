@@ -22,7 +22,7 @@ export function createLegend(model, store, noun, links) {
     const { effects, findings, index, output } = state;
     if (!model.verdict.trusted[output]) {
       legend.textContent = model.verdict.ranges[output]
-        ? "Nothing is shaded: this is predicted no better than by the mean of the ablations."
+        ? "Nothing is shaded: it is not shown that this is predicted better than by the mean of the ablations."
         : "Nothing is shaded: this is the same on all ablations.";
       return;
     }
@@ -39,13 +39,18 @@ export function createLegend(model, store, noun, links) {
         h("span", { class: "bar" }),
         h("span", { class: "ticks" }, ...[`${number(-end)} ${minus}`, "0", `${plus} ${number(end)}`].map((tick) => h("span", {}, tick))),
       ),
-      h("p", {}, judges(model) ? unshaded(left, model.n, isMean(model, output)) : CAUTION, " ", links(state, unit)),
+      h("p", {}, judges(model) ? unshaded(left, model.n, isMean(model, output)) : doubtOf(model), " ", links(state, unit)),
     );
   });
   return legend;
 }
 
-const CAUTION = "There are no intervals, so that nothing says which of the values may be zero.";
+/** What is known of values without intervals. */
+export function doubtOf(model) {
+  return model.ablations.exact
+    ? "All masks were evaluated, so that the values are exact."
+    : "There are no intervals, so that nothing says which of the values may be zero.";
+}
 
 function unshaded(left, n, isMean) {
   const where = isMean ? " at some output; their mean has no interval" : "";

@@ -1,13 +1,13 @@
 import { chips, strongest } from "./about.js";
 import { button, h } from "./dom.js";
 import { capital, count, interval, signed } from "./format.js";
+import { doubtOf } from "./legend.js";
 import { act } from "./removal.js";
 import { predict } from "./spectrum.js";
 import { judges } from "./verdict.js";
 
 const TOP = 3;
 const OF_PLAYER = 8;
-const UNKNOWN = "There are no intervals: any of these may be zero.";
 
 /** The component that was chosen on the map and what it acts with; the strongest of all before. */
 export function createPartners(model, store) {
@@ -29,7 +29,7 @@ function overall(model, { rows }, store) {
     list(model, alone, store, (row) => row.players),
     h("h2", {}, "Strongest together"),
     list(model, together, store, (row) => row.players),
-    judges(model) ? null : h("p", { class: "soft small" }, UNKNOWN),
+    judges(model) ? null : h("p", { class: "soft small" }, doubtOf(model)),
     h("p", { class: "soft small hint" }, "Choose a component on the map to see what it acts with."),
   ];
 }
@@ -69,7 +69,7 @@ function ofPlayer(model, state, store) {
       { class: "soft small" },
       [
         more > 0 ? `${count(more)} more findings.` : "",
-        judges(model) ? "" : UNKNOWN,
+        judges(model) ? "" : doubtOf(model),
         unsure ? `${count(unsure)} ${findings.length ? "more " : ""}not distinguishable from zero.` : "",
       ].filter(Boolean).join(" "),
     ),

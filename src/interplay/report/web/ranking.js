@@ -59,6 +59,7 @@ export function createRanking(model, store) {
       `${count(shown.length)} shown of ${count(listed.length)} that pass the filters, of ${count(sets.length)} in all` +
       (unsure ? `; ${count(unsure)} of these are not distinguishable from zero.` : ".");
     more.hidden = shown.length === listed.length;
+    more.textContent = `Show ${count(Math.min(MORE, listed.length - shown.length))} more`;
   });
   store.on(["hover", "pinned"], ({ hover, pinned }) => {
     for (const element of elements()) {

@@ -19,10 +19,10 @@ export function goneOf(mask) {
   return [...mask.keys()].filter((player) => !mask[player]);
 }
 
-/** The input without so many players: "Without 3", or "With 3 swapped". */
+/** The input without so many players: "Without 3 players", or "With 3 swapped". */
 export function without(model, players) {
   const how = done(model, players);
-  if (how === "removed") return `Without ${count(players.length)}`;
+  if (how === "removed") return `Without ${count(players.length)} ${players.length === 1 ? "player" : "players"}`;
   return `With ${count(players.length)} ${how === "swapped" ? how : "changed"}`;
 }
 

@@ -35,7 +35,7 @@ export function createWhatIf(model, store) {
     predicted.textContent = number(value);
     predicted.dataset.value = value;
     const gone = goneOf(mask);
-    change.textContent = gone.length ? `${signed(value - before)} against the whole input (${number(before)})` : "";
+    change.textContent = gone.length ? `${signed(value - before)} against the whole input (predicted ${number(before)})` : "";
     const found = nearest(model, mask);
     const key = maskKey(mask);
     const told = answer?.key === key ? answer.values[output] : null; // by the model, just now
@@ -78,7 +78,7 @@ export function createWhatIf(model, store) {
 
 function marks(svg, values, whole, predicted, actual) {
   const all = [...extent(values), whole, predicted].filter((value) => value !== undefined);
-  const x = scaleLinear(extent(all), [6, 254]);
+  const x = scaleLinear(extent(all), [9, 251]);
   svg.selectAll("line.track").data([0]).join("line").attr("class", "track").attr("x1", 6).attr("x2", 254).attr("y1", 14).attr("y2", 14);
   svg.selectAll("line.whole").data([whole]).join("line").attr("class", "whole").attr("x1", x).attr("x2", x).attr("y1", 5).attr("y2", 23);
   svg.selectAll("circle.actual").data(actual === null ? [] : [actual]).join("circle").attr("class", "actual").attr("cx", x).attr("cy", 14).attr("r", 7);

@@ -267,6 +267,9 @@ def _with_turns(
         for text, by_people in _unmarked(marked[at:], placed)
     ]
     applied = replace(prompt, turns=(Turn(None, tuple(pieces)),))
+    applied = replace(
+        applied, said=_said(messages, list(map(_content, prompt.turns)), applied.text)
+    )
     for player, name in enumerate(prompt.players):
         mask = np.arange(prompt.n_players) != player
         others = [number for number, owner in enumerate(owners) if owner != player]

@@ -210,13 +210,13 @@ def compare(
             batch_size=batch_size,
             progress=progress,
         )
-        budget = explanation.provenance["budget"]
+        spent = explanation.provenance["budget"]
         entries = {
             "shown": {"index": explanation.index, "order": order},
-            "budget": budget
+            "budget": spent
             | {
-                "evaluated": budget["evaluated"] - asked.n_known,
-                "from_store": budget["from_store"] + asked.n_known,
+                "evaluated": spent["evaluated"] - asked.n_known,
+                "from_store": spent["from_store"] + asked.n_known,
             },
         }
         explanation = replace(explanation, provenance=explanation.provenance | entries)

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 
 from interplay import Spectrum, components
 from interplay._types import BoolArray, FloatArray
+from interplay.components.analysis import pruning
 
 N, ITEMS = 8, 40
 
@@ -133,3 +135,16 @@ def test_the_chosen_output_is_maximised() -> None:
         )
         assert bool(chosen.mask[3]) is (sign < 0)
         assert chosen.test[1] == pytest.approx(-chosen.test[0])
+
+
+def test_what_is_right_on_all_items_may_still_be_wrong_on_others() -> None:
+    items = np.ones((2, 6, 2))  # two masks, six items, two scores
+    items[1, :3, 0] = 0.0
+    items[:, :, 1] = np.random.default_rng(0).normal(size=(2, 6))
+    low, high = pruning._interval(items, np.random.default_rng(0))
+    for row, right in enumerate((6, 3)):
+        exact = binomtest(right, 6).proportion_ci(0.95, "exact")
+        assert (low[row, 0], high[row, 0]) == pytest.approx((exact.low, exact.high))
+    assert (
+        (low[:, 1] < items[:, :, 1].mean(axis=1)) & (items[:, :, 1].mean(axis=1) < high[:, 1])
+    ).all()

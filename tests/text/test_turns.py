@@ -11,6 +11,7 @@ import pytest
 
 from interplay.errors import GameError
 from interplay.fourier.masks import every_mask
+from interplay.report.document import turns
 from interplay.text import ApiGame, Generated, Replace, Response, TextGame
 from tests.text.servers import Json, Reply, serving
 
@@ -45,6 +46,16 @@ def test_a_turn_goes_with_all_of_its_messages(smollm: Any) -> None:
     assert sum(np.array(game.unmasked_ids) == tokenizer.convert_tokens_to_ids("<|im_end|>")) == 7
     whole, without = game(np.array([[True, True], [False, True]]))
     assert whole > without + 1
+
+
+@pytest.mark.model
+def test_turns_are_shown_as_messages(smollm: Any) -> None:
+    game = TextGame(*smollm, CHAT, Response("Rex"), by="turn")
+    shown = turns(game.describe())
+    said = [(turn["role"], "".join(text for text, _ in turn["pieces"])) for turn in shown]
+    assert said == [(message["role"], message["content"]) for message in CHAT]
+    players = [{player for _, player in turn["pieces"]} for turn in shown]
+    assert players == [{None}, {0}, {0}, {0}, {1}, {1}, {None}]
 
 
 @pytest.fixture

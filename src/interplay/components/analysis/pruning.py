@@ -52,7 +52,8 @@ class Pruned:
         mask: the players kept, ``(n,)``.
         train: the scores on the items that the choice is based on, ``(k,)``.
         test: the scores on other items, ``(k,)``.
-        low: the lower end of a 95 % bootstrap interval of ``test`` over items, ``(k,)``.
+        low: the lower end of a 95 % interval of ``test`` over items, ``(k,)``: by a bootstrap, or
+            exact where each item is right or wrong.
         high: the upper end.
         note: how the choice was made: what is proven of it; after rounds their number, the
             ablations spent, and what was measured.
@@ -253,10 +254,22 @@ def single_losses(evaluator: Evaluator, n_players: int, output: int) -> FloatArr
 def _interval(items: FloatArray, rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:
     """Bootstrap the mean over items of ``(m, items, k)``: both ends of the interval, ``(m, k)``.
 
-    The ends are percentiles. All masks share the same resamples.
+    The ends are percentiles. All masks share the same resamples. A score that is right or wrong on
+    each item has the exact interval of a share (Clopper and Pearson 1934): where an output is right
+    on all items, resamples are too, and know of no error.
     """
+    from scipy.stats import beta
+
     count = items.shape[1]
     weights = rng.multinomial(count, np.full(count, 1 / count), size=_RESAMPLES) / count
     means = np.einsum("ri,mik->rmk", weights, items)
     low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
+    for output in np.flatnonzero(((items == 0) | (items == 1)).all(axis=(0, 1))):
+        right = items[:, :, output].sum(axis=1)
+        wrong = count - right
+        with np.errstate(invalid="ignore"):
+            below = beta.ppf((1 - LEVEL) / 2, right, wrong + 1)
+            above = beta.ppf((1 + LEVEL) / 2, right + 1, wrong)
+        low[:, output] = np.where(right > 0, below, 0.0)
+        high[:, output] = np.where(wrong > 0, above, 1.0)
     return low, high

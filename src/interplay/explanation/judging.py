@@ -197,12 +197,9 @@ def _counted(level: Level, counts: list[int], known: list[int | None], score: Fa
     if known[0] is None:
         return f"Its {total} carry no intervals."
     by = "" if score.exact else f" by their {LEVEL:.0%} intervals, each taken by itself"
-    of_none = (
-        "" if score.exact else f"; of those without an effect about {1 - LEVEL:.0%} may be too"
-    )
     return (
         f"{known[0]} of {_number(counts[0], 'interaction')} and {known[1]} of "
-        f"{_number(counts[1], 'single player')} are distinguishable from zero{by}{of_none}."
+        f"{_number(counts[1], 'single player')} are distinguishable from zero{by}."
     )
 
 

@@ -10,6 +10,7 @@ import pytest
 import interplay as ip
 from interplay._types import BoolArray, FloatArray
 from interplay.audit.pair import Pair
+from interplay.explanation.findings import findings
 
 N = 16
 
@@ -221,3 +222,31 @@ def test_what_is_tested_are_the_changes_that_are_listed() -> None:
     assert [test.players for test in tested.tested] == listed[: len(tested.tested)]
     assert comparison.explanation.shown_order == 3
     assert all(change.confirmed is not None for change in comparison.changes()[:4])
+
+
+def test_what_is_confirmed_is_told_whatever_the_score() -> None:
+    noise = 0.16 * np.random.default_rng(0).normal(size=1 << N)
+
+    def new(masks: BoolArray) -> FloatArray:
+        rows = masks @ (1 << np.arange(N))
+        return np.asarray(old_value(masks) + noise[rows] + 0.17 * masks[:, 3])
+
+    game = ip.FunctionGame(new, N)
+    comparison = ip.compare(OLD, game, names=("old", "new"), budget=110, progress=False)
+    explanation = comparison.explanation
+    assert explanation.verdict.level == "not usable"
+    (change,) = comparison.changes()
+    assert (change.players, change.confirmed) == ((3,), True)
+    (told,) = findings(explanation)
+    assert told.players == (3,)
+    assert "is confirmed by fresh ablations" in comparison.summary
+    assert "only what fresh ablations confirm is a finding" in explanation.verdict.reasons[0]
+
+
+def test_values_that_both_stores_have_are_not_called_evaluated(tmp_path: Path) -> None:
+    path = tmp_path / "a.db"
+    for game in (OLD, NEW):
+        ip.explain(game, budget=100, store=path, progress=False)
+    comparison = ip.compare(OLD, NEW, budget=100, stores=(path, path), confirm=0, progress=False)
+    budget = comparison.explanation.provenance["budget"]
+    assert (budget["evaluated"], budget["from_store"]) == (0, 100)

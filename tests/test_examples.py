@@ -65,7 +65,7 @@ def test_the_stated_interactions_are_the_strongest(
     if name == "long_answer":
         said = capsys.readouterr().out
         assert "The cellar was flooded by a storm in 1954" in said
-        assert said.count("Of 1 interactions: 1 hold") == 2
+        assert said.count("Of 1 interaction: 1 hold") == 2
         assert re.search(r"-1\d\.\d+  In 1987 a storm .*\n +\+\d+\.\d+  A fire destroyed", said)
     if name == "cheaper_model":
         said = capsys.readouterr().out

@@ -73,4 +73,5 @@ def test_what_is_stored_is_told(command: str, tmp_path: Path) -> None:
     assert "Traceback" not in told
     assert told.startswith("Interrupted. Ablations that were finished are stored")
     assert "The same command goes on from there." in told
-    assert process.returncode == 130
+    # of an interrupt within exec(), as of a named tuple, Python itself ends by the signal
+    assert process.returncode in (130, -signal.SIGINT)  # a shell calls either 130

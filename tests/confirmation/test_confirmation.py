@@ -628,7 +628,7 @@ def test_it_shows_how_many_ablations_it_will_take(capsys: pytest.CaptureFixture[
     confirmation = claiming(TRUTH).confirm(2, progress=True, budget=500)
     shown = " ".join(capsys.readouterr().err.split())
     assert (
-        f"Confirming 2 interactions by {confirmation.n_ablations} ablations, on "
+        f"Confirming 2 sets of players by {confirmation.n_ablations} ablations, on "
         f"{confirmation.n_backgrounds} backgrounds and on the whole input" in shown
     )
 

@@ -205,7 +205,7 @@ def test_a_middle_that_says_little_is_told() -> None:
 def test_the_empty_set_may_suffice(explanation: Explanation) -> None:
     chosen = explanation.sufficient(threshold=0.0)
     assert chosen.players == ()
-    assert "no player at all" in str(chosen)
+    assert "nothing; no player is needed" in str(chosen)
 
 
 def test_a_spectrum_through_its_ends(explanation: Explanation) -> None:

@@ -244,7 +244,7 @@ def test_of_an_explanation_that_predicts_nothing_nothing_is_drawn(one: ip.Explan
     useless = replace(one, faithfulness=score)
     for axes in (plots.bars(useless), plots.network(useless), plots.upset(useless).axes[0]):
         (words,) = [text.get_text() for text in axes.texts]
-        assert words == "not usable: it predicts no better than the mean does"
+        assert words == "not usable: not shown to predict better than the mean does"
     shades = [
         {patch.get_facecolor() for patch in plots.text(explanation).patches}
         for explanation in (useless, one)

@@ -198,7 +198,7 @@ def compare(
         Evaluator.of(first, store=of_each[0], backend=backend, progress=False) as one,
         Evaluator.of(second, store=of_each[1], backend=backend, progress=False) as other,
     ):
-        asked = _Asked(one, other)
+        asked = _Counting(one, other)
         pair = Pair(first, second, names, (asked.first, other.values))
         explanation = explain(
             pair,
@@ -247,7 +247,7 @@ def compare(
     return Comparison(replace(explanation, game=None), pair.names, equal, expected, order)
 
 
-class _Asked:
+class _Counting:
     """Counts the masks whose values both games have in their stores.
 
     Args:

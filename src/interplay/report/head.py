@@ -103,7 +103,7 @@ def _of_shown(explanation: Explanation) -> str:
     if first is None or len(scores[explanation.judged_outputs]) < 2:
         return ""
     score = "not known" if isnan(scores[first]) else f"{scores[first]:.2f}"
-    return f" Of what is shown first, {explanation.outputs[first]}, R2 is {score}."
+    return f" R2 of {explanation.outputs[first]}, which is shown first: {score}."
 
 
 def _comparison(explanation: Explanation) -> dict[str, Any] | None:

@@ -15,7 +15,7 @@ from interplay._types import BoolArray, FloatArray, Json
 from interplay.explanation.explanation import Explanation
 from interplay.explanation.faithfulness import r2
 from interplay.explanation.forecast import GOAL
-from interplay.explanation.verdict import CODES, SHADE_FLOOR, Verdict
+from interplay.explanation.verdict import CODES, SHADE_FLOOR, Verdict, claims_of, told_from_zero
 from interplay.fourier.masks import keys, uniform
 from interplay.report.export import schema
 
@@ -385,14 +385,15 @@ def test_findings_are_counted_as_reports_show_them(good: Explanation) -> None:
 
 def test_what_can_be_told_from_zero_is_tested_first(good: Explanation) -> None:
     interactions = good.interactions("FSII", order=2)
-    claims = good.verdict.claims(interactions, 1000, min_order=1, output=0)
-    certain = good.verdict.certain(claims)
+    (spread,) = good.verdict.ranges
+    claims = claims_of(interactions, 1000, min_order=1, spread=spread)
+    certain = told_from_zero(claims, (spread,))
     assert 0 < certain.sum() < len(certain)
     assert (np.diff(certain.astype(int)) <= 0).all()  # first all that can, then the others
     for part in (claims.take(certain), claims.take(~certain)):
         assert (np.diff(part.strength) <= 1e-12).all()
     tested = good.confirm(3, order=2, progress=False).tested
-    strongest = good.verdict.claims(interactions, 3, min_order=2, output=0)
+    strongest = claims_of(interactions, 3, min_order=2, spread=spread)
     assert [test.players for test in tested] == strongest.sets
 
 

@@ -162,16 +162,28 @@ def _pace(fields: Json) -> str:
 
 
 @contextmanager
+def display(enabled: bool, *columns: ProgressColumn) -> Iterator[tuple[Progress, Lines]]:
+    """A display on stderr while the context lasts: a bar on a terminal, else lines.
+
+    Args:
+        enabled: show either.
+        columns: of the bar.
+    """
+    console = Terminal(stderr=True)
+    is_bar, in_lines = enabled and console.is_terminal, enabled and not console.is_terminal
+    with Progress(*columns, console=console, disable=not is_bar) as progress:
+        yield progress, Lines(in_lines)
+
+
+@contextmanager
 def progress_bar(enabled: bool, cost: FloatArray, known: BoolArray) -> Iterator[Bar]:
     """Show progress while the context lasts, if it is enabled: on a terminal by a bar."""
-    console = Terminal(stderr=True)
-    with Progress(
+    with display(
+        enabled,
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         _Pace(),
-        console=console,
-        disable=not (enabled and console.is_terminal),
-    ) as progress:
-        yield Bar(progress, cost, known, Lines(enabled and not console.is_terminal))
+    ) as (progress, lines):
+        yield Bar(progress, cost, known, lines)

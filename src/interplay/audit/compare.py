@@ -26,6 +26,7 @@ from interplay.designs.measures import AnyMeasure
 from interplay.explanation.differences import Change, changes_of, outcome_of
 from interplay.explanation.explain import explain
 from interplay.explanation.explanation import Explanation
+from interplay.explanation.verdict import told_from_zero
 from interplay.extensions import BackendName, DecoderName, IndexName
 from interplay.fourier.masks import describe
 from interplay.game import Game, players_of
@@ -272,7 +273,7 @@ def _n_to_test(explanation: Explanation, column: int) -> int:
     if not explanation.faithfulness.by_output[column] > 0.0:
         return 0
     interactions = explanation.interactions(order=explanation.shown_order).output(column).filter()
-    return int(explanation.verdict.certain(interactions, column).sum())
+    return int(told_from_zero(interactions, (explanation.verdict.ranges[column],)).sum())
 
 
 def _within(
@@ -283,7 +284,7 @@ def _within(
     n_masks = max(MASKS, enough_masks(share))
     masks = explanation.measure.draw(n_masks, pair.n_players, rng)
     values = pair(masks)
-    differences = values[:, 2 * values.shape[1] // 3]
+    differences = values[:, explanation.first_output or 0]
     old, new = pair.names
     return equivalence_of(
         differences,

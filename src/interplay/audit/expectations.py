@@ -179,10 +179,10 @@ def examined(
 
 def _of_r2(explanation: Explanation, output: int, least: float) -> Expected:
     score, held = explanation.faithfulness, explanation.held_out
-    known = score.by_output[output]
-    if (explanation.spectrum.n_outputs or 1) > 1 and (score.exact or not isfinite(known)):
+    known, is_one_of_several = score.by_output[output], len(score.by_output) > 1
+    if is_one_of_several and (score.exact or not isfinite(known)):
         score = replace(score, r2=known, low=known, high=known, varies=isfinite(known))
-    elif (explanation.spectrum.n_outputs or 1) > 1:
+    elif is_one_of_several:
         predictions = as_columns(explanation.predict_held_out())[:, output]
         rng = np.random.default_rng([_SEED, output])
         score = faithfulness(held.masks, as_columns(held.values)[:, output], predictions, rng)

@@ -21,7 +21,9 @@ from interplay.designs.measures import UNIFORM
 from interplay.errors import GameError
 from interplay.explanation.adaptive import evaluate_until
 from interplay.explanation.explanation import Explanation
+from interplay.explanation.extrapolation import ranges_of
 from interplay.explanation.run_plan import Request
+from interplay.explanation.verdict import claims_of
 from interplay.fourier.masks import keys
 from interplay.game import FunctionGame
 
@@ -92,21 +94,17 @@ def check_confirmation(
     # backgrounds are masks of the explanation's measure; those of earlier versions were uniform
     measure = UNIFORM if recorded.measure == UNIFORM else explanation.measure
     try:
-        derived = derivation.derived
-        spectrum = derived.decoded.spectrum.output(recorded.output)
-        again_said = replace(
-            explanation, spectrum=derived.decoded.spectrum, faithfulness=derived.score
-        )
+        spectrum = derivation.derived.decoded.spectrum.output(recorded.output)
         claims = spectrum.to(recorded.index, order=recorded.order, players=explanation.players)
         with Evaluator.of(game, progress=False) as evaluator:
             again = confirm(
                 evaluator,
                 spectrum,
-                again_said.verdict.claims(
+                claims_of(
                     claims,
                     max(len(recorded.tested), 1),
                     min_order=recorded.min_order,
-                    output=recorded.output,
+                    spread=ranges_of(used.values)[recorded.output],
                 ),
                 (used.masks, used.values),
                 output=recorded.output,
@@ -118,7 +116,7 @@ def check_confirmation(
     except GameError:
         reason = "the store lacks ablations that the confirmation needs"
         return [unchecked(name, f"{reason}, or no store was given")]
-    except (ValueError, TypeError, LookupError) as error:
+    except (ValueError, TypeError, IndexError) as error:
         detail = f"its recorded settings cannot be what ran: {error}"
         return [checked(name, detail, [texts("settings", recorded.index, None)])]
     # how many were known before is not recorded anywhere else

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -11,14 +12,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, cast, get_args
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 
 from interplay._types import Json
 from interplay.ablation.backends.base import Backend
 from interplay.ablation.evaluator import OnError
-from interplay.ablation.progress import Lines
+from interplay.ablation.progress import display
 from interplay.ablation.store import Store
-from interplay.ablation.terminal import Terminal
 from interplay.audit.asked import Asked
 from interplay.audit.findings import Numbered, findings_of
 from interplay.audit.lessons import UNLIKE, Learn, Lessons, Segments, alone, serves
@@ -400,13 +400,9 @@ def _first_line(error: Exception) -> str:
 @contextmanager
 def _bar(progress: bool | None, total: int | None) -> Iterator[Any]:
     """One progress over the set; what it gives is called after each prompt."""
-    terminal = Terminal(stderr=True)
-    enabled = terminal.is_terminal if progress is None else progress
+    enabled = sys.stderr.isatty() if progress is None else progress
     columns = (TextColumn("prompts"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    lines = Lines(enabled and not terminal.is_terminal)
-    with Progress(
-        *columns, console=terminal, disable=not enabled or not terminal.is_terminal
-    ) as shown:
+    with display(enabled, *columns) as (shown, lines):
         task = shown.add_task("prompts", total=total)
 
         def advance() -> None:

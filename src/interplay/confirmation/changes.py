@@ -203,13 +203,19 @@ def verdict_of_share(n_within: int, n_prompts: int, share: float) -> str:
     return DIFFERENT if high < share else NOT_SHOWN
 
 
-def share_interval(n_within: int, n_prompts: int) -> tuple[float, float]:
-    """The exact 90 % interval of a share, of k among p (Clopper and Pearson 1934)."""
+def share_interval(n_within: int, n_prompts: int, tail: float = ALPHA) -> tuple[float, float]:
+    """The exact interval of a share, of k among p (Clopper and Pearson 1934), by default of 90 %.
+
+    Args:
+        n_within: k.
+        n_prompts: p.
+        tail: the chance to err at either end.
+    """
     from scipy.stats import beta
 
     n_outside = n_prompts - n_within
-    low = float(beta.ppf(ALPHA, n_within, n_outside + 1)) if n_within else 0.0
-    high = float(beta.ppf(1 - ALPHA, n_within + 1, n_outside)) if n_outside else 1.0
+    low = float(beta.ppf(tail, n_within, n_outside + 1)) if n_within else 0.0
+    high = float(beta.ppf(1 - tail, n_within + 1, n_outside)) if n_outside else 1.0
     return low, high
 
 

@@ -20,6 +20,7 @@ from interplay.explanation.decisive import DecisiveSet, Kind
 from interplay.explanation.question import question_of
 from interplay.explanation.reading import Reading
 from interplay.explanation.truth import joined, to_ask
+from interplay.explanation.verdict import claims_of
 from interplay.extensions import BackendName, IndexName
 from interplay.fourier.interactions import Interactions
 from interplay.fourier.masks import keys
@@ -152,7 +153,8 @@ class Asking(Reading):
         if most is None:  # that of the tables, in which the strongest stand
             most = max(fewest, self.shown_order)
         interactions = self.spectrum.output(output).to(index, order=most, players=self.players)
-        claims = self.verdict.claims(interactions, top, min_order=fewest, output=output)
+        spread = self.verdict.ranges[output]
+        claims = claims_of(interactions, top, min_order=fewest, spread=spread)
         known = self.ablations.masks
         seed = whole_number(random_state)
         if budget is None:

@@ -183,7 +183,7 @@ def is_of_changes(explanation: Reading) -> bool:
     tested = explanation.confirmation
     if explanation.compared is None or tested is None:
         return False
-    return 3 * tested.output >= 2 * len(explanation.outputs)
+    return bool(tested.output >= explanation.judged_outputs.start)
 
 
 def test_said(explanation: Reading) -> str:
@@ -275,14 +275,15 @@ def outcome_of(explanation: Reading) -> Outcome:
     old, new = explanation.compared or ("", "")
     score = explanation.faithfulness.by_output[explanation.first_output or 0]
     confirmation = explanation.confirmation
+    tested = () if confirmation is None else confirmation.tested
+    holds = sum(test.differs for test in tested)
     level: Level
     if not np.isfinite(score):
         level, words = "no change", "The same"
         reason = f"{new} and {old} have the same value on every mask."
-    elif confirmation is not None and any(test.differs for test in confirmation.tested):
-        holds = sum(test.differs for test in confirmation.tested)
+    elif holds:
         level, words = "changed", "Changed"
-        reason = _tests(len(confirmation.tested), holds, old, new)
+        reason = _tests(len(tested), holds, old, new)
     elif not explanation.verdict.trusted[explanation.first_output or 0]:
         level, words = "unclear", "Not known what changed"
         cannot = "cannot be predicted" if score <= 0.0 else "is not shown to be predictable"
@@ -292,7 +293,7 @@ def outcome_of(explanation: Reading) -> Outcome:
         )
     elif confirmation is not None:
         level, words = "unclear", "No change confirmed"
-        reason = _tests(len(confirmation.tested), 0, old, new)
+        reason = _tests(len(tested), 0, old, new)
     elif shown_changes(explanation):
         level, words = "unclear", "Change seen, not tested"
         reason = f"Changes from {old} to {new} can be told from zero; none was tested."

@@ -270,10 +270,9 @@ class Reading:
         The outputs of a comparison are those of the first, those of the second, and what the second
         has more.
         """
-        recorded = self.provenance["game"]["description"].get("compared")
-        if not recorded or (self.spectrum.n_outputs or 1) % 3:
+        if self.judged_outputs.start is None:
             return None
-        old, new = recorded["names"]
+        old, new = self.provenance["game"]["description"]["compared"]["names"]
         return old, new
 
     @property
@@ -289,7 +288,7 @@ class Reading:
         """
         n_outputs = self.spectrum.n_outputs or 1
         if self.compared is not None:
-            return 2 * n_outputs // 3
+            return int(self.judged_outputs.start)
         return None if self.view.get("mean_first") and n_outputs > 1 else 0
 
     @property

@@ -121,25 +121,9 @@ class Verdict:
             In the shape of ``interactions.values``.
         """
         columns = slice(None) if output is None else slice(output, output + 1)
-        shape = as_columns(interactions.values).shape
-        certain = self.certain(interactions, output).reshape(shape)
-        findings: BoolArray = certain & np.array(self.trusted)[columns]
+        certain = told_from_zero(interactions, self.ranges[columns])
+        findings: BoolArray = certain.reshape(len(certain), -1) & np.array(self.trusted)[columns]
         return findings.reshape(interactions.values.shape)
-
-    def certain(self, interactions: Interactions, output: int | None = None) -> BoolArray:
-        """Which values their own intervals tell from zero, however well the explanation predicts.
-
-        Args:
-            interactions: as for :meth:`findings`.
-            output: as there.
-        """
-        values = as_columns(interactions.values)
-        columns = slice(None) if output is None else slice(output, output + 1)
-        certain = np.abs(values) > ROUNDING * np.array(self.ranges)[columns]
-        if interactions.high is not None:
-            certain &= np.abs(values) > as_columns(interactions.high) - values
-        told: BoolArray = certain.reshape(interactions.values.shape)
-        return told
 
     def strongest(
         self,
@@ -180,21 +164,6 @@ class Verdict:
         changing = np.abs(as_columns(ranked.values)) > ROUNDING * ranges
         nonzero = in_some_output(changing) if by is None else changing[:, by]
         return chosen, int((nonzero & ~findings).sum())
-
-    def claims(
-        self, interactions: Interactions, count: int, *, min_order: int, output: int
-    ) -> Interactions:
-        """What is tested first: the strongest that can be told from zero, then the others.
-
-        Args:
-            interactions: those of one output, under any index.
-            count: the most sets.
-            min_order: the fewest players of a set.
-            output: the number of the output.
-        """
-        ranked = interactions.top(len(interactions), min_order=min_order)
-        rows = np.argsort(~self.certain(ranked, output), kind="stable")
-        return ranked.take(rows[:count])
 
     def shaded_effects(self, interactions: Interactions, output: int) -> FloatArray:
         """The effect of each player by itself, ``(n,)``; 0 where it is no finding.
@@ -238,6 +207,39 @@ class Verdict:
     def __str__(self) -> str:
         lines = [self.sentence, *self.reasons[1:], self.outlook]
         return "\n".join([*lines, *(f"{w.code}: {w.message}" for w in self.warnings)])
+
+
+def told_from_zero(interactions: Interactions, ranges: tuple[float, ...]) -> BoolArray:
+    """Which values their own intervals tell from zero, however well an explanation predicts.
+
+    Args:
+        interactions: of one output or of several.
+        ranges: the largest value minus the smallest one of each of these outputs.
+
+    Returns:
+        In the shape of ``interactions.values``. Without intervals all are but numerical zeros.
+    """
+    values = as_columns(interactions.values)
+    told: BoolArray = np.abs(values) > ROUNDING * np.array(ranges)
+    if interactions.high is not None:
+        told &= np.abs(values) > as_columns(interactions.high) - values
+    return told.reshape(interactions.values.shape)
+
+
+def claims_of(
+    interactions: Interactions, count: int, *, min_order: int, spread: float
+) -> Interactions:
+    """What is tested first: the strongest that can be told from zero, then the others.
+
+    Args:
+        interactions: those of one output, under any index.
+        count: the most sets.
+        min_order: the fewest players of a set.
+        spread: the largest value of that output minus the smallest.
+    """
+    ranked = interactions.top(len(interactions), min_order=min_order)
+    rows = np.argsort(~told_from_zero(ranked, (spread,)), kind="stable")
+    return ranked.take(rows[:count])
 
 
 def in_some_output(findings: BoolArray) -> BoolArray:

@@ -17,6 +17,7 @@ from interplay.explanation.explain import explain
 from interplay.explanation.explanation import Ablations, Explanation
 from interplay.explanation.run_plan import Request
 from interplay.explanation.truth import joined
+from interplay.explanation.verdict import claims_of
 from interplay.fourier.masks import keys
 from interplay.game import Game
 
@@ -180,8 +181,11 @@ def rank(
     interactions = spectrum.to(
         explanation.index, order=settings["order"], players=explanation.players
     )
-    ranked = explanation.verdict.claims(
-        interactions, len(interactions), min_order=settings["min_order"], output=output
+    ranked = claims_of(
+        interactions,
+        len(interactions),
+        min_order=settings["min_order"],
+        spread=explanation.verdict.ranges[output],
     )
     if chosen not in ranked.sets:
         raise ValueError(nothing)

@@ -22,6 +22,7 @@ from interplay.components.analysis.rounds import (
     check_explains,
     check_objective,
 )
+from interplay.confirmation.changes import share_interval
 from interplay.explanation.explanation import Explanation
 from interplay.extensions import BackendName
 from interplay.fourier.interactions import checked_output
@@ -258,18 +259,11 @@ def _interval(items: FloatArray, rng: np.random.Generator) -> tuple[FloatArray, 
     each item has the exact interval of a share (Clopper and Pearson 1934): where an output is right
     on all items, resamples are too, and know of no error.
     """
-    from scipy.stats import beta
-
     count = items.shape[1]
     weights = rng.multinomial(count, np.full(count, 1 / count), size=_RESAMPLES) / count
     means = np.einsum("ri,mik->rmk", weights, items)
     low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
     for output in np.flatnonzero(((items == 0) | (items == 1)).all(axis=(0, 1))):
-        right = items[:, :, output].sum(axis=1)
-        wrong = count - right
-        with np.errstate(invalid="ignore"):
-            below = beta.ppf((1 - LEVEL) / 2, right, wrong + 1)
-            above = beta.ppf((1 + LEVEL) / 2, right + 1, wrong)
-        low[:, output] = np.where(right > 0, below, 0.0)
-        high[:, output] = np.where(wrong > 0, above, 1.0)
+        for row, right in enumerate(items[:, :, output].sum(axis=1).astype(int).tolist()):
+            low[row, output], high[row, output] = share_interval(right, count, (1 - LEVEL) / 2)
     return low, high

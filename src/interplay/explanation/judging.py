@@ -69,9 +69,8 @@ def verdict_on(
     measure = measure_of(provenance["design"]["kind"])
     index, order = shown
     interactions = spectrum.to(index, order=min(order, spectrum.n_players))
-    findings = judged.findings(interactions).reshape(len(interactions), -1)
-    certain = in_some_output(findings[:, about])
     sizes = np.abs(as_columns(interactions.values)) > ROUNDING * np.array(ranges)
+    certain = in_some_output(judged.findings(interactions).reshape(sizes.shape)[:, about])
     some_value = sizes[:, about].any(axis=1)
     together, alone = interactions.orders >= 2, interactions.orders == 1
     has_intervals = interactions.high is not None or (score.exact and not _repeats_noise(score))

@@ -121,8 +121,9 @@ class Verdict:
             In the shape of ``interactions.values``.
         """
         columns = slice(None) if output is None else slice(output, output + 1)
-        certain = told_from_zero(interactions, self.ranges[columns])
-        findings: BoolArray = certain.reshape(len(certain), -1) & np.array(self.trusted)[columns]
+        shape = as_columns(interactions.values).shape
+        certain = told_from_zero(interactions, self.ranges[columns]).reshape(shape)
+        findings: BoolArray = certain & np.array(self.trusted)[columns]
         return findings.reshape(interactions.values.shape)
 
     def strongest(

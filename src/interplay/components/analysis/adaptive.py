@@ -9,7 +9,13 @@ import numpy as np
 from interplay._types import BoolArray, IntArray, whole
 from interplay.ablation.backends.base import Backend
 from interplay.ablation.evaluator import Evaluator
-from interplay.components.analysis.circuits import FRACTIONS, Circuits, at_fractions, partial_sizes
+from interplay.components.analysis.circuits import (
+    FRACTIONS,
+    Circuits,
+    at_fractions,
+    largest,
+    partial_sizes,
+)
 from interplay.components.analysis.rounds import (
     Goal,
     Wanted,
@@ -19,13 +25,21 @@ from interplay.components.analysis.rounds import (
     measured,
     proposed,
 )
+from interplay.components.analysis.surface import fit
 from interplay.explanation.explanation import Ablations, Explanation
 from interplay.extensions import BackendName
 from interplay.fourier.interactions import checked_output
-from interplay.game import Game, costs
+from interplay.fourier.masks import keys
+from interplay.game import Game, Hints, costs
 
 _PER_ROUND = 12
 """Subsets that are proposed from the same ablations."""
+_ALONE, _ALONE_AT_MOST = 5, 4
+"""One of so many players is removed alone, with at most one of so many ablations."""
+_FALLING = 0.5
+"""The share of the ablations during which the proposals' sizes fall."""
+_LARGER = 4
+"""A search starts from so many larger subsets, too."""
 _FAITHFUL = 3
 """Where a circuit of a size scores more than the whole model, every third is to do as it does."""
 _KEYS = (0x61, 0x64)
@@ -46,9 +60,12 @@ def adaptive_circuits(
 ) -> Circuits:
     """Find circuits of all sizes by rounds of proposals, which go on from an explanation.
 
-    A round fits a Gaussian process with interactions of all orders to all ablations so far and
-    evaluates the subsets that it predicts to be best. Sizes have the more of them, the more they
-    count in the area under the faithfulness. The best evaluated subset of each size is kept, and
+    First those players are removed alone that are most likely to matter, and the circuits of the
+    ranking by what is lost then are evaluated. A round fits a Gaussian process with interactions of
+    all orders to all ablations so far and evaluates the subsets that it predicts to be best. Sizes
+    have the more of them, the more they count in the area under the faithfulness. In the first
+    half of the rounds they fall to the wanted sizes: a model that has lost most of its parts at
+    once tells nothing of what it would need. The best evaluated subset of each size is kept, and
     the one that scores most like the whole model.
 
     Example::
@@ -86,12 +103,14 @@ def adaptive_circuits(
     full = np.ones((1, n_players), dtype=np.bool_)
     with Evaluator.of(game, store=store, backend=backend, progress=progress) as evaluator:
         target = float(evaluator.values(full)[0, output])
-        known, spent, number = first, 0, 0
+        known = _ranked(evaluator, first, hints, parts, output, n_ablations)
+        spent, number = len(known) - len(first), 0
         while spent < n_ablations:
             until = min(spent + _PER_ROUND, n_ablations)
             rng = np.random.default_rng([*_KEYS, random_state, number])
             counts = rng.multinomial(until - spent, shares)
-            wanted = _wanted(known, parts, counts, output, target)
+            aimed = _falling(parts, n_players, until / n_ablations)
+            wanted = _wanted(known, parts, aimed, counts, output, target)
             more = measured(evaluator, proposed(known, hints, wanted, rng), known)
             known, spent, number = known + more, until, number + 1
     per_ablation = float(costs(game, full)[0])
@@ -104,16 +123,69 @@ def adaptive_circuits(
     return Circuits(best, faithful, cost)
 
 
+def _ranked(
+    evaluator: Evaluator,
+    first: Ablations,
+    hints: Hints | None,
+    sizes: list[int],
+    output: int,
+    n_ablations: int,
+) -> Ablations:
+    """Remove the most relevant players alone, then evaluate the circuits of the ranking by losses.
+
+    What is lost without the other players is predicted.
+    """
+    n_players = first.masks.shape[1]
+    values = None if hints is None else hints.values
+    alone = ~np.eye(n_players, dtype=np.bool_)
+    relevances = fit(first.masks, first.values[:, output], values).relevances
+    n_alone = min(n_players // _ALONE, n_ablations // _ALONE_AT_MOST)
+    relevant = np.argsort(-relevances, kind="stable")[:n_alone]
+    known = first + measured(evaluator, _unknown(alone[relevant], first), first)
+    losses = -fit(known.masks, known.values[:, output], values).predict(alone)
+    circuits = _unknown(largest(losses, sizes), known)
+    left = n_ablations - (len(known) - len(first))
+    return known + measured(evaluator, circuits[::-1][:left], known)
+
+
+def _unknown(masks: BoolArray, known: Ablations) -> BoolArray:
+    seen = set(keys(known.masks))
+    return masks[[key not in seen for key in keys(masks)]]
+
+
+def _falling(sizes: list[int], n_players: int, at: float) -> list[int]:
+    """The sizes of proposals after a share of the ablations: each falls from the next larger."""
+    left = max(0.0, 1 - at / _FALLING)
+    falling = []
+    for size, larger in zip(sizes, [*sizes[1:], n_players], strict=True):
+        falling.append(min(round(size + (larger - size) * left), n_players - 1))
+    return falling
+
+
 def _wanted(
-    known: Ablations, sizes: list[int], counts: IntArray, output: int, target: float
+    known: Ablations,
+    sizes: list[int],
+    aimed: list[int],
+    counts: IntArray,
+    output: int,
+    target: float,
 ) -> list[Wanted]:
-    """What a round is to propose: large scores, and the whole model's where that is exceeded."""
+    """What a round is to propose: large scores, and the whole model's where that is exceeded.
+
+    Args:
+        known: the ablations so far.
+        sizes: of circuits.
+        aimed: of the proposals for each of them.
+        counts: how many there are.
+        output: which of several scores.
+        target: the whole model's.
+    """
     wanted = []
-    for size, count in zip(sizes, counts.tolist(), strict=True):
+    for size, aim, count in zip(sizes, aimed, counts.tolist(), strict=True):
         scores = known.values[known.masks.sum(axis=1) == size, output]
         n_faithful = count // _FAITHFUL if (scores > target).any() else 0
-        wanted.append(Wanted(size, Goal(output, None), count - n_faithful))
-        wanted.append(Wanted(size, Goal(output, target), n_faithful))
+        wanted.append(Wanted(aim, Goal(output, None), count - n_faithful, _LARGER))
+        wanted.append(Wanted(aim, Goal(output, target), n_faithful, _LARGER))
     return wanted
 
 

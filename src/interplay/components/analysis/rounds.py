@@ -16,7 +16,7 @@ from typing import Literal, TypeAlias, get_args
 import numpy as np
 
 from interplay._arrays import as_columns
-from interplay._types import BoolArray, FloatArray
+from interplay._types import BoolArray, FloatArray, IntArray
 from interplay.ablation.evaluator import Evaluator
 from interplay.components.analysis.surface import Surface, fit
 from interplay.explanation.explanation import Ablations, Explanation
@@ -33,6 +33,8 @@ PROPOSALS = 4
 """Subsets of each size in a round of :func:`adapted`."""
 _SHARE = 0.632
 """The share of the ablations that a part has: that of distinct ones in a bootstrap."""
+_LARGEST = 3
+"""Subsets that are shrunk keep at most so many times the players that are wanted."""
 _BEGUN = 2
 """The best evaluated subsets of a size from which a search starts too."""
 
@@ -70,11 +72,19 @@ class Goal:
 
 @dataclass(frozen=True)
 class Wanted:
-    """Proposals of a round: so many subsets of a size."""
+    """Proposals of a round: so many subsets of a size.
+
+    Attributes:
+        size: how many players they keep.
+        goal: what is wanted of them.
+        count: how many.
+        n_larger: so many larger subsets are shrunk to be starts of the search.
+    """
 
     size: int
     goal: Goal
     count: int
+    n_larger: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -203,17 +213,33 @@ def proposed(
             surfaces[output] = fit(known.masks, known.values[:, output], hint_values)
         alike = np.flatnonzero(known.masks.sum(axis=1) == one.size)
         order = np.argsort(-one.goal.merits(known.values[alike]), kind="stable")
-        starts = known.masks[alike[order[:_BEGUN]]]
+        begun = known.masks[alike[order[:_BEGUN]]]
+        larger = known.masks[_front(known, one)[: one.n_larger]]
         for number in range(one.count):
             surface = surfaces[output]
             if number:
                 surface = surface.part(_SHARE, rng)
-            mask = surface.best(one.size, seen, rng, target=one.goal.target, starts=starts)
+            starts = np.array([*begun, *(surface.shrunk(mask, one.size) for mask in larger)])
+            mask = surface.best(
+                one.size, seen, rng, target=one.goal.target, starts=starts if len(starts) else None
+            )
             if mask is None:
                 break
             masks.append(mask)
             seen.update(keys(mask[None]))
     return np.array(masks, dtype=np.bool_).reshape(-1, known.masks.shape[1])
+
+
+def _front(known: Ablations, wanted: Wanted) -> IntArray:
+    """The rows of larger subsets, up to a size, that no smaller one of them is as good as.
+
+    Their sizes ascend.
+    """
+    counts, merits = known.masks.sum(axis=1), wanted.goal.merits(known.values)
+    rows = np.flatnonzero((counts > wanted.size) & (counts <= _LARGEST * wanted.size))
+    rows = rows[np.lexsort((-merits[rows], counts[rows]))]
+    best_before = np.maximum.accumulate(np.append(-np.inf, merits[rows]))[:-1]
+    return rows[merits[rows] > best_before]
 
 
 def first_ablations(explanation: Explanation) -> Ablations:

@@ -42,6 +42,8 @@ _LEARNED_FROM = 600
 """Hyperparameters are learned from at most so many values."""
 _BOUND = 12.0
 _CLIMBS, _MOST_SWAPS = 4, 400
+_SHRINKING = 6
+"""A subset shrinks in so many steps or more; what a removal changes is predicted anew in each."""
 _SPREAD = 0.3
 """How far the starts of a search are from the players' effects, which are at most 0.5."""
 
@@ -138,6 +140,16 @@ class Surface:
                 return new
         return None
 
+    def shrunk(self, mask: BoolArray, n_kept: int) -> BoolArray:
+        """Remove players from a larger subset ``(n,)``, those first without which it keeps most."""
+        mask = mask.copy()
+        at_once = max(1, (int(mask.sum()) - n_kept) // _SHRINKING)
+        while (excess := int(mask.sum()) - n_kept) > 0:
+            kept = np.flatnonzero(mask)
+            order = np.argsort(-self._without(mask, kept), kind="stable")
+            mask[kept[order[: min(at_once, excess)]]] = False
+        return mask
+
     def _merits(self, values: FloatArray, target: float | None) -> FloatArray:
         return values if target is None else -np.abs(values - target)
 
@@ -158,15 +170,25 @@ class Surface:
 
     def _swapped(self, mask: BoolArray, kept: IntArray, removed: IntArray) -> FloatArray:
         """The predictions with a kept player swapped for a removed one, ``(kept, removed)``."""
+        at_mask, linear = self._at(mask)
+        smooth = (self._removal[kept] * at_mask) @ (1.0 / self._removal[removed]).T
+        change = 2 * (self._slopes[removed] - self._slopes[kept][:, None])
+        return np.asarray(self.mean + self.scale * (smooth + linear + change))
+
+    def _without(self, mask: BoolArray, kept: IntArray) -> FloatArray:
+        """The predictions without one of the kept players, ``(kept,)``."""
+        at_mask, linear = self._at(mask)
+        smooth = self._removal[kept] @ at_mask
+        return np.asarray(self.mean + self.scale * (smooth + linear - 2 * self._slopes[kept]))
+
+    def _at(self, mask: BoolArray) -> tuple[FloatArray, float]:
+        """What each value adds to the smooth part at a mask, ``(m,)``; and the rest of it."""
         signs = _signs(mask[None])
         agreement = _agreement(signs, self.signs, self.relevances)[0]
         strength, steepness = np.exp(self.shared[:2])
         at_mask = strength * np.exp(steepness * (agreement - 1)) * self._weights
-        smooth = (self._removal[kept] * at_mask) @ (1.0 / self._removal[removed]).T
         constant = np.exp(self.shared[3]) * self._weights.sum()
-        change = 2 * (self._slopes[removed] - self._slopes[kept][:, None])
-        linear = float(signs[0] @ self._slopes) + change
-        return np.asarray(self.mean + self.scale * (smooth + linear + constant))
+        return at_mask, float(signs[0] @ self._slopes + constant)
 
     def _new(self, mask: BoolArray, known: set[bytes], target: float | None) -> BoolArray | None:
         """The mask, or the best of its neighbours that is not known."""

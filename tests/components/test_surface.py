@@ -8,9 +8,11 @@ import pytest
 import interplay as ip
 from interplay import components
 from interplay._types import BoolArray, FloatArray
-from interplay.components.analysis import surface
+from interplay.components.analysis import adaptive, rounds, surface
 from interplay.components.analysis.circuits import area, sizes_of
+from interplay.explanation.explanation import Ablations
 from interplay.fourier.masks import every_mask, keys
+from interplay.game import Hints
 from tests.components.test_rounds import Triples
 
 N = 12
@@ -60,6 +62,22 @@ def test_every_swap_is_predicted_at_once() -> None:
             swapped = mask.copy()
             swapped[one], swapped[other] = False, True
             assert predicted[row, column] == pytest.approx(process.predict(swapped[None])[0])
+
+
+def test_every_removal_is_predicted_at_once_and_the_least_harmful_goes_first() -> None:
+    process, mask = fitted(), np.arange(N) != 4
+    kept = np.flatnonzero(mask)
+    without = mask & ~np.eye(N, dtype=np.bool_)[kept]
+    predicted = process.predict(without)
+    np.testing.assert_allclose(process._without(mask, kept), predicted)
+    np.testing.assert_array_equal(process.shrunk(mask, N - 2), without[predicted.argmax()])
+    small = process.shrunk(mask, 5)
+    assert small.sum() == 5
+    assert not (small & ~mask).any()
+    reached = process.predict(small[None])[0]
+    inside = of_size(5)[(of_size(5) <= mask).all(axis=1)]
+    assert (process.predict(inside) <= reached).mean() > 0.9
+    assert (process.shrunk(mask, 11) == mask).all()
 
 
 @pytest.mark.parametrize("target", [None, 1.0])
@@ -141,6 +159,56 @@ def test_circuits_are_found_where_the_area_gains() -> None:
         area(values, fractions) for values in (distance, nearest, np.abs(median - full))
     )
     assert (found - best) / (usual - best) < 0.3
+
+
+@pytest.mark.parametrize("hinted", [False, True])
+def test_circuits_of_what_dies_without_many_of_its_parts(hinted: bool) -> None:
+    """Masks that remove half of the parts tell nothing: what is left only guesses."""
+    rng = np.random.default_rng(0)
+    needed = rng.choice(60, 10, replace=False)
+    weights, guess = rng.normal(0, 0.5, 60), rng.normal(size=60)
+    weights[needed] = 0.0
+
+    def score(masks: BoolArray) -> FloatArray:
+        lives = masks[:, needed].all(axis=1)
+        return np.where(lives, 4.0 + masks @ weights, np.sin(masks @ guess))
+
+    class Hinted(ip.FunctionGame):
+        def hints(self) -> Hints | None:
+            likely = np.where(np.isin(np.arange(60), needed), 1.0, 0.3)
+            return Hints("by hand", likely) if hinted else None
+
+    game = Hinted(score, 60)
+    explanation = ip.explain(
+        game, decoder="gp", budget=40, measure=ip.Keep(0.1, 0.95), progress=False
+    )
+    circuits = components.adaptive_circuits(
+        game, explanation, 150, fractions=(0.2, 0.5, 1.0), progress=False
+    )
+    assert circuits.best[:, needed].all()
+    full = score(np.ones((1, 60), dtype=np.bool_))[0]
+    best, faithful = score(circuits.best), score(circuits.faithful)
+    assert best[1] > 1.3 * full
+    assert faithful[1] == pytest.approx(full, rel=0.1)
+
+
+def test_larger_subsets_that_no_smaller_one_is_as_good_as() -> None:
+    sizes, scores = [2, 4, 5, 5, 6, 9, 10], [9.0, 1.0, 3.0, 2.0, 2.5, 4.0, 8.0]
+    masks = np.arange(12) < np.array(sizes)[:, None]
+    known = Ablations(masks, np.array(scores)[:, None])
+    wanted = rounds.Wanted(3, rounds.Goal(0, None), 1)
+    assert rounds._front(known, wanted).tolist() == [1, 2, 5]  # ten are too many
+    faithful = rounds.Wanted(3, rounds.Goal(0, 2.4), 1)
+    assert rounds._front(known, faithful).tolist() == [1, 3, 4]
+    assert not len(rounds._front(known, rounds.Wanted(11, rounds.Goal(0, None), 1)))
+
+
+def test_sizes_fall_to_those_that_are_wanted() -> None:
+    sizes = [3, 15, 60]
+    assert adaptive._falling(sizes, 120, 1e-9) == [15, 60, 119]
+    assert adaptive._falling(sizes, 120, 0.25) == [9, 38, 90]
+    assert adaptive._falling(sizes, 120, 0.5) == sizes
+    assert adaptive._falling(sizes, 120, 1.0) == sizes
 
 
 def test_circuits_of_a_store_cost_nothing_again(tmp_path: object) -> None:

@@ -41,6 +41,7 @@ def attributions(
     readouts: Sequence[Readout],
     masks: BoolArray | FloatArray,
     is_step: Sequence[bool],
+    from_layer: int = 0,
 ) -> tuple[FloatArray, int]:
     """Compute every mask's first-order effects of removing each player, on the mean over items.
 
@@ -55,6 +56,7 @@ def attributions(
         masks: where the derivatives are taken, ``(m, n)``: masks, or gates of floats.
         is_step: which of the k outputs are step functions, whose derivative is 0. A difference
             across the step would say otherwise.
+        from_layer: the first layer whose players are meant; others have 0 or their effect.
 
     Returns:
         :math:`a` for each mask, ``(m, n, k)``, and the number of backward passes for each mask.
@@ -95,7 +97,8 @@ def attributions(
         return gradients
 
     total = sum(
-        passes.run(sequences, readouts, gates, differentiate), np.zeros((*gates.shape, n_outputs))
+        passes.run(sequences, readouts, gates, differentiate, from_layer=from_layer),
+        np.zeros((*gates.shape, n_outputs)),
     )
     return -total[:, :-1], len(varying)
 

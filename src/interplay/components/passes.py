@@ -139,6 +139,7 @@ class Passes:
         gates: torch.Tensor,
         use: Callable[[list[Reading]], _Result],
         under: Sequence[IntArray] | None = None,
+        from_layer: int = 0,
     ) -> list[_Result]:
         """Run the model under all gates, and use what each pass reads before the next one runs.
 
@@ -149,6 +150,8 @@ class Passes:
                 differentiated.
             use: takes what one pass reads.
             under: for each item the numbers of the gates that it is read under; ``None``: all.
+            from_layer: the first layer whose gates' derivatives are wanted; what lies below it is
+                not differentiated, where the model can be cut there.
         """
         import torch
 
@@ -158,7 +161,7 @@ class Passes:
             cuts, groups = self._shared_work(sequences, by_item)
             means = self._means()
             for group in groups:
-                results += self._run(group, gates, means, cuts, readouts, use, under)
+                results += self._run(group, gates, means, cuts, readouts, use, under, from_layer)
         return results
 
     def under_each(self, masks: BoolArray, evaluate: Callable[[int], _Result]) -> list[_Result]:
@@ -200,6 +203,7 @@ class Passes:
         readouts: Sequence[Readout],
         use: Callable[[list[Reading]], _Result],
         under: Sequence[IntArray] | None,
+        from_layer: int,
     ) -> Iterator[_Result]:
         """Run packs of one length under their gates, ``(m, n + 1)``, in stages."""
         import torch
@@ -216,8 +220,9 @@ class Passes:
         if gates.requires_grad:
             limit //= _FEWER_TOKENS
             # equal gates have derivatives of their own, and all are in the last stage
-            differs = np.minimum(differs, self.first_layer)
-            cuts = [cut for cut in cuts if cut <= self.first_layer]
+            first = max(self.first_layer, from_layer)
+            differs = np.minimum(differs, first)
+            cuts = [cut for cut in cuts if cut <= first]
         n_tokens, n_layers = len(group[0].ids), len(self.architecture.layers)
         stages = plan_stages(differs, n_layers, cuts, n_tokens, limit)
         resampled = self._resampled(group)

@@ -34,8 +34,10 @@ from interplay.game import Game, Hints, costs
 
 _PER_ROUND = 12
 """Subsets that are proposed from the same ablations."""
-_ALONE, _ALONE_AT_MOST = 5, 4
-"""One of so many players is removed alone, with at most one of so many ablations."""
+_ALONE = 4
+"""At most one of so many ablations removes a player alone."""
+_HINTED = 5
+"""Where there are hints, one of so many players is removed alone."""
 _FALLING = 0.5
 """The share of the ablations during which the proposals' sizes fall."""
 _LARGER = 4
@@ -139,7 +141,7 @@ def _ranked(
     values = None if hints is None else hints.values
     alone = ~np.eye(n_players, dtype=np.bool_)
     relevances = fit(first.masks, first.values[:, output], values).relevances
-    n_alone = min(n_players // _ALONE, n_ablations // _ALONE_AT_MOST)
+    n_alone = min(n_players if hints is None else n_players // _HINTED, n_ablations // _ALONE)
     relevant = np.argsort(-relevances, kind="stable")[:n_alone]
     known = first + measured(evaluator, _unknown(alone[relevant], first), first)
     losses = -fit(known.masks, known.values[:, output], values).predict(alone)

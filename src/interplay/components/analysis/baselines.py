@@ -155,9 +155,10 @@ def eap_ig(
         scores = gradients(game, gates, game._readouts, output).mean(axis=0)
         return Ranking(scores, GRADIENT * steps)
     scores, n_gradients = np.zeros(n_players), 0
-    for moving in _groups(game):
+    for layer, moving in _groups(game):
         gates = np.where(moving, alphas[:, None], 1.0)
-        scores[moving] = gradients(game, gates, game._readouts, output).mean(axis=0)[moving]
+        slopes = gradients(game, gates, game._readouts, output, from_layer=layer)
+        scores[moving] = slopes.mean(axis=0)[moving]
         n_gradients += steps
     return Ranking(scores, GRADIENT * n_gradients)
 
@@ -212,7 +213,12 @@ def random_search(
     return Circuits(masks[0], masks[1], 1 + n_each * len(parts))
 
 
-def _groups(game: ComponentGame) -> list[BoolArray]:
-    """The players of each layer and kind of units, ``(n,)`` each; a group of units by its first."""
+def _groups(game: ComponentGame) -> list[tuple[int, BoolArray]]:
+    """The players of each layer and kind of units, ``(n,)`` each; a group of units by its first.
+
+    Before them stands the lowest layer of their units.
+    """
     places = [(player.units[0].layer, player.units[0].kind) for player in game._players]
-    return [np.array([place == one for place in places]) for one in sorted(set(places))]
+    lowest = np.array([min(unit.layer for unit in player.units) for player in game._players])
+    groups = [np.array([place == one for place in places]) for one in sorted(set(places))]
+    return [(int(lowest[group].min()), group) for group in groups]

@@ -97,9 +97,15 @@ def learned_mask(
 
 
 def gradients(
-    game: ComponentGame, gates: FloatArray, readouts: Sequence[Readout], output: int
+    game: ComponentGame,
+    gates: FloatArray,
+    readouts: Sequence[Readout],
+    output: int,
+    from_layer: int = 0,
 ) -> FloatArray:
     """The derivative of an output, mean over items, by the gates: ``(m, n)`` for ``(m, n)``.
+
+    Of players below ``from_layer`` it may be 0.
 
     Raises:
         ValueError: the output is a step function.
@@ -114,7 +120,7 @@ def gradients(
         )
     # to the gradient code the other outputs are steps, which it passes over
     left_out = [number != output for number in range(n_outputs)]
-    effects, _ = attributions(game._passes, game._sequences, readouts, gates, left_out)
+    effects, _ = attributions(game._passes, game._sequences, readouts, gates, left_out, from_layer)
     return np.asarray(-effects[..., output])
 
 

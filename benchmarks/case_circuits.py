@@ -58,7 +58,20 @@ FIRST = 1 / 8
 
 @dataclass(frozen=True)
 class Run:
+    """A draw of items and masks.
+
+    Attributes:
+        game: the items to find circuits on.
+        precise: the same in float32, for methods of gradients alone: in bfloat16 what EAP-IG finds
+            is another ranking, and a worse one.
+        seed: of masks and noise.
+        training_steps: of learned masks.
+        budget: ablations of searches.
+        store: their values.
+    """
+
     game: ComponentGame
+    precise: ComponentGame
     seed: int
     training_steps: int
     budget: int
@@ -110,17 +123,20 @@ def by_optimum(run: Run, **given: object) -> Circuits:
     )
 
 
-METHODS: Mapping[str, Callable[[Run], Ranking | Circuits]] = {
-    "single": lambda run: single_importance(run.game, store=run.store, progress=False),
-    "attribution": lambda run: attribution_patching(run.game),
-    "eap-ig": lambda run: eap_ig(run.game, steps=5),
-    "eap-ig by layer": lambda run: eap_ig(run.game, steps=5, by_layer=True),
+BY_GRADIENTS: Mapping[str, Callable[[Run], Ranking | Circuits]] = {
+    "attribution": lambda run: attribution_patching(run.precise),
+    "eap-ig": lambda run: eap_ig(run.precise, steps=5),
+    "eap-ig by layer": lambda run: eap_ig(run.precise, steps=5, by_layer=True),
     "learned mask, best": lambda run: learned_mask(
-        run.game, "best", steps=run.training_steps, random_state=run.seed
+        run.precise, "best", steps=run.training_steps, random_state=run.seed
     ),
     "learned mask, faithful": lambda run: learned_mask(
-        run.game, "faithful", steps=run.training_steps, random_state=run.seed
+        run.precise, "faithful", steps=run.training_steps, random_state=run.seed
     ),
+}
+METHODS: Mapping[str, Callable[[Run], Ranking | Circuits]] = {
+    "single": lambda run: single_importance(run.game, store=run.store, progress=False),
+    **BY_GRADIENTS,
     "random": lambda run: random_search(
         run.game, run.budget, store=run.store, random_state=run.seed, progress=False
     ),
@@ -132,7 +148,8 @@ METHODS: Mapping[str, Callable[[Run], Ranking | Circuits]] = {
 
 def stored(name: str, run: Run) -> Ranking | Circuits:
     """What a method finds, or found before with the same settings."""
-    settings = f"{run.game.fingerprint} {name} {run.seed} {run.training_steps} {run.budget}"
+    game = run.precise if name in BY_GRADIENTS else run.game
+    settings = f"{game.fingerprint} {name} {run.seed} {run.training_steps} {run.budget}"
     path = run.store.parent / f"{hashlib.sha256(settings.encode()).hexdigest()[:16]}.npz"
     if not path.exists():
         started = time.process_time()
@@ -261,7 +278,9 @@ def main() -> None:
     parser.add_argument("--training-steps", type=int, default=200)
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
     parser.add_argument("--device", default="cpu", help="where torch runs the model")
-    parser.add_argument("--dtype", default="float32", help="bfloat16: up to twice as fast")
+    parser.add_argument(
+        "--dtype", default="float32", help="bfloat16: up to twice as fast, and gradients in float32"
+    )
     parser.add_argument("--out", type=Path, default=Path("out/case-circuits"))
     parser.add_argument("--record", type=Path, metavar="CSV", help="a file to add results to")
     parser.add_argument(
@@ -274,6 +293,7 @@ def main() -> None:
     model, tokenizer = ip.text.load_model(
         "smollm2", threads=1, device=chosen.device, dtype=chosen.dtype
     )
+    in_full, _ = ip.text.load_model("smollm2", threads=1, device=chosen.device)
     first, last = chosen.layers
     numbers = range(first, last + 1, chosen.every)
     players: tuple[Unit, ...] = heads(model, numbers)
@@ -285,24 +305,28 @@ def main() -> None:
         for seed in chosen.seeds:
             explain, rest = whole.split(1 - chosen.explain / len(whole.items), random_state=seed)
             report = Task(rest.items[: chosen.report], SCORES)
-            game = ComponentGame(
-                model,
-                tokenizer,
-                explain,
-                players,
-                ablation=chosen.ablation,
-                hints="attribution",
+            game, precise = (
+                ComponentGame(
+                    one,
+                    tokenizer,
+                    explain,
+                    players,
+                    ablation=chosen.ablation,
+                    hints="attribution",
+                )
+                for one in (model, in_full)
             )
             print(
                 f"{task}, seed {seed}: {len(players)} players, {len(explain.items)} items to "
                 "explain",
                 flush=True,
             )
-            run = Run(game, seed, chosen.training_steps, chosen.budget, chosen.out / "ablations.db")
+            store = chosen.out / "ablations.db"
+            run = Run(game, precise, seed, chosen.training_steps, chosen.budget, store)
             told = compare_circuits(
                 with_divergence(game.on(report)),
                 {name: stored(name, run) for name in chosen.methods},
-                store=run.store,
+                store=store,
                 progress=False,
             )
             print(told)

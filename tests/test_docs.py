@@ -7,6 +7,7 @@ that takes a page (:func:`of`) must run all its blocks, and a page that no test 
 
 from __future__ import annotations
 
+import csv
 import importlib
 import json
 import re
@@ -487,3 +488,40 @@ def _anchors(file: Path) -> set[str]:
     """The anchors that GitHub makes of a page's headings."""
     headings = re.findall(r"^#+ (.+)$", file.read_text(encoding="utf-8"), re.M)
     return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_the_circuits_of_heads_and_mlps_are_those_of_the_recorded_draws() -> None:
+    """Medians over draws, and over tasks, in the table of the case study."""
+    with (ROOT / "docs/case-studies/circuits.csv").open(encoding="utf-8", newline="") as file:
+        draws = list(csv.DictReader(file))
+    section = text_of("docs/case-studies/circuits.md").partition("\n## Heads and MLPs\n")[2]
+    methods = {
+        "Interplay": "interplay",
+        "single importance": "single",
+        "attribution patching": "attribution",
+        "EAP-IG of nodes": "eap-ig",
+        "random search": "random",
+        "ProxySPEX": "proxyspex",
+    }
+    columns = {"**CPR**": "cpr", "**CMD**": "cmd", "**accuracy**": "correct"}
+    tasks = ("agreement", "indirect_object", "facts", "greater_than")
+    column, seen = "", 0
+    for line in section.splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        column = next((columns[key] for key in columns if cells[0].startswith(key)), column)
+        if cells[0] not in methods or len(cells) != 7:
+            continue
+        of_tasks = [
+            np.median(
+                [
+                    float(draw[column])
+                    for draw in draws
+                    if (draw["task"], draw["method"]) == (task, methods[cells[0]])
+                ]
+            )
+            for task in tasks
+        ]
+        told = [float(cell.strip("*")) for cell in cells[2:]]
+        assert told == pytest.approx([*of_tasks, np.median(of_tasks)], abs=0.0051), line
+        seen += 1
+    assert seen == len(columns) * len(methods)

@@ -295,7 +295,9 @@ def main() -> None:
     model, tokenizer = ip.text.load_model(
         "smollm2", threads=1, device=chosen.device, dtype=chosen.dtype
     )
-    in_full, _ = ip.text.load_model("smollm2", threads=1, device=chosen.device)
+    in_full = model
+    if chosen.dtype != "float32":
+        in_full, _ = ip.text.load_model("smollm2", threads=1, device=chosen.device)
     first, last = chosen.layers
     numbers = range(first, last + 1, chosen.every)
     players: tuple[Unit, ...] = heads(model, numbers)

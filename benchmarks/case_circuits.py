@@ -1,13 +1,15 @@
 """Circuits of SmolLM2-135M on four tasks, by every baseline and by Interplay, as MIB judges them.
 
-Each seed draws the items to find circuits on and the items to report, the random circuits, the
-noise of the learned masks and the masks of Interplay. The same items serve all methods. Printed are
-CPR, CMD, accuracy and the divergence from the whole model on the report items, with intervals over
-items; what Interplay has more than each baseline, paired over items; and medians over seeds and
-over tasks. Ablations and what was found are stored: a run that was stopped continues where it was.
+A draw is a task, a set of units and a seed, which draws the items to find circuits on and the items
+to report, the random circuits, the noise of the learned masks and the masks of Interplay. The same
+items serve all methods. Printed are CPR, CMD, accuracy and the divergence from the whole model on
+the report items, with intervals over items; what Interplay has more than each baseline, paired over
+items; and, at the end, medians over draws and over tasks.
 
-``--record draws.csv`` adds what each draw gave to a file, in place of an earlier one of the same
-draw, and ``--medians draws.csv`` only prints what is in such a file.
+By default one draw of each task, with heads and with heads and MLPs, by all methods but learned
+masks. Ablations, gradients and results are kept in ``--out``: a run that was stopped continues
+where it was, and further ``--seeds`` add to the medians of those before. ``--medians draws.csv``
+only prints what is in such a file.
 """
 
 from __future__ import annotations
@@ -15,10 +17,13 @@ from __future__ import annotations
 import argparse
 import csv
 import hashlib
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +55,7 @@ from interplay.components.analysis.learned import learned_mask
 FOLDER = Path("examples/tasks")
 TASKS = ("agreement", "indirect_object", "facts", "greater_than")
 SCORES = ("margin", "correct")
+UNITS = ("heads", "all")
 OURS = "interplay"
 MEASURE = ip.Keep(0.1, 0.97)
 FIRST = {"heads": 3 / 8, "all": 1 / 8}
@@ -146,19 +152,19 @@ METHODS: Mapping[str, Callable[[Run], Ranking | Circuits]] = {
     "gp, order 1": partial(by_optimum, decoder="gp", order=1, measure=MEASURE),
     OURS: interplay_circuits,
 }
+DEFAULT = [name for name in METHODS if not name.startswith("learned mask")]
 
 
-def stored(name: str, run: Run) -> Ranking | Circuits:
-    """What a method finds, or found before with the same settings."""
-    game = run.precise if name in BY_GRADIENTS else run.game
-    settings = f"{game.fingerprint} {name} {run.seed} {run.training_steps} {run.budget}"
+def found(name: str, run: Run) -> Ranking | Circuits:
+    """What a method finds. Ablations come from the store; what gradients gave is kept beside it."""
+    if name not in BY_GRADIENTS:
+        return METHODS[name](run)
+    settings = f"{run.precise.fingerprint} {name} {run.seed} {run.training_steps}"
     path = run.store.parent / f"{hashlib.sha256(settings.encode()).hexdigest()[:16]}.npz"
     if not path.exists():
-        started = time.process_time()
-        result = METHODS[name](run)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        np.savez(path, **vars(result))
-        print(f"  {name}: {time.process_time() - started:.0f} CPU s", flush=True)
+        part = path.with_suffix(".part.npz")
+        np.savez(part, **vars(METHODS[name](run)))
+        part.replace(path)
     with np.load(path) as saved:
         if "scores" in saved:
             return Ranking(saved["scores"], float(saved["cost"]), bool(saved["is_effect"]))
@@ -177,17 +183,29 @@ def differences(told: Comparison) -> str:
     )
 
 
-DRAW = ("units", "ablation", "task", "seed")
+@dataclass(frozen=True)
+class Draw:
+    """A draw of items and masks, by its names in the file of results."""
+
+    units: str
+    ablation: str
+    task: str
+    seed: int
+
+    def __str__(self) -> str:
+        return f"{self.units}, {self.ablation}, {self.task}, seed {self.seed}"
+
+
 COLUMNS = ("cpr", "cmd", "correct", "divergence")
 
 
-def record(path: Path, draw: Sequence[str | int], told: Comparison) -> None:
+def record(path: Path, draw: Draw, told: Comparison) -> None:
     """Put the results of a draw into a file, a row for each method: each value and its interval,
-    and for another method than ours, what ours has more, with the interval."""
+    and for another method than ours, what ours has more, with the interval. Earlier rows of the
+    same draw go."""
     rows = []
     for one in told.judged:
-        row: dict[str, object] = dict(zip(DRAW, draw, strict=True))
-        row |= {"method": one.method, "ablations": round(one.cost)}
+        row: dict[str, object] = {**vars(draw), "method": one.method, "ablations": round(one.cost)}
         estimates = {"cpr": one.cpr, "cmd": one.cmd, **one.others}
         if one.method != OURS and any(other.method == OURS for other in told.judged):
             estimates |= {
@@ -197,7 +215,8 @@ def record(path: Path, draw: Sequence[str | int], told: Comparison) -> None:
             ends = {"": estimate.value, " low": estimate.low, " high": estimate.high}
             row |= {f"{name}{end}": f"{value:.3f}" for end, value in ends.items()}
         rows.append(row)
-    kept = [row for row in recorded(path) if [row[key] for key in DRAW] != [*map(str, draw)]]
+    here = {key: str(value) for key, value in vars(draw).items()}
+    kept = [row for row in recorded(path) if not here.items() <= row.items()]
     names = list(dict.fromkeys(name for row in [*rows, *kept] for name in row))
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, names, restval="", lineterminator="\n")
@@ -230,31 +249,25 @@ def print_medians(path: Path) -> None:
             print(table(f"{units}, {ablation}: {task}, {n_draws}", methods, values))
             of_tasks.append(values)
         print(table(f"{units}, {ablation}: tasks", methods, np.median(of_tasks, axis=0)))
-        for column, sign in (("cpr", 1), ("cmd", -1), ("correct", 1)):
-            for task in tasks:
-                best = []
-                for seed in sorted({row["seed"] for row in here if row["task"] == task}):
-                    others = [
-                        row
-                        for row in here
-                        if (row["task"], row["seed"]) == (task, seed) and row["method"] != OURS
-                    ]
-                    top = max(others, key=lambda row: sign * float(row[column]))
-                    value, low, high = (
-                        top[f"{OURS} less: {column}{end}"] for end in ("", " low", " high")
-                    )
-                    best.append(f"{value} ({low} to {high}; {top['method']})")
-                print(f"{column}, {task}: ours less the best other of each draw: {', '.join(best)}")
+        if OURS in methods and len(methods) > 1:
+            for column, sign in (("cpr", 1), ("cmd", -1), ("correct", 1)):
+                print(against_the_best(here, column, sign))
 
 
-def areas(told: Comparison) -> FloatArray:
-    """CPR, CMD, accuracy and divergence of each method, ``(methods, 4)``."""
-    return np.array(
-        [
-            [estimate.value for estimate in (one.cpr, one.cmd, *one.others.values())]
-            for one in told.judged
-        ]
-    )
+def against_the_best(rows: Sequence[Mapping[str, str]], column: str, sign: int) -> str:
+    """What ours has more (``sign`` 1) or less (-1) than the best other method of each draw."""
+    lines, n_better, n_beyond = [], 0, 0
+    draws = sorted({(row["task"], row["seed"]) for row in rows})
+    for task, seed in draws:
+        here = [r for r in rows if (r["task"], r["seed"]) == (task, seed) and r["method"] != OURS]
+        top = max(here, key=lambda row: sign * float(row[column]))
+        value, *ends = (float(top[f"{OURS} less: {column}{e}"]) for e in ("", " low", " high"))
+        n_better += sign * value > 0
+        n_beyond += min(sign * end for end in ends) > 0
+        low, high = ends
+        lines.append(f"  {task}, {seed}: {value:.2f} ({low:.2f} to {high:.2f}) {top['method']}")
+    better = f"{OURS} better than the best other in {n_better} of {len(draws)} draws"
+    return "\n".join([f"{column}: {better}, beyond chance in {n_beyond}", *lines])
 
 
 def table(title: str, methods: Sequence[str], values: FloatArray) -> str:
@@ -264,27 +277,68 @@ def table(title: str, methods: Sequence[str], values: FloatArray) -> str:
     return "\n".join(lines)
 
 
+@cache
+def models(device: str, dtype: str) -> tuple[object, object, object]:
+    """The model, the same in float32, and the tokenizer, once for each process."""
+    model, tokenizer = ip.text.load_model("smollm2", threads=1, device=device, dtype=dtype)
+    if dtype == "float32":
+        return model, model, tokenizer
+    return model, ip.text.load_model("smollm2", threads=1, device=device)[0], tokenizer
+
+
+def compared(draw: Draw, chosen: argparse.Namespace) -> Comparison:
+    """All methods on one draw."""
+    model, in_full, tokenizer = models(chosen.device, chosen.dtype)
+    players: tuple[Unit, ...] = heads(model)
+    if draw.units == "all":
+        players += mlps(model)
+    whole = Task.from_file(FOLDER / f"{draw.task}.jsonl", SCORES)
+    explain, rest = whole.split(1 - chosen.explain / len(whole.items), random_state=draw.seed)
+    report = Task(rest.items[: chosen.report], SCORES)
+    game, precise = (
+        ComponentGame(one, tokenizer, explain, players, ablation=draw.ablation, hints="attribution")
+        for one in (model, in_full)
+    )
+    run = Run(
+        game,
+        precise,
+        draw.seed,
+        chosen.training_steps,
+        chosen.budget,
+        int(FIRST[draw.units] * chosen.budget),
+        chosen.out / "ablations.db",
+    )
+    results = {}
+    for name in chosen.methods:
+        started = time.process_time()
+        results[name] = found(name, run)
+        print(f"  {draw}: {name}: {time.process_time() - started:.0f} CPU s", flush=True)
+    return compare_circuits(
+        with_divergence(game.on(report)), results, store=run.store, progress=False
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=TASKS)
-    parser.add_argument("--layers", type=int, nargs=2, default=(0, 29), metavar=("FIRST", "LAST"))
-    parser.add_argument("--every", type=int, default=1, help="3: every third layer, 90 heads")
-    parser.add_argument("--units", choices=("heads", "all"), default="heads", help="all: MLPs too")
+    parser.add_argument("--units", nargs="+", choices=UNITS, default=UNITS, help="all: MLPs too")
+    parser.add_argument("--seeds", type=int, nargs="+", default=(0,))
     parser.add_argument("--ablation", choices=("zero", "mean", "resample"), default="zero")
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=DEFAULT)
     parser.add_argument("--explain", type=int, default=32, help="items to find circuits on")
     parser.add_argument("--report", type=int, default=64, help="items to judge them by, at most")
-    parser.add_argument("--seeds", type=int, nargs="+", default=range(5))
     parser.add_argument(
         "--budget", type=int, default=390, help="ablations of Interplay and of other searches"
     )
-    parser.add_argument("--training-steps", type=int, default=200)
-    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
+    parser.add_argument("--training-steps", type=int, default=200, help="of learned masks")
     parser.add_argument("--device", default="cpu", help="where torch runs the model")
     parser.add_argument(
-        "--dtype", default="float32", help="bfloat16: up to twice as fast, and gradients in float32"
+        "--dtype", default="bfloat16", help="of ablations; gradients are always in float32"
     )
-    parser.add_argument("--out", type=Path, default=Path("out/case-circuits"))
-    parser.add_argument("--record", type=Path, metavar="CSV", help="a file to add results to")
+    parser.add_argument("--workers", type=int, default=2, help="processes of one thread each")
+    parser.add_argument(
+        "--out", type=Path, default=Path("out/case-circuits"), help="a folder for each setting"
+    )
     parser.add_argument(
         "--medians", type=Path, metavar="CSV", help="print those of a file, and end"
     )
@@ -292,61 +346,28 @@ def main() -> None:
     if chosen.medians is not None:
         print_medians(chosen.medians)
         return
-    model, tokenizer = ip.text.load_model(
-        "smollm2", threads=1, device=chosen.device, dtype=chosen.dtype
-    )
-    in_full = model
-    if chosen.dtype != "float32":
-        in_full, _ = ip.text.load_model("smollm2", threads=1, device=chosen.device)
-    first, last = chosen.layers
-    numbers = range(first, last + 1, chosen.every)
-    players: tuple[Unit, ...] = heads(model, numbers)
-    if chosen.units == "all":
-        players += mlps(model, numbers)
-    by_task = []
-    for task in chosen.tasks:
-        whole, by_seed = Task.from_file(FOLDER / f"{task}.jsonl", SCORES), []
-        for seed in chosen.seeds:
-            explain, rest = whole.split(1 - chosen.explain / len(whole.items), random_state=seed)
-            report = Task(rest.items[: chosen.report], SCORES)
-            game, precise = (
-                ComponentGame(
-                    one,
-                    tokenizer,
-                    explain,
-                    players,
-                    ablation=chosen.ablation,
-                    hints="attribution",
-                )
-                for one in (model, in_full)
-            )
-            print(
-                f"{task}, seed {seed}: {len(players)} players, {len(explain.items)} items to "
-                "explain",
-                flush=True,
-            )
-            store = chosen.out / "ablations.db"
-            n_first = int(FIRST[chosen.units] * chosen.budget)
-            run = Run(game, precise, seed, chosen.training_steps, chosen.budget, n_first, store)
-            told = compare_circuits(
-                with_divergence(game.on(report)),
-                {name: stored(name, run) for name in chosen.methods},
-                store=store,
-                progress=False,
-            )
-            print(told)
-            if OURS in chosen.methods and len(chosen.methods) > 1:
-                print(differences(told), flush=True)
-            if chosen.record is not None:
-                draw = (chosen.units, chosen.ablation, task, seed)
-                record(chosen.record, draw, told)
-            by_seed.append(areas(told))
-        by_task.append(np.median(by_seed, axis=0))
-        if len(by_seed) > 1:
-            title = f"{task}, {len(by_seed)} seeds"
-            print(table(title, chosen.methods, by_task[-1]), flush=True)
-    if len(by_task) > 1:
-        print(table("median over tasks", chosen.methods, np.median(by_task, axis=0)))
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # of the workers
+    chosen.out.mkdir(parents=True, exist_ok=True)
+    draws = [
+        Draw(units, chosen.ablation, task, seed)
+        for seed in chosen.seeds
+        for units in chosen.units
+        for task in chosen.tasks
+    ]
+    with ProcessPoolExecutor(chosen.workers, get_context("spawn")) as pool:
+        running = {pool.submit(compared, draw, chosen): draw for draw in draws}
+        try:
+            for done in as_completed(running):
+                told = done.result()
+                record(chosen.out / "draws.csv", running[done], told)
+                print(f"\n{running[done]}\n{told}")
+                if OURS in chosen.methods and len(chosen.methods) > 1:
+                    print(differences(told), flush=True)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    print()
+    print_medians(chosen.out / "draws.csv")
 
 
 if __name__ == "__main__":

@@ -7,9 +7,10 @@ the report items, with intervals over items; what Interplay has more than each b
 items; and, at the end, medians over draws and over tasks.
 
 By default one draw of each task, with heads and with heads and MLPs, by all methods but learned
-masks. Ablations, gradients and results are kept in ``--out``: a run that was stopped continues
-where it was, and further ``--seeds`` add to the medians of those before. ``--medians draws.csv``
-only prints what is in such a file.
+masks. Ablations, what each method found and the results (``draws.csv``) are kept in ``--out``: a
+run that was stopped continues where it was, further ``--seeds`` add to the medians of those before,
+and further ``--methods`` to the draws. One command at a time may use the folder.
+``--medians draws.csv`` only prints what is in such a file.
 """
 
 from __future__ import annotations
@@ -17,13 +18,18 @@ from __future__ import annotations
 import argparse
 import csv
 import hashlib
+import math
 import os
+import signal
+import sys
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cache, partial
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context, parent_process
+from multiprocessing.connection import wait
 from pathlib import Path
 
 import numpy as np
@@ -52,7 +58,7 @@ from interplay.components.analysis.baselines import (
 from interplay.components.analysis.circuits import FRACTIONS, at_fractions, partial_sizes
 from interplay.components.analysis.learned import learned_mask
 
-FOLDER = Path("examples/tasks")
+FOLDER = Path(__file__).resolve().parents[1] / "examples" / "tasks"
 TASKS = ("agreement", "indirect_object", "facts", "greater_than")
 SCORES = ("margin", "correct")
 UNITS = ("heads", "all")
@@ -61,30 +67,51 @@ MEASURE = ip.Keep(0.1, 0.97)
 FIRST = {"heads": 3 / 8, "all": 1 / 8}
 """The share of our ablations that masks of the measure have; the others are proposed. A mask that
 removes half of the MLPs tells next to nothing."""
+FEWEST = 32
+"""Masks that a Gaussian process of so many players needs."""
+
+
+@dataclass(frozen=True)
+class Draw:
+    """A draw of items and masks, by its names in the file of results. Medians are over draws that
+    differ in the seed alone."""
+
+    units: str
+    ablation: str
+    dtype: str
+    explain: int
+    report: int
+    budget: int
+    task: str
+    seed: int
+
+    def __str__(self) -> str:
+        return f"{self.units}, {self.ablation}, {self.task}, seed {self.seed}"
 
 
 @dataclass(frozen=True)
 class Run:
-    """A draw of items and masks.
+    """What methods are given.
 
     Attributes:
+        draw: of items and masks.
         game: the items to find circuits on.
         precise: the same in float32, for methods of gradients alone: in bfloat16 what EAP-IG finds
             is another ranking, and a worse one.
-        seed: of masks and noise.
         training_steps: of learned masks.
-        budget: ablations of searches.
-        n_first: those of ours that masks of the measure have.
-        store: their values.
+        store: the values of ablations.
     """
 
+    draw: Draw
     game: ComponentGame
     precise: ComponentGame
-    seed: int
     training_steps: int
-    budget: int
-    n_first: int
     store: Path
+
+    @property
+    def n_first(self) -> int:
+        """Our ablations that are masks of the measure."""
+        return int(FIRST[self.draw.units] * self.draw.budget)
 
 
 def explained(run: Run, budget: int, **given: object) -> ip.Explanation:
@@ -92,7 +119,7 @@ def explained(run: Run, budget: int, **given: object) -> ip.Explanation:
         run.game,
         budget=budget,
         store=run.store,
-        random_state=run.seed,
+        random_state=run.draw.seed,
         progress=False,
         **given,  # type: ignore[arg-type]
     )
@@ -104,16 +131,16 @@ def interplay_circuits(run: Run) -> Circuits:
     return adaptive_circuits(
         run.game,
         explanation,
-        run.budget - run.n_first,
+        run.draw.budget - run.n_first,
         store=run.store,
-        random_state=run.seed,
+        random_state=run.draw.seed,
         progress=False,
     )
 
 
 def by_optimum(run: Run, **given: object) -> Circuits:
     """The optimum of a spectrum at each size, as it is predicted, and nothing else."""
-    explanation, n = explained(run, run.budget, **given), run.game.n_players
+    explanation, n = explained(run, run.draw.budget, **given), run.game.n_players
     sizes, _ = partial_sizes(FRACTIONS, n)
     full = float(np.asarray(explanation.full).reshape(-1)[0])
     best, faithful = (
@@ -127,7 +154,9 @@ def by_optimum(run: Run, **given: object) -> Circuits:
     )
     hints = 4.0 if given["decoder"] == "gp" else 0.0  # a pass for values, and a gradient
     return Circuits(
-        at_fractions(best, FRACTIONS, n), at_fractions(faithful, FRACTIONS, n), run.budget + hints
+        at_fractions(best, FRACTIONS, n),
+        at_fractions(faithful, FRACTIONS, n),
+        run.draw.budget + hints,
     )
 
 
@@ -136,17 +165,17 @@ BY_GRADIENTS: Mapping[str, Callable[[Run], Ranking | Circuits]] = {
     "eap-ig": lambda run: eap_ig(run.precise, steps=5),
     "eap-ig by layer": lambda run: eap_ig(run.precise, steps=5, by_layer=True),
     "learned mask, best": lambda run: learned_mask(
-        run.precise, "best", steps=run.training_steps, random_state=run.seed
+        run.precise, "best", steps=run.training_steps, random_state=run.draw.seed
     ),
     "learned mask, faithful": lambda run: learned_mask(
-        run.precise, "faithful", steps=run.training_steps, random_state=run.seed
+        run.precise, "faithful", steps=run.training_steps, random_state=run.draw.seed
     ),
 }
 METHODS: Mapping[str, Callable[[Run], Ranking | Circuits]] = {
     "single": lambda run: single_importance(run.game, store=run.store, progress=False),
     **BY_GRADIENTS,
     "random": lambda run: random_search(
-        run.game, run.budget, store=run.store, random_state=run.seed, progress=False
+        run.game, run.draw.budget, store=run.store, random_state=run.draw.seed, progress=False
     ),
     "proxyspex": partial(by_optimum, decoder="proxyspex", measure="uniform"),
     "gp, order 1": partial(by_optimum, decoder="gp", order=1, measure=MEASURE),
@@ -156,124 +185,139 @@ DEFAULT = [name for name in METHODS if not name.startswith("learned mask")]
 
 
 def found(name: str, run: Run) -> Ranking | Circuits:
-    """What a method finds. Ablations come from the store; what gradients gave is kept beside it."""
-    if name not in BY_GRADIENTS:
-        return METHODS[name](run)
-    settings = f"{run.precise.fingerprint} {name} {run.seed} {run.training_steps}"
-    path = run.store.parent / f"{hashlib.sha256(settings.encode()).hexdigest()[:16]}.npz"
+    """What a method finds, or what it found before with the same settings and version."""
+    game = run.precise if name in BY_GRADIENTS else run.game
+    settings = f"{ip.__version__} {game.fingerprint} {name} {run.draw.seed} {run.training_steps}"
+    path = run.store.parent / f"{digest(f'{settings} {run.draw.budget}')}.npz"
     if not path.exists():
-        part = path.with_suffix(".part.npz")
+        started, part = time.process_time(), path.with_suffix(".part.npz")
         np.savez(part, **vars(METHODS[name](run)))
         part.replace(path)
+        print(f"  {run.draw}: {name}: {time.process_time() - started:.0f} CPU s", flush=True)
     with np.load(path) as saved:
         if "scores" in saved:
             return Ranking(saved["scores"], float(saved["cost"]), bool(saved["is_effect"]))
         return Circuits(saved["best"], saved["faithful"], float(saved["cost"]))
 
 
+def digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
 def differences(told: Comparison) -> str:
-    names = [one.method for one in told.judged if one.method != OURS]
-    lines = [f"{OURS} less", *names]
+    """What ours has more than each other method, if it is among them."""
+    names = [one.method for one in told.judged]
+    if OURS not in names or len(names) == 1:
+        return ""
     columns = ("cpr", "cmd", *told.judged[0].others)
-    rows = [[str(told.difference(OURS, name, column)) for column in columns] for name in names]
-    cells = [columns, *rows]
-    return "\n".join(
-        f"{line:24}" + "".join(f"{cell:26}" for cell in row)
-        for line, row in zip(lines, cells, strict=True)
-    )
+    lines = [f"{OURS + ' less':24}" + "".join(f"{column:26}" for column in columns)]
+    for name in names:
+        if name != OURS:
+            cells = (str(told.difference(OURS, name, column)) for column in columns)
+            lines.append(f"{name:24}" + "".join(f"{cell:26}" for cell in cells))
+    return "\n".join(lines)
 
 
-@dataclass(frozen=True)
-class Draw:
-    """A draw of items and masks, by its names in the file of results."""
-
-    units: str
-    ablation: str
-    task: str
-    seed: int
-
-    def __str__(self) -> str:
-        return f"{self.units}, {self.ablation}, {self.task}, seed {self.seed}"
-
-
+KEYS = tuple(field.name for field in fields(Draw))
+SETTINGS = KEYS[: KEYS.index("task")]
 COLUMNS = ("cpr", "cmd", "correct", "divergence")
+Rows = Sequence[Mapping[str, str]]
 
 
 def record(path: Path, draw: Draw, told: Comparison) -> None:
-    """Put the results of a draw into a file, a row for each method: each value and its interval,
-    and for another method than ours, what ours has more, with the interval. Earlier rows of the
-    same draw go."""
+    """Put the results of a draw into a file in place of earlier ones of the same draw, a row for
+    each method: each value and its interval, and for another method than ours, what ours has more,
+    with the interval."""
     rows = []
     for one in told.judged:
         row: dict[str, object] = {**vars(draw), "method": one.method, "ablations": round(one.cost)}
         estimates = {"cpr": one.cpr, "cmd": one.cmd, **one.others}
         if one.method != OURS and any(other.method == OURS for other in told.judged):
-            estimates |= {
-                f"{OURS} less: {of}": told.difference(OURS, one.method, of) for of in COLUMNS
-            }
+            estimates |= {less(of): told.difference(OURS, one.method, of) for of in COLUMNS}
         for name, estimate in estimates.items():
             ends = {"": estimate.value, " low": estimate.low, " high": estimate.high}
             row |= {f"{name}{end}": f"{value:.3f}" for end, value in ends.items()}
         rows.append(row)
-    here = {key: str(value) for key, value in vars(draw).items()}
-    kept = [row for row in recorded(path) if not here.items() <= row.items()]
+    earlier = recorded(path) if path.exists() else []
+    kept = [row for row in earlier if of_draw(row) != of_draw(rows[0])]
     names = list(dict.fromkeys(name for row in [*rows, *kept] for name in row))
-    with path.open("w", newline="", encoding="utf-8") as file:
+    part = path.with_suffix(".part")
+    with part.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, names, restval="", lineterminator="\n")
         writer.writeheader()
         writer.writerows([*kept, *rows])
+    part.replace(path)
+
+
+def less(column: str) -> str:
+    return f"{OURS} less: {column}"
+
+
+def of_draw(row: Mapping[str, object]) -> list[str]:
+    return [str(row[key]) for key in KEYS]
 
 
 def recorded(path: Path) -> list[dict[str, str]]:
-    if not path.exists():
-        return []
+    """The rows of a file of results.
+
+    Raises:
+        ValueError: it is not one.
+        OSError: it cannot be read.
+    """
     with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+        reader = csv.DictReader(file)
+        wanted = (*KEYS, "method", "ablations", *COLUMNS)
+        missing = [name for name in wanted if name not in (reader.fieldnames or ())]
+        if missing:
+            raise ValueError(f"{path} has no column {missing[0]!r}; give a draws.csv of --out")
+        return list(reader)
 
 
-def print_medians(path: Path) -> None:
-    """Medians over draws, and over tasks, of a file of results; and ours against the best other."""
-    rows = recorded(path)
-    for units, ablation in sorted({(row["units"], row["ablation"]) for row in rows}):
-        here = [row for row in rows if (row["units"], row["ablation"]) == (units, ablation)]
-        methods = list(dict.fromkeys(row["method"] for row in here))
+def print_medians(rows: Rows) -> None:
+    """Medians over draws, and over tasks; and ours against the best other method of each draw."""
+    for settings in dict.fromkeys(tuple(row[key] for key in SETTINGS) for row in rows):
+        here = [row for row in rows if tuple(row[key] for key in SETTINGS) == settings]
+        print(f"\n{', '.join(f'{k} {v}' for k, v in zip(SETTINGS, settings, strict=True))}")
+        methods = [name for name in METHODS if any(row["method"] == name for row in here)]
         tasks = [task for task in TASKS if any(row["task"] == task for row in here)]
-        of_tasks = []
-        for task in tasks:
-            values = np.full((len(methods), len(COLUMNS)), np.nan)
-            for i, method in enumerate(methods):
+        medians = np.full((len(tasks), len(methods), len(COLUMNS)), np.nan)
+        for i, task in enumerate(tasks):
+            for j, method in enumerate(methods):
                 draws = [r for r in here if (r["task"], r["method"]) == (task, method)]
                 if draws:
-                    values[i] = np.median([[float(r[c]) for c in COLUMNS] for r in draws], axis=0)
+                    values = [[float(row[column]) for column in COLUMNS] for row in draws]
+                    medians[i, j] = np.median(values, axis=0)
             n_draws = len({row["seed"] for row in here if row["task"] == task})
-            print(table(f"{units}, {ablation}: {task}, {n_draws}", methods, values))
-            of_tasks.append(values)
-        print(table(f"{units}, {ablation}: tasks", methods, np.median(of_tasks, axis=0)))
-        if OURS in methods and len(methods) > 1:
+            print(table(f"{task}, draws: {n_draws}", methods, medians[i]))
+        print(table(f"median of tasks: {len(tasks)}", methods, np.median(medians, axis=0)))
+        if any(row.get(less("cpr")) for row in here):
             for column, sign in (("cpr", 1), ("cmd", -1), ("correct", 1)):
                 print(against_the_best(here, column, sign))
 
 
-def against_the_best(rows: Sequence[Mapping[str, str]], column: str, sign: int) -> str:
+def against_the_best(rows: Rows, column: str, sign: int) -> str:
     """What ours has more (``sign`` 1) or less (-1) than the best other method of each draw."""
     lines, n_better, n_beyond = [], 0, 0
-    draws = sorted({(row["task"], row["seed"]) for row in rows})
-    for task, seed in draws:
-        here = [r for r in rows if (r["task"], r["seed"]) == (task, seed) and r["method"] != OURS]
-        top = max(here, key=lambda row: sign * float(row[column]))
-        value, *ends = (float(top[f"{OURS} less: {column}{e}"]) for e in ("", " low", " high"))
+    for draw in sorted({(row["task"], int(row["seed"])) for row in rows}):
+        others = [r for r in rows if (r["task"], int(r["seed"])) == draw and r.get(less(column))]
+        if not others:
+            continue
+        top = max(others, key=lambda row: sign * float(row[column]))
+        value, low, high = (float(top[less(column) + end]) for end in ("", " low", " high"))
         n_better += sign * value > 0
-        n_beyond += min(sign * end for end in ends) > 0
-        low, high = ends
+        n_beyond += min(sign * low, sign * high) > 0
+        task, seed = draw
         lines.append(f"  {task}, {seed}: {value:.2f} ({low:.2f} to {high:.2f}) {top['method']}")
-    better = f"{OURS} better than the best other in {n_better} of {len(draws)} draws"
+    better = f"{OURS} better than the best other in {n_better} of {len(lines)} draws"
     return "\n".join([f"{column}: {better}, beyond chance in {n_beyond}", *lines])
 
 
 def table(title: str, methods: Sequence[str], values: FloatArray) -> str:
+    """A row for each method; a dash where it did not run."""
     lines = [f"{title:24}     CPR     CMD correct  diverg"]
     for name, row in zip(methods, values, strict=True):
-        lines.append(f"{name:24}" + "".join(f"{value:8.2f}" for value in row))
+        cells = ("-" if np.isnan(value) else f"{value:.2f}" for value in row)
+        lines.append(f"{name:24}" + "".join(f"{cell:>8}" for cell in cells))
     return "\n".join(lines)
 
 
@@ -286,36 +330,61 @@ def models(device: str, dtype: str) -> tuple[object, object, object]:
     return model, ip.text.load_model("smollm2", threads=1, device=device)[0], tokenizer
 
 
-def compared(draw: Draw, chosen: argparse.Namespace) -> Comparison:
-    """All methods on one draw."""
-    model, in_full, tokenizer = models(chosen.device, chosen.dtype)
+def compared(draw: Draw, methods: Sequence[str], chosen: argparse.Namespace) -> Comparison:
+    """Some methods on one draw."""
+    model, in_full, tokenizer = models(chosen.device, draw.dtype)
     players: tuple[Unit, ...] = heads(model)
     if draw.units == "all":
         players += mlps(model)
     whole = Task.from_file(FOLDER / f"{draw.task}.jsonl", SCORES)
-    explain, rest = whole.split(1 - chosen.explain / len(whole.items), random_state=draw.seed)
-    report = Task(rest.items[: chosen.report], SCORES)
+    explain, rest = whole.split(1 - draw.explain / len(whole.items), random_state=draw.seed)
+    report = Task(rest.items[: draw.report], SCORES)
     game, precise = (
         ComponentGame(one, tokenizer, explain, players, ablation=draw.ablation, hints="attribution")
         for one in (model, in_full)
     )
-    run = Run(
-        game,
-        precise,
-        draw.seed,
-        chosen.training_steps,
-        chosen.budget,
-        int(FIRST[draw.units] * chosen.budget),
-        chosen.out / "ablations.db",
-    )
-    results = {}
-    for name in chosen.methods:
-        started = time.process_time()
-        results[name] = found(name, run)
-        print(f"  {draw}: {name}: {time.process_time() - started:.0f} CPU s", flush=True)
+    run = Run(draw, game, precise, chosen.training_steps, chosen.out / "ablations.db")
+    print(f"{draw}: {len(players)} players, {len(explain.items)} items to explain", flush=True)
     return compare_circuits(
-        with_divergence(game.on(report)), results, store=run.store, progress=False
+        with_divergence(game.on(report)),
+        {name: found(name, run) for name in methods},
+        store=run.store,
+        progress=False,
     )
+
+
+def begin() -> None:
+    """A worker leaves interrupts to the first process, and ends where that one ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = parent_process()
+    assert parent is not None
+
+    def end() -> None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=end, daemon=True).start()
+
+
+def run_draws(draws: Sequence[Draw], chosen: argparse.Namespace) -> None:
+    """Compare the methods on each draw, with those that its results have already, and record."""
+    path = chosen.out / "draws.csv"
+    earlier = recorded(path) if path.exists() else []
+    with ProcessPoolExecutor(chosen.workers, get_context("spawn"), begin) as pool:
+        running = {}
+        for draw in draws:
+            known = {row["method"] for row in earlier if of_draw(row) == of_draw(vars(draw))}
+            methods = [name for name in METHODS if name in known | set(chosen.methods)]
+            running[pool.submit(compared, draw, methods, chosen)] = draw
+        try:
+            for done in as_completed(running):
+                told = done.result()
+                record(path, running[done], told)
+                print(f"\n{running[done]}\n{told}\n{differences(told)}", flush=True)
+        except BaseException:
+            for worker in active_children():
+                worker.terminate()
+            raise
 
 
 def main() -> None:
@@ -333,41 +402,63 @@ def main() -> None:
     parser.add_argument("--training-steps", type=int, default=200, help="of learned masks")
     parser.add_argument("--device", default="cpu", help="where torch runs the model")
     parser.add_argument(
-        "--dtype", default="bfloat16", help="of ablations; gradients are always in float32"
+        "--dtype",
+        choices=("float32", "bfloat16"),
+        default="bfloat16",
+        help="of ablations; gradients are always in float32",
     )
     parser.add_argument("--workers", type=int, default=2, help="processes of one thread each")
-    parser.add_argument(
-        "--out", type=Path, default=Path("out/case-circuits"), help="a folder for each setting"
-    )
+    parser.add_argument("--out", type=Path, default=Path("out/case-circuits"))
     parser.add_argument(
         "--medians", type=Path, metavar="CSV", help="print those of a file, and end"
     )
     chosen = parser.parse_args()
     if chosen.medians is not None:
-        print_medians(chosen.medians)
+        try:
+            print_medians(recorded(chosen.medians))
+        except (OSError, ValueError) as error:
+            parser.error(str(error))
         return
+    for name, least in (("explain", 2), ("report", 2), ("training_steps", 1), ("workers", 1)):
+        if getattr(chosen, name) < least:
+            option = "--" + name.replace("_", "-")
+            parser.error(f"{option} is {getattr(chosen, name)}; give at least {least}")
+    for task in chosen.tasks:
+        n_items = len(Task.from_file(FOLDER / f"{task}.jsonl", SCORES).items)
+        if chosen.explain > n_items - 2:
+            parser.error(
+                f"--explain {chosen.explain} leaves less than 2 of the {n_items} items of {task} "
+                f"to judge by; give at most {n_items - 2}"
+            )
+    for units in chosen.units:
+        least = math.ceil(FEWEST / FIRST[units])
+        if chosen.budget < least:
+            parser.error(f"--budget is {chosen.budget}; --units {units} takes at least {least}")
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # of the workers
     chosen.out.mkdir(parents=True, exist_ok=True)
     draws = [
-        Draw(units, chosen.ablation, task, seed)
+        Draw(
+            units,
+            chosen.ablation,
+            chosen.dtype,
+            chosen.explain,
+            chosen.report,
+            chosen.budget,
+            task,
+            seed,
+        )
         for seed in chosen.seeds
         for units in chosen.units
         for task in chosen.tasks
     ]
-    with ProcessPoolExecutor(chosen.workers, get_context("spawn")) as pool:
-        running = {pool.submit(compared, draw, chosen): draw for draw in draws}
-        try:
-            for done in as_completed(running):
-                told = done.result()
-                record(chosen.out / "draws.csv", running[done], told)
-                print(f"\n{running[done]}\n{told}")
-                if OURS in chosen.methods and len(chosen.methods) > 1:
-                    print(differences(told), flush=True)
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-    print()
-    print_medians(chosen.out / "draws.csv")
+    try:
+        run_draws(draws, chosen)
+    except KeyboardInterrupt:
+        print(f"stopped; what was evaluated is in {chosen.out}, and the same command goes on")
+        sys.exit(130)
+    except ValueError as error:
+        parser.exit(1, f"{error}\n")
+    print_medians(recorded(chosen.out / "draws.csv"))
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,11 @@ def test_a_run_explains_prunes_and_goes_on_from_its_store(folder: Path, tmp_path
     out = tmp_path / "out"
     planned = run(*given, "--budget", 60, "--keep", 5, "--plan", "--out", out)
     assert "30 for the fit + 28 held out in turn + 2 ends = 60 distinct" in planned
+    tried = re.search(r"\((\d+) tried\)", planned)
+    assert tried is not None
+    assert int(tried[1]) <= 24  # of 60
+    assert "pruning       at most" in planned
+    assert "judging       at most" in planned
     assert not (out / "explanation.html").exists()
     first = run(*given, "--budget", 60, "--keep", 0.66, "--keep", 5, "--random", 5, "--out", out)
     assert "10 players; 6 questions to explain by" in first

@@ -52,6 +52,16 @@ def true_spectrum() -> Spectrum:
     return Spectrum.from_dict(N, terms)
 
 
+@pytest.mark.parametrize(("n_random", "sizes"), [(0, [5]), (7, [2, 4, 6])])
+def test_no_more_is_evaluated_than_is_counted(n_random: int, sizes: list[int]) -> None:
+    game, judged = Planted(0), Planted(1)
+    spectra = {"true": true_spectrum(), "none": Spectrum.from_dict(N, {(): 0.0})}
+    components.prune(game, judged, sizes, spectra, n_random=n_random, progress=False)
+    most = pruning.most_ablations(N, len(sizes), 2, rounds=0, n_random=n_random)
+    assert game.n_evaluated <= most[0]
+    assert judged.n_evaluated == most[1]
+
+
 def test_the_spectrum_is_the_function() -> None:
     game = Planted(0)
     masks = np.array([[bool(n >> i & 1) for i in range(N)] for n in range(256)])

@@ -138,6 +138,20 @@ def test_without_a_store_the_whole_run_is_still_to_be_evaluated(clock: Clock) ->
     assert plan.seconds == pytest.approx(1e-3 * plan.tokens)
 
 
+def test_a_call_that_is_much_of_the_run_is_not_made_whole() -> None:
+    evaluated = []
+
+    def value(masks: BoolArray) -> FloatArray:
+        evaluated.extend(masks)
+        return masks[:, 0] * 1.0
+
+    plan = ip.plan(ip.FunctionGame(value, 12), budget=400, batch_size=200)
+    assert plan.batch_size == 200
+    assert 2 < plan.warmed_up == len(evaluated) <= 160
+    assert plan.memory is None
+    assert "memory" not in str(plan)
+
+
 @pytest.mark.slow
 def test_by_the_machines_clock() -> None:
     plan = ip.plan(Priced(), budget=300)

@@ -27,13 +27,13 @@ from interplay.cli.options import (
 )
 from interplay.cli.tables import console, interruptible
 from interplay.cli.trust import TYPED, Trust
-from interplay.components.analysis.pruning import number_to_keep
+from interplay.components.analysis.pruning import most_ablations, number_to_keep
 from interplay.components.analysis.rounds import check_objective
 from interplay.components.tasks import ScoreName
 from interplay.decoders.decode import decode
 from interplay.explanation.explain import explain
 from interplay.explanation.explanation import FILE, Explanation
-from interplay.explanation.plan import plan
+from interplay.explanation.plan import Plan, duration, plan
 from interplay.fourier.spectrum import Spectrum
 from interplay.text import load_model
 
@@ -217,7 +217,10 @@ def components_command(
     gate.check_players(game)
     if pruning.only_plan:
         with interruptible():
-            console.print(str(plan(game, **settings)), markup=False, highlight=False)
+            planned = plan(game, **settings)
+        console.print(str(planned), markup=False, highlight=False)
+        if judged is not None:
+            _print_plan(game, judged, planned, model.keep or [], pruning)
         return
     console.print(f"{game.n_players} players; {len(game.task.items)} questions to explain by")
     with interruptible():
@@ -318,6 +321,26 @@ def _spectra(explanation: Explanation, rounds: int) -> Mapping[str, Spectrum | E
             known = explanation.ablations
         spectra["lasso"] = decode(known.masks, known.values, decoder="lasso")
     return spectra
+
+
+def _print_plan(
+    game: lens.ComponentGame,
+    judged: lens.Task,
+    planned: Plan,
+    keep: Sequence[float],
+    pruning: PruneOptions,
+) -> None:
+    """Print what the pruning will evaluate, as further lines of the plan."""
+    n_sizes = len({number_to_keep(each, game.n_players) for each in keep})
+    n_spectra = 1 + bool(pruning.rounds) + (planned.decoder != "lasso")
+    on_game, on_judged = most_ablations(
+        game.n_players, n_sizes, n_spectra, rounds=pruning.rounds, n_random=pruning.random
+    )
+    lines = f"pruning       at most {on_game:,} further ablations"
+    if planned.seconds and planned.n_new:
+        lines += f", about {duration(planned.seconds / planned.n_new * on_game)}"
+    lines += f"\njudging       at most {on_judged:,} on the {len(judged.items)} other questions"
+    console.print(lines, markup=False, highlight=False)
 
 
 def _print_pruned(

@@ -40,6 +40,8 @@ _POLL_SECONDS = 0.02
 """How often the memory is read."""
 _FIRST = 2
 """Masks that are evaluated before the measurement begins."""
+_SHARE = 1 / 5
+"""The most of a run's new masks that one measured call takes: a plan is not the run."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ class CheaperPlan:
         tokens: the tokens of the new ablations. ``None`` for a game without costs.
         warmed_up: the number of ablations that were evaluated for the measurement.
         seconds: estimated time of the new ablations. ``None`` without a measurement.
-        memory: the most bytes that a call took. ``None`` without a measurement.
+        memory: the most bytes that a call took. ``None`` without a measurement of whole calls.
     """
 
     n_ablations: int
@@ -96,7 +98,7 @@ class Plan:
         decoding: estimated seconds of the decoding, from smaller fits; with ``until``, of the last
             decoding. ``None`` without a measurement.
         memory: the most bytes that a call took beyond those in use before it, on the GPU if the
-            game runs on one. ``None`` without a measurement.
+            game runs on one. ``None`` without a measurement of whole calls.
         until: the cross-validated R2 at which the run stops early. ``None``: it does not.
         cheaper: the same of the cheaper game; ``None``: there is none, or it is not asked, since
             all masks of the game are evaluated.
@@ -142,7 +144,7 @@ class Plan:
             rows.append(("price", f"about {self.price:,.2f}"))
         rows += _time(self)
         if self.decoding is not None:
-            rows.append(("decoding", f"about {_duration(self.decoding)}"))
+            rows.append(("decoding", f"about {duration(self.decoding)}"))
         rows += _memory(self)
         if self.cheaper is not None:
             rows += [(f"cheaper {name}", text) for name, text in _of_cheaper(self.cheaper)]
@@ -157,7 +159,7 @@ def _tokens(planned: Plan | CheaperPlan) -> list[tuple[str, str]]:
 def _time(planned: Plan | CheaperPlan) -> list[tuple[str, str]]:
     if planned.seconds is None:
         return [("time", "not measured")]
-    return [("time", f"about {_duration(planned.seconds)} ({planned.warmed_up} tried)")]
+    return [("time", f"about {duration(planned.seconds)} ({planned.warmed_up} tried)")]
 
 
 def _memory(planned: Plan | CheaperPlan) -> list[tuple[str, str]]:
@@ -204,8 +206,9 @@ def plan(
     """Estimate what ``explain`` with the same arguments will evaluate and cost.
 
     The counts are exact; with ``until`` they are upper limits. Time and memory are measured on one
-    or two of the run's own calls. With a store, the values from these calls are stored, and the run
-    does not evaluate them again.
+    or two of the run's own calls; where a call is more than a fifth of the run, on a part of it,
+    and the memory is not. With a store, the values from these calls are stored, and the run does
+    not evaluate them again.
 
     Example:
         >>> import interplay as ip
@@ -352,7 +355,7 @@ def _ablations_of(
             tokens=None if as_planned(game) is None else new * evaluator.n_repeats,
             warmed_up=measured.n_masks,
             seconds=seconds,
-            memory=measured.memory if measured.n_masks else None,
+            memory=measured.memory if measured.n_masks and measured.whole else None,
         ),
         measured.n_outputs,
     )
@@ -373,6 +376,7 @@ class _Measured:
         cost: the cost of their masks.
         memory: the most bytes that a call took.
         n_outputs: the game's number of outputs; 1 if nothing was evaluated.
+        whole: whether the calls had as many masks as in the run.
     """
 
     batch_size: int
@@ -381,6 +385,7 @@ class _Measured:
     cost: float = 0.0
     memory: int = 0
     n_outputs: int = 1
+    whole: bool = True
 
 
 def _measure(evaluator: Evaluator, masks: BoolArray, cost: FloatArray, n_calls: int) -> _Measured:
@@ -390,7 +395,10 @@ def _measure(evaluator: Evaluator, masks: BoolArray, cost: FloatArray, n_calls: 
     # any of them: the first strides are smaller, so their calls share less
     picked = np.random.default_rng(0).permutation(len(cuts))
     blocks = [missing[cuts[number]] for number in picked]
-    measured = _Measured(max(map(len, blocks), default=0))
+    most = max(int(_SHARE * len(missing)), 3 * _FIRST)
+    whole = all(len(block) <= most for block in blocks[:n_calls])
+    measured = _Measured(max(map(len, blocks), default=0), whole=whole)
+    blocks = [block[:most] for block in blocks]
     if n_calls and blocks and len(blocks[0]) > 2 * _FIRST:
         # what happens only once, like reading the weights, is not part of the time of a call
         first, blocks[0] = np.split(blocks[0], [_FIRST])
@@ -454,7 +462,8 @@ def _reset_gpu() -> int | None:
     return int(torch.cuda.memory_allocated())
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Say how long something takes: ``"2.1 s"``, ``"14 min"``, ``"3 h 5 min"``."""
     if seconds < 120:
         return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
     minutes = round(seconds / 60)

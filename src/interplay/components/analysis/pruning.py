@@ -206,6 +206,27 @@ def prune(
     )
 
 
+def most_ablations(
+    n_players: int, n_sizes: int, n_spectra: int, *, rounds: int, n_random: int
+) -> tuple[int, int]:
+    """Count what :func:`prune` evaluates at most, by its arguments.
+
+    Args:
+        n_players: n.
+        n_sizes: the different numbers to keep.
+        n_spectra: the spectra and explanations to choose by. One of them is an explanation.
+        rounds: see there.
+        n_random: see there.
+
+    Returns:
+        The ablations of ``game``, and those of ``test``.
+    """
+    n_methods = n_spectra + 1 + bool(n_random)  # single importance
+    proposed = 4 * rounds + 1 if rounds else 0
+    n_chosen = 1 + n_sizes * n_methods
+    return n_chosen + n_sizes * (proposed + n_random) + n_players, n_chosen
+
+
 def number_to_keep(keep: float, n_players: int) -> int:
     """Turn a number or a share into a number of players.
 

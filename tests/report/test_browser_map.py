@@ -178,6 +178,8 @@ def test_circuits_step_by_step(browser: Any, made: tuple[Explanation, Path]) -> 
         assert f"Measured {given[2].train[0]:.4g}".replace("-", "−") in status.inner_text()
         assert f"f = {share:.2f}".replace("-", "−") in status.inner_text().replace("-", "−")
         assert f"On other items {given[2].test[0]:.4g}".replace("-", "−") in status.inner_text()
+        recorded = page.locator(".whatif .recorded").get_attribute("data-value")
+        assert recorded == str(given[2].train[0])  # the same, though it is no ablation of the run
         # the slider goes from one size to the next by a key
         slider = page.get_by_role("slider", name="Number of components kept")
         slider.focus()
@@ -201,6 +203,12 @@ def test_circuits_step_by_step(browser: Any, made: tuple[Explanation, Path]) -> 
         assert "14 of 14 kept" in status.inner_text()
         page.locator(".circuits summary").click()
         assert page.locator(".circuits tr[data-size]").count() == 15
+        # the circuits stand under the map that they light up
+        above = page.locator(".frame").bounding_box()
+        below = page.locator(".circuits").bounding_box()
+        assert above is not None
+        assert below is not None
+        assert 0 < below["y"] - (above["y"] + above["height"]) < 300
         page.locator(".circuits tr[data-size='2']").click()
         assert sum(kept(page)) == 2
         page.locator(".circuit-chart circle[data-size='5']").click()

@@ -348,7 +348,8 @@ def _print_pruned(
 ) -> None:
     """Print the scores of what is kept on the held-out questions, and what was removed."""
     table = Table(
-        title=f"On {len(judged.items)} questions held out (95 % interval over questions)",
+        title=f"On {len(judged.items)} questions held out (95 % interval over questions); wanted: "
+        + {"best": "the largest score", "faithful": "the whole model's score"}[results[0].objective],
         title_justify="left",
         min_width=60,
     )
@@ -370,5 +371,7 @@ def _print_pruned(
             console.print(f"{result.method}: {result.note}", markup=False, highlight=False)
         removed = [game.players[n] for n in range(game.n_players) if not result.mask[n]]
         console.print(
-            f"{result.method} removes {', '.join(removed)}", markup=False, highlight=False
+            f"{result.method}, {result.n_kept} kept, removes {', '.join(removed)}",
+            markup=False,
+            highlight=False,
         )

@@ -42,6 +42,10 @@ class Kept(Protocol):
         """The method's name; ``"none"``: nothing was removed."""
 
     @property
+    def objective(self) -> str:
+        """What was wanted: ``"best"``, a large score, or ``"faithful"``, that of the whole."""
+
+    @property
     def mask(self) -> BoolArray:
         """The players kept, ``(n,)``."""
 
@@ -194,7 +198,8 @@ def _pruned(given: Sequence[Kept], known: Known, ends: FloatArray | None) -> lis
     by_method: dict[str, dict[int, Kept]] = {}
     for kept in given:
         if kept.method != "none":
-            by_method.setdefault(kept.method, {})[int(kept.mask.sum())] = kept
+            name = kept.method if kept.objective == "best" else f"{kept.method}, {kept.objective}"
+            by_method.setdefault(name, {})[int(kept.mask.sum())] = kept
     return [_given(name, of, whole, known, ends) for name, of in by_method.items()]
 
 

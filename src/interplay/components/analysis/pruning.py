@@ -63,6 +63,7 @@ class Pruned:
         rounds: how often subsets were proposed.
         spent: the distinct ablations that the method took, for all sizes together, beyond those
             that its spectrum was first fitted to.
+        objective: what was wanted of the players kept, ``"best"`` or ``"faithful"``.
     """
 
     method: str
@@ -75,6 +76,7 @@ class Pruned:
     predicted: float = nan
     rounds: int = 0
     spent: int = 0
+    objective: str = "best"
 
     @property
     def n_kept(self) -> int:
@@ -201,6 +203,7 @@ def prune(
             predicted=choice.predicted,
             rounds=choice.rounds,
             spent=choice.spent,
+            objective=objective,
         )
         for row, (name, choice) in enumerate(chosen)
     )

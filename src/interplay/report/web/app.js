@@ -62,14 +62,13 @@ export function startPart(part) {
     at.append(...views.filter(Boolean));
     at.hidden = false;
   };
-  place(".board-place", createOutputs(model, store), createBoard(model, store), createHeat(model, store));
+  place(".board-place", createOutputs(model, store), createBoard(model, store), createHeat(model, store), model.circuits && createCircuits(model, store));
   if (isMap) part.querySelector(".beside").prepend(createPartners(model, store));
   place(".side-place", createWhatIf(model, store));
   const about = h("p", { class: "soft small", "data-about": true });
   store.on(["index", "order", "output"], (state) => about.replaceChildren(...meaning(part, model, state)));
   place(
     ".rest-place",
-    model.circuits && createCircuits(model, store),
     h(
       "section",
       {},

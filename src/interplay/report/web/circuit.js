@@ -11,6 +11,15 @@ export function endsOf(model, output) {
   return whole === null || nothing === null ? null : { whole, nothing };
 }
 
+/** The measured score of the players in `mask`, if a circuit has just these, or null. */
+export function measuredOf(model, mask, output) {
+  for (const one of model.circuits?.series ?? []) {
+    const row = one.kept.findIndex((kept, at) => (one.measured[at][output] ?? null) !== null && kept.every((is, player) => is === mask[player]));
+    if (row >= 0) return one.measured[row][output];
+  }
+  return null;
+}
+
 /** Everything that is known of one circuit under one output. */
 export function point(model, one, row, output) {
   const predicted = predict(model, output, one.kept[row]);

@@ -11,6 +11,7 @@ const LEFT = 46; // page.css insets the slider so that its thumb stands above th
 const RIGHT = 84;
 const TOP = 20;
 const BOTTOM = 34;
+const NEAR = 0.05; // of the players: a line joins nothing to a circuit no larger than this
 
 /** Draws the score of a series of circuits by their size, over all ablations of the run. */
 export function drawCircuits(model, svg, width, { state, one, rows, sizes, go }) {
@@ -51,14 +52,16 @@ export function drawCircuits(model, svg, width, { state, one, rows, sizes, go })
       add("text", { x: width - RIGHT + 6, y: y(value) + 4 }, text);
     }
   }
+  // between nothing and a first circuit of many players no circuit was looked for
+  const joined = (all) => (all.length > 1 && !all[0].size && all[1].size > Math.max(1, NEAR * model.n) ? all.slice(1) : all);
   sizes.forEach((size, row) => add("circle", { class: "random", cx: x(size), cy: y(recorded[row]), r: 1.8 }));
   if (one.errors) {
     const band = area().x((row) => x(row.size)).y0((row) => y(row.predicted - row.error)).y1((row) => y(row.predicted + row.error));
-    add("path", { class: "band", d: band(rows) });
+    add("path", { class: "band", d: band(joined(rows)) });
   }
   const curve = line().x((row) => x(row.size));
-  add("path", { class: "predicted", d: curve.y((row) => y(row.predicted))(rows) });
-  const measured = rows.filter((row) => row.measured !== null);
+  add("path", { class: "predicted", d: curve.y((row) => y(row.predicted))(joined(rows)) });
+  const measured = joined(rows.filter((row) => row.measured !== null));
   if (measured.length > 2) add("path", { class: "measured", d: curve.y((row) => y(row.measured))(measured) });
   const other = rows.filter((row) => row.test !== null && row.size < model.n);
   if (other.length > 2 && other.every((row) => row.low === null)) add("path", { class: "of-others", d: curve.y((row) => y(row.test))(other) });

@@ -3,16 +3,13 @@ import { drawCircuits } from "./circuitchart.js";
 import { endsOf, known, point, said } from "./circuit.js";
 import { button, h, select as field } from "./dom.js";
 import { count, number } from "./format.js";
-import { maskOf, recordedSizes } from "./model.js";
+import { recordedSizes } from "./model.js";
 
-const RATIO = "f, the faithfulness of a circuit: (its score − that of nothing) / (that of the whole model − that of nothing).";
+const RATIO = "f, the faithfulness of a circuit, of the score beside it: (its score − that of nothing) / (that of the whole model − that of nothing).";
 
 /** Which components to keep at each size, and the score that they have: the map shows them. */
 export function createCircuits(model, store) {
-  const all = model.circuits.series.map((one) => ({
-    ...one,
-    kept: one.sizes.map((_, row) => maskOf(one.masks, row, model)),
-  }));
+  const all = model.circuits.series;
   const sizes = recordedSizes(model);
   const figure = h("div", { class: "circuit-chart" });
   const svg = select(figure).append("svg").attr("role", "img");
@@ -69,8 +66,7 @@ export function createCircuits(model, store) {
         store.set({ series: Number(value) });
         go(Math.max(below(before), 0));
       }),
-      smaller,
-      larger,
+      h("span", { class: "steps" }, smaller, larger),
       status,
     ),
     h("div", { class: "controls slider" }, slider),
@@ -94,7 +90,7 @@ function key(model, one) {
 }
 
 function heads(one) {
-  return ["Kept", "Predicted", "Measured", ...(known(one.test) ? ["On other items"] : []), "Faithfulness"];
+  return ["Kept", "Predicted", "Measured", "f", ...(known(one.test) ? ["On other items"] : [])];
 }
 
 function tableRow(model, one, now, state, click) {
@@ -105,9 +101,9 @@ function tableRow(model, one, now, state, click) {
     h("th", { scope: "row" }, count(now.size)),
     cell(number(now.predicted)),
     cell(now.measured === null ? h("span", { class: "soft" }, "not measured") : number(now.measured)),
+    cell(now.share === null ? "" : now.share.toFixed(2), now.measured === null ? h("span", { class: "soft" }, " predicted") : ""),
     ...(known(one.test)
       ? [cell(now.test === null ? "" : number(now.test), now.low === null ? "" : ` (${number(now.low)} to ${number(now.high)})`, now.testShare === null ? "" : `, f = ${now.testShare.toFixed(2)}`)]
       : []),
-    cell(now.share === null ? "" : now.share.toFixed(2), now.measured === null ? h("span", { class: "soft" }, " predicted") : ""),
   );
 }

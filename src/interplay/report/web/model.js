@@ -57,7 +57,10 @@ export function readModel(data) {
     },
     circuits: data.circuits && {
       ...data.circuits,
-      series: data.circuits.series.map((one) => ({ ...one, masks: array(one.masks, Uint8Array) })),
+      series: data.circuits.series.map((one) => {
+        const packed = array(one.masks, Uint8Array);
+        return { ...one, kept: one.sizes.map((_, row) => unpacked(packed, row, n)) };
+      }),
     },
   };
 }
@@ -86,11 +89,12 @@ function average(columns) {
 
 /** The mask of one recorded ablation, (n,): 1 is kept. */
 export function recordedMask(model, row) {
-  return maskOf(model.ablations.masks, row, model);
+  return unpacked(model.ablations.masks, row, model.n);
 }
 
 /** One of packed masks, (n,): 1 is kept. */
-export function maskOf(masks, row, { n, ablations: { bytes } }) {
+function unpacked(masks, row, n) {
+  const bytes = (n + 7) >> 3;
   return Uint8Array.from({ length: n }, (_, i) => (masks[row * bytes + (i >> 3)] >> (i & 7)) & 1);
 }
 

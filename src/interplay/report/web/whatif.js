@@ -1,6 +1,7 @@
 import { extent } from "d3-array";
 import { scaleLinear } from "d3-scale";
 import { select } from "d3-selection";
+import { measuredOf } from "./circuit.js";
 import { button, h } from "./dom.js";
 import { count, number, signed } from "./format.js";
 import { maskKey, nearest, recordedMask } from "./model.js";
@@ -39,7 +40,7 @@ export function createWhatIf(model, store) {
     const found = nearest(model, mask);
     const key = maskKey(mask);
     const told = answer?.key === key ? answer.values[output] : null; // by the model, just now
-    const actual = told ?? (found?.distance === 0 ? model.ablations.values[output][found.row] : null);
+    const actual = told ?? (found?.distance === 0 ? model.ablations.values[output][found.row] : measuredOf(model, mask, output));
     recorded.textContent = actual === null ? (asking === key ? "asking the model" : "not evaluated") : number(actual);
     recorded.classList.toggle("none", actual === null);
     recorded.dataset.value = actual ?? "";

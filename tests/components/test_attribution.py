@@ -230,6 +230,8 @@ def test_what_has_no_gradient() -> None:
         game(model, scores="correct", hints="attribution")
     with pytest.raises(ValueError, match="hints='tokens' is unknown; choose attribution, or None"):
         game(model, hints="tokens")
+    with pytest.raises(ValueError, match=r"hints=array\(.* is unknown; choose attribution"):
+        game(model, hints=np.ones(2))
     with pytest.raises(ValueError, match="there are no masks; leave them out"):
         game(model).attribution(np.ones((0, 15), dtype=bool))
 

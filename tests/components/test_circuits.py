@@ -130,6 +130,18 @@ def test_the_table() -> None:
     assert "\x1b" not in table
 
 
+def test_a_single_item_has_no_interval() -> None:
+    class One(Additive):
+        def item_scores(self, masks: BoolArray, /) -> FloatArray:
+            return super().item_scores(masks)[:, :1]
+
+    rankings = {"up": Ranking(WEIGHTS, 1), "down": Ranking(-WEIGHTS, 1)}
+    told = compare_circuits(One(), rankings, fractions=THREE)
+    assert np.isnan([told.of("up").cpr.low, told.difference("up", "down").high]).all()
+    assert "(no interval)" in str(told)
+    assert "nan" not in str(told)
+
+
 def test_what_is_refused() -> None:
     ranking = {"one": Ranking(WEIGHTS, 1)}
     for fractions in ((0.5,), (0.0, 1.0), (0.5, 1.1)):
@@ -141,6 +153,8 @@ def test_what_is_refused() -> None:
         compare_circuits(Additive(), ranking, output=2)
     with pytest.raises(ValueError, match="no methods"):
         compare_circuits(Additive(), {})
+    with pytest.raises(ValueError, match=r"\(10,\) hold 1 that are not finite"):
+        Ranking(np.where(np.arange(N) == 3, np.nan, WEIGHTS), 1)
     full = np.ones((3, N), dtype=bool)
     with pytest.raises(ValueError, match="keeps 10 players, above the 2"):
         compare_circuits(Additive(), {"all": Circuits(full, full)}, fractions=THREE)

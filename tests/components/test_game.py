@@ -307,8 +307,13 @@ def test_an_item_does_not_draw_its_own_prompt() -> None:
     masks = np.array([[False] * 12, [True] * 12])
     own = game(model, players, "resample", components.Task(items)).item_scores(masks)[:, :, 0]
     assert np.abs(own[0] - own[1]).min() > 1e-3
-    alone = game(model, players, "resample", components.Task(items[:1]))(masks)
-    assert alone[0] == pytest.approx(alone[1], abs=1e-5)
+    for task_of in ((items[0],), (items[0], items[0])):
+        with pytest.raises(ValueError, match="the prompt of item 0 is the only one there is"):
+            game(model, players, "resample", components.Task(task_of))
+    own_prompt = components.Resample((items[0].prompt,))
+    with pytest.raises(ValueError, match=r"give a task of more items, or Resample\(texts\)"):
+        game(model, players, own_prompt, components.Task(items[:1]))
+    game(model, players, "resample", components.Task(items)).on(components.Task(items[:1]))
 
 
 def test_by_default_the_reference_is_the_task_itself() -> None:

@@ -354,7 +354,18 @@ def test_what_is_no_dictionary_is_refused() -> None:
         def encode(self, states: torch.Tensor) -> torch.Tensor:
             return 0 * super().encode(states)
 
+    class Undefined(Sae):
+        def encode(self, states: torch.Tensor) -> torch.Tensor:
+            return super().encode(states) / 0.0
+
+    class Infinite(Sae):
+        def decode(self, latents: torch.Tensor) -> torch.Tensor:
+            return super().decode(latents) + float("inf")
+
     for sae, message in (
+        (object(), "an object of type object has no encode; give one with encode"),
+        (Undefined(), r"Undefined\.encode gives numbers that are not finite"),
+        (Infinite(), r"Infinite\.decode gives numbers that are not finite"),
         (Batch(), "other latents beside other tokens, as batch top-k"),
         (Noisy(), "gives other latents when it is called again"),
         (Sparse(), "gives a topk, not a tensor of floats"),

@@ -389,6 +389,11 @@ def test_players_that_the_model_lacks_are_refused() -> None:
         game((*heads, components.Group("again", heads[:1])))
     with pytest.raises(ValueError, match=r"L0\.H0 is a part of L0"):
         game(heads + components.layers(model, [0]))
+    one, other = components.heads(model, [0])[:2]
+    named = components.Group("a", (one,)), components.Group("a", (other,))
+    for players in (named, (components.Group(other.name, (one,)), other)):
+        with pytest.raises(ValueError, match=r"two players have the name '(a|L0\.H1)'"):
+            game(players)
     with pytest.raises(ValueError, match="the group 'none' is empty"):
         game((components.Group("none", ()),))
     with pytest.raises(ValueError, match=r"'L0\.H0' is no unit"):

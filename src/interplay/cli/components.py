@@ -349,7 +349,9 @@ def _print_pruned(
     """Print the scores of what is kept on the held-out questions, and what was removed."""
     table = Table(
         title=f"On {len(judged.items)} questions held out (95 % interval over questions); wanted: "
-        + {"best": "the largest score", "faithful": "the whole model's score"}[results[0].objective],
+        + {"best": "the largest score", "faithful": "the whole model's score"}[
+            results[0].objective
+        ],
         title_justify="left",
         min_width=60,
     )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 import numpy as np
 
 from interplay._types import BoolArray, FloatArray, IntArray, Json
-from interplay.components.ablations import Ablation, Zero, as_ablation, settings_of
+from interplay.components.ablations import Ablation, Resample, Zero, as_ablation, settings_of
 from interplay.components.architecture import find_architecture
 from interplay.components.attribution import attributions, relevance
 from interplay.components.packing import LogitQuery, TokenSequence
@@ -134,6 +134,20 @@ class ComponentGame:
             for item in task.items
         ]
         self._sequences = self._token_sequences(task.items)
+        self._check_reference(task)
+
+    def _check_reference(self, task: Task) -> None:
+        """Refuse resampling that has nothing but the prompt itself to draw."""
+        if not isinstance(self._passes.ablation, Resample):
+            return
+        texts = set(self._passes.reference)
+        for number, item in enumerate(task.items):
+            if texts == {self._prompt(item)}:
+                raise ValueError(
+                    f"ablation='resample' puts in what a unit adds in another text, and the prompt "
+                    f"of item {number} is the only one there is; give a task of more items, or "
+                    "Resample(texts)"
+                )
 
     def on(self, task: Task) -> ComponentGame:
         """Make a game of the same players, removed in the same way, on other items."""
@@ -387,7 +401,7 @@ class ComponentGame:
 def _checked(hints: str | None, task: Task) -> str | None:
     if hints is None:
         return None
-    if hints not in get_args(HintKind):
+    if not isinstance(hints, str) or hints not in get_args(HintKind):
         raise ValueError(f"hints={hints!r} is unknown; choose attribution, or None for no hints")
     if set(task.scores) == {"correct"}:
         raise ValueError(

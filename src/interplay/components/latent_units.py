@@ -207,6 +207,12 @@ def _check(dictionary: Dictionary, states: torch.Tensor) -> tuple[int, torch.Ten
     import torch
 
     kind = type(dictionary.codec).__name__
+    for method in ("encode", "decode"):
+        if not callable(getattr(dictionary.codec, method, None)):
+            raise ValueError(
+                f"an object of type {kind} has no {method}; give one with encode, from states to "
+                "latents, and decode back"
+            )
     try:
         latents = _tensor(dictionary.encode(states), f"{kind}.encode", (len(states), None))
         decoded = _tensor(dictionary.codec.decode(latents), f"{kind}.decode", tuple(states.shape))
@@ -254,6 +260,11 @@ def _tensor(output: Any, source: str, shape: tuple[int | None, ...]) -> torch.Te
         length if limit is None else limit
         for length, limit in zip((*output.shape, 0, 0)[:2], shape, strict=True)
     )
+    if not bool(output.isfinite().all()):
+        raise ValueError(
+            f"{source} gives numbers that are not finite; check the scale and the precision of "
+            "what it reads"
+        )
     if tuple(output.shape) != expected:
         listed = ", ".join("n_latents" if limit is None else str(limit) for limit in shape)
         raise ValueError(

@@ -16,11 +16,12 @@ def check_players(architecture: Architecture, players: Sequence[Player]) -> tupl
 
     Raises:
         ValueError: there are no players, something is not a unit, a group is empty, the model lacks
-            a unit, or a unit belongs to two players.
+            a unit, a unit belongs to two players, or two players have one name.
     """
     if not players:
         raise ValueError("there are no players; give units such as heads(model, layers=[0, 1])")
     owner: dict[Unit, str] = {}
+    names: set[str] = set()
     for player in players:
         if not isinstance(player, Unit | Group):
             raise ValueError(
@@ -36,6 +37,12 @@ def check_players(architecture: Architecture, players: Sequence[Player]) -> tupl
                     "give each unit to one"
                 )
             owner[unit] = player.name
+        if player.name in names:
+            raise ValueError(
+                f"two players have the name {player.name!r}, so that what is found would not say "
+                "which; give each group a name of its own"
+            )
+        names.add(player.name)
     for unit in owner:
         for whole in _wholes(unit):
             if whole in owner:

@@ -59,11 +59,23 @@ class Ranking:
             backward pass counts as two.
         is_effect: whether 0 means no effect, and below 0 that the player hurts. Circuits meant to
             be faithful then go by the scores' size, as MIB's do.
+
+    Raises:
+        ValueError: the scores are not ``(n,)`` finite numbers.
     """
 
     scores: FloatArray
     cost: float
     is_effect: bool = True
+
+    def __post_init__(self) -> None:
+        """Refuse scores that rank nothing."""
+        scores = np.asarray(self.scores)
+        if scores.ndim != 1 or not np.isfinite(scores).all():
+            raise ValueError(
+                f"scores of shape {scores.shape} hold {(~np.isfinite(scores)).sum()} that are not "
+                "finite; give a finite number for each player, (n,)"
+            )
 
     def circuits(self, fractions: Sequence[float] = FRACTIONS) -> Circuits:
         """Cut the ranking at each fraction; of equal scores the earlier player comes first."""

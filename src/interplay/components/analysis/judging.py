@@ -40,8 +40,8 @@ class Estimate:
 
     Attributes:
         value: on the items as they are.
-        low: lower end: a percentile of the bootstrap. NaN if a resample of the items has no
-            difference between the whole model and the empty one.
+        low: lower end: a percentile of the bootstrap. NaN of a single item, and if a resample of
+            the items has no difference between the whole model and the empty one.
         high: upper end.
     """
 
@@ -50,6 +50,8 @@ class Estimate:
     high: float
 
     def __str__(self) -> str:
+        if np.isnan(self.low):
+            return f"{self.value:.2f} (no interval)"
         return f"{self.value:.2f} ({self.low:.2f} to {self.high:.2f})"
 
 
@@ -213,6 +215,8 @@ def compare_circuits(
         output,
         names,
     )
+    if n_items == 1:  # whose resamples are all the same
+        resampled = {name: np.full_like(of, np.nan) for name, of in resampled.items()}
     judged = []
     for row, (name, one) in enumerate(proposed.items()):
         columns = {

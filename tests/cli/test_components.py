@@ -54,7 +54,8 @@ def test_a_run_explains_prunes_and_goes_on_from_its_store(folder: Path, tmp_path
     assert "7 of 10" in first
     assert "5 of 10" in first
     assert "linear " in first
-    assert "gp removes L" in first
+    assert "gp, 7 kept, removes L" in " ".join(first.split())
+    assert "gp, 5 kept, removes L" in " ".join(first.split())
     explanation = ip.load(out / "explanation.interplay")
     assert explanation.players[:2] == ("L1.H0", "L1.H1")
     assert explanation.outputs == ("margin", "correct")

@@ -347,7 +347,7 @@ def test_names_groups_and_unions() -> None:
         "L1",
     ]
     groups = components.by_layers(components.heads(model) + components.mlps(model), 2)
-    assert [group.name for group in groups] == ["L0-1 head+mlp", "L2-2 head+mlp"]
+    assert [group.name for group in groups] == ["L0-1 head+mlp", "L2 head+mlp"]
     assert [len(group.units) for group in groups] == [10, 5]
     by_one = components.by_layers(components.heads(model))
     assert [group.name for group in by_one] == ["L0 head", "L1 head", "L2 head"]

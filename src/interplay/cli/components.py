@@ -113,7 +113,7 @@ class ComponentsOptions(ModelOptions):
         str | None,
         typer.Option(
             help="What is expected of the players beforehand: attribution, from gradients of the "
-            "scores at the intact model (about five ablations); by default nothing."
+            "scores at the intact model (about four ablations); by default nothing."
         ),
     ] = None
     test: Annotated[

@@ -241,7 +241,7 @@ def by_layers(units: Iterable[Player], size: int = 1) -> tuple[Group, ...]:
     for block, members in groupby(single, lambda unit: unit.layer // size):
         block_units = tuple(members)
         first, last = block_units[0].layer, block_units[-1].layer
-        name = f"L{block * size}" if size == 1 else f"L{first}-{last}"
+        name = f"L{first}" if first == last else f"L{first}-{last}"
         kinds = "+".join(sorted({unit.kind for unit in block_units}))
         result.append(Group(f"{name} {kinds}" if kinds != "layer" else name, block_units))
     return tuple(result)

@@ -47,6 +47,7 @@ from interplay.components import (
     compare_circuits,
     heads,
     mlps,
+    predicted_circuits,
     with_divergence,
 )
 from interplay.components.analysis.baselines import (
@@ -55,7 +56,6 @@ from interplay.components.analysis.baselines import (
     random_search,
     single_importance,
 )
-from interplay.components.analysis.circuits import FRACTIONS, at_fractions, partial_sizes
 from interplay.components.analysis.learned import learned_mask
 
 FOLDER = Path(__file__).resolve().parents[1] / "examples" / "tasks"
@@ -140,24 +140,7 @@ def interplay_circuits(run: Run) -> Circuits:
 
 def by_optimum(run: Run, **given: object) -> Circuits:
     """The optimum of a spectrum at each size, as it is predicted, and nothing else."""
-    explanation, n = explained(run, run.draw.budget, **given), run.game.n_players
-    sizes, _ = partial_sizes(FRACTIONS, n)
-    full = float(np.asarray(explanation.full).reshape(-1)[0])
-    best, faithful = (
-        {
-            size: ip.optimize.best_subset(
-                explanation.spectrum, keep=size, target=target, gap=np.inf
-            ).mask
-            for size in sizes
-        }
-        for target in (None, full)
-    )
-    hints = 4.0 if given["decoder"] == "gp" else 0.0  # a pass for values, and a gradient
-    return Circuits(
-        at_fractions(best, FRACTIONS, n),
-        at_fractions(faithful, FRACTIONS, n),
-        run.draw.budget + hints,
-    )
+    return predicted_circuits(run.game, explained(run, run.draw.budget, **given))
 
 
 BY_GRADIENTS: Mapping[str, Callable[[Run], Ranking | Circuits]] = {

@@ -5,6 +5,7 @@ from interplay.components.analysis.adaptive import adaptive_circuits
 from interplay.components.analysis.baselines import baselines
 from interplay.components.analysis.circuits import Circuits, Ranking
 from interplay.components.analysis.judging import Comparison, compare_circuits, with_divergence
+from interplay.components.analysis.predicted import predicted_circuits
 from interplay.components.analysis.pruning import Pruned, prune
 from interplay.components.analysis.structure import LayerShare, Structure, structure
 from interplay.components.game import ComponentGame
@@ -49,6 +50,7 @@ __all__ = [
     "layers",
     "mlps",
     "neurons",
+    "predicted_circuits",
     "prune",
     "structure",
     "with_divergence",

@@ -238,7 +238,7 @@ def by_layers(units: Iterable[Player], size: int = 1) -> tuple[Group, ...]:
     result = []
     single = [unit for player in units for unit in player.units]
     single.sort(key=lambda unit: (unit.layer, unit.kind, unit.head))
-    for block, members in groupby(single, lambda unit: unit.layer // size):
+    for _, members in groupby(single, lambda unit: unit.layer // size):
         block_units = tuple(members)
         first, last = block_units[0].layer, block_units[-1].layer
         name = f"L{first}" if first == last else f"L{first}-{last}"

@@ -20,6 +20,7 @@ from interplay.components.analysis.rounds import (
     Goal,
     Wanted,
     check_explains,
+    cost_of,
     first_ablations,
     hints_of,
     measured,
@@ -30,7 +31,7 @@ from interplay.explanation.explanation import Ablations, Explanation
 from interplay.extensions import BackendName
 from interplay.fourier.interactions import checked_output
 from interplay.fourier.masks import keys
-from interplay.game import Game, Hints, costs
+from interplay.game import Game, Hints
 
 _PER_ROUND = 12
 """Subsets that are proposed from the same ablations."""
@@ -115,14 +116,11 @@ def adaptive_circuits(
             wanted = _wanted(known, parts, aimed, counts, output, target)
             more = measured(evaluator, proposed(known, hints, wanted, rng), known)
             known, spent, number = known + more, until, number + 1
-    per_ablation = float(costs(game, full)[0])
-    n_ends = 0 if explanation.faithfulness.exact else 2
-    cost = len(known) + n_ends + (0.0 if hints is None else hints.cost / per_ablation)
     best, faithful = (
         at_fractions(_chosen(known, goal, parts), fractions, n_players)
         for goal in (Goal(output, None), Goal(output, target))
     )
-    return Circuits(best, faithful, cost)
+    return Circuits(best, faithful, cost_of(game, explanation) + len(known) - len(first))
 
 
 def _ranked(

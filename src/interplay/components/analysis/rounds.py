@@ -24,7 +24,7 @@ from interplay.explanation.run_plan import Request
 from interplay.extensions import unknown
 from interplay.fourier.masks import keys
 from interplay.fourier.spectrum import Spectrum
-from interplay.game import Game, Hints, fingerprint_of, players_of
+from interplay.game import Game, Hints, costs, fingerprint_of, players_of
 from interplay.optimize.subset import BestSubset, best_subset
 
 Objective: TypeAlias = Literal["best", "faithful"]
@@ -252,6 +252,14 @@ def first_ablations(explanation: Explanation) -> Ablations:
 def hints_of(explanation: Explanation) -> Hints | None:
     """The hints that an explanation had."""
     return Request.recorded(explanation.provenance).hints
+
+
+def cost_of(game: Game, explanation: Explanation) -> float:
+    """What an explanation took, in ablations of its game: ends and hints included."""
+    n_ends, hints = 0 if explanation.faithfulness.exact else 2, hints_of(explanation)
+    full = np.ones((1, int(game.n_players)), dtype=np.bool_)
+    of_hints = 0.0 if hints is None else hints.cost / float(costs(game, full)[0])
+    return len(first_ablations(explanation)) + n_ends + of_hints
 
 
 def measured(evaluator: Evaluator, masks: BoolArray, known: Ablations) -> Ablations:

@@ -350,7 +350,7 @@ def test_components(page: Page) -> None:
     printed = page.run()
     assert "gp " in printed
     assert "2 rounds, " in printed
-    assert "gp, measured" in Path("circuits.html").read_text(encoding="utf-8")
+    assert "gp, faithful, measured" in Path("circuits.html").read_text(encoding="utf-8")
     printed = page.run()
     assert "learned mask, faithful" in printed
     printed = page.run()

@@ -42,7 +42,7 @@ def test_a_run_explains_prunes_and_goes_on_from_its_store(folder: Path, tmp_path
     assert "30 for the fit + 28 held out in turn + 2 ends = 60 distinct" in planned
     tried = re.search(r"\((\d+) tried\)", planned)
     assert tried is not None
-    assert int(tried[1]) <= 24  # of 60
+    assert int(tried[1]) <= 32  # of 60
     assert "pruning       at most" in planned
     assert "judging       at most" in planned
     assert not (out / "explanation.html").exists()

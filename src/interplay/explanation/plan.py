@@ -42,6 +42,8 @@ _FIRST = 2
 """Masks that are evaluated before the measurement begins."""
 _SHARE = 1 / 5
 """The most of a run's new masks that one measured call takes: a plan is not the run."""
+_FEW = 16
+"""So many masks a measured call may have in any case."""
 
 
 @dataclass(frozen=True)
@@ -395,7 +397,7 @@ def _measure(evaluator: Evaluator, masks: BoolArray, cost: FloatArray, n_calls: 
     # any of them: the first strides are smaller, so their calls share less
     picked = np.random.default_rng(0).permutation(len(cuts))
     blocks = [missing[cuts[number]] for number in picked]
-    most = max(int(_SHARE * len(missing)), 3 * _FIRST)
+    most = max(int(_SHARE * len(missing)), _FEW)
     whole = all(len(block) <= most for block in blocks[:n_calls])
     measured = _Measured(max(map(len, blocks), default=0), whole=whole)
     blocks = [block[:most] for block in blocks]

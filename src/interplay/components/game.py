@@ -138,9 +138,9 @@ class ComponentGame:
 
     def _check_reference(self, task: Task) -> None:
         """Refuse resampling that has nothing but the prompt itself to draw."""
-        if not isinstance(self._passes.ablation, Resample):
-            return
         texts = set(self._passes.reference)
+        if not isinstance(self._passes.ablation, Resample) or len(texts) > 1:
+            return
         for number, item in enumerate(task.items):
             if texts == {self._prompt(item)}:
                 raise ValueError(
